@@ -1,9 +1,6 @@
 package yamlfile
 
-import (
-	"slices"
-	"strings"
-)
+import "strings"
 
 // MaxResolved is the longest text, in bytes, that replacing tokens may make of
 // one value; it is MaxValue, so that a value is bounded however it came about.
@@ -38,6 +35,7 @@ type token struct {
 // (spec/cascade.md section 4.5)
 func ReplaceTokens(value string, src TokenSource) (out string, unresolved []string) {
 	var b strings.Builder
+	listed := map[string]bool{}
 	done := 0
 	eachToken(value, func(t token) bool {
 		text, ok := src.Lookup(t.source, t.name)
@@ -48,7 +46,8 @@ func ReplaceTokens(value string, src TokenSource) (out string, unresolved []stri
 		done = t.end
 		if left := len(value) - t.end; !ok || b.Len()+len(text)+left > max(MaxResolved, len(value)) {
 			text = value[t.start:t.end]
-			if !slices.Contains(unresolved, text) {
+			if !listed[text] {
+				listed[text] = true
 				unresolved = append(unresolved, text)
 			}
 		}
@@ -114,12 +113,14 @@ func parseToken(body string) (token, bool) {
 	t := token{source: envSource}
 	body = strings.TrimLeft(body, blanks)
 	if rest, ok := strings.CutPrefix(body, "file<"); ok {
-		name, after, ok := strings.Cut(rest, ">")
-		if !ok || !strings.HasSuffix(name, ".properties") || strings.ContainsAny(name, "<{}\r\n") {
+		// The first of these characters ends the search, so that many openings
+		// before one closing pair do not cost their square.
+		end := strings.IndexAny(rest, "<>{}\r\n")
+		if end < 0 || rest[end] != '>' || !strings.HasSuffix(rest[:end], ".properties") {
 			return token{}, false
 		}
-		t.source = fileSource + name
-		body = strings.TrimLeft(after, blanks)
+		t.source = fileSource + rest[:end]
+		body = strings.TrimLeft(rest[end+1:], blanks)
 	} else if rest, ok := strings.CutPrefix(body, envSource); ok {
 		if name := strings.TrimLeft(rest, blanks); name != rest && name != "" && isNameByte(name[0]) {
 			body = name

@@ -1,0 +1,166 @@
+package yamlfile
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// document is one parsed file.
+type document struct {
+	report
+	mask
+	root      *yaml.Node // nil if the file is empty or holds comments only
+	lines     []int      // where each line of the masked text starts, in bytes
+	aliases   bool       // the file uses aliases
+	bareBangs bool       // the file may hold the tag "!", which nodes do not show
+}
+
+// options tell the files of the tree from the directory file.
+type options struct {
+	limit  int  // bytes
+	tokens bool // `{{ … }}` may stand in scalars
+}
+
+var (
+	treeFile      = options{limit: MaxFile, tokens: true}
+	directoryFile = options{limit: MaxDirectoryFile}
+)
+
+// open reads a file whose top level must be a map. It returns false for a file
+// error, which is then in the report.
+func open(path string, data []byte, o options) (*document, bool) {
+	d := &document{report: report{path: path}}
+	text, ok := d.decode(data, o.limit)
+	if !ok {
+		return d, false
+	}
+	d.mask = mask{text: text}
+	if o.tokens {
+		if d.mask, ok = maskTokens(text); !ok {
+			d.errorf(0, 0, CodeTooManyLetters, "the file uses so many different letters that its {{ }} tokens cannot be told from them; split it")
+			return d, false
+		}
+	}
+	d.bareBangs = strings.Contains(d.text, "! ") || strings.Contains(d.text, "!\t") || strings.Contains(d.text, "!\n") || strings.Contains(d.text, "!\r")
+	d.lines = lineStarts(d.text)
+	if !d.parse() || d.root == nil {
+		return d, d.errors == 0
+	}
+	if !d.checkTree() {
+		return d, false
+	}
+	if root := target(d.root); root.Kind == yaml.ScalarNode && d.classOf(root) == classNull {
+		d.root = nil
+		return d, true
+	}
+	if d.root.Kind != yaml.MappingNode {
+		d.errorf(d.root.Line, d.root.Column, CodeNotMap, "the top level is %s; it must be a map of `name: …` lines", kindName(d.root))
+		return d, false
+	}
+	return d, true
+}
+
+func (d *document) parse() (ok bool) {
+	defer func() {
+		// The parser reports errors by panicking inside; what it does not
+		// recover from itself must not take the reader down.
+		if p := recover(); p != nil {
+			d.errorf(0, 0, CodeSyntax, "the YAML parser gave up: %.100s; simplify the file", fmt.Sprint(p))
+			ok = false
+		}
+	}()
+	dec := yaml.NewDecoder(strings.NewReader(d.text))
+	var first, second yaml.Node
+	if err := dec.Decode(&first); errors.Is(err, io.EOF) {
+		return true
+	} else if err != nil {
+		d.syntaxError(err)
+		return false
+	}
+	if err := dec.Decode(&second); err == nil {
+		d.errorf(second.Line, second.Column, CodeSecondDocument, "a second document starts here; remove the line --- or move what follows into a file of its own")
+		return false
+	} else if !errors.Is(err, io.EOF) {
+		d.syntaxError(err)
+		return false
+	}
+	if len(first.Content) > 0 {
+		d.root = first.Content[0]
+	}
+	return true
+}
+
+// lineStarts splits as the parser counts lines: at LF, CR, CR LF and the line
+// breaks of Unicode.
+func lineStarts(text string) []int {
+	starts := []int{0}
+	for i := 0; i < len(text); i++ {
+		switch c := text[i]; {
+		case c == '\n' || c == '\r' && (i+1 == len(text) || text[i+1] != '\n'):
+			starts = append(starts, i+1)
+		case c >= utf8.RuneSelf:
+			switch r, size := utf8.DecodeRuneInString(text[i:]); r {
+			case nextLine, lineSeparator, paragraphSeparator:
+				starts = append(starts, i+size)
+			}
+		}
+	}
+	return starts
+}
+
+// line is a line of the masked text, from 1, with its break; empty if there is
+// no such line.
+func (d *document) line(n int) string {
+	if n < 1 || n > len(d.lines) {
+		return ""
+	}
+	start, end := d.lines[n-1], len(d.text)
+	if n < len(d.lines) {
+		end = d.lines[n]
+	}
+	return d.text[start:end]
+}
+
+// from is a line of the masked text from a column on.
+func (d *document) from(line, col int) string {
+	s := d.line(line)
+	for ; col > 1 && s != ""; col-- {
+		_, size := utf8.DecodeRuneInString(s)
+		s = s[size:]
+	}
+	return s
+}
+
+// place turns an offset of the masked text into line and column.
+func (d *document) place(offset int) (line, col int) {
+	i, found := slices.BinarySearch(d.lines, offset)
+	if !found {
+		i--
+	}
+	return i + 1, 1 + utf8.RuneCountInString(d.text[d.lines[i]:offset])
+}
+
+// target follows an alias.
+func target(n *yaml.Node) *yaml.Node {
+	if n.Kind == yaml.AliasNode {
+		return n.Alias
+	}
+	return n
+}
+
+func kindName(n *yaml.Node) string {
+	switch target(n).Kind {
+	case yaml.MappingNode:
+		return "a map"
+	case yaml.SequenceNode:
+		return "a list"
+	default:
+		return "a single value"
+	}
+}
