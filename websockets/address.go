@@ -1,0 +1,129 @@
+package websockets
+
+import (
+	"fmt"
+	"net/http"
+	"net/netip"
+	"strings"
+)
+
+// MaxProxyRanges bounds com.openexchange.server.knownProxies: every handshake
+// walks the list for every forwarded address.
+const MaxProxyRanges = 256
+
+// maxForwarded bounds the forwarded addresses that a handshake looks at, from
+// the right. Chains of proxies are far shorter.
+const maxForwarded = 32
+
+// AddrRange is a range of addresses of one family, both ends included.
+type AddrRange struct{ From, To netip.Addr }
+
+// ParseProxies reads the comma list of com.openexchange.server.knownProxies:
+// single addresses, CIDR prefixes and "from-to" ranges (spec 3.3). The error
+// names the first entry that is none of these; the caller decides whether the
+// old list stays.
+func ParseProxies(list string) ([]AddrRange, error) {
+	var ranges []AddrRange
+	for entry := range strings.SplitSeq(list, ",") {
+		entry = strings.TrimSpace(entry)
+		if entry == "" {
+			continue
+		}
+		r, err := parseRange(entry)
+		if err != nil {
+			return nil, err
+		}
+		if len(ranges) == MaxProxyRanges {
+			return nil, fmt.Errorf("more than %d known proxies: use prefixes such as 10.0.0.0/8", MaxProxyRanges)
+		}
+		ranges = append(ranges, r)
+	}
+	return ranges, nil
+}
+
+func parseRange(entry string) (AddrRange, error) {
+	bad := fmt.Errorf("known proxy %.64q is no address, prefix (10.0.0.0/8) or range (10.0.0.1-10.0.0.9)", entry)
+	if p, err := netip.ParsePrefix(entry); err == nil {
+		p = p.Masked()
+		return AddrRange{p.Addr().Unmap(), lastOf(p).Unmap()}, nil
+	}
+	from, to, isRange := strings.Cut(entry, "-")
+	a, err := netip.ParseAddr(strings.TrimSpace(from))
+	if err != nil {
+		return AddrRange{}, bad
+	}
+	b := a
+	if isRange {
+		if b, err = netip.ParseAddr(strings.TrimSpace(to)); err != nil {
+			return AddrRange{}, bad
+		}
+	}
+	a, b = a.Unmap().WithZone(""), b.Unmap().WithZone("")
+	if a.BitLen() != b.BitLen() || b.Less(a) {
+		return AddrRange{}, bad
+	}
+	return AddrRange{a, b}, nil
+}
+
+func lastOf(p netip.Prefix) netip.Addr {
+	b := p.Addr().AsSlice()
+	for i := p.Bits(); i < len(b)*8; i++ {
+		b[i/8] |= 1 << (7 - i%8)
+	}
+	a, _ := netip.AddrFromSlice(b)
+	return a
+}
+
+func (r AddrRange) contains(a netip.Addr) bool {
+	return a.BitLen() == r.From.BitLen() && !a.Less(r.From) && !r.To.Less(a)
+}
+
+// clientAddr is the address of the client (spec 3.3): of the forwarded ones,
+// from the right, the first that is no known proxy; the peer of the connection
+// when there is none or it is no address. It may be zero for a connection
+// without an IP address.
+func clientAddr(r *http.Request, cfg *Config) netip.Addr {
+	if cfg.ConsiderXForwards {
+		if a, ok := forwardedAddr(r.Header.Values(cfg.ForHeader), cfg.KnownProxies); ok {
+			return a
+		}
+	}
+	peer, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return peer.Addr().Unmap().WithZone("")
+}
+
+func forwardedAddr(values []string, proxies []AddrRange) (netip.Addr, bool) {
+	rest := strings.Join(values, ",")
+	for range maxForwarded {
+		entry := rest
+		comma := strings.LastIndexByte(rest, ',')
+		if comma >= 0 {
+			entry = rest[comma+1:]
+			rest = rest[:comma]
+		}
+		a, err := netip.ParseAddr(strings.TrimSpace(entry))
+		if err != nil {
+			return netip.Addr{}, false
+		}
+		a = a.Unmap().WithZone("")
+		if !knownProxy(proxies, a) {
+			return a, true
+		}
+		if comma < 0 {
+			return netip.Addr{}, false
+		}
+	}
+	return netip.Addr{}, false
+}
+
+func knownProxy(proxies []AddrRange, a netip.Addr) bool {
+	for _, p := range proxies {
+		if p.contains(a) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,72 @@
+package websockets
+
+import "time"
+
+// Config is one immutable state of the settings that the server reads. The
+// owner hands out the current one through Options.Config, which is called at
+// each use, so that a reload takes effect at the next handshake or message.
+// Only the heartbeat of a socket is fixed when it opens, because its client
+// was told those values.
+type Config struct {
+	AllowedOrigins []string // sluice.websockets.allowedOrigins, see originAllowed
+	MaxPerUser     int      // sluice.websockets.maxPerUser, at least 1
+	MaxSockets     int      // sockets of all users on this member, at least 1
+
+	PingInterval   time.Duration // sluice.websockets.pingInterval, above 0
+	PingTimeout    time.Duration // sluice.websockets.pingTimeout, above 0
+	ConnectTimeout time.Duration // sluice.websockets.connectTimeout, above 0
+	MaxPayload     int64         // sluice.websockets.maxPayload: bytes of one message of a client
+
+	QueueMessages int // sluice.websockets.queueMessages: frames waiting for one socket
+	QueueBytes    int // sluice.websockets.queueBytes: their bytes, at least twice MaxMessageBytes
+
+	Cookie CookieConfig
+
+	ConsiderXForwards bool        // com.openexchange.server.considerXForwards
+	ForHeader         string      // com.openexchange.server.forHeader
+	KnownProxies      []AddrRange // com.openexchange.server.knownProxies, see ParseProxies
+}
+
+// CookieConfig names the secret cookie (spec 3.1 and 3.2).
+type CookieConfig struct {
+	Hash   string   // com.openexchange.cookie.hash: CookieRemember, anything else is "calculate"
+	Fields []string // com.openexchange.cookie.hash.fields: header names, in order
+	Salt   string   // com.openexchange.cookie.hash.salt
+}
+
+// CookieRemember is the value of CookieConfig.Hash for which the name that the
+// session remembers counts, whatever the request says.
+const CookieRemember = "remember"
+
+// The documented defaults (design, "Sockets"; spec 2.2 and 7.1).
+const (
+	DefaultMaxPerUser     = 8
+	DefaultPingInterval   = 25 * time.Second
+	DefaultPingTimeout    = 20 * time.Second
+	DefaultConnectTimeout = 45 * time.Second
+	DefaultMaxPayload     = 1_000_000
+	DefaultQueueMessages  = 256
+	DefaultQueueBytes     = 1 << 20
+
+	// DefaultMaxSockets keeps one member below about 4 GiB at the 20 KiB that
+	// an idle socket may take with its share of the kernel's memory.
+	DefaultMaxSockets = 200_000
+)
+
+// DefaultConfig returns the documented defaults: no allowed origins beyond the
+// request's own, the right-most X-Forwarded-For entry as client address, and
+// no salt.
+func DefaultConfig() *Config {
+	return &Config{
+		MaxPerUser:        DefaultMaxPerUser,
+		MaxSockets:        DefaultMaxSockets,
+		PingInterval:      DefaultPingInterval,
+		PingTimeout:       DefaultPingTimeout,
+		ConnectTimeout:    DefaultConnectTimeout,
+		MaxPayload:        DefaultMaxPayload,
+		QueueMessages:     DefaultQueueMessages,
+		QueueBytes:        DefaultQueueBytes,
+		ConsiderXForwards: true,
+		ForHeader:         "X-Forwarded-For",
+	}
+}

@@ -1,0 +1,113 @@
+package engineio
+
+import (
+	"errors"
+	"time"
+)
+
+// The ways in which a session ends by itself.
+var (
+	// ErrClosed: the client sent a close packet.
+	ErrClosed = errors.New("closed by the client")
+	// ErrTimeout: the peer gave no sign of life in time.
+	ErrTimeout = errors.New("ping timeout")
+	// ErrHeartbeat: a ping or pong came from the wrong side for the version.
+	ErrHeartbeat = errors.New("invalid heartbeat direction")
+)
+
+// Session is the state of one connection: who pings whom, and until when.
+// Version 3: the client pings, and any packet keeps the session alive for
+// PingInterval + PingTimeout. Version 4: the server pings every PingInterval
+// after the open packet or the last pong, and a pong must follow within
+// PingTimeout; other packets do not count.
+//
+// A Session is not safe for concurrent use.
+type Session struct {
+	version  Version
+	settings Settings
+	sid      string
+	pinged   bool // version 4: a ping is out and not yet answered
+	deadline time.Time
+}
+
+// NewSession starts a session at now.
+func NewSession(v Version, sid string, s Settings, now time.Time) *Session {
+	e := &Session{version: v, settings: s, sid: sid}
+	e.deadline = now.Add(e.patience())
+	return e
+}
+
+// patience is the time from a sign of life to the next thing to do: to give
+// up in version 3, to send a ping in version 4.
+func (e *Session) patience() time.Duration {
+	if e.version == V3 {
+		return e.settings.PingInterval + e.settings.PingTimeout
+	}
+	return e.settings.PingInterval
+}
+
+// Version is the version the session speaks.
+func (e *Session) Version() Version { return e.version }
+
+// SID is the session's id.
+func (e *Session) SID() string { return e.sid }
+
+// AppendOpen appends the open packet, which must be the first thing sent.
+func (e *Session) AppendOpen(dst []byte) []byte {
+	return appendOpen(dst, e.version, e.sid, e.settings)
+}
+
+// Deadline is the time at which Tick must be called next.
+func (e *Session) Deadline() time.Time { return e.deadline }
+
+// Tick is called at or after the deadline. It returns a packet to send, if
+// any, or ErrTimeout. Before the deadline it does nothing.
+func (e *Session) Tick(now time.Time) ([]byte, error) {
+	if now.Before(e.deadline) {
+		return nil, nil
+	}
+	if e.version == V3 || e.pinged {
+		return nil, ErrTimeout
+	}
+	e.pinged = true
+	e.deadline = now.Add(e.settings.PingTimeout)
+	return []byte{byte(Ping)}, nil
+}
+
+// Receive takes a text frame of the client. It returns the data of a message
+// packet (nil for any other packet) and a packet to send in answer (nil for
+// none). Any error ends the session: ErrPacket, ErrHeartbeat, ErrClosed.
+func (e *Session) Receive(frame []byte, now time.Time) (message, reply []byte, err error) {
+	p, err := Decode(frame)
+	if err != nil {
+		return nil, nil, err
+	}
+	if e.version == V3 {
+		e.deadline = now.Add(e.patience())
+	}
+	switch p.Type {
+	case Message:
+		return p.Data[:len(p.Data):len(p.Data)], nil, nil
+	case Ping:
+		if e.version != V3 {
+			return nil, nil, ErrHeartbeat
+		}
+		return nil, Packet{Pong, p.Data}.Append(nil), nil
+	case Pong:
+		if e.version != V4 {
+			return nil, nil, ErrHeartbeat
+		}
+		// A pong nobody asked for must not put the next ping off.
+		if e.pinged {
+			e.pinged = false
+			e.deadline = now.Add(e.settings.PingInterval)
+		}
+		return nil, nil, nil
+	case Close:
+		return nil, nil, ErrClosed
+	case Upgrade, Noop:
+		return nil, nil, nil
+	default: // Open is for servers only
+		return nil, nil, ErrPacket
+	}
+}

@@ -1,0 +1,168 @@
+package websockets
+
+import (
+	"slices"
+	"sync"
+	"sync/atomic"
+)
+
+// shardCount spreads the users over locks. 64 keeps the shards of 100,000
+// sockets short enough to walk under their lock.
+const shardCount = 64
+
+// subject is a user as the hub's key.
+type subject struct{ context, user int32 }
+
+// hub finds the sockets of users. A user has at most MaxPerUser sockets, so
+// the lists are searched from end to end.
+type hub struct {
+	shards [shardCount]shard
+	count  atomic.Int64
+}
+
+type shard struct {
+	mu    sync.RWMutex
+	users map[subject][]*socket
+	// leaving are sockets that get no more messages and count for no limit, but
+	// whose goroutines have not ended yet. Each leaves within closeWait.
+	leaving map[*socket]struct{}
+}
+
+func newHub() *hub {
+	h := &hub{}
+	for i := range h.shards {
+		h.shards[i].users = make(map[subject][]*socket)
+		h.shards[i].leaving = make(map[*socket]struct{})
+	}
+	return h
+}
+
+func (h *hub) shard(k subject) *shard {
+	// Fibonacci hashing: consecutive ids must not all meet in one shard.
+	x := (uint64(uint32(k.context))<<32 | uint64(uint32(k.user))) * 0x9E3779B97F4A7C15
+	return &h.shards[x>>58]
+}
+
+// add registers a socket. A socket of the same user with the same connection
+// id is replaced and returned when it belongs to the same session; one of
+// another session refuses the new one, and so does a full list.
+func (h *hub) add(s *socket, perUser, total int) (old *socket, err *refusal) {
+	sh := h.shard(s.subject)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	list := sh.users[s.subject]
+	for i, other := range list {
+		if other.connection != s.connection {
+			continue
+		}
+		if other.session != s.session {
+			return nil, refuseDuplicate
+		}
+		list[i] = s
+		sh.leaving[other] = struct{}{}
+		return other, nil
+	}
+	if len(list) >= perUser {
+		return nil, refuseTooMany
+	}
+	if h.count.Add(1) > int64(total) {
+		h.count.Add(-1)
+		return nil, refuseOverload
+	}
+	sh.users[s.subject] = append(list, s)
+	return nil, nil
+}
+
+// leave takes this very socket out of the user's list, not one that has taken
+// its id over, and keeps it among the leaving until forget.
+func (h *hub) leave(s *socket) {
+	sh := h.shard(s.subject)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	list := sh.users[s.subject]
+	i := slices.Index(list, s)
+	if i < 0 {
+		return
+	}
+	h.count.Add(-1)
+	sh.leaving[s] = struct{}{}
+	if len(list) == 1 {
+		delete(sh.users, s.subject)
+		return
+	}
+	sh.users[s.subject] = slices.Delete(list, i, i+1)
+}
+
+// forget ends what leave, or a takeover, has begun.
+func (h *hub) forget(s *socket) {
+	h.leave(s)
+	sh := h.shard(s.subject)
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	delete(sh.leaving, s)
+}
+
+// every returns all sockets, the leaving included.
+func (h *hub) every() []*socket {
+	var all []*socket
+	for i := range h.shards {
+		sh := &h.shards[i]
+		sh.mu.RLock()
+		for _, list := range sh.users {
+			all = append(all, list...)
+		}
+		for s := range sh.leaving {
+			all = append(all, s)
+		}
+		sh.mu.RUnlock()
+	}
+	return all
+}
+
+// user calls f for the sockets of one user, under the shard's lock.
+func (h *hub) user(k subject, f func(*socket)) {
+	sh := h.shard(k)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for _, s := range sh.users[k] {
+		f(s)
+	}
+}
+
+// all calls f for every socket of the users that match, shard by shard, under
+// the shard's lock.
+func (h *hub) all(match func(subject) bool, f func(*socket)) {
+	for i := range h.shards {
+		sh := &h.shards[i]
+		sh.mu.RLock()
+		for k, list := range sh.users {
+			if !match(k) {
+				continue
+			}
+			for _, s := range list {
+				f(s)
+			}
+		}
+		sh.mu.RUnlock()
+	}
+}
+
+// subjects calls f without a lock for every user that has a socket, until it
+// returns false. A user that comes or goes meanwhile may be missing.
+func (h *hub) subjects(f func(subject) bool) {
+	var keys []subject
+	for i := range h.shards {
+		sh := &h.shards[i]
+		keys = keys[:0]
+		sh.mu.RLock()
+		for k := range sh.users {
+			keys = append(keys, k)
+		}
+		sh.mu.RUnlock()
+		for _, k := range keys {
+			if !f(k) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,91 @@
+package websockets
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+
+	"github.com/seed47708276/sluice/websockets/engineio"
+	"github.com/seed47708276/sluice/websockets/socketio"
+)
+
+// The bounds of a service message.
+const (
+	// MaxMessageBytes bounds name and arguments together. It is a quarter of
+	// the default queue of a socket, so that no single message makes a socket
+	// that keeps up look slow.
+	MaxMessageBytes = 256 << 10
+	// MaxNameBytes bounds the name. The known topics have some 20.
+	MaxNameBytes = 255
+)
+
+// ErrMessage is wrapped by what the Send methods return for a message that may
+// not reach a socket; the text says what is wrong with it.
+var ErrMessage = errors.New("invalid message")
+
+// Message is a service message (spec 7.1): an event for the clients. Name has
+// 1 to MaxNameBytes bytes and is none that the libraries reserve; Args is a
+// JSON array, or nil for none; Namespace is "/" or empty, which is the same.
+type Message struct {
+	Name      string          `json:"name"`
+	Args      json.RawMessage `json:"args"`
+	Namespace string          `json:"namespace"`
+}
+
+// Target narrows down which sockets of the addressed users get a message.
+type Target struct {
+	// PathFilter as in spec 5.1; empty: every socket. A caller that can tell an
+	// absent filter from an empty one refuses the empty one.
+	PathFilter string
+	// SourceToken is the connection id of the socket that caused the message
+	// and gets none (spec 5.1); empty: every socket.
+	SourceToken string
+}
+
+// Validate returns an error that wraps ErrMessage when the message may not
+// reach a socket.
+func (m *Message) Validate() error {
+	_, err := m.encode()
+	return err
+}
+
+// encoded is a message in the form that the sockets share: whole Web Socket
+// frames, built once whatever the number of sockets.
+type encoded struct {
+	packet []byte // for Socket.IO
+	plain  []byte // for /ws/*
+}
+
+func (m *Message) encode() (*encoded, error) {
+	switch {
+	case m.Name == "" || len(m.Name) > MaxNameBytes || !utf8.ValidString(m.Name):
+		return nil, fmt.Errorf("%w: the name must have 1 to %d bytes of UTF-8", ErrMessage, MaxNameBytes)
+	case socketio.Reserved(m.Name):
+		return nil, fmt.Errorf("%w: the name %q belongs to the Socket.IO libraries: use another", ErrMessage, m.Name)
+	case m.Namespace != "" && m.Namespace != socketio.Main:
+		return nil, fmt.Errorf("%w: the only namespace is \"/\"", ErrMessage)
+	case len(m.Args) > MaxMessageBytes-MaxNameBytes:
+		return nil, fmt.Errorf("%w: the arguments have more than %d bytes: send a reference instead", ErrMessage, MaxMessageBytes-MaxNameBytes)
+	}
+	args := json.RawMessage("[]")
+	if m.Args != nil {
+		var compact bytes.Buffer
+		if !utf8.Valid(m.Args) || json.Compact(&compact, m.Args) != nil || compact.Bytes()[0] != '[' {
+			return nil, fmt.Errorf("%w: the arguments must be a JSON array in UTF-8", ErrMessage)
+		}
+		args = compact.Bytes()
+	}
+	packet := socketio.AppendEvent([]byte{byte(engineio.Message)}, m.Name, args)
+	var plain bytes.Buffer
+	e := json.NewEncoder(&plain)
+	e.SetEscapeHTML(false) // the arguments reach the client as they were sent
+	if err := e.Encode(Message{m.Name, args, socketio.Main}); err != nil {
+		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
+	}
+	return &encoded{
+		packet: textFrame(packet),
+		plain:  textFrame(bytes.TrimSuffix(plain.Bytes(), []byte{'\n'})),
+	}, nil
+}

@@ -1,0 +1,168 @@
+package websockets
+
+import (
+	"errors"
+	"time"
+
+	"github.com/seed47708276/sluice/websockets/engineio"
+	"github.com/seed47708276/sluice/websockets/socketio"
+)
+
+// protocol is what a socket speaks. It is used by the socket's reading
+// goroutine only, does no input or output, and returns whole frames to send.
+type protocol interface {
+	name() string
+	// open returns the frames that come before everything else.
+	open() [][]byte
+	// joined reports whether service messages may be sent now.
+	joined() bool
+	// text takes a text message in UTF-8.
+	text(data []byte, now time.Time) (reply []byte, event *socketio.Incoming, err error)
+	// pong takes a Web Socket pong.
+	pong(now time.Time)
+	// deadline is when tick must be called next.
+	deadline() time.Time
+	tick(now time.Time) (frame []byte, err error)
+}
+
+// errPing is the plain protocol's engineio.ErrTimeout.
+var errPing = errors.New("no pong in time")
+
+// causeOf maps the error of a protocol to the close table.
+func causeOf(err error) Cause {
+	switch {
+	case errors.Is(err, engineio.ErrClosed):
+		return CauseClient
+	case errors.Is(err, engineio.ErrTimeout), errors.Is(err, errPing):
+		return CausePing
+	case errors.Is(err, socketio.ErrConnectTimeout):
+		return CauseConnect
+	case errors.Is(err, socketio.ErrBinary):
+		return CauseBinary
+	default:
+		return CauseProtocol
+	}
+}
+
+// packets is Socket.IO over Engine.IO.
+type packets struct {
+	engine *engineio.Session
+	socket *socketio.Session
+}
+
+func newPackets(v engineio.Version, cfg *Config, now time.Time) *packets {
+	p := socketio.Protocol5
+	if v == engineio.V3 {
+		p = socketio.Protocol4
+	}
+	settings := engineio.Settings{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload}
+	return &packets{
+		engine: engineio.NewSession(v, randomHex(), settings, now),
+		socket: socketio.NewSession(p, randomHex(), cfg.ConnectTimeout, now),
+	}
+}
+
+func (p *packets) name() string {
+	if p.engine.Version() == engineio.V3 {
+		return "engine.io-v3"
+	}
+	return "engine.io-v4"
+}
+
+func (p *packets) open() [][]byte {
+	frames := [][]byte{textFrame(p.engine.AppendOpen(nil))}
+	if start := p.socket.Start(); start != nil {
+		frames = append(frames, message(start))
+	}
+	return frames
+}
+
+// message puts a Socket.IO packet into an Engine.IO one, in a frame.
+func message(packet []byte) []byte {
+	return textFrame(engineio.Packet{Type: engineio.Message, Data: packet}.Append(nil))
+}
+
+func (p *packets) joined() bool { return p.socket.Joined() }
+
+func (p *packets) text(data []byte, now time.Time) ([]byte, *socketio.Incoming, error) {
+	inner, reply, err := p.engine.Receive(data, now)
+	if err != nil {
+		return nil, nil, err
+	}
+	if reply != nil {
+		return textFrame(reply), nil, nil
+	}
+	if inner == nil {
+		return nil, nil, nil
+	}
+	packet, event, err := p.socket.Receive(inner, now)
+	if packet != nil {
+		return message(packet), event, err
+	}
+	return nil, event, err
+}
+
+// pong does nothing: Engine.IO has pongs of its own.
+func (p *packets) pong(time.Time) {}
+
+func (p *packets) deadline() time.Time {
+	d := p.engine.Deadline()
+	if c := p.socket.Deadline(); !c.IsZero() && c.Before(d) {
+		return c
+	}
+	return d
+}
+
+func (p *packets) tick(now time.Time) ([]byte, error) {
+	if err := p.socket.Tick(now); err != nil {
+		return nil, err
+	}
+	packet, err := p.engine.Tick(now)
+	if packet == nil {
+		return nil, err
+	}
+	return textFrame(packet), err
+}
+
+// plain is the protocol of /ws/*: the JSON of service messages as text, Web
+// Socket pings, and nothing that a client could say.
+type plain struct {
+	interval time.Duration
+	timeout  time.Duration
+	pinged   bool
+	due      time.Time
+}
+
+// pingFrame is the ping of /ws/*; the client's pong repeats its empty payload.
+var pingFrame = appendFrame(nil, opPing, nil)
+
+func newPlain(cfg *Config, now time.Time) *plain {
+	return &plain{interval: cfg.PingInterval, timeout: cfg.PingTimeout, due: now.Add(cfg.PingInterval)}
+}
+
+func (p *plain) name() string   { return "text" }
+func (p *plain) open() [][]byte { return nil }
+func (p *plain) joined() bool   { return true }
+
+func (p *plain) text([]byte, time.Time) ([]byte, *socketio.Incoming, error) { return nil, nil, nil }
+
+func (p *plain) pong(now time.Time) {
+	if p.pinged {
+		p.pinged = false
+		p.due = now.Add(p.interval)
+	}
+}
+
+func (p *plain) deadline() time.Time { return p.due }
+
+func (p *plain) tick(now time.Time) ([]byte, error) {
+	if now.Before(p.due) {
+		return nil, nil
+	}
+	if p.pinged {
+		return nil, errPing
+	}
+	p.pinged = true
+	p.due = now.Add(p.timeout)
+	return pingFrame, nil
+}

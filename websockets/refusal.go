@@ -1,0 +1,67 @@
+package websockets
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+)
+
+// refusal is an answer of the handshake that is no 101 (design, "Sockets").
+// The texts tell the client's developer what to do, and never which of the
+// checks behind one code has failed.
+type refusal struct {
+	status int
+	code   string
+	text   string
+}
+
+// retryAfterSeconds is sent with 503. The clients' own back-off decides; this
+// is for proxies and scripts.
+const retryAfterSeconds = 5
+
+var (
+	refuseNotFound   = &refusal{http.StatusNotFound, "not_found", "there is no Web Socket here: use /socket.io/ or /ws/"}
+	refuseUpgrade    = &refusal{http.StatusUpgradeRequired, "upgrade_required", "this address serves Web Sockets only: send an upgrade request"}
+	refuseMethod     = &refusal{http.StatusBadRequest, "bad_handshake", "a Web Socket handshake is a GET of HTTP/1.1 without a body"}
+	refuseConnection = &refusal{http.StatusBadRequest, "bad_handshake", "the Connection header must contain Upgrade"}
+	refuseVersion    = &refusal{http.StatusBadRequest, "bad_handshake", "the Sec-WebSocket-Version must be 13"}
+	refuseKey        = &refusal{http.StatusBadRequest, "bad_handshake", "there must be one Sec-WebSocket-Key, of 16 bytes in Base64"}
+	refusePath       = &refusal{http.StatusBadRequest, "bad_handshake", "the path is too long"}
+	refuseTransport  = &refusal{http.StatusBadRequest, "bad_handshake", "the only transport is websocket: set transport=websocket"}
+	refuseSID        = &refusal{http.StatusBadRequest, "bad_handshake", "there is nothing to upgrade: connect without sid"}
+	refuseConnID     = &refusal{http.StatusBadRequest, "bad_handshake", "the parameter connection must have 1 to 64 printable ASCII characters"}
+	refuseParameter  = &refusal{http.StatusBadRequest, "missing_parameter", "the parameter session is missing"}
+	refuseOrigin     = &refusal{http.StatusForbidden, "origin", "this origin may not connect: an administrator can add it to sluice.websockets.allowedOrigins"}
+	refuseForbidden  = &refusal{http.StatusForbidden, "forbidden", "the session is not valid here: log in again"}
+	refuseDisabled   = &refusal{http.StatusBadRequest, "disabled", "Web Sockets are switched off for this user"}
+	refuseDuplicate  = &refusal{http.StatusBadRequest, "duplicate_connection", "another session of this user uses this connection id: choose another"}
+	refuseTooMany    = &refusal{http.StatusBadRequest, "too_many", "this user has the maximum number of sockets: close one"}
+	refuseOverload   = &refusal{http.StatusServiceUnavailable, "overload", "this server has the maximum number of sockets: try again"}
+	refuseDraining   = &refusal{http.StatusServiceUnavailable, "draining", "this server is stopping: try again"}
+	refuseStore      = &refusal{http.StatusServiceUnavailable, "store_unavailable", "sessions cannot be read at the moment: try again"}
+)
+
+func (f *refusal) Error() string { return f.code + ": " + f.text }
+
+// write answers the request.
+func (f *refusal) write(w http.ResponseWriter) {
+	h := w.Header()
+	h.Set("Content-Type", "application/json")
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
+	switch {
+	case f.status == http.StatusUpgradeRequired:
+		h.Set("Connection", "Upgrade")
+		h.Set("Upgrade", "websocket")
+	case f == refuseVersion:
+		h.Set("Sec-WebSocket-Version", "13")
+	case f.status == http.StatusServiceUnavailable:
+		h.Set("Retry-After", strconv.Itoa(retryAfterSeconds))
+	}
+	w.WriteHeader(f.status)
+	// The client may be gone; there is nobody else to tell.
+	_ = json.NewEncoder(w).Encode(struct {
+		Error   string `json:"error"`
+		Message string `json:"message"`
+	}{f.code, f.text})
+}

@@ -1,0 +1,154 @@
+package websockets
+
+import (
+	"context"
+	"encoding/json"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"time"
+)
+
+// sessionCheckInterval is how often every open session is looked at again and
+// its life extended (design, "Sessions"); the work is spread over it evenly,
+// one shard of the hub after the other.
+const sessionCheckInterval = 60 * time.Second
+
+// sessionCheckTimeout bounds one look at a session, so that a store that hangs
+// delays the checks but never stops them.
+const sessionCheckTimeout = 5 * time.Second
+
+// Options are what a Server needs. Gate and Sessions are required.
+type Options struct {
+	Gate     Gate
+	Sessions Sessions
+	// Config returns the current settings; it is called at each use and must
+	// be cheap. Nil: the defaults.
+	Config func() *Config
+	// IPCheck reports whether a session may be used from a client address
+	// (spec 3.3). It must not block. Nil: mode none, every address may.
+	IPCheck func(session *Session, client netip.Addr) bool
+	// OnEvent is called for every event of a client, on the goroutine that
+	// reads its socket, and must not block. What it returns, a JSON array or
+	// nil for an empty one, answers the client's ack request if there is one.
+	// Nil: events are ignored, and acks answered with an empty array.
+	OnEvent func(Event) json.RawMessage
+	// Logger gets the log lines. Nil: none.
+	Logger *slog.Logger
+}
+
+// Event is an event of a client. Args is a JSON array in UTF-8.
+type Event struct {
+	Context    int32
+	User       int32
+	Connection string
+	Path       string
+	Name       string
+	Args       json.RawMessage
+}
+
+// Server accepts and keeps sockets. It is an http.Handler for /socket.io/* and
+// /ws/*; no middleware that sets deadlines or wraps the response without
+// Unwrap may stand before it.
+type Server struct {
+	opts   Options
+	log    *slog.Logger
+	hub    *hub
+	totals totals
+
+	mu      sync.Mutex // guards closed and the first Add of work
+	closed  bool
+	work    sync.WaitGroup // handshakes, sockets, their writers, the session check
+	stopped context.Context
+	stop    context.CancelFunc
+}
+
+// New starts a server. It panics without Gate or Sessions, which is a mistake
+// of the program. The caller ends it with Shutdown or Close.
+func New(opts Options) *Server {
+	if opts.Gate == nil || opts.Sessions == nil {
+		panic("websockets: Options need a Gate and Sessions")
+	}
+	if opts.Config == nil {
+		defaults := DefaultConfig()
+		opts.Config = func() *Config { return defaults }
+	}
+	if opts.Logger == nil {
+		opts.Logger = slog.New(slog.DiscardHandler)
+	}
+	s := &Server{opts: opts, log: opts.Logger, hub: newHub()}
+	s.stopped, s.stop = context.WithCancel(context.Background())
+	s.work.Go(s.checkSessions)
+	return s
+}
+
+// enter counts a handshake in. It reports false when the server is closing;
+// else the caller calls work.Done when the handshake, or the socket that came
+// of it, is over.
+func (s *Server) enter() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.closed {
+		return false
+	}
+	s.work.Add(1)
+	return true
+}
+
+// Shutdown refuses new handshakes with 503, closes every socket with 1012 in
+// parallel, and waits until all goroutines have ended. When ctx is done first
+// it breaks the connections that are left, waits for their goroutines, and
+// returns ctx.Err(). It is safe to call more than once.
+func (s *Server) Shutdown(ctx context.Context) error {
+	s.mu.Lock()
+	s.closed = true
+	s.mu.Unlock()
+	s.stop()
+	s.CloseSockets(Selector{}, CauseDrain)
+
+	ended := make(chan struct{})
+	go func() {
+		s.work.Wait()
+		close(ended)
+	}()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+		for _, sock := range s.hub.every() {
+			sock.sever()
+		}
+		<-ended
+		return ctx.Err()
+	}
+}
+
+// Close is Shutdown without the time to say goodbye: it breaks every
+// connection and waits until all goroutines have ended.
+func (s *Server) Close() {
+	ctx, cancel := context.WithCancel(context.Background())
+	cancel()
+	_ = s.Shutdown(ctx) // says only that nobody waited
+}
+
+// Recheck asks the Gate for every connected user and closes the sockets of
+// those it refuses. The owner calls it after any change of files, directory,
+// tags or overrides. It returns the numbers of users asked and of sockets
+// closed.
+func (s *Server) Recheck() (users, closed int) {
+	s.hub.subjects(func(k subject) bool {
+		users++
+		if !s.opts.Gate.Allowed(k.context, k.user).Allowed {
+			closed += s.CloseSockets(Selector{Context: k.context, User: k.user}, CauseDisabled)
+		}
+		return true
+	})
+	return users, closed
+}
+
+// Users calls f for every user with a socket on this member, until it returns
+// false. No lock is held meanwhile; a user that comes or goes during the walk
+// may or may not be in it.
+func (s *Server) Users(f func(context, user int32) bool) {
+	s.hub.subjects(func(k subject) bool { return f(k.context, k.user) })
+}

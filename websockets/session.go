@@ -1,0 +1,108 @@
+package websockets
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"time"
+)
+
+// SessionLifetime is how long a session lives without a socket or a Touch:
+// com.openexchange.sessiond.sessionDefaultLifeTime (spec 10.3).
+const SessionLifetime = time.Hour
+
+// secretBytes is the entropy of session ids, secrets and Engine.IO ids: 128
+// bits, so that guessing is hopeless at any rate.
+const secretBytes = 16
+
+// ErrNoSession is what Sessions answer for an id that they do not have, or
+// have no more. The handshake turns it into 403; any other error into 503.
+var ErrNoSession = errors.New("no such session: log in again")
+
+// Sessions are where the handshake looks a session up.
+type Sessions interface {
+	// Get returns the session with that id without extending its life, or
+	// ErrNoSession. The caller must not change what it gets.
+	Get(ctx context.Context, id string) (*Session, error)
+	// Touch extends the life of a session that has an open socket. It returns
+	// ErrNoSession when the session is gone or expired: its sockets are closed.
+	Touch(ctx context.Context, id string) error
+}
+
+// Session is a fully authenticated login of a user. Its id and secret never
+// appear in logs or errors: String and LogValue leave them out.
+type Session struct {
+	ID        string // 1 to MaxSessionID bytes
+	Secret    string // value of the secret cookie; an empty one matches nothing
+	Context   int32
+	User      int32
+	Client    string     // client id, such as open-xchange-appsuite
+	UserAgent string     // of the login; empty: the remembered cookie name is good for every agent
+	Hash      string     // the remembered hash in the cookie's name (spec 3.1)
+	Guest     bool       // context and user id take part in the hash (spec 3.2)
+	Address   netip.Addr // address of the login, for the IP check; may be zero
+
+	// Restricted is set for a session that waits for its second factor or is
+	// otherwise not fully authenticated. It gets no socket.
+	Restricted bool
+
+	Created  time.Time
+	Expires  time.Time
+	Lifetime time.Duration // what a Touch adds to now; 0 is SessionLifetime
+}
+
+// MaxSessionID bounds the session parameter of a handshake. The existing ids
+// have 32 characters.
+const MaxSessionID = 128
+
+// NewSession makes a session with a random id and secret of 128 bits each, in
+// hex, that expires lifetime from now (0: SessionLifetime). An empty userAgent
+// makes a session whose cookie name is good for every agent. The hash leaves
+// the header fields of the cookie configuration out, because their values are
+// known only when the client comes.
+func NewSession(context, user int32, client, userAgent string, lifetime time.Duration, cookie CookieConfig) *Session {
+	if lifetime <= 0 {
+		lifetime = SessionLifetime
+	}
+	now := time.Now()
+	return &Session{
+		ID:        randomHex(),
+		Secret:    randomHex(),
+		Context:   context,
+		User:      user,
+		Client:    client,
+		UserAgent: userAgent,
+		Hash:      CookieHash(userAgent, client, nil, nil, cookie.Salt),
+		Created:   now,
+		Expires:   now.Add(lifetime),
+		Lifetime:  lifetime,
+	}
+}
+
+// CookieName is the name of the cookie that must carry Secret.
+func (s *Session) CookieName() string { return SecretCookiePrefix + s.Hash }
+
+// Expired reports whether the session's time is over at now.
+func (s *Session) Expired(now time.Time) bool { return !s.Expires.IsZero() && !now.Before(s.Expires) }
+
+// String names the owner only.
+func (s *Session) String() string {
+	return fmt.Sprintf("session of user %d in context %d", s.User, s.Context)
+}
+
+// LogValue names the owner only, so that a logged session gives nothing away.
+func (s *Session) LogValue() slog.Value {
+	return slog.GroupValue(slog.Int(keyContext, int(s.Context)), slog.Int(keyUser, int(s.User)))
+}
+
+// randomHex returns secretBytes random bytes in hex. crypto/rand never fails:
+// the runtime ends the process rather than hand out weak bytes.
+func randomHex() string {
+	var b [secretBytes]byte
+	rand.Read(b[:])
+	return hex.EncodeToString(b[:])
+}
