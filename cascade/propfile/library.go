@@ -1,0 +1,68 @@
+package propfile
+
+import (
+	"maps"
+	"strings"
+
+	"github.com/magiconair/properties"
+)
+
+// prepare appends an entry to the text for the library, in the form in which
+// the library (v1.18.12) reads it as Java does: one line, as it loses CRLF
+// continuation and continuation in keys; LF at its end, as a missing one and a
+// trailing backslash lose the whole file; surrogate pairs as the character
+// they mean, as it decodes the halves one by one. Everything else, from
+// separators to escapes, is left for it to read.
+//
+// Only entries without errors come here: the library leaks a goroutine for
+// each text that it refuses.
+func (p *parser) prepare(l *logicalLine) {
+	if len(p.prepared) == 0 {
+		// The library strips a byte order mark, of which one has gone already:
+		// a second one belongs to the key.
+		p.prepared = append(p.prepared, '\n')
+	}
+	if l.pairs {
+		p.prepared = appendJoinedPairs(p.prepared, l.text)
+	} else {
+		p.prepared = append(p.prepared, l.text...)
+	}
+	p.prepared = append(p.prepared, '\n')
+}
+
+func appendJoinedPairs(out []byte, text string) []byte {
+	for {
+		slash := strings.IndexByte(text, '\\')
+		if slash < 0 {
+			return append(out, text...)
+		}
+		out = append(out, text[:slash]...)
+		text = text[slash:]
+		r, n, _ := readEscape(text)
+		if n == 2*escapeLen {
+			out = append(out, string(r)...)
+		} else {
+			out = append(out, text[:n]...)
+		}
+		text = text[n:]
+	}
+}
+
+// askLibrary parses the prepared text and compares. The check is what makes an
+// update of the library, or a mistake in the scan, an error instead of a wrong
+// value.
+func (p *parser) askLibrary() {
+	if len(p.entries) == 0 {
+		return
+	}
+	loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
+	props, err := loader.LoadBytes(p.prepared)
+	if err != nil {
+		// The error text repeats the file's contents, secrets included.
+		p.fail(0, 0, codeDisagreement, "the properties library refuses a text that the scan accepts; please report this file")
+		return
+	}
+	if !maps.Equal(props.Map(), p.index) {
+		p.fail(0, 0, codeDisagreement, "the properties library and the scan read different entries; please report this file")
+	}
+}
