@@ -145,7 +145,7 @@ func escapeWidth(s string) int {
 // unwritten explains a withTags or addTags that YAML did not take as text.
 func unwritten(n *yaml.Node) string {
 	if n.Anchor != "" {
-		return fmt.Sprintf("&%s is a YAML anchor, not text; quote it", finding.Quote(n.Anchor))
+		return fmt.Sprintf("&%.40s is a YAML anchor, not text; quote it", n.Anchor)
 	}
 	return "it is empty; write a tag, such as webmail"
 }

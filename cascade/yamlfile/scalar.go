@@ -107,6 +107,8 @@ func (d *document) scalar(n *yaml.Node, what string) (text string, c class, ok b
 	if n.Kind != yaml.ScalarNode {
 		hint := "write text, in quotes if need be"
 		switch {
+		case n.Kind == yaml.SequenceNode && what == keyWithTags:
+			hint = "join the tags with & or |"
 		case n.Kind == yaml.SequenceNode:
 			hint = "write one text, such as \"a, b\""
 		case strings.HasPrefix(d.from(n.Line, n.Column), "{{"):

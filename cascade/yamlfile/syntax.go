@@ -63,9 +63,18 @@ func (d *document) syntaxError(err error) {
 		if m[1] != "" {
 			line++
 		}
-		since, line = line, max(line, d.locate())
+		since, line = line, max(line, d.locate(m[2]))
 	}
-	line = min(max(line, 1), len(d.lines))
+	if strings.Contains(m[2], "end of stream") && !strings.ContainsAny(d.line(line), `"'`) {
+		// For a text that starts in the first line the parser names the end of
+		// the file instead.
+		line = 1
+	}
+	if strings.Contains(m[2], "tab character") && !strings.Contains(d.line(line), "\t") && strings.Contains(d.line(line+1), "\t") {
+		line++
+	}
+	last, _ := d.place(len(strings.TrimRight(d.text, " \t\r\n")))
+	line = min(max(line, 1), last)
 	text := "not valid YAML; check this line and the one above"
 	for _, h := range hints {
 		if strings.Contains(m[2], h.message) {
@@ -98,32 +107,53 @@ func (d *document) tabColumn(line int, message string) int {
 	return 0
 }
 
-// locate parses again, byte by byte, and returns the line that the parser has
-// reached when it fails: the parser itself names only where the broken list or
-// map starts.
-func (d *document) locate() int {
+// locate finds the line of a broken list or map at which the parser fails; the
+// parser itself names only where the list or map starts. It parses again, byte
+// by byte, to see how far the parser gets, and goes back while the lines up to
+// there fail alike without those after them: the parser looks ahead.
+func (d *document) locate(message string) int {
 	if len(d.text) > maxLocate {
 		return 0
 	}
 	in := &byteReader{text: d.text}
-	func() {
-		defer func() { _ = recover() }()
-		dec := yaml.NewDecoder(in)
-		for {
-			var n yaml.Node
-			if dec.Decode(&n) != nil {
-				return
-			}
+	_ = firstError(in)
+	line, _ := d.place(len(strings.TrimRight(d.text[:max(in.at-1, 0)], " \t\r\n")))
+	for range maxStepsBack {
+		if line < 2 {
+			break
 		}
-	}()
-	line, _ := d.place(len(strings.TrimRight(d.text[:max(in.at-lookahead, 0)], " \t\r\n")))
+		err := firstError(strings.NewReader(d.text[:d.lines[line-1]]))
+		if err == nil || !strings.HasSuffix(err.Error(), message) {
+			break
+		}
+		line--
+	}
 	return line
 }
 
-// lookahead is how many bytes the parser reads beyond the token that it works
-// on.
-const lookahead = 1
+// maxStepsBack bounds the parses of locate.
+const maxStepsBack = 5
 
+// firstError is the error with which a parse of all documents ends, nil if
+// none.
+func firstError(in io.Reader) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			err = errors.New("the parser gave up")
+		}
+	}()
+	dec := yaml.NewDecoder(in)
+	for {
+		var n yaml.Node
+		if err := dec.Decode(&n); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// byteReader hands out one byte at a time.
 type byteReader struct {
 	text string
 	at   int
@@ -133,10 +163,7 @@ func (r *byteReader) Read(p []byte) (int, error) {
 	if r.at == len(r.text) {
 		return 0, io.EOF
 	}
-	if len(p) == 0 {
-		return 0, errors.New("no room")
-	}
-	p[0] = r.text[r.at]
-	r.at++
-	return 1, nil
+	n := copy(p[:min(len(p), 1)], r.text[r.at:])
+	r.at += n
+	return n, nil
 }
