@@ -20,7 +20,7 @@ func (p *parser) prepare(l *logicalLine) {
 	if len(p.prepared) == 0 {
 		// The library strips a byte order mark, of which one has gone already:
 		// a second one belongs to the key.
-		p.prepared = append(p.prepared, '\n')
+		p.prepared = append(make([]byte, 0, len(p.lines.src.text)/2), '\n')
 	}
 	if l.pairs {
 		p.prepared = appendJoinedPairs(p.prepared, l.text)
@@ -62,7 +62,27 @@ func (p *parser) askLibrary() {
 		p.fail(0, 0, codeDisagreement, "the properties library refuses a text that the scan accepts; please report this file")
 		return
 	}
-	if !maps.Equal(props.Map(), p.index) {
+	if !agree(props, p.raw) {
 		p.fail(0, 0, codeDisagreement, "the properties library and the scan read different entries; please report this file")
 	}
+}
+
+// agree compares key by key. A file without duplicates, which is nearly every
+// file, needs no map of its own for that: the library's keys are distinct and
+// in the order of the file.
+func agree(props *properties.Properties, raw []rawEntry) bool {
+	if props.Len() != len(raw) {
+		last := make(map[string]string, props.Len())
+		for _, e := range raw {
+			last[e.key] = e.value
+		}
+		return maps.Equal(props.Map(), last)
+	}
+	for i, key := range props.Keys() {
+		// With expansion off, Get is a look-up.
+		if value, _ := props.Get(key); key != raw[i].key || value != raw[i].value {
+			return false
+		}
+	}
+	return true
 }

@@ -21,6 +21,7 @@ package propfile
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/seed47708276/sluice/cascade/finding"
 )
@@ -105,11 +106,11 @@ func Parse(path string, data []byte) (*File, []finding.Finding) {
 	}
 	p := &parser{
 		report: rep,
-		lines:  lineScanner{src: src, report: rep},
-		// A typical entry is longer than 32 bytes; a wrong guess costs a copy.
-		entries:  make([]Entry, 0, len(src.text)/32+1),
-		index:    make(map[string]string),
-		prepared: make([]byte, 0, len(src.text)+2),
+		lines:  newLineScanner(src, rep),
+	}
+	if n := min(strings.Count(src.text, "="), MaxKeys); n > 0 {
+		p.entries = make([]Entry, 0, n)
+		p.raw = make([]rawEntry, 0, n)
 	}
 	p.readAll()
 	if rep.errors == 0 {
@@ -128,9 +129,11 @@ type parser struct {
 	*report
 	lines    lineScanner
 	entries  []Entry
-	index    map[string]string // last untrimmed value by untrimmed key
+	raw      []rawEntry // the entries before trimming
 	prepared []byte
 }
+
+type rawEntry struct{ key, value string }
 
 func (p *parser) readAll() {
 	var l logicalLine
@@ -180,7 +183,7 @@ func (p *parser) entry(l *logicalLine) bool {
 		p.warn(l.keyLine, p.lines.column(l.keyAt), codeSuspiciousKey, fmt.Sprintf(
 			"the key %s contains %s; is that meant?", finding.Quote(key), odd))
 	}
-	p.index[rawKey] = rawValue
+	p.raw = append(p.raw, rawEntry{rawKey, rawValue})
 	p.entries = append(p.entries, Entry{Key: key, Value: value, Line: l.keyLine})
 	return true
 }

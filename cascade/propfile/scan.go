@@ -6,7 +6,8 @@ import (
 	"unicode/utf8"
 )
 
-const blanks = " \t\f"
+// isBlank tells the white space that may surround keys and separators.
+func isBlank(c byte) bool { return c == ' ' || c == '\t' || c == '\f' }
 
 // logicalLine is one entry as written: a natural line and its continuation
 // lines. The fields up to eol are offsets and pieces of the scanned text.
@@ -14,7 +15,7 @@ type logicalLine struct {
 	start, end int    // the natural lines, with the last one's line end
 	keyAt      int    // first character that is no indentation
 	keyLine    int    // line of keyAt, from 1
-	eol        string // the last line end between start and end, "" if none
+	eol        string // line end before end, "" at the end of the text
 	text       string // joined, without indentation, joining backslashes and line ends
 	open       bool   // the text ended where a continuation line was due
 	pairs      bool   // text holds a surrogate pair, set by unescape
@@ -24,15 +25,18 @@ type logicalLine struct {
 // whether an = or : stands between them: Java's Properties.load0.
 func (l *logicalLine) split() (keyEnd, valueStart int, separator bool) {
 	text := l.text
-	for keyEnd < len(text) && strings.IndexByte("=: \t\f", text[keyEnd]) < 0 {
-		if text[keyEnd] == '\\' {
+scan:
+	for keyEnd < len(text) {
+		switch text[keyEnd] {
+		case '=', ':', ' ', '\t', '\f':
+			break scan
+		case '\\':
 			keyEnd++
 		}
 		keyEnd++
 	}
-	keyEnd = min(keyEnd, len(text))
 	for valueStart = keyEnd; valueStart < len(text); valueStart++ {
-		if c := text[valueStart]; c == ' ' || c == '\t' || c == '\f' {
+		if c := text[valueStart]; isBlank(c) {
 			continue
 		} else if separator || c != '=' && c != ':' {
 			break
@@ -47,9 +51,14 @@ func (l *logicalLine) split() (keyEnd, valueStart int, separator bool) {
 type lineScanner struct {
 	src    source
 	report *report
+	crs    bool // some lines end in CR or CRLF
 	pos    int
 	line   int // number of the natural line before pos
 	joined []byte
+}
+
+func newLineScanner(src source, rep *report) lineScanner {
+	return lineScanner{src: src, report: rep, crs: strings.IndexByte(src.text, '\r') >= 0}
 }
 
 // next reads the next entry, or reports false at the end of the text and after
@@ -64,7 +73,7 @@ func (s *lineScanner) next(l *logicalLine) bool {
 	continued := false
 	for s.pos < len(text) {
 		at := s.pos
-		end, next := lineEnd(text, at)
+		end, next := s.lineEnd(at)
 		s.pos = next
 		s.line++
 		if s.tooLong(s.fileBytes(text[at:end])) {
@@ -81,7 +90,7 @@ func (s *lineScanner) next(l *logicalLine) bool {
 			}
 		}
 		first := at
-		for first < end && strings.IndexByte(blanks, text[first]) >= 0 {
+		for first < end && isBlank(text[first]) {
 			first++
 		}
 		if l.text == "" && (first == end || text[first] == '#' || text[first] == '!') {
@@ -93,9 +102,7 @@ func (s *lineScanner) next(l *logicalLine) bool {
 			l.start = at
 		}
 		l.end = next
-		if next > end {
-			l.eol = text[end:next]
-		}
+		l.eol = text[end:next]
 		body, joins := cutBackslash(text[first:end])
 		if l.text == "" {
 			l.keyAt, l.keyLine, l.text = first, s.line, body
@@ -166,28 +173,35 @@ func (s *lineScanner) column(at int) int {
 func (s *lineScanner) locate(l *logicalLine, off int) (line, col int) {
 	text, at := s.src.text, l.keyAt
 	for line = l.keyLine; ; line++ {
-		end, next := lineEnd(text, at)
+		end, next := s.lineEnd(at)
 		body, joins := cutBackslash(text[at:end])
 		if off < len(body) || !joins || next >= l.end {
 			return line, s.column(min(at+off, end))
 		}
 		off -= len(body)
-		for at = next; at < l.end && strings.IndexByte(blanks, text[at]) >= 0; {
+		for at = next; at < l.end && isBlank(text[at]); {
 			at++
 		}
 	}
 }
 
 // lineEnd finds the end of the natural line at pos, and the start of the next.
-func lineEnd(text string, pos int) (end, next int) {
+func (s *lineScanner) lineEnd(pos int) (end, next int) {
+	text := s.src.text
+	if !s.crs {
+		if n := strings.IndexByte(text[pos:], '\n'); n >= 0 {
+			return pos + n, pos + n + 1
+		}
+		return len(text), len(text)
+	}
 	for end = pos; end < len(text); end++ {
-		switch text[end] {
-		case '\n':
+		switch {
+		case text[end] == '\n':
 			return end, end + 1
-		case '\r':
-			if end+1 < len(text) && text[end+1] == '\n' {
-				return end, end + 2
-			}
+		case text[end] != '\r':
+		case end+1 < len(text) && text[end+1] == '\n':
+			return end, end + 2
+		default:
 			return end, end + 1
 		}
 	}

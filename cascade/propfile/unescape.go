@@ -121,7 +121,11 @@ const oddInKeys = "{}\"'`$;<>()|&"
 // takes for others: anything but printable ASCII, and oddInKeys. A homoglyph
 // makes a property that looks right and has no effect.
 func oddCharacters(key string) string {
-	if strings.IndexFunc(key, isOdd) < 0 {
+	plain := true
+	for i := range len(key) {
+		plain = plain && !isOdd(rune(key[i]))
+	}
+	if plain {
 		return ""
 	}
 	const shown = 5 // enough to recognise the script
@@ -146,5 +150,12 @@ func oddCharacters(key string) string {
 }
 
 func isOdd(r rune) bool {
-	return r < ' ' || r >= 0x7f || strings.ContainsRune(oddInKeys, r)
+	return r < ' ' || r >= 0x7f || odd[r]
 }
+
+var odd = func() (table [0x7f]bool) {
+	for _, r := range oddInKeys {
+		table[r] = true
+	}
+	return table
+}()
