@@ -51,6 +51,7 @@ func (d *document) fields(n *yaml.Node, what string, f func(name string, p pair)
 		return false
 	}
 	entries, good := d.pairs(n)
+	good = good && !d.tagged(n, "this "+what)
 	for _, p := range entries {
 		name, ok := d.key(p.key)
 		if !ok {

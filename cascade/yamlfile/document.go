@@ -16,8 +16,9 @@ type document struct {
 	report
 	mask
 	root      *yaml.Node // nil if the file is empty or holds comments only
-	lines     []int      // where each line of the masked text starts, in bytes
+	starts    []int      // see lines; a file without findings never needs it
 	aliases   bool       // the file uses aliases
+	hasTokens bool       // tokens are known in this kind of file
 	bareBangs bool       // the file may hold the tag "!", which nodes do not show
 }
 
@@ -35,7 +36,7 @@ var (
 // open reads a file whose top level must be a map. It returns false for a file
 // error, which is then in the report.
 func open(path string, data []byte, o options) (*document, bool) {
-	d := &document{report: report{path: path}}
+	d := &document{report: report{path: path}, hasTokens: o.tokens}
 	text, ok := d.decode(data, o.limit)
 	if !ok {
 		return d, false
@@ -48,7 +49,6 @@ func open(path string, data []byte, o options) (*document, bool) {
 		}
 	}
 	d.bareBangs = strings.Contains(d.text, "! ") || strings.Contains(d.text, "!\t") || strings.Contains(d.text, "!\n") || strings.Contains(d.text, "!\r")
-	d.lines = lineStarts(d.text)
 	if !d.parse() || d.root == nil {
 		return d, d.errors == 0
 	}
@@ -96,6 +96,14 @@ func (d *document) parse() (ok bool) {
 	return true
 }
 
+// lines is where each line of the masked text starts, in bytes.
+func (d *document) lines() []int {
+	if d.starts == nil {
+		d.starts = lineStarts(d.text)
+	}
+	return d.starts
+}
+
 // lineStarts splits as the parser counts lines: at LF, CR, CR LF and the line
 // breaks of Unicode.
 func lineStarts(text string) []int {
@@ -117,12 +125,13 @@ func lineStarts(text string) []int {
 // line is a line of the masked text, from 1, with its break; empty if there is
 // no such line.
 func (d *document) line(n int) string {
-	if n < 1 || n > len(d.lines) {
+	lines := d.lines()
+	if n < 1 || n > len(lines) {
 		return ""
 	}
-	start, end := d.lines[n-1], len(d.text)
-	if n < len(d.lines) {
-		end = d.lines[n]
+	start, end := lines[n-1], len(d.text)
+	if n < len(lines) {
+		end = lines[n]
 	}
 	return d.text[start:end]
 }
@@ -139,11 +148,12 @@ func (d *document) from(line, col int) string {
 
 // place turns an offset of the masked text into line and column.
 func (d *document) place(offset int) (line, col int) {
-	i, found := slices.BinarySearch(d.lines, offset)
+	lines := d.lines()
+	i, found := slices.BinarySearch(lines, offset)
 	if !found {
 		i--
 	}
-	return i + 1, 1 + utf8.RuneCountInString(d.text[d.lines[i]:offset])
+	return i + 1, 1 + utf8.RuneCountInString(d.text[lines[i]:offset])
 }
 
 // target follows an alias.

@@ -93,7 +93,7 @@ func (d *document) checkKey(n *yaml.Node, name string) bool {
 	if tagexpr.Suspicious(name) {
 		d.warnf(n.Line, n.Column, CodeSuspiciousKey, "the key %s holds characters that cannot be seen; it is not the key that it looks like", tagexpr.Show(name))
 	}
-	if d.tokens != nil && HasToken(name) {
+	if d.hasTokens && HasToken(name) {
 		d.warnf(n.Line, n.Column, CodeTokenInKey, "{{ }} is not replaced in keys; write the name out")
 	}
 	return true
@@ -144,7 +144,7 @@ func (d *document) value(key *yaml.Node, name string, n *yaml.Node) Value {
 	default:
 		d.warnYAML11(n, text, c, name)
 	}
-	v.Text, v.Defined, v.Token = text, true, d.tokens != nil && HasToken(text)
+	v.Text, v.Defined, v.Token = text, true, d.hasTokens && HasToken(text)
 	return v
 }
 

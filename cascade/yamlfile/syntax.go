@@ -101,7 +101,7 @@ func (d *document) expressionLooksBare(line int) bool {
 // parser names no columns.
 func (d *document) tabColumn(line int, message string) int {
 	if i := strings.IndexByte(d.line(line), '\t'); i >= 0 && (strings.Contains(message, "tab character") || strings.Contains(message, "cannot start any token")) {
-		_, col := d.place(d.lines[line-1] + i)
+		_, col := d.place(d.lines()[line-1] + i)
 		return col
 	}
 	return 0
@@ -122,7 +122,7 @@ func (d *document) locate(message string) int {
 		if line < 2 {
 			break
 		}
-		err := firstError(strings.NewReader(d.text[:d.lines[line-1]]))
+		err := firstError(strings.NewReader(d.text[:d.lines()[line-1]]))
 		if err == nil || !strings.HasSuffix(err.Error(), message) {
 			break
 		}
