@@ -1,0 +1,291 @@
+package cascade
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/yamlfile"
+)
+
+// carry is what one load hands to the next: the last good form of every entry
+// that is good now or is carried itself, and nothing of entries that are gone.
+type carry struct {
+	blocks map[string]yamlfile.Block     // by place: file and block
+	values map[string]string             // by place: file, block and property; text that fits its type
+	finals map[string]metaInfo           // by place: file and property
+	meta   map[string]yamlfile.MetaEntry // by place: file and property
+	goods  map[uint32]string             // server values of declared properties
+	path   []string
+}
+
+func newCarry() carry {
+	return carry{
+		blocks: map[string]yamlfile.Block{}, values: map[string]string{}, finals: map[string]metaInfo{},
+		meta: map[string]yamlfile.MetaEntry{}, goods: map[uint32]string{},
+	}
+}
+
+// builder compiles files into a tree.
+type builder struct {
+	t      *tree
+	schema *Schema
+	names  *nameEditor
+	getenv func(string) (string, bool)
+	files  []*treeFile // in the order in which they count
+	paths  []string    // display paths of files
+	before carry
+	scopes []string         // the path, by name
+	propAt map[string][]int // base name of a properties file -> indexes into files, for tokens
+}
+
+// build compiles the contents in force. It cannot fail: what is wrong with an
+// entry becomes a finding, and the entry's last good form is used.
+func build(fs *fileSet, schema *Schema, names *nameEditor, before carry, getenv func(string) (string, bool)) *tree {
+	b := &builder{
+		t:      &tree{meta: map[uint32]*metaInfo{}, goods: map[uint32]string{}, carry: newCarry()},
+		schema: schema, names: names, getenv: getenv, files: fs.sorted(), before: before, propAt: map[string][]int{},
+	}
+	b.nameFiles(fs.roots)
+	b.report(fs.findings)
+	b.server()
+	b.scopePath()
+	b.meta()
+	b.sets()
+	b.types()
+	b.finish()
+	return b.t
+}
+
+// nameFiles chooses what the files are called: their path below the root, with
+// the root before it where two roots have the same.
+func (b *builder) nameFiles(roots []string) {
+	count := map[string]int{}
+	for _, f := range b.files {
+		count[f.rel]++
+	}
+	sum := sha256.New()
+	for i, f := range b.files {
+		name := f.rel
+		if count[name] > 1 {
+			name = filepath.ToSlash(filepath.Join(roots[f.root], f.rel))
+		}
+		b.paths = append(b.paths, name)
+		if f.kind == kindProperties {
+			base := filepath.Base(f.rel)
+			b.propAt[base] = append(b.propAt[base], i)
+		}
+		if f.have != nil {
+			fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.root, f.rel, f.digest)
+		}
+	}
+	b.t.files = b.paths
+	b.t.digest = hex.EncodeToString(sum.Sum(nil))
+}
+
+func (b *builder) report(roots []finding.Finding) {
+	b.t.findings = append(b.t.findings, roots...)
+	for i, f := range b.files {
+		r := FileReport{Path: b.paths[i], Status: f.status, Errors: []finding.Finding{}}
+		if f.have != nil {
+			r.Digest = f.digest.String()
+		}
+		for _, x := range f.findings {
+			x.Path = b.paths[i]
+			r.Errors = append(r.Errors, x)
+			b.t.findings = append(b.t.findings, x)
+		}
+		if f.status != "" {
+			b.t.reports = append(b.t.reports, r)
+		}
+	}
+}
+
+func (b *builder) find(file, line, col int, sev finding.Severity, code, format string, args ...any) {
+	x := finding.Finding{Path: b.paths[file], Line: line, Col: col, Severity: sev, Code: code, Text: fmt.Sprintf(format, args...)}
+	b.t.findings = append(b.t.findings, x)
+	for i := range b.t.reports {
+		if b.t.reports[i].Path == x.Path {
+			b.t.reports[i].Errors = append(b.t.reports[i].Errors, x)
+		}
+	}
+}
+
+// text resolves the tokens of a value.
+func (b *builder) text(v string, file, line int) string {
+	if !strings.Contains(v, "{{") {
+		return v
+	}
+	out, unresolved := yamlfile.ReplaceTokens(v, b)
+	for _, u := range unresolved {
+		b.find(file, line, 0, finding.Warning, "unresolved-token",
+			"%s is not set and has no default, so it stays as it is: set it, or write {{NAME:default}}", finding.Quote(u))
+	}
+	return out
+}
+
+// Lookup finds what a token names: an environment variable, or a value of a
+// properties file of the tree, named by its base name or the end of its path.
+func (b *builder) Lookup(source, name string) (string, bool) {
+	file, isFile := strings.CutPrefix(source, "file:")
+	if !isFile {
+		return b.getenv(name)
+	}
+	at := b.propAt[filepath.Base(file)]
+	for _, i := range slices.Backward(at) {
+		f := b.files[i]
+		if f.have == nil || f.rel != file && !strings.HasSuffix(f.rel, "/"+file) {
+			continue
+		}
+		for _, e := range slices.Backward(f.have.entries) {
+			if e.Key == name {
+				return e.Value, true
+			}
+		}
+	}
+	return "", false
+}
+
+func (b *builder) setServer(p uint32, text string, file, line int) {
+	for int(p) >= len(b.t.server) {
+		b.t.server = append(b.t.server, make([]serverVal, int(p)+1-len(b.t.server))...)
+	}
+	b.t.server[p] = serverVal{text: text, file: uint32(file + 1), line: uint32(line), bits: boolBits(text)}
+}
+
+// server collects the values of the properties and settings files.
+func (b *builder) server() {
+	b.t.server = make([]serverVal, len(b.names.list))
+	for i, f := range b.files {
+		if f.have == nil {
+			continue
+		}
+		setting := strings.HasPrefix(f.rel, "settings/")
+		for _, e := range f.have.entries {
+			p := b.names.add(e.Key)
+			b.setServer(p, trimIf(b.text(e.Value, i, e.Line), e.Value), i, e.Line)
+			if setting {
+				b.preference(p, e.Key)
+			}
+		}
+		for _, e := range f.have.settings {
+			if !e.Value.Defined || e.Value.Invalid {
+				continue
+			}
+			p := b.names.add(e.Name)
+			b.setServer(p, b.text(e.Value.Text, i, e.Value.Line), i, e.Value.Line)
+			b.preference(p, e.Name)
+		}
+	}
+}
+
+// trimIf trims a value whose tokens were replaced: values are trimmed, wherever
+// their text came from.
+func trimIf(out, in string) string {
+	if out == in {
+		return out
+	}
+	return trim(out)
+}
+
+// preference is what the folder settings says of a property (spec cascade.md
+// 4.7): clients see it at a path of its own name, and do not change it.
+func (b *builder) preference(p uint32, name string) {
+	yes := true
+	b.t.meta[p] = &metaInfo{preferencePath: name, protected: &yes}
+}
+
+// scopePath reads the path from the server scope, where it is defined.
+func (b *builder) scopePath() {
+	d := b.schema.Lookup(PropScopes)
+	text, file, line := d.Default, -1, 0
+	if p, ok := b.names.from.id(PropScopes); ok && b.t.server[p].file != 0 {
+		v := &b.t.server[p]
+		text, file, line = v.text, int(v.file)-1, int(v.line)
+	}
+	var path []string
+	for _, s := range splitList(text) {
+		switch {
+		case !slices.Contains(scopeOrder, s):
+			b.find(file, line, 0, finding.Error, "unknown-scope", "%s names the scope %s, which does not exist%s: it is left out; the scopes are %s",
+				PropScopes, finding.Quote(s), didYouMean(s, scopeOrder), strings.Join(scopeOrder, ", "))
+		case slices.Contains(path, s):
+			b.find(file, line, 0, finding.Warning, "duplicate-scope", "%s names the scope %s twice: the first counts", PropScopes, s)
+		default:
+			path = append(path, s)
+		}
+	}
+	if len(path) == 0 {
+		if path = b.before.path; len(path) == 0 {
+			path = defaultPath
+		}
+		b.find(file, line, 0, finding.Error, "no-scope", "%s names no scope, so nothing would be defined anywhere: %s applies",
+			PropScopes, strings.Join(path, ", "))
+	}
+	b.scopes, b.t.carry.path = path, path
+	for _, s := range path {
+		b.t.path = append(b.t.path, providers[s])
+		b.t.contexts = b.t.contexts || s == ScopeContext
+		b.t.users = b.t.users || s == ScopeUser
+	}
+	for _, s := range slices.Backward(scopeOrder) {
+		if slices.Contains(path, s) {
+			b.t.locks = append(b.t.locks, providers[s])
+		}
+	}
+}
+
+// types checks the server values of declared properties.
+func (b *builder) types() {
+	for i := range b.schema.decls {
+		d, p := &b.schema.decls[i], uint32(i)
+		v := &b.t.server[p]
+		if v.file == 0 {
+			continue
+		}
+		_, err := d.Parse(v.text)
+		if err == nil {
+			b.t.carry.goods[p] = v.text
+			continue
+		}
+		applies := ""
+		if good, ok := b.before.goods[p]; ok && d.Kind != Bool {
+			b.t.goods[p], b.t.carry.goods[p] = good, good
+			applies = "; the last good value applies"
+		} else if d.Kind != Bool {
+			applies = "; the default " + finding.Quote(d.Default) + " applies"
+		}
+		b.find(int(v.file)-1, int(v.line), 0, finding.Error, "bad-value", "%s: %s%s", d.Name, b.hide(d, err), applies)
+	}
+}
+
+// hide keeps the text of a secret out of its own error.
+func (b *builder) hide(d *Declaration, err error) string {
+	if b.schema.Secret(d.Name) {
+		return "the value is no " + d.Kind.String()
+	}
+	return err.Error()
+}
+
+func (b *builder) finish() {
+	t := b.t
+	t.final = make([]uint8, len(b.names.list))
+	for p, m := range t.meta {
+		if at := slices.Index(b.scopes, m.final); m.final != "" && at >= 0 {
+			t.final[p] = uint8(at + 1)
+		}
+	}
+	types := []string(nil)
+	if v := &t.server[typesID]; v.file != 0 && slices.Contains(b.scopes, ScopeServer) {
+		types = splitList(v.text)
+	}
+	t.sets.seal(types)
+	finding.Sort(t.findings)
+	for i := range t.reports {
+		finding.Sort(t.reports[i].Errors)
+	}
+}

@@ -1,0 +1,184 @@
+package cascade
+
+import (
+	"slices"
+	"strings"
+
+	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/tagexpr"
+	"github.com/seed47708276/sluice/cascade/yamlfile"
+)
+
+// meta merges the metadata files over the values, in the order of the files.
+func (b *builder) meta() {
+	for i, f := range b.files {
+		if f.have == nil {
+			continue
+		}
+		for _, e := range f.have.meta {
+			place := b.paths[i] + "\x00" + e.Property
+			if e.Invalid {
+				good, ok := b.before.meta[place]
+				if !ok {
+					continue
+				}
+				e = good
+			}
+			b.t.carry.meta[place] = e
+			b.metaEntry(i, place, &e)
+		}
+	}
+}
+
+func (b *builder) metaEntry(file int, place string, e *yamlfile.MetaEntry) {
+	p := b.names.add(e.Property)
+	m := b.t.meta[p]
+	if m == nil {
+		m = &metaInfo{}
+		b.t.meta[p] = m
+	}
+	if e.Protected != nil {
+		m.protected = e.Protected
+	}
+	if e.PreferencePath != nil {
+		m.preferencePath = b.text(e.PreferencePath.Text, file, e.PreferencePath.Line)
+	}
+	if e.Value != nil && e.Value.Defined {
+		b.setServer(p, b.text(e.Value.Text, file, e.Value.Line), file, e.Line)
+	}
+	if e.Final == nil || !e.Final.Defined {
+		return
+	}
+	scope := b.text(e.Final.Text, file, e.Final.Line)
+	if slices.Contains(b.scopes, scope) {
+		m.final, m.finalFile, m.finalLine = scope, b.paths[file], e.Line
+		b.t.carry.finals[place] = *m
+		return
+	}
+	applies := "the lock is ignored"
+	if good, ok := b.before.finals[place]; ok && slices.Contains(b.scopes, good.final) {
+		m.final, m.finalFile, m.finalLine = good.final, good.finalFile, good.finalLine
+		b.t.carry.finals[place] = good
+		applies = "the last good lock, to " + good.final + ", stays"
+	}
+	b.find(file, e.Final.Line, e.Final.Col, finding.Error, "unknown-final",
+		"%s: final names %s, which is no scope of the path (%s)%s: %s",
+		e.Property, finding.Quote(scope), strings.Join(b.scopes, ", "), didYouMean(scope, b.scopes), applies)
+}
+
+// sets compiles the context sets.
+func (b *builder) sets() {
+	si := &setIndex{defs: make([][]setDef, 1)}
+	b.t.sets = si
+	byProp := map[uint32][]setDef{}
+	for i, f := range b.files {
+		if f.have == nil {
+			continue
+		}
+		for _, blk := range f.have.blocks {
+			place := b.paths[i] + "\x00" + blk.Name
+			expr, tags, ok := b.head(i, &blk)
+			if !ok {
+				good, have := b.before.blocks[place]
+				if !have {
+					si.blocks = append(si.blocks, setBlock{file: b.paths[i], name: blk.Name, line: blk.Line, priority: blk.Priority})
+					b.setProps(i, place, &blk, uint32(len(si.blocks)-1), byProp)
+					continue
+				}
+				blk = good
+				expr, tags, _ = b.head(i, &blk)
+			}
+			b.t.carry.blocks[place] = blk
+			si.blocks = append(si.blocks, setBlock{
+				file: b.paths[i], name: blk.Name, line: blk.Line, priority: blk.Priority, expr: expr, addTags: tags,
+			})
+			b.setProps(i, place, &blk, uint32(len(si.blocks)-1), byProp)
+		}
+	}
+	si.defAt = make([]uint32, len(b.names.list))
+	for p, defs := range byProp {
+		// The order of look-up: higher priority first, then that of the files.
+		slices.SortStableFunc(defs, func(x, y setDef) int {
+			if px, py := si.blocks[x.block].priority, si.blocks[y.block].priority; px != py {
+				return py - px
+			}
+			return int(x.block) - int(y.block)
+		})
+		si.defAt[p] = uint32(len(si.defs))
+		si.defs = append(si.defs, defs)
+	}
+}
+
+// head returns a block's expression and the tags it adds; ok is false where
+// its last good form is to be used.
+func (b *builder) head(file int, blk *yamlfile.Block) (*tagexpr.Expr, []string, bool) {
+	if blk.Invalid {
+		return nil, nil, false
+	}
+	expr, tags := blk.Expr, blk.AddTags
+	if blk.With.Token {
+		var fs []finding.Finding
+		expr, fs = yamlfile.ParseExpression(b.paths[file], blk.With.Line, blk.With.Col, b.text(blk.With.Text, file, blk.With.Line))
+		b.addFindings(file, fs)
+	}
+	if blk.AddText.Token {
+		var fs []finding.Finding
+		tags, fs = yamlfile.ParseTagList(b.paths[file], blk.AddText.Line, blk.AddText.Col, b.text(blk.AddText.Text, file, blk.AddText.Line))
+		b.addFindings(file, fs)
+	}
+	return expr, tags, expr != nil
+}
+
+func (b *builder) addFindings(file int, fs []finding.Finding) {
+	for _, x := range fs {
+		b.find(file, x.Line, x.Col, x.Severity, x.Code, "%s", x.Text)
+	}
+}
+
+// setProps collects the properties of a block.
+func (b *builder) setProps(file int, place string, blk *yamlfile.Block, block uint32, byProp map[uint32][]setDef) {
+	for _, pr := range blk.Properties {
+		at := place + "\x00" + pr.Name
+		def := setDef{block: block, line: pr.Value.Line}
+		good, hasGood := b.before.values[at]
+		switch {
+		case pr.Value.Invalid && !hasGood:
+			continue
+		case pr.Value.Invalid:
+			def.text = good
+			b.t.carry.values[at] = good
+		case !pr.Value.Defined:
+			continue
+		default:
+			def.text = b.text(pr.Value.Text, file, pr.Value.Line)
+			b.checkSetValue(file, at, pr, &def, good, hasGood)
+		}
+		def.bits = boolBits(def.text)
+		p := b.names.add(pr.Name)
+		byProp[p] = append(byProp[p], def)
+	}
+}
+
+func (b *builder) checkSetValue(file int, at string, pr yamlfile.Property, def *setDef, good string, hasGood bool) {
+	d := b.schema.Lookup(pr.Name)
+	if d == nil {
+		b.t.carry.values[at] = def.text
+		return
+	}
+	_, err := d.Parse(def.text)
+	if err == nil {
+		b.t.carry.values[at] = def.text
+		return
+	}
+	applies := ""
+	if d.Kind != Bool {
+		def.bad = true
+		applies = "; the default " + finding.Quote(d.Default) + " applies"
+		if hasGood {
+			def.good = good
+			b.t.carry.values[at] = good
+			applies = "; the last good value applies"
+		}
+	}
+	b.find(file, pr.Value.Line, pr.Value.Col, finding.Error, "bad-value", "%s: %s%s", d.Name, b.hide(d, err), applies)
+}

@@ -1,0 +1,149 @@
+package cascade
+
+import (
+	"iter"
+	"slices"
+	"strings"
+)
+
+// Names lists the properties that any scope of the path defines for a subject,
+// sorted. Declared properties that only have a default are not among them.
+func (sn *Snapshot) Names(su Subject) []string {
+	seen := make([]bool, len(sn.names.list))
+	var out []string
+	for _, pr := range sn.tree.path {
+		pr.names(sn, su, func(p uint32) {
+			if seen[p] {
+				return
+			}
+			seen[p] = true
+			if _, i := sn.find(su, p); i >= 0 {
+				out = append(out, sn.names.list[p])
+			}
+		})
+	}
+	slices.Sort(out)
+	return out
+}
+
+// AllNames lists every property that the tree or the directory defines for
+// anybody, sorted.
+func (sn *Snapshot) AllNames() []string {
+	var out []string
+	for p, name := range sn.names.list {
+		c := sn.tables.count(uint32(p))
+		set := p < len(sn.tree.sets.defAt) && sn.tree.sets.defAt[p] != 0
+		if c.user > 0 || c.context > 0 || set || p < len(sn.tree.server) && sn.tree.server[p].file != 0 {
+			out = append(out, name)
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// Subjects yields every context and user of the directory or with an override,
+// sorted, each context before its users.
+func (sn *Snapshot) Subjects() iter.Seq[Subject] {
+	seen := map[Subject]bool{}
+	for _, m := range sn.tables.contexts {
+		for id, c := range m {
+			if !c.deleted {
+				seen[Subject{Context: id}] = true
+			}
+		}
+	}
+	for _, s := range sn.tables.shards {
+		if s == nil {
+			continue
+		}
+		for _, sl := range s.slots {
+			if sl.ctx != 0 && sl.val&valExpired == 0 {
+				seen[Subject{sl.ctx, sl.user}] = true
+			}
+		}
+		for _, u := range s.users {
+			if u.ctx != 0 && u.flags&userDeleted == 0 {
+				seen[Subject{u.ctx, u.user}] = true
+			}
+		}
+	}
+	all := make([]Subject, 0, len(seen))
+	for su := range seen {
+		all = append(all, su)
+	}
+	slices.SortFunc(all, func(a, b Subject) int {
+		if a.Context != b.Context {
+			return int(a.Context) - int(b.Context)
+		}
+		return int(a.User) - int(b.User)
+	})
+	return slices.Values(all)
+}
+
+// Difference is a property whose winning value or scope differs between two
+// snapshots for one subject. An empty scope is "not defined". Secrets are
+// masked where both are.
+type Difference struct {
+	Subject  Subject `json:"-"`
+	Context  *uint32 `json:"context"`
+	User     *uint32 `json:"user"`
+	Property string  `json:"property"`
+	Old      *string `json:"old"`
+	OldScope string  `json:"oldScope,omitempty"`
+	New      *string `json:"new"`
+	NewScope string  `json:"newScope,omitempty"`
+}
+
+// Diff compares the values of two snapshots: the server view, and every
+// subject of either. A subject is listed for a property only where its own
+// difference is another than that of the view it inherits from.
+func Diff(a, b *Snapshot, showSecrets bool) []Difference {
+	names := union(a.AllNames(), b.AllNames())
+	subjects := map[Subject]bool{}
+	for _, sn := range []*Snapshot{a, b} {
+		for su := range sn.Subjects() {
+			subjects[su] = true
+		}
+	}
+	list := []Subject{{}}
+	for su := range subjects {
+		list = append(list, su)
+	}
+	slices.SortFunc(list, func(x, y Subject) int {
+		if x.Context != y.Context {
+			return int(x.Context) - int(y.Context)
+		}
+		return int(x.User) - int(y.User)
+	})
+	out := []Difference{}
+	for _, su := range list {
+		for _, name := range names {
+			va, oka := a.Get(su, name)
+			vb, okb := b.Get(su, name)
+			if oka == okb && va.Text == vb.Text {
+				continue
+			}
+			d := Difference{Subject: su, Context: idPtr(su.Context), User: idPtr(su.User), Property: name}
+			d.Old, d.OldScope = shownValue(a, name, va, oka, showSecrets)
+			d.New, d.NewScope = shownValue(b, name, vb, okb, showSecrets)
+			out = append(out, d)
+		}
+	}
+	return out
+}
+
+func shownValue(sn *Snapshot, name string, v Value, ok, showSecrets bool) (*string, string) {
+	if !ok {
+		return nil, ""
+	}
+	if !showSecrets && sn.schema.Secret(name) {
+		v.Text = Mask
+	}
+	return &v.Text, v.Scope
+}
+
+func union(a, b []string) []string {
+	all := append(slices.Clone(a), b...)
+	slices.SortFunc(all, strings.Compare)
+	return slices.Compact(all)
+}

@@ -1,0 +1,129 @@
+package cascade
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Context is a context of the directory. Its name need not be unique.
+type Context struct {
+	ID      uint32
+	Name    string
+	Enabled bool
+	Tags    []string
+}
+
+// User is a user of a context, with the permission names whose tags (uc...)
+// the user carries.
+type User struct {
+	Context     uint32
+	ID          uint32
+	Enabled     bool
+	Permissions []string
+}
+
+// Key names one override: of a context (User 0) or of a user.
+type Key struct {
+	Subject
+	Property string
+}
+
+// Override is a value that a context or a user has of its own.
+type Override struct {
+	Key
+	Value     string
+	Final     string // a scope, or "": scopes more specific than it are skipped
+	Protected bool
+	Reason    string
+	Actor     string
+	Time      time.Time // when it was set; whole milliseconds are kept
+	Expires   time.Time // zero: never
+}
+
+// Batch is a set of changes that apply together or not at all. Deletions come
+// first. A deleted context or user leaves a closed tombstone until it is put
+// again, and takes its overrides with it.
+type Batch struct {
+	DeleteContexts  []uint32
+	DeleteUsers     []Subject
+	DeleteOverrides []Key
+	Contexts        []Context
+	Users           []User
+	Overrides       []Override
+}
+
+// Limits of what a directory holds per entry, so that one entry cannot grow
+// without bound; the databases of the existing system are stricter.
+const (
+	MaxNameLen     = 512       // bytes of a property name, as in files
+	MaxValueLen    = 256 << 10 // bytes of a value, as in files
+	MaxTags        = 256       // of a context
+	MaxPermissions = 256       // of a user
+	MaxTextLen     = 4096      // bytes of a reason, an actor, a context's name or a tag
+	maxPermSets    = 1<<20 - 1 // distinct sets of permissions
+)
+
+func (c *Context) check() error {
+	switch {
+	case c.ID == 0 || c.ID > MaxID:
+		return fmt.Errorf("context %d is not an id: use 1 to %d", c.ID, MaxID)
+	case len(c.Tags) > MaxTags:
+		return fmt.Errorf("context %d has %d tags: at most %d", c.ID, len(c.Tags), MaxTags)
+	case len(c.Name) > MaxTextLen || slices.ContainsFunc(c.Tags, func(t string) bool { return len(t) > MaxTextLen }):
+		return fmt.Errorf("context %d: a name or tag is longer than %d bytes", c.ID, MaxTextLen)
+	}
+	return nil
+}
+
+func (u *User) check() error {
+	switch {
+	case u.Context == 0 || u.Context > MaxID || u.ID == 0 || u.ID > MaxID:
+		return fmt.Errorf("user %d in context %d: ids are 1 to %d", u.ID, u.Context, MaxID)
+	case len(u.Permissions) > MaxPermissions:
+		return fmt.Errorf("user %d in context %d has %d permissions: at most %d", u.ID, u.Context, len(u.Permissions), MaxPermissions)
+	case slices.ContainsFunc(u.Permissions, func(p string) bool { return len(p) > MaxTextLen }):
+		return fmt.Errorf("user %d in context %d: a permission is longer than %d bytes", u.ID, u.Context, MaxTextLen)
+	}
+	return nil
+}
+
+func (o *Override) check() error {
+	switch {
+	case o.Context == 0 || o.Context > MaxID || o.User > MaxID:
+		return fmt.Errorf("override of %s: context %d and user %d are not ids: use 1 to %d", o.Property, o.Context, o.User, MaxID)
+	case trim(o.Property) == "":
+		return fmt.Errorf("override for %s: the property has no name", o.Subject)
+	case len(o.Property) > MaxNameLen:
+		return fmt.Errorf("override for %s: the property's name is longer than %d bytes", o.Subject, MaxNameLen)
+	case len(o.Value) > MaxValueLen:
+		return fmt.Errorf("override of %s for %s: the value is longer than %d bytes", o.Property, o.Subject, MaxValueLen)
+	case len(o.Reason) > MaxTextLen || len(o.Actor) > MaxTextLen:
+		return fmt.Errorf("override of %s for %s: the reason or the actor is longer than %d bytes", o.Property, o.Subject, MaxTextLen)
+	case o.Final != "" && !slices.Contains(scopeOrder, o.Final):
+		return fmt.Errorf("override of %s for %s: final names %q, which is no scope: use one of %s",
+			o.Property, o.Subject, o.Final, strings.Join(scopeOrder, ", "))
+	}
+	return nil
+}
+
+// check refuses a batch that holds anything out of bounds.
+func (b *Batch) check() error {
+	for i := range b.Contexts {
+		if err := b.Contexts[i].check(); err != nil {
+			return err
+		}
+	}
+	for i := range b.Users {
+		if err := b.Users[i].check(); err != nil {
+			return err
+		}
+	}
+	for i := range b.Overrides {
+		if err := b.Overrides[i].check(); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,21 @@
+// Package cascade decides what every property is for every user, and why.
+//
+// An Engine reads the trees of an App Suite administrator, keeps the overrides
+// of contexts and users beside them, and resolves each property for a Subject
+// through the scopes user, context, contextSets and server, the most specific
+// first. Every look-up runs on one immutable Snapshot: readers never lock, and
+// never see two loads mixed.
+//
+// # Errors
+//
+// Nothing that was good is lost because something else is bad. A file that
+// cannot be read or parsed keeps its last good contents; an entry that is
+// wrong keeps its last good form; everything else counts. Both are reported
+// as findings with file, line and column, and make the status degraded.
+//
+// # Layout
+//
+// propfile reads and edits .properties files, tagexpr and yamlfile read the
+// YAML ones; this package knows files, scopes and subjects. It knows no HTTP,
+// no Redis and no sockets.
+package cascade

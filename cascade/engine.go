@@ -1,0 +1,368 @@
+package cascade
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade/finding"
+)
+
+// Options say what an engine reads. Roots and Schema are required.
+type Options struct {
+	Roots  []string // --etc, later roots win
+	Schema *Schema
+	Source Source // directory and overrides; nil: empty, filled through Apply
+	// State is the folder that keeps the last good tree for the next start;
+	// "" keeps none.
+	State string
+	// TolerateBadFiles starts although a file that never was good is bad.
+	TolerateBadFiles bool
+	Logger           *slog.Logger                // nil: discard
+	Getenv           func(string) (string, bool) // for tokens; nil: os.LookupEnv
+}
+
+// Engine holds the current snapshot and replaces it when anything changes.
+// Open reads everything once; Run watches.
+type Engine struct {
+	opt  Options
+	log  *slog.Logger
+	cur  atomic.Pointer[Snapshot]
+	wake chan struct{} // tells Run that a timer may have to change
+
+	mu     sync.Mutex // one load or write at a time; guards the following
+	set    *fileSet
+	source FileReport
+	kept   *keeper
+	writes uint64
+
+	notify      sync.Mutex // taken before mu is given back, so that subscribers see swaps in order
+	subscribers []*subscriber
+	panics      atomic.Uint64
+
+	watchMode atomic.Pointer[WatchMode]
+	lastLoad  atomic.Pointer[loadStats]
+}
+
+type loadStats struct {
+	at    time.Time
+	took  time.Duration
+	loads uint64
+}
+
+// ErrReadOnly is returned by Apply where the directory comes from a Source.
+var ErrReadOnly = errors.New("the directory is read from a file: change it there")
+
+// BadFilesError is returned by Open when files cannot be used and have no last
+// good contents: a server must not start with values that nobody chose.
+type BadFilesError struct{ Findings []finding.Finding }
+
+func (e *BadFilesError) Error() string {
+	s := fmt.Sprintf("%d of the files cannot be used and have no last good contents (--tolerate-bad-files starts without them)", len(e.Findings))
+	for _, f := range e.Findings {
+		s += "\n  " + f.String()
+	}
+	return s
+}
+
+// Open reads the roots and the source, and returns an engine that serves them.
+// It fails where a root is missing, and with a *BadFilesError.
+func Open(opt Options) (*Engine, error) {
+	if len(opt.Roots) == 0 {
+		return nil, errors.New("no root: name a folder with --etc")
+	}
+	if opt.Logger == nil {
+		opt.Logger = slog.New(slog.DiscardHandler)
+	}
+	if opt.Getenv == nil {
+		opt.Getenv = os.LookupEnv
+	}
+	for i, r := range opt.Roots {
+		abs, err := filepath.Abs(r)
+		if err != nil {
+			return nil, err
+		}
+		opt.Roots[i] = abs
+		if fi, err := os.Stat(r); err != nil {
+			return nil, fmt.Errorf("root %s: %w: mount it, or correct --etc", r, cause(err))
+		} else if !fi.IsDir() {
+			return nil, fmt.Errorf("root %s is not a folder: correct --etc", r)
+		}
+	}
+	e := &Engine{opt: opt, log: opt.Logger, set: newFileSet(opt.Roots), wake: make(chan struct{}, 1)}
+	e.watchMode.Store(&WatchMode{Mode: WatchOff})
+	e.kept = openKeeper(opt.State, opt.Logger)
+
+	start := time.Now()
+	e.set.scan(true)
+	if err := rootsReadable(e.set); err != nil {
+		return nil, err
+	}
+	e.kept.restore(e.set)
+	var bad []finding.Finding
+	for _, f := range e.set.sorted() {
+		if f.have == nil {
+			bad = append(bad, f.findings...)
+		}
+	}
+	names, t := newNameTable(opt.Schema), newTables()
+	sn := &Snapshot{schema: opt.Schema, names: names, tables: t, revision: "0"}
+	if opt.Source != nil {
+		l := opt.Source.Load(opt.Schema, true)
+		e.source = l.Report
+		if l.Report.Status != FileOK {
+			bad = append(bad, l.Report.Errors...)
+		}
+		if err := sn.load(l, time.Now()); err != nil {
+			return nil, err
+		}
+	}
+	if len(bad) > 0 && !opt.TolerateBadFiles {
+		return nil, &BadFilesError{bad}
+	}
+	ed := sn.names.edit()
+	before := e.kept.carry(e.set, opt.Schema, ed, opt.Getenv)
+	e.publish(sn, ed, before, start)
+	e.cur.Store(sn)
+	e.kept.save(e.set, sn.tree)
+	return e, nil
+}
+
+func rootsReadable(fs *fileSet) error {
+	for _, f := range fs.findings {
+		if f.Code == "root" {
+			return fmt.Errorf("%s: %s", f.Path, f.Text)
+		}
+	}
+	return nil
+}
+
+// load replaces the directory and the overrides by a source's.
+func (sn *Snapshot) load(l SourceLoad, now time.Time) error {
+	if l.Batch == nil {
+		return nil
+	}
+	ed := sn.names.edit()
+	t, err := newTables().apply(l.Batch, ed, now)
+	if err != nil {
+		return err
+	}
+	sn.tables, sn.names, sn.revision = t, ed.table(), l.Revision
+	return nil
+}
+
+// publish compiles the files into sn, which is not shared yet.
+func (e *Engine) publish(sn *Snapshot, ed *nameEditor, before carry, start time.Time) {
+	sn.tree = build(e.set, e.opt.Schema, ed, before, e.opt.Getenv)
+	sn.names = ed.table()
+	sn.loaded = time.Now()
+	sn.generation++
+	e.addSource(sn)
+	if v, ok := sn.Get(Subject{}, PropShrinkHold); ok {
+		e.set.shrinkHold, _ = v.Effective.(time.Duration)
+	}
+	loads := uint64(1)
+	if last := e.lastLoad.Load(); last != nil {
+		loads += last.loads
+	}
+	e.lastLoad.Store(&loadStats{sn.loaded, sn.loaded.Sub(start), loads})
+}
+
+// addSource puts the report of the directory file beside those of the trees.
+func (e *Engine) addSource(sn *Snapshot) {
+	if e.opt.Source == nil {
+		return
+	}
+	sn.tree.reports = append(sn.tree.reports, e.source)
+	sn.tree.findings = append(sn.tree.findings, e.source.Errors...)
+	finding.Sort(sn.tree.findings)
+}
+
+// Snapshot returns the current state.
+func (e *Engine) Snapshot() *Snapshot { return e.cur.Load() }
+
+// Schema returns the declarations that the engine serves.
+func (e *Engine) Schema() *Schema { return e.opt.Schema }
+
+// Apply changes the directory and the overrides: all of the batch, or nothing
+// and an error. It is visible to every look-up when Apply returns.
+func (e *Engine) Apply(b Batch) error {
+	if e.opt.Source != nil {
+		return ErrReadOnly
+	}
+	e.mu.Lock()
+	old := e.cur.Load()
+	ed := old.names.edit()
+	t, err := old.tables.apply(&b, ed, time.Now())
+	if err != nil {
+		e.mu.Unlock()
+		return err
+	}
+	sn := *old
+	e.writes++
+	sn.tables, sn.names, sn.revision = t, ed.table(), strconv.FormatUint(e.writes, 10)
+	sn.generation++
+	e.swap(old, &sn)
+	return nil
+}
+
+// swap publishes a snapshot and tells the subscribers. The caller holds mu,
+// which swap gives back.
+func (e *Engine) swap(old, sn *Snapshot) {
+	e.cur.Store(sn)
+	e.notify.Lock()
+	e.mu.Unlock()
+	defer e.notify.Unlock()
+	e.tell(old, sn)
+	select {
+	case e.wake <- struct{}{}:
+	default:
+	}
+}
+
+// expire drops what has expired and returns when the next override will.
+func (e *Engine) expire() {
+	e.mu.Lock()
+	old := e.cur.Load()
+	t, err := old.tables.expire(time.Now())
+	if err != nil {
+		e.mu.Unlock()
+		return
+	}
+	sn := *old
+	sn.tables = t
+	sn.generation++
+	e.swap(old, &sn)
+}
+
+// ReloadResult is what a reload did. Errors are all that the trees have now.
+type ReloadResult struct {
+	Generation uint64            `json:"generation"`
+	Changed    []Change          `json:"changed"`
+	Errors     []finding.Finding `json:"errors"`
+	BadFiles   int               `json:"-"` // files that did not load
+}
+
+// Reload reads everything again, now: what somebody asked for waits for no
+// hold. It is the one way for a file event, a signal, the API and the command
+// line.
+func (e *Engine) Reload(ctx context.Context) (ReloadResult, error) {
+	if err := ctx.Err(); err != nil {
+		return ReloadResult{}, err
+	}
+	r, _ := e.reload(true)
+	return r, nil
+}
+
+// reload returns when a file that has not settled is to be looked at again.
+func (e *Engine) reload(force bool) (ReloadResult, time.Duration) {
+	e.mu.Lock()
+	start := time.Now()
+	old := e.cur.Load()
+	changed, again := e.set.scan(force)
+	sn := *old
+	if e.opt.Source != nil {
+		l := e.opt.Source.Load(e.opt.Schema, force)
+		if err := sn.load(l, start); err != nil {
+			l.Report.Errors = append(l.Report.Errors, finding.Finding{
+				Path: l.Report.Path, Severity: finding.Error, Code: "bad-entry", Text: err.Error(),
+			})
+		}
+		e.source = l.Report
+		changed = changed || l.Changed
+		if l.Again > 0 && (again == 0 || l.Again < again) {
+			again = l.Again
+		}
+	}
+	if !changed {
+		e.mu.Unlock()
+		e.log.Debug("reload found nothing changed", "took", time.Since(start))
+		return ReloadResult{Generation: old.generation, Changed: []Change{}, Errors: errorsOf(old)}.count(old), again
+	}
+	e.publish(&sn, sn.names.edit(), old.tree.carry, start)
+	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation}.count(&sn)
+	keep := e.kept.prepare(e.set, sn.tree)
+	e.swap(old, &sn)
+	e.kept.write(keep)
+	e.logReload(&r, &sn, time.Since(start))
+	return r, again
+}
+
+func errorsOf(sn *Snapshot) []finding.Finding {
+	out := []finding.Finding{}
+	for _, f := range sn.tree.findings {
+		if f.Severity == finding.Error {
+			out = append(out, f)
+		}
+	}
+	return out
+}
+
+func (r ReloadResult) count(sn *Snapshot) ReloadResult {
+	for _, f := range sn.tree.reports {
+		if f.Status == FileFailed {
+			r.BadFiles++
+		}
+	}
+	return r
+}
+
+// maxLogged bounds the findings that one reload logs: the rest is in the
+// status.
+const maxLogged = 20
+
+func (e *Engine) logReload(r *ReloadResult, sn *Snapshot, took time.Duration) {
+	e.log.Info("configuration reloaded", "generation", r.Generation, "digest", sn.tree.digest[:12],
+		"changed", len(r.Changed), "errors", len(r.Errors), "took", took)
+	for i, f := range r.Errors {
+		if i == maxLogged {
+			e.log.Error("more errors than are logged", "errors", len(r.Errors))
+			break
+		}
+		e.log.Error("configuration error", "file", f.Path, "line", f.Line, "col", f.Col, "code", f.Code, "err", f.Text)
+	}
+}
+
+// Status is the state of the engine as the API shows it.
+type Status struct {
+	Status   string       `json:"status"` // ok or degraded
+	Identity Identity     `json:"identity"`
+	Watch    WatchMode    `json:"watch"`
+	Loaded   time.Time    `json:"loaded"`
+	Took     string       `json:"took"`
+	Files    []FileReport `json:"files"`
+}
+
+// Identity names a state: Files and Overrides are comparable across members,
+// Generation counts the swaps of this one.
+type Identity struct {
+	Files      string `json:"files"`
+	Overrides  string `json:"overrides"`
+	Generation uint64 `json:"generation"`
+}
+
+// Status reports the state of everything that was read.
+func (e *Engine) Status() Status {
+	sn, load := e.Snapshot(), e.lastLoad.Load()
+	s := Status{
+		Status: "ok", Identity: sn.Identity(), Watch: *e.watchMode.Load(),
+		Loaded: sn.loaded.UTC(), Took: load.took.String(), Files: slices.Clone(sn.tree.reports),
+	}
+	if sn.Degraded() || s.Watch.Problem != "" {
+		s.Status = "degraded"
+	}
+	return s
+}
+
+// Identity names the snapshot.
+func (sn *Snapshot) Identity() Identity {
+	return Identity{sn.tree.digest, sn.revision, sn.generation}
+}

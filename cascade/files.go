@@ -1,0 +1,241 @@
+package cascade
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade/finding"
+)
+
+// How long a change waits before it counts (design.md, Reload). A reload that
+// somebody asked for waits for none of them.
+const (
+	settleAge   = 100 * time.Millisecond // age of the last write
+	removeHold  = 2 * time.Second        // absence of a file
+	shrinkFloor = 10                     // keys from which losing half is suspicious
+)
+
+// FileReport is what is known of one file of the tree.
+type FileReport struct {
+	Path   string            `json:"path"`
+	Digest string            `json:"digest"` // SHA-256 of the contents in force, "" where there are none
+	Status string            `json:"status"`
+	Errors []finding.Finding `json:"errors"` // errors and warnings
+}
+
+// The statuses of a file. All but FileOK serve the last good contents.
+const (
+	FileOK      = "ok"
+	FileFailed  = "failed"  // unreadable, unparsable or over a limit
+	FileHeld    = "held"    // shrank suspiciously; counts when it stays so
+	FileMissing = "missing" // gone; counts as removed when it stays so
+)
+
+// treeFile is one file of a root, with the contents that are in force.
+type treeFile struct {
+	root     int
+	rel, abs string
+	kind     kind
+
+	digest   digest
+	have     *contents // nil: none in force
+	data     []byte    // the bytes of have; dropped once they are persisted
+	findings []finding.Finding
+	status   string
+
+	failed digest    // contents that failed to parse
+	since  time.Time // when the present hold or absence began
+	held   digest    // contents that are held
+	last   stamp     // of the last read that was not settled yet
+}
+
+// fileSet is every file of all roots. One goroutine at a time uses it.
+type fileSet struct {
+	roots      []string
+	files      map[string]*treeFile // by root number and path
+	dirs       []string             // to watch, from the last scan
+	findings   []finding.Finding    // about roots and folders
+	now        func() time.Time
+	shrinkHold time.Duration
+}
+
+func newFileSet(roots []string) *fileSet {
+	return &fileSet{roots: roots, files: map[string]*treeFile{}, now: time.Now, shrinkHold: 3 * time.Second}
+}
+
+func fileKey(root int, rel string) string { return fmt.Sprintf("%d/%s", root, rel) }
+
+// scan reads everything again. changed tells whether the contents in force or
+// anything to report are others than before; again is when a file that has not
+// settled is to be looked at, 0 where all have. With force no hold applies.
+func (fs *fileSet) scan(force bool) (changed bool, again time.Duration) {
+	before := slices.Clone(fs.findings)
+	fs.findings, fs.dirs = nil, nil
+	wait := func(d time.Duration) {
+		if d > 0 && (again == 0 || d < again) {
+			again = d
+		}
+	}
+	for i, root := range fs.roots {
+		w, err := walkRoot(root)
+		if err != nil {
+			fs.findings = append(fs.findings, finding.Finding{
+				Path: filepath.ToSlash(root), Severity: finding.Error, Code: "root",
+				Text: fmt.Sprintf("this root cannot be read (%v): its files keep their last good contents; mount it, or correct --etc", cause(err)),
+			})
+			continue
+		}
+		fs.dirs = append(fs.dirs, w.dirs...)
+		fs.findings = append(fs.findings, w.findings...)
+		seen := make(map[string]bool, len(w.files))
+		for j := range w.files {
+			f := &w.files[j]
+			key := fileKey(i, f.rel)
+			seen[key] = true
+			tf := fs.files[key]
+			if tf == nil {
+				tf = &treeFile{root: i, rel: f.rel, kind: f.kind}
+				fs.files[key] = tf
+			}
+			tf.abs = f.abs
+			c, d := fs.look(tf, f.err, force)
+			changed = changed || c
+			wait(d)
+		}
+		for key, tf := range fs.files {
+			if tf.root != i || seen[key] || w.hides(tf.rel) {
+				continue
+			}
+			c, d := fs.absent(key, tf, force)
+			changed = changed || c
+			wait(d)
+		}
+	}
+	return changed || !slices.Equal(before, fs.findings), again
+}
+
+// hides reports whether the path lies in a folder that could not be read.
+func (w *walk) hides(rel string) bool {
+	return slices.ContainsFunc(w.unreadable, func(dir string) bool { return strings.HasPrefix(rel, dir+"/") })
+}
+
+func (fs *fileSet) absent(key string, tf *treeFile, force bool) (bool, time.Duration) {
+	now := fs.now()
+	if tf.status != FileMissing {
+		tf.status, tf.since = FileMissing, now
+		if !force && tf.have != nil {
+			return true, removeHold
+		}
+	}
+	if left := tf.since.Add(removeHold).Sub(now); left > 0 && !force && tf.have != nil {
+		return false, left
+	}
+	delete(fs.files, key)
+	return true, 0
+}
+
+// look reads one file and decides what is in force.
+func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, again time.Duration) {
+	var data []byte
+	var st stamp
+	if err == nil {
+		data, st, err = readFile(tf.abs, limitOf(tf.kind))
+	}
+	if errors.Is(err, errMoving) {
+		tf.last = st
+		if force {
+			// Whoever asks for a reload has saved: one more look is enough.
+			if data, st, err = readFile(tf.abs, limitOf(tf.kind)); errors.Is(err, errMoving) {
+				return false, settleAge
+			}
+		} else {
+			return false, settleAge
+		}
+	}
+	if err != nil {
+		return fs.fail(tf, digest{}, []finding.Finding{{
+			Path: tf.rel, Severity: finding.Error, Code: "unreadable", Text: "the file cannot be read: " + err.Error(),
+		}}), 0
+	}
+	sum := digest(sha256.Sum256(data))
+	if tf.have != nil && sum == tf.digest {
+		changed = tf.status != FileOK
+		tf.status, tf.findings = FileOK, tf.have.findings
+		return changed, 0
+	}
+	// A write that is under way shows as a young file. An age below zero (a
+	// clock that was set back, a touch into the future) says nothing: then two
+	// equal looks in a row do.
+	if age := fs.now().Sub(st.mtime); !force && age < settleAge && (tf.last != st || age >= 0) {
+		tf.last = st
+		if age < 0 {
+			return false, settleAge
+		}
+		return false, settleAge - age
+	}
+	if tf.status == FileFailed && sum == tf.failed {
+		return false, 0
+	}
+	c, findings, ok := parse(tf.kind, tf.rel, data)
+	if !ok {
+		return fs.fail(tf, sum, findings), 0
+	}
+	if left := fs.hold(tf, c, len(data), sum); left > 0 && !force {
+		return fs.holdReport(tf), left
+	}
+	tf.have, tf.digest, tf.data = c, sum, data
+	tf.status, tf.findings = FileOK, c.findings
+	return true, 0
+}
+
+func (fs *fileSet) fail(tf *treeFile, sum digest, findings []finding.Finding) (changed bool) {
+	changed = tf.status != FileFailed || tf.failed != sum || !slices.Equal(tf.findings, findings)
+	tf.status, tf.failed, tf.findings = FileFailed, sum, findings
+	return changed
+}
+
+// hold returns how much longer suspicious contents wait.
+func (fs *fileSet) hold(tf *treeFile, c *contents, size int, sum digest) time.Duration {
+	if tf.have == nil {
+		return 0
+	}
+	shrank := size == 0 || tf.have.keys >= shrinkFloor && 2*c.keys < tf.have.keys
+	if !shrank {
+		return 0
+	}
+	now := fs.now()
+	if tf.status != FileHeld || tf.held != sum {
+		tf.held, tf.since = sum, now
+	}
+	return tf.since.Add(fs.shrinkHold).Sub(now)
+}
+
+func (fs *fileSet) holdReport(tf *treeFile) (changed bool) {
+	changed = tf.status != FileHeld
+	tf.status = FileHeld
+	tf.findings = []finding.Finding{{
+		Path: tf.rel, Severity: finding.Warning, Code: "held",
+		Text: fmt.Sprintf("the file lost more than half of its keys: if it stays so it counts after %s; run `sluice reload` to apply it now", fs.shrinkHold),
+	}}
+	return changed
+}
+
+// sorted lists the files in the order in which they count: the later wins.
+func (fs *fileSet) sorted() []*treeFile {
+	out := make([]*treeFile, 0, len(fs.files))
+	for _, f := range fs.files {
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b *treeFile) int {
+		if a.root != b.root {
+			return a.root - b.root
+		}
+		return strings.Compare(a.rel, b.rel)
+	})
+	return out
+}

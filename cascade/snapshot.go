@@ -1,0 +1,204 @@
+package cascade
+
+import (
+	"time"
+
+	"github.com/seed47708276/sluice/cascade/finding"
+)
+
+// Snapshot is one state of everything: files, directory and overrides. It
+// never changes; any number of goroutines may read it, for as long as they
+// like. Two reads from one snapshot never see different loads.
+type Snapshot struct {
+	tree       *tree
+	tables     *tables
+	names      *nameTable
+	schema     *Schema
+	generation uint64
+	revision   string      // of the directory and the overrides
+	loaded     time.Time   // when the files were read
+	hypothesis *hypothesis // nil but in what Suppose returns
+}
+
+// tree is what the files say, compiled.
+type tree struct {
+	digest   string
+	files    []string    // display paths; a value's file is an index into it
+	server   []serverVal // by property number
+	final    []uint8     // by property number: 1 + index into path of the scope that meta locks, 0: none
+	meta     map[uint32]*metaInfo
+	goods    map[uint32]string // declared properties whose server value does not fit: the last good text
+	sets     *setIndex
+	path     []provider // the scopes, most specific first
+	locks    []provider // those of path, least specific first: who may lock
+	contexts bool       // path has the scope context
+	users    bool       // path has the scope user
+	findings []finding.Finding
+	reports  []FileReport
+	carry    carry // last good entries for the next load
+}
+
+// serverVal is a property's value in the server scope. file 0 is undefined,
+// else 1 + the index into tree.files.
+type serverVal struct {
+	text string
+	file uint32
+	line uint32
+	bits uint32
+}
+
+// metaInfo is what meta files and settings folders say of a property.
+type metaInfo struct {
+	final          string
+	finalFile      string
+	finalLine      int
+	protected      *bool
+	preferencePath string
+}
+
+// hit is where a provider found a value.
+type hit struct {
+	sh   *shard // user and context scope
+	i    uint32 // slot, or index into the definitions of the property
+	bits uint32
+}
+
+// Generation counts the swaps of this engine, from 1.
+func (sn *Snapshot) Generation() uint64 { return sn.generation }
+
+// Digest identifies the contents of the files; it is the same on every member
+// that has the same files.
+func (sn *Snapshot) Digest() string { return sn.tree.digest }
+
+// Revision identifies the directory and the overrides.
+func (sn *Snapshot) Revision() string { return sn.revision }
+
+// Schema returns the declarations that the snapshot was read with.
+func (sn *Snapshot) Schema() *Schema { return sn.schema }
+
+// Loaded is when the files were read.
+func (sn *Snapshot) Loaded() time.Time { return sn.loaded }
+
+// Findings are the errors and warnings of the files, sorted. The caller does
+// not change them.
+func (sn *Snapshot) Findings() []finding.Finding { return sn.tree.findings }
+
+// Files reports each file of the tree, sorted by path. The caller does not
+// change it.
+func (sn *Snapshot) Files() []FileReport { return sn.tree.reports }
+
+// Degraded reports whether any file or entry has an error.
+func (sn *Snapshot) Degraded() bool { return finding.HasErrors(sn.tree.findings) }
+
+// find walks the path. The index is that of the winning scope, -1 where no
+// scope defines the property. It is the only resolver: every other way to a
+// value calls it.
+func (sn *Snapshot) find(su Subject, p uint32) (hit, int) {
+	i := 0
+	if sn.lockable(p) {
+		i, _ = sn.lock(su, p)
+	}
+	for path := sn.tree.path; i < len(path); i++ {
+		if h, ok := path[i].find(sn, su, p); ok {
+			return h, i
+		}
+	}
+	return hit{}, -1
+}
+
+// lockable reports whether anything may lock the property.
+func (sn *Snapshot) lockable(p uint32) bool {
+	return int(p) < len(sn.tree.final) && sn.tree.final[p] != 0 || sn.tables.count(p).final > 0
+}
+
+// lock returns the index into the path of the first scope that may define the
+// property, and who locked the scopes before it (nil: nobody did).
+func (sn *Snapshot) lock(su Subject, p uint32) (int, provider) {
+	for _, pr := range sn.tree.locks {
+		scope := pr.lock(sn, su, p)
+		if scope == "" {
+			continue
+		}
+		for i, s := range sn.tree.path {
+			if s.scope() == scope {
+				return i, pr
+			}
+		}
+		// A scope that is not in the path locks nothing (the load reports it).
+	}
+	return 0, nil
+}
+
+// boolean is the typed look-up of a boolean; def is the code's default.
+func (sn *Snapshot) boolean(su Subject, p uint32, def bool) bool {
+	if h, i := sn.find(su, p); i >= 0 {
+		return h.bits == bitTrue
+	}
+	return def
+}
+
+// Value is a resolved property.
+type Value struct {
+	Text      string // the winning text as it stands
+	Scope     string // ScopeDefault where only the code defines it
+	Effective any    // typed, of declared properties; see Declaration.Parse
+	Declared  bool
+	Err       error // the winning text does not fit the type
+}
+
+// Get resolves one property; ok is false where nothing defines it.
+func (sn *Snapshot) Get(su Subject, name string) (v Value, ok bool) {
+	d := sn.schema.Lookup(name)
+	v.Declared = d != nil
+	p, known := sn.names.id(name)
+	if known {
+		if h, i := sn.find(su, p); i >= 0 {
+			pr := sn.tree.path[i]
+			v.Text, v.Scope = pr.text(sn, p, h), pr.scope()
+			if d != nil {
+				v.Effective, v.Err = sn.effective(d, p, pr, h, v.Text)
+			}
+			return v, true
+		}
+	}
+	if d == nil || d.NoDefault {
+		return v, false
+	}
+	v.Text, v.Scope = d.Default, ScopeDefault
+	v.Effective, v.Err = d.Parse(d.Default)
+	return v, true
+}
+
+// Bool resolves a property as a boolean by its name: only true (trimmed, any
+// case) is true. ok is false where nothing defines it.
+func (sn *Snapshot) Bool(su Subject, name string) (value, ok bool) {
+	p, known := sn.names.id(name)
+	if known {
+		if h, i := sn.find(su, p); i >= 0 {
+			return h.bits == bitTrue, true
+		}
+	}
+	if d := sn.schema.Lookup(name); d != nil && !d.NoDefault {
+		return boolBits(d.Default) == bitTrue, true
+	}
+	return false, false
+}
+
+// effective types the winning text. Where it does not fit, a boolean is false
+// and everything else is the last good value, or the default.
+func (sn *Snapshot) effective(d *Declaration, p uint32, pr provider, h hit, text string) (any, error) {
+	v, err := d.Parse(text)
+	if err == nil || d.Kind == Bool {
+		return v, err
+	}
+	if good, ok := pr.good(sn, p, h); ok {
+		if v, e := d.Parse(good); e == nil {
+			return v, err
+		}
+	}
+	if d.NoDefault {
+		return nil, err
+	}
+	v, _ = d.Parse(d.Default) // NewSchema has checked it
+	return v, err
+}

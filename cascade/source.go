@@ -1,0 +1,138 @@
+package cascade
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/yamlfile"
+)
+
+// Source is where the directory and the overrides of an engine come from. An
+// engine without one starts empty and is filled through Apply.
+type Source interface {
+	// Load reads the source again. It is called under the engine's lock, at
+	// every reload; with force no hold applies.
+	Load(schema *Schema, force bool) SourceLoad
+	// Dirs are the folders whose events announce a change.
+	Dirs() []string
+}
+
+// SourceLoad is what a source had to say.
+type SourceLoad struct {
+	Batch    *Batch // the whole contents; nil where they did not change
+	Revision string
+	Report   FileReport
+	Changed  bool          // the contents or the report changed
+	Again    time.Duration // when to look again at what has not settled; 0: no need
+}
+
+// DirectoryFile is the source that reads the YAML directory file of design.md
+// (Directory file). It is read-only, and handled like a file of the tree: what
+// does not parse leaves the last good contents in force.
+type DirectoryFile struct {
+	path string
+	set  *fileSet
+	file *treeFile
+	sent digest // contents that were handed over
+	any  bool
+	more []finding.Finding // about entries, from handing over
+}
+
+// NewDirectoryFile names the file; Load reads it.
+func NewDirectoryFile(path string) *DirectoryFile {
+	return &DirectoryFile{
+		path: path, set: newFileSet(nil),
+		file: &treeFile{rel: filepath.ToSlash(path), abs: path, kind: kindDirectory},
+	}
+}
+
+// Dirs is the folder of the file.
+func (d *DirectoryFile) Dirs() []string { return []string{filepath.Dir(d.path)} }
+
+// Load reads the file.
+func (d *DirectoryFile) Load(schema *Schema, force bool) SourceLoad {
+	l := SourceLoad{}
+	l.Changed, l.Again = d.set.look(d.file, nil, force)
+	if d.file.have != nil && (!d.any || d.sent != d.file.digest) {
+		l.Batch, d.more = directoryBatch(d.file.rel, d.file.have.directory, schema)
+		d.sent, d.any, l.Changed = d.file.digest, true, true
+		d.file.have.directory = nil // a million users need not stay twice
+	}
+	d.file.data = nil
+	l.Report = FileReport{Path: d.file.rel, Status: d.file.status, Errors: slices.Concat(d.file.findings, d.more)}
+	if d.any {
+		l.Report.Digest, l.Revision = d.sent.String(), d.sent.String()[:12]
+	}
+	return l
+}
+
+// directoryBatch turns a directory file into the engine's own terms. An entry
+// that is out of bounds, or does not fit its declaration, is reported.
+func directoryBatch(path string, contexts []yamlfile.Context, schema *Schema) (*Batch, []finding.Finding) {
+	b, fs := &Batch{}, []finding.Finding(nil)
+	bad := func(line, col int, code string, err error) {
+		fs = append(fs, finding.Finding{Path: path, Line: line, Col: col, Severity: finding.Error, Code: code, Text: err.Error()})
+	}
+	overrides := func(su Subject, config []yamlfile.Override) {
+		for _, y := range config {
+			o := Override{
+				Key: Key{su, y.Property}, Value: y.Value, Final: y.Final, Protected: y.Protected,
+				Reason: y.Reason, Actor: y.Actor, Time: y.Time, Expires: y.Expires,
+			}
+			if o.Final != "" && !slices.Contains(scopeOrder, o.Final) {
+				bad(y.Line, y.Col, "unknown-final", fmt.Errorf("%s: final names %s, which is no scope (%s)%s: the lock is ignored",
+					o.Property, finding.Quote(o.Final), strings.Join(scopeOrder, ", "), didYouMean(o.Final, scopeOrder)))
+				o.Final = ""
+			}
+			if err := o.check(); err != nil {
+				bad(y.Line, y.Col, "bad-entry", err)
+				continue
+			}
+			if err := schema.CheckValue(o.Property, o.Value); err != nil {
+				bad(y.Line, y.Col, "bad-value", err)
+			}
+			b.Overrides = append(b.Overrides, o)
+		}
+	}
+	for _, c := range contexts {
+		id := uint32(c.ID)
+		ctx := Context{ID: id, Name: c.Name, Enabled: c.Enabled, Tags: c.Tags}
+		if err := ctx.check(); err != nil {
+			bad(c.Line, 0, "bad-entry", err)
+			continue
+		}
+		b.Contexts = append(b.Contexts, ctx)
+		overrides(Subject{Context: id}, c.Config)
+		for _, u := range c.Users {
+			user := User{Context: id, ID: uint32(u.ID), Enabled: u.Enabled, Permissions: u.Permissions}
+			if err := user.check(); err != nil {
+				bad(u.Line, 0, "bad-entry", err)
+				continue
+			}
+			b.Users = append(b.Users, user)
+			overrides(Subject{id, user.ID}, u.Config)
+		}
+	}
+	return b, fs
+}
+
+// CheckValue refuses a value that does not fit the declaration of its
+// property; a property that is not declared takes any text. The error names
+// the property, and does not repeat a secret.
+func (s *Schema) CheckValue(name, value string) error {
+	d := s.Lookup(name)
+	if d == nil {
+		return nil
+	}
+	if _, err := d.Parse(value); err != nil {
+		if s.Secret(name) {
+			return fmt.Errorf("%s: the value is no %s", name, d.Kind)
+		}
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	return nil
+}

@@ -1,0 +1,219 @@
+package cascade
+
+import (
+	"fmt"
+	"reflect"
+	"runtime/debug"
+	"slices"
+)
+
+// Change is a property that a reload changed.
+type Change struct {
+	Property string  `json:"property"`
+	Old      *string `json:"old"` // text; nil: not defined; secrets are masked
+	New      *string `json:"new"`
+	Result   string  `json:"result"`
+	Because  string  `json:"because"`
+}
+
+// The results of a change.
+const (
+	Applied      = "applied"
+	NeedsRestart = "needs_restart"
+	Ignored      = "ignored" // the new value does not fit, or nothing reads it there
+)
+
+// EffectiveChange is what a subscriber is told: the typed values of the server
+// view; nil is not defined.
+type EffectiveChange struct {
+	Property string
+	Old, New any
+}
+
+type subscriber struct {
+	names []string
+	tell  func([]EffectiveChange)
+	swap  func(old, current *Snapshot)
+}
+
+// Subscribe calls f when the effective value of a property changes in the
+// server view, never for a change of text that means the same. Calls are in
+// order, one at a time, after the swap; f does not call Apply or Reload.
+func (e *Engine) Subscribe(names []string, f func([]EffectiveChange)) (cancel func()) {
+	return e.subscribe(&subscriber{names: slices.Clone(names), tell: f})
+}
+
+// OnSwap calls f after every swap: for what depends on the values of many
+// subjects and compares them itself. The rules of Subscribe hold.
+func (e *Engine) OnSwap(f func(old, current *Snapshot)) (cancel func()) {
+	return e.subscribe(&subscriber{swap: f})
+}
+
+func (e *Engine) subscribe(s *subscriber) func() {
+	e.notify.Lock()
+	defer e.notify.Unlock()
+	e.subscribers = append(e.subscribers, s)
+	return func() {
+		e.notify.Lock()
+		defer e.notify.Unlock()
+		e.subscribers = slices.DeleteFunc(slices.Clone(e.subscribers), func(x *subscriber) bool { return x == s })
+	}
+}
+
+// tell calls the subscribers. The caller holds notify.
+func (e *Engine) tell(old, sn *Snapshot) {
+	for _, s := range e.subscribers {
+		e.tellOne(s, old, sn)
+	}
+}
+
+// tellOne keeps a subscriber that panics from taking the reload of everybody
+// else with it.
+func (e *Engine) tellOne(s *subscriber, old, sn *Snapshot) {
+	defer func() {
+		if r := recover(); r != nil {
+			e.panics.Add(1)
+			e.log.Error("subscriber panicked", "panic", fmt.Sprint(r), "stack", string(debug.Stack()))
+		}
+	}()
+	if s.swap != nil {
+		s.swap(old, sn)
+		return
+	}
+	var ch []EffectiveChange
+	for _, n := range s.names {
+		if o, c := old.serverValue(n), sn.serverValue(n); !reflect.DeepEqual(o, c) {
+			ch = append(ch, EffectiveChange{n, o, c})
+		}
+	}
+	if len(ch) > 0 {
+		s.tell(ch)
+	}
+}
+
+// serverValue is the typed value of the server view, the text where the
+// property is not declared, or nil.
+func (sn *Snapshot) serverValue(name string) any {
+	v, ok := sn.Get(Subject{}, name)
+	switch {
+	case !ok:
+		return nil
+	case v.Declared:
+		return v.Effective
+	}
+	return v.Text
+}
+
+// changes lists what differs between two loads: values of the server view, and
+// definitions in context sets.
+func changes(old, sn *Snapshot) []Change {
+	out := []Change{}
+	show := func(name string, v *string) *string {
+		if v != nil && sn.schema.Secret(name) {
+			m := Mask
+			return &m
+		}
+		return v
+	}
+	for p, name := range sn.names.list {
+		o, n := old.serverText(uint32(p)), sn.serverText(uint32(p))
+		if same(o, n) {
+			continue
+		}
+		c := Change{Property: name, Old: show(name, o), New: show(name, n)}
+		c.Result, c.Because = sn.result(name, n)
+		out = append(out, c)
+	}
+	before, after := old.setValues(), sn.setValues()
+	for at, n := range after {
+		if o, ok := before[at]; !ok || o != n {
+			c := Change{Property: at.property, New: show(at.property, &n.text), Result: Applied, Because: "context set " + at.set + " (" + at.file + ")"}
+			if ok {
+				c.Old = show(at.property, &o.text)
+				if o.text == n.text {
+					c.Because += " matches others now"
+				}
+			}
+			if d := sn.schema.Lookup(at.property); d != nil && d.Server {
+				c.Result, c.Because = Ignored, c.Because+", but only the server scope is read"
+			}
+			out = append(out, c)
+		}
+	}
+	for at, o := range before {
+		if _, ok := after[at]; !ok {
+			out = append(out, Change{Property: at.property, Old: show(at.property, &o.text), Result: Applied, Because: "context set " + at.set + " (" + at.file + ")"})
+		}
+	}
+	slices.SortStableFunc(out, func(a, b Change) int {
+		if a.Property != b.Property {
+			if a.Property < b.Property {
+				return -1
+			}
+			return 1
+		}
+		if a.Because < b.Because {
+			return -1
+		}
+		return 1
+	})
+	return out
+}
+
+func same(a, b *string) bool {
+	return a == nil && b == nil || a != nil && b != nil && *a == *b
+}
+
+// serverText is the text of the server scope, or nil.
+func (sn *Snapshot) serverText(p uint32) *string {
+	if h, ok := (serverScope{}).find(sn, Subject{}, p); ok {
+		t := serverScope{}.text(sn, p, h)
+		return &t
+	}
+	return nil
+}
+
+// result says what a new value of the server scope does.
+func (sn *Snapshot) result(name string, text *string) (result, because string) {
+	d := sn.schema.Lookup(name)
+	if d == nil {
+		return Applied, "resolves as text; Sluice itself does not use it"
+	}
+	if text != nil {
+		if _, err := d.Parse(*text); err != nil {
+			if sn.schema.Secret(name) {
+				return Ignored, "the value is no " + d.Kind.String()
+			}
+			if d.Kind == Bool {
+				return Applied, err.Error()
+			}
+			return Ignored, err.Error()
+		}
+	}
+	if d.Restart {
+		return NeedsRestart, "it is read at start"
+	}
+	return Applied, "reloadable"
+}
+
+type setPlace struct{ file, set, property string }
+
+type setValue struct {
+	text, expression string
+	priority         int
+}
+
+func (sn *Snapshot) setValues() map[setPlace]setValue {
+	si, out := sn.tree.sets, map[setPlace]setValue{}
+	for p, at := range si.defAt {
+		for _, d := range si.defs[at] {
+			b := &si.blocks[d.block]
+			v := setValue{text: d.text, priority: b.priority}
+			if b.expr != nil {
+				v.expression = b.expr.String()
+			}
+			out[setPlace{b.file, b.name, sn.names.list[p]}] = v
+		}
+	}
+	return out
+}

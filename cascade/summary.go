@@ -1,0 +1,89 @@
+package cascade
+
+import (
+	"fmt"
+	"strings"
+	"time"
+)
+
+// String is the origin in a sentence: file:line, or who set an override.
+func (o *Origin) String() string {
+	switch {
+	case o == nil:
+		return ""
+	case o.Override != nil:
+		return "override" + o.Override.details()
+	}
+	return fmt.Sprintf("%s:%d", o.File, o.Line)
+}
+
+// details tells who set an override, when, why and until when, as far as that
+// is known; it starts with a blank or is empty.
+func (o *OverrideOrigin) details() string {
+	s := ""
+	if o.Actor != "" {
+		s += " by " + o.Actor
+	}
+	if o.Time != nil {
+		s += " on " + o.Time.Format(time.RFC3339)
+	}
+	if o.Expires != nil {
+		s += " until " + o.Expires.Format(time.RFC3339)
+	}
+	if o.Reason != "" {
+		s += fmt.Sprintf(" (%s)", o.Reason)
+	}
+	return s
+}
+
+// summary is the one sentence that answers the question, one template for
+// each kind of winner.
+func (x *Explanation) summary(su Subject) string {
+	who, s := su.String(), ""
+	switch {
+	case x.Scope == nil:
+		s = fmt.Sprintf("%s is not defined for %s: no scope sets it, and it has no default.", x.Property, who)
+	case *x.Scope == ScopeDefault:
+		s = fmt.Sprintf("%s is %s for %s: no scope sets it, so its default applies.", x.Property, quoteEmpty(*x.Default), who)
+	case x.Origin.Override != nil:
+		s = fmt.Sprintf("%s is %s for %s: an override of the %s sets it%s.", x.Property, x.shown(), who, *x.Scope, x.Origin.Override.details())
+	case x.Origin.Set != "":
+		s = fmt.Sprintf("%s is %s for %s: context set %s (%s) matches its tags.", x.Property, x.shown(), who, x.Origin.Set, x.Origin)
+	default:
+		s = fmt.Sprintf("%s is %s for %s: %s sets it in the %s scope.", x.Property, x.shown(), who, x.Origin, *x.Scope)
+	}
+	return s + x.lockNote()
+}
+
+// shown is the value that counts, with the text where that is another.
+func (x *Explanation) shown() string {
+	text := quoteEmpty(*x.Value)
+	for _, st := range x.Steps {
+		if st.Status == Wins && st.Invalid {
+			return fmt.Sprintf("%v (%s does not fit its type)", x.Effective, text)
+		}
+	}
+	return text
+}
+
+func quoteEmpty(v string) string {
+	if v == "" {
+		return `"" (empty)`
+	}
+	return v
+}
+
+// lockNote tells of a lock that hides something.
+func (x *Explanation) lockNote() string {
+	var hidden []string
+	for _, st := range x.Steps {
+		if st.Status == Locked {
+			hidden = append(hidden, st.Scope)
+		}
+	}
+	if x.Final == nil || len(hidden) == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" A final (%s) locks it to the %s scope, which hides the value of scope %s.",
+		x.Final.Origin, x.Final.Scope, strings.Join(hidden, " and "))
+}

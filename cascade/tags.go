@@ -1,0 +1,217 @@
+package cascade
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// class returns which context sets match a subject that has a context. The
+// usual case, no tags from overrides, takes two or three table look-ups.
+func (sn *Snapshot) class(su Subject) *class {
+	if sn.hypothesis != nil {
+		return sn.hypothesis.class
+	}
+	si, t := sn.tree.sets, sn.tables
+	types := t.count(typesID)
+	if types.user > 0 && sn.tree.users && su.User != 0 {
+		if _, ok := (overrideScope{user: true}).find(sn, su, typesID); ok {
+			return si.classOf(sn.tagBits(su))
+		}
+	}
+	sig, ok := sn.contextSig(su.Context, types.context > 0 && sn.tree.contexts)
+	if !ok {
+		return si.classOf(sn.tagBits(su))
+	}
+	perms := uint32(0)
+	if su.User != 0 {
+		if u := t.user(su); u != nil {
+			perms = u.perms
+		}
+	}
+	return si.pairClass(sig, perms, t.perms[perms].tags)
+}
+
+// contextSig numbers the tags that a context gives to all of its users.
+func (sn *Snapshot) contextSig(id uint32, types bool) (sig uint32, ok bool) {
+	si := sn.tree.sets
+	c := sn.tables.context(id)
+	if c == nil {
+		if types {
+			if _, ok := (overrideScope{}).find(sn, Subject{Context: id}, typesID); ok {
+				return 0, false
+			}
+		}
+		if sig, ok = si.idSig[id]; !ok {
+			sig = si.baseSig
+		}
+		return sig, true
+	}
+	if v := c.sig.Load(); uint32(v>>32) == si.epoch {
+		return uint32(v), true
+	}
+	if si.full() {
+		return 0, false
+	}
+	sig = si.sig(sn.tagBits(Subject{Context: id}))
+	c.sig.Store(uint64(si.epoch)<<32 | uint64(sig))
+	return sig, true
+}
+
+// tagBits are the tags of a subject before addTags, as far as context sets
+// know them.
+func (sn *Snapshot) tagBits(su Subject) []uint64 {
+	si := sn.tree.sets
+	b := slices.Clone(si.base)
+	sn.ownTags(su, func(tag, _ string) { si.setBit(b, tag) })
+	return b
+}
+
+// ownTags calls add with each tag that a subject has before addTags, and where
+// it comes from, in the order of spec cascade.md 5.2.
+func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
+	if su.Context != 0 {
+		add(strconv.FormatUint(uint64(su.Context), 10), "contextId")
+		if c := sn.tables.context(su.Context); c != nil {
+			if c.Name != "" {
+				add(c.Name, "contextName")
+			}
+			for _, t := range c.Tags {
+				add(t, "context")
+			}
+		}
+	}
+	if su.User != 0 {
+		if u := sn.tables.user(su); u != nil {
+			for _, t := range sn.tables.perms[u.perms].tags {
+				add(t, "permission")
+			}
+		}
+	}
+	for _, pr := range sn.tree.path {
+		if pr.scope() == ScopeContextSets {
+			continue
+		}
+		if h, ok := pr.find(sn, su, typesID); ok {
+			for _, t := range splitList(pr.text(sn, typesID, h)) {
+				add(t, "types:"+pr.scope())
+			}
+		}
+	}
+}
+
+// Tag is a tag of a subject. From is contextId, contextName, context,
+// permission, types:SCOPE or addTags:SET.
+type Tag struct {
+	Tag  string `json:"tag"`
+	From string `json:"from"`
+}
+
+// WhatIf adds tags and permission names to those that a subject has, for an
+// explanation of what would be.
+type WhatIf struct {
+	Tags        []string
+	Permissions []string // without the prefix uc
+}
+
+// hypothesis is what a WhatIf makes of a subject.
+type hypothesis struct {
+	tags  []Tag
+	class *class
+}
+
+// Suppose returns a snapshot in which the subject has more tags. It answers
+// for this subject only. Without a context the tags stand alone, as those of a
+// context that is not known by its id.
+func (sn *Snapshot) Suppose(su Subject, w WhatIf) *Snapshot {
+	if len(w.Tags)+len(w.Permissions) == 0 {
+		return sn
+	}
+	c := *sn
+	c.hypothesis = &hypothesis{}
+	c.hypothesis.tags, c.hypothesis.class = sn.tagsAndClass(su, w)
+	return &c
+}
+
+// Tags lists the tags of a subject, sorted, each with the first place that it
+// comes from.
+func (sn *Snapshot) Tags(su Subject) []Tag {
+	if sn.hypothesis != nil {
+		return sn.hypothesis.tags
+	}
+	tags, _ := sn.tagsAndClass(su, WhatIf{})
+	return tags
+}
+
+func (sn *Snapshot) tagsAndClass(su Subject, w WhatIf) ([]Tag, *class) {
+	si := sn.tree.sets
+	from := map[string]string{}
+	b := make([]uint64, si.words)
+	add := func(tag, source string) {
+		if _, have := from[tag]; !have {
+			from[tag] = source
+		}
+		si.setBit(b, tag)
+	}
+	sn.ownTags(su, add)
+	for _, t := range w.Tags {
+		add(t, "context")
+	}
+	for _, p := range w.Permissions {
+		add("uc"+p, "permission")
+	}
+	c := si.classOf(b)
+	// Without a context no set applies, so none adds its tags either.
+	if su.Context != 0 || len(w.Tags)+len(w.Permissions) > 0 {
+		si.fixpoint(b, func(block, bit int) { add(si.names[bit], "addTags:"+si.blocks[block].name) })
+	}
+	tags := make([]Tag, 0, len(from))
+	for t, f := range from {
+		tags = append(tags, Tag{t, f})
+	}
+	slices.SortFunc(tags, func(a, b Tag) int { return strings.Compare(a.Tag, b.Tag) })
+	return tags, c
+}
+
+// Account tells whether the directory serves a subject.
+type Account uint8
+
+// The states of a subject in the directory. An unknown context or user is
+// open unless sluice.directory.strict is true.
+const (
+	AccountOpen Account = iota
+	ContextDisabled
+	ContextDeleted
+	ContextUnknown // refused: strict
+	UserDisabled
+	UserDeleted
+	UserUnknown // refused: strict
+)
+
+// Account returns the state of a subject.
+func (sn *Snapshot) Account(su Subject) Account {
+	strict := sn.boolean(Subject{}, strictID, false)
+	if c := sn.tables.context(su.Context); c == nil {
+		if strict {
+			return ContextUnknown
+		}
+	} else if c.deleted {
+		return ContextDeleted
+	} else if !c.Enabled {
+		return ContextDisabled
+	}
+	if su.User == 0 {
+		return AccountOpen
+	}
+	switch u := sn.tables.user(su); {
+	case u == nil && strict:
+		return UserUnknown
+	case u == nil:
+		return AccountOpen
+	case u.flags&userDeleted != 0:
+		return UserDeleted
+	case u.flags&userEnabled == 0:
+		return UserDisabled
+	}
+	return AccountOpen
+}
