@@ -42,6 +42,11 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.work.Done()
 		}
 	}()
+	if !hijackable(w) {
+		s.log.Error("a middleware in front of the Web Sockets hides the connection: let it implement Unwrap")
+		s.refuse(w, refuseServer)
+		return
+	}
 	sock, refused := s.examine(r)
 	if refused == nil {
 		refused = s.register(sock)

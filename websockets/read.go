@@ -125,7 +125,7 @@ func (s *socket) arm() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.joinedLocked()
-	if s.cause == CauseNone {
+	if s.cause == CauseNone && !s.deaf {
 		_ = s.conn.SetReadDeadline(s.proto.deadline()) // see boundLocked
 	}
 }
@@ -144,7 +144,8 @@ func (s *socket) tick(now time.Time) bool {
 	}
 	frame, err := s.proto.tick(now)
 	if err != nil {
-		return s.close(causeOf(err))
+		s.close(causeOf(err))
+		return true
 	}
 	if frame != nil {
 		s.answer(frame)
@@ -211,7 +212,7 @@ func (s *socket) linger(w *wire) {
 	s.mu.Lock()
 	dead := s.dead
 	if !dead {
-		s.boundLocked()
+		_ = s.conn.SetReadDeadline(s.closeBy) // see boundLocked
 	}
 	s.mu.Unlock()
 	if dead {

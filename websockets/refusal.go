@@ -38,6 +38,7 @@ var (
 	refuseTooMany    = &refusal{http.StatusBadRequest, "too_many", "this user has the maximum number of sockets: close one"}
 	refuseOverload   = &refusal{http.StatusServiceUnavailable, "overload", "this server has the maximum number of sockets: try again"}
 	refuseDraining   = &refusal{http.StatusServiceUnavailable, "draining", "this server is stopping: try again"}
+	refuseServer     = &refusal{http.StatusInternalServerError, "internal", "this server cannot upgrade connections: its log says why"}
 	refuseStore      = &refusal{http.StatusServiceUnavailable, "store_unavailable", "sessions cannot be read at the moment: try again"}
 )
 
@@ -53,6 +54,9 @@ func (f *refusal) write(w http.ResponseWriter) {
 	case f.status == http.StatusUpgradeRequired:
 		h.Set("Connection", "Upgrade")
 		h.Set("Upgrade", "websocket")
+	case f == refuseMethod:
+		// Otherwise the answer would wait for the body that nobody wants.
+		h.Set("Connection", "close")
 	case f == refuseVersion:
 		h.Set("Sec-WebSocket-Version", "13")
 	case f.status == http.StatusServiceUnavailable:

@@ -11,8 +11,7 @@ import (
 // MaxList bounds one answer of List.
 const MaxList = 1000
 
-// Selector names sockets. Zero fields match every socket; User counts only
-// together with Context.
+// Selector names sockets: those that match every field that is not zero.
 type Selector struct {
 	Context    int32
 	User       int32
@@ -38,7 +37,9 @@ func (s *Server) each(sel Selector, f func(*socket)) {
 		s.hub.user(subject{sel.Context, sel.User}, matching)
 		return
 	}
-	s.hub.all(func(k subject) bool { return sel.Context == 0 || k.context == sel.Context }, matching)
+	s.hub.all(func(k subject) bool {
+		return (sel.Context == 0 || sel.Context == k.context) && (sel.User == 0 || sel.User == k.user)
+	}, matching)
 }
 
 // CloseSockets closes the sockets that the selector names, for a cause of the
@@ -63,17 +64,17 @@ func (s *Server) CloseSession(session *Session) {
 
 // SocketInfo describes a socket. It does not name the session.
 type SocketInfo struct {
-	ID         string // random, unlike Connection unique
-	Context    int32
-	User       int32
-	Connection string
-	Path       string
-	Client     string // the session's client id
-	Protocol   string // "engine.io-v3", "engine.io-v4" or "text"
-	Address    netip.Addr
-	Since      time.Time
-	Queued     int // frames that wait to be written
-	QueuedByte int // their bytes
+	ID          string // random, unlike Connection unique
+	Context     int32
+	User        int32
+	Connection  string
+	Path        string
+	Client      string // the session's client id
+	Protocol    string // "engine.io-v3", "engine.io-v4" or "text"
+	Address     netip.Addr
+	Since       time.Time
+	Queued      int // frames that wait to be written
+	QueuedBytes int // their bytes
 }
 
 // List returns up to limit (1 to MaxList) sockets in the order of context,

@@ -205,7 +205,10 @@ func (s *socket) closeWith(cause Cause, farewell [][]byte) bool {
 // boundLocked makes every wait on the connection end with closeBy.
 func (s *socket) boundLocked() {
 	// An error means that the connection is closed, which ends waits as well.
-	_ = s.conn.SetDeadline(s.closeBy)
+	_ = s.conn.SetWriteDeadline(s.closeBy)
+	if !s.deaf {
+		_ = s.conn.SetReadDeadline(s.closeBy)
+	}
 }
 
 // kickLocked starts the writer when there is none.
@@ -342,17 +345,17 @@ func (s *socket) info() SocketInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return SocketInfo{
-		ID:         s.order[2*8:],
-		Context:    s.subject.context,
-		User:       s.subject.user,
-		Connection: s.connection,
-		Path:       s.path,
-		Client:     s.client,
-		Protocol:   s.proto.name(),
-		Address:    s.address,
-		Since:      s.since,
-		Queued:     s.waiting.frames,
-		QueuedByte: s.waiting.bytes,
+		ID:          s.order[2*8:],
+		Context:     s.subject.context,
+		User:        s.subject.user,
+		Connection:  s.connection,
+		Path:        s.path,
+		Client:      s.client,
+		Protocol:    s.proto.name(),
+		Address:     s.address,
+		Since:       s.since,
+		Queued:      s.waiting.frames,
+		QueuedBytes: s.waiting.bytes,
 	}
 }
 

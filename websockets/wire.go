@@ -75,6 +75,21 @@ func (w *wire) Close() error {
 	return nil
 }
 
+// hijackable reports whether the connection behind a response can be had. It
+// is asked first, because coder/websocket finds out after it has written 101.
+func hijackable(w http.ResponseWriter) bool {
+	for {
+		switch t := w.(type) {
+		case http.Hijacker:
+			return true
+		case interface{ Unwrap() http.ResponseWriter }:
+			w = t.Unwrap()
+		default:
+			return false
+		}
+	}
+}
+
 // hijacker hands coder/websocket a wire instead of the connection.
 type hijacker struct {
 	http.ResponseWriter
