@@ -75,6 +75,7 @@ func (b *builder) nameFiles(roots []string) {
 			name = filepath.ToSlash(filepath.Join(roots[f.root], f.rel))
 		}
 		b.paths = append(b.paths, name)
+		b.t.contents = append(b.t.contents, f.have)
 		if f.kind == kindProperties {
 			base := filepath.Base(f.rel)
 			b.propAt[base] = append(b.propAt[base], i)

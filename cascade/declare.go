@@ -158,6 +158,7 @@ const (
 // typesID and strictID are the numbers of properties that the engine looks up
 // itself: NewSchema puts Properties first.
 const (
+	scopesID = 0
 	typesID  = 1
 	strictID = 2
 )

@@ -181,6 +181,7 @@ func (e *Engine) addSource(sn *Snapshot) {
 	if e.opt.Source == nil {
 		return
 	}
+	sn.source = e.source.Path
 	sn.tree.reports = append(sn.tree.reports, e.source)
 	sn.tree.findings = append(sn.tree.findings, e.source.Errors...)
 	finding.Sort(sn.tree.findings)

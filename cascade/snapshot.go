@@ -16,6 +16,7 @@ type Snapshot struct {
 	schema     *Schema
 	generation uint64
 	revision   string      // of the directory and the overrides
+	source     string      // the directory file, "" where there is none
 	loaded     time.Time   // when the files were read
 	hypothesis *hypothesis // nil but in what Suppose returns
 }
@@ -24,6 +25,7 @@ type Snapshot struct {
 type tree struct {
 	digest   string
 	files    []string    // display paths; a value's file is an index into it
+	contents []*contents // of files, in force; nil where there are none
 	server   []serverVal // by property number
 	final    []uint8     // by property number: 1 + index into path of the scope that meta locks, 0: none
 	meta     map[uint32]*metaInfo
