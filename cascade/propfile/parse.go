@@ -96,13 +96,24 @@ const (
 
 // Parse reads a properties file; path only names it in findings. A nil File
 // means a file error: nothing of the file counts, and at least one finding is
-// an Error. Otherwise all findings are Warnings. Findings come in the order of
-// the file, at most MaxErrors errors and MaxWarnings+1 warnings.
+// an Error. Otherwise all findings are Warnings. Findings come as
+// finding.Sort orders them, at most MaxErrors errors and MaxWarnings+1
+// warnings.
 func Parse(path string, data []byte) (*File, []finding.Finding) {
 	rep := &report{path: path}
+	file := parse(rep, data)
+	rep.closeWarnings()
+	finding.Sort(rep.findings)
+	if rep.errors > 0 {
+		return nil, rep.findings
+	}
+	return file, rep.findings
+}
+
+func parse(rep *report, data []byte) *File {
 	src, ok := decode(rep, data)
 	if !ok {
-		return nil, rep.findings
+		return nil
 	}
 	p := &parser{
 		report: rep,
@@ -116,11 +127,7 @@ func Parse(path string, data []byte) (*File, []finding.Finding) {
 	if rep.errors == 0 {
 		p.askLibrary()
 	}
-	rep.closeWarnings()
-	if rep.errors > 0 {
-		return nil, rep.findings
-	}
-	return &File{Entries: p.entries, Latin1: src.latin1}, rep.findings
+	return &File{Entries: p.entries, Latin1: src.latin1}
 }
 
 // parser turns logical lines into entries and, in the same pass, into the text
@@ -163,8 +170,11 @@ func (p *parser) entry(l *logicalLine) bool {
 	}
 	key, value := trim(rawKey), trim(rawValue)
 	if key == "" {
-		p.fail(l.keyLine, p.lines.column(l.keyAt), codeEmptyKey,
-			"the line has no key before its separator; write key=value, or put # in front of a comment")
+		text := "the line has no key before its separator; write key=value, or put # in front of a comment"
+		if l.text == "" {
+			text = "a backslash alone at the end of the file is an entry without a key; remove it"
+		}
+		p.fail(l.keyLine, p.lines.column(l.keyAt), codeEmptyKey, text)
 		return false
 	}
 	if len(key) > MaxKeyBytes {
@@ -241,7 +251,7 @@ func (r *report) closeWarnings() {
 	if hidden := r.warnings - MaxWarnings; hidden > 0 {
 		r.findings = append(r.findings, finding.Finding{
 			Path: r.path, Severity: finding.Warning, Code: codeMoreWarnings,
-			Text: fmt.Sprintf("%d more warnings are not shown; start with those above", hidden),
+			Text: fmt.Sprintf("the file has %d more warnings, which are not shown; start with the others", hidden),
 		})
 	}
 }

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/magiconair/properties"
+
 	"github.com/seed47708276/sluice/cascade/finding"
 )
 
@@ -76,8 +78,8 @@ var rules = []struct {
 	{"backslash at the end", `a=b\`, list("1:a=b"), list("1:4:trailing-backslash")},
 	{"backslash and line end at the end", "a=b\\\r\n", list("1:a=b"), list("1:4:trailing-backslash")},
 	{"backslash alone, then CRLF", "a=b\n\\\r\n", list("1:a=b"), list("2:1:trailing-backslash")},
-	{"backslash alone at the end", "a=b\n\\", nil, list("2:1:trailing-backslash", "!2:1:empty-key")},
-	{"backslash alone, then LF", "a=b\n\\\n", nil, list("2:1:trailing-backslash", "!2:1:empty-key")},
+	{"backslash alone at the end", "a=b\n\\", nil, list("!2:1:empty-key")},
+	{"backslash alone, then LF", "a=b\n\\\n", nil, list("!2:1:empty-key")},
 
 	{"bad escapes", "a=1\nb=\\uZZZZ\nc=\\u12\nd\\u00=1", nil, list("!2:3:bad-escape", "!3:3:bad-escape", "!4:2:bad-escape")},
 	{"bad escape on a continuation line", "a=é,\\\n  é\\u12", nil, list("!2:4:bad-escape")},
@@ -189,16 +191,18 @@ func TestParseLimits(t *testing.T) {
 }
 
 func TestFindingsAreBounded(t *testing.T) {
-	_, findings := Parse("x", []byte(strings.Repeat("=v\n", 10*MaxErrors)))
-	if len(findings) != MaxErrors {
-		t.Errorf("%d errors, want %d", len(findings), MaxErrors)
+	for _, line := range []string{"=v\n", "<<<<<<< HEAD\n", "\\u1=\\u2\n"} {
+		_, findings := Parse("x", []byte("=v\n"+strings.Repeat(line, 10*MaxErrors)))
+		if len(findings) != MaxErrors {
+			t.Errorf("%d errors for lines of %q, want %d", len(findings), line, MaxErrors)
+		}
 	}
 	f, findings := Parse("x", []byte(strings.Repeat("ä=\\ud800\n", 10*MaxWarnings)))
-	if f == nil || len(findings) != MaxWarnings+1 || findings[MaxWarnings].Code != codeMoreWarnings {
-		t.Errorf("file is nil: %v, %d findings, want %d warnings and a last one that counts the rest", f == nil, len(findings), MaxWarnings)
+	if f == nil || len(findings) != MaxWarnings+1 || findings[0].Code != codeMoreWarnings {
+		t.Errorf("file is nil: %v, %d findings, want %d warnings and one that counts the rest", f == nil, len(findings), MaxWarnings)
 	}
-	if want := fmt.Sprint(19 * MaxWarnings); !strings.Contains(findings[MaxWarnings].Text, want) {
-		t.Errorf("%q does not say %s", findings[MaxWarnings].Text, want)
+	if want := fmt.Sprint(19 * MaxWarnings); !strings.Contains(findings[0].Text, want) {
+		t.Errorf("%q does not say %s", findings[0].Text, want)
 	}
 	for _, fd := range findings {
 		if len(fd.Text) > 2*finding.MaxQuote {
@@ -216,5 +220,33 @@ func TestFindingsNameTheirFileAndTheCharacters(t *testing.T) {
 		if !strings.Contains(findings[0].Text, want) {
 			t.Errorf("%q does not name %s", findings[0].Text, want)
 		}
+	}
+}
+
+func TestDisagreementIsSeen(t *testing.T) {
+	loader := properties.Loader{Encoding: properties.UTF8, DisableExpansion: true}
+	for _, c := range []struct {
+		name, text string
+		raw        []rawEntry
+		want       bool
+	}{
+		{"same", "a=1\nb=2\n", []rawEntry{{"a", "1"}, {"b", "2"}}, true},
+		{"same with duplicates", "a=1\nb=2\na=3\n", []rawEntry{{"a", "1"}, {"b", "2"}, {"a", "3"}}, true},
+		{"value", "a=1\nb=2\n", []rawEntry{{"a", "1"}, {"b", "3"}}, false},
+		{"key", "a=1\nb=2\n", []rawEntry{{"a", "1"}, {"c", "2"}}, false},
+		{"one key twice", "a=1\nb=2\n", []rawEntry{{"a", "1"}, {"a", "1"}}, false},
+		{"missing", "a=1\n", []rawEntry{{"a", "1"}, {"b", "2"}}, false},
+		{"more", "a=1\nb=2\n", []rawEntry{{"a", "1"}}, false},
+		{"other duplicate", "a=1\na=2\n", []rawEntry{{"a", "2"}, {"a", "1"}}, false},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			props, err := loader.LoadBytes([]byte(c.text))
+			if err != nil {
+				t.Fatal(err)
+			}
+			if got := agree(props, c.raw); got != c.want {
+				t.Errorf("got %v, want %v", got, c.want)
+			}
+		})
 	}
 }

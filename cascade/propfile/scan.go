@@ -118,12 +118,15 @@ func (s *lineScanner) next(l *logicalLine) bool {
 			return true
 		case next == len(text):
 			l.open = true
+			s.finish(l)
+			if l.text == "" && next-end < 2 {
+				// Java yields an empty key for a backslash alone at the end of
+				// the file, unless CRLF follows it.
+				return true
+			}
 			s.report.warn(s.line, s.column(end-1), codeTrailingBackslash,
 				"the backslash at the end of the file joins nothing and is dropped; remove it")
-			s.finish(l)
-			// Java yields an empty key for a backslash alone at the end of the
-			// file, unless CRLF follows it.
-			return l.text != "" || next-end < 2
+			return l.text != ""
 		}
 		continued = true
 	}
