@@ -17,9 +17,10 @@ type document struct {
 	mask
 	root      *yaml.Node // nil if the file is empty or holds comments only
 	starts    []int      // see lines; a file without findings never needs it
-	aliases   bool       // the file uses aliases
-	hasTokens bool       // tokens are known in this kind of file
-	bareBangs bool       // the file may hold the tag "!", which nodes do not show
+	marks     map[int][]int
+	aliases   bool // the file uses aliases
+	hasTokens bool // tokens are known in this kind of file
+	bareBangs bool // the file may hold the tag "!", which nodes do not show
 }
 
 // options tell the files of the tree from the directory file.
@@ -136,14 +137,46 @@ func (d *document) line(n int) string {
 	return d.text[start:end]
 }
 
+// markEvery is how many characters of a long line lie between two marks, so
+// that a file of one line does not cost its square.
+const markEvery = 256
+
 // from is a line of the masked text from a column on.
 func (d *document) from(line, col int) string {
 	s := d.line(line)
+	if col > markEvery {
+		marks := d.marksOf(line, s)
+		at := min((col-1)/markEvery, len(marks)-1)
+		s, col = s[marks[at]:], col-at*markEvery
+	}
 	for ; col > 1 && s != ""; col-- {
 		_, size := utf8.DecodeRuneInString(s)
 		s = s[size:]
 	}
 	return s
+}
+
+// marksOf lists the byte offset of every markEvery-th character of a line.
+func (d *document) marksOf(line int, s string) []int {
+	if marks, ok := d.marks[line]; ok {
+		return marks
+	}
+	var marks []int
+	n := 0
+	for i := range s {
+		if n%markEvery == 0 {
+			marks = append(marks, i)
+		}
+		n++
+	}
+	if marks == nil {
+		marks = []int{0}
+	}
+	if d.marks == nil {
+		d.marks = map[int][]int{}
+	}
+	d.marks[line] = marks
+	return marks
 }
 
 // place turns an offset of the masked text into line and column.

@@ -98,12 +98,14 @@ func (d *document) firstCharacter(n *yaml.Node) (line, col int) {
 // file. Of a scalar of several lines every character maps to its start.
 func (d *document) characterPlaces(n *yaml.Node) func(int) (int, int) {
 	line, start := d.firstCharacter(n)
-	source := d.from(line, start)
-	value := []rune(n.Value)
 	double := n.Style&yaml.DoubleQuotedStyle != 0
 	single := n.Style&yaml.SingleQuotedStyle != 0
 	return func(k int) (int, int) {
-		col, rest := start, source
+		if k <= 1 {
+			return line, start
+		}
+		col, rest := start, d.from(line, start)
+		value := []rune(n.Value)
 		for i := 1; i < k && i <= len(value); i++ {
 			width := 1
 			switch {

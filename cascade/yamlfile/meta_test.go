@@ -30,10 +30,12 @@ func showMeta(m MetaEntry) string {
 func TestParseMeta(t *testing.T) {
 	rows := []struct{ in, want, findings string }{
 		// spec/cascade.md section 13, T2
-		{"com.openexchange.passwordchange.minLength: { final: server }\ncom.openexchange.upload.max: { final: context }\n" +
-			"io.ox/mail//features/unifiedInbox: { protected: false }\ncom.openexchange.typo: { final: contexts }      # sic\n",
+		{
+			"com.openexchange.passwordchange.minLength: { final: server }\ncom.openexchange.upload.max: { final: context }\n" +
+				"io.ox/mail//features/unifiedInbox: { protected: false }\ncom.openexchange.typo: { final: contexts }      # sic\n",
 			"com.openexchange.passwordchange.minLength{final=server} com.openexchange.upload.max{final=context} " +
-				"io.ox/mail//features/unifiedInbox{protected=false} com.openexchange.typo{final=contexts}", ""},
+				"io.ox/mail//features/unifiedInbox{protected=false} com.openexchange.typo{final=contexts}", "",
+		},
 		{"p:\n  preferencePath: a/b\n  value: yes\n  protected: true\n  other: x\n", "p{path=a/b value=true protected=true other=x}", ""},
 		{"p: {value: }", "p{}", ""},
 		{"p: {value: \"\"}", "p{value=}", ""},
