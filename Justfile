@@ -1,0 +1,48 @@
+# Runs with `just`, or `npx -y rust-just` where it is missing.
+
+staticcheck := "honnef.co/go/tools/cmd/staticcheck@v0.8.2"
+gofumpt := "mvdan.cc/gofumpt@v0.12.0"
+
+# What there is
+default:
+    @just --list
+
+# The binary
+build:
+    go build -o sluice .
+
+# Install what the tests need, check the code, run all tests (short rounds)
+ci: setup lint test
+
+# Debian packages and npm clients of the tests
+setup:
+    sh testdata/setup.sh
+
+# All tests with the race detector, in short rounds
+test *ARGS:
+    go test -race -timeout 12m {{ARGS}} ./...
+
+# The full counts of what `test` runs in short rounds
+torture:
+    go test -race -timeout 60m -count=1 ./... -args -torture
+    just fuzz 60s
+
+# Each fuzz target for a while
+fuzz TIME="20s":
+    sh testdata/fuzz.sh {{TIME}}
+
+# Rewrite the golden files, then show what changed
+golden:
+    go test ./cascade/... ./cli/... -args -update
+    git diff --stat
+
+# Formatting, vet and staticcheck, pinned
+lint:
+    @test -z "$(go run {{gofumpt}} -l . | tee /dev/stderr)"
+    go vet ./...
+    go run {{staticcheck}} ./...
+    cd bench && go vet ./...
+
+# The figures of the README, against their baselines
+bench *ARGS:
+    cd bench && go run . {{ARGS}}

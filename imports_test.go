@@ -1,0 +1,72 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"io"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// TestImportDirection holds the house to its one direction (design.md, The
+// house): cli -> httpapi -> {websockets, remote} -> cascade.
+func TestImportDirection(t *testing.T) {
+	const module = "github.com/seed47708276/sluice"
+	allowed := map[string][]string{
+		"":           {"cli"},
+		"etc":        {},
+		"cascade":    {},
+		"websockets": {"cascade"},
+		"remote":     {"cascade"},
+		"httpapi":    {"cascade", "websockets", "remote"},
+		"cli":        {"cascade", "websockets", "remote", "httpapi", "etc"},
+	}
+	// What a part must not know, however it came by it.
+	foreign := map[string][]string{
+		"cascade":    {"net/http", "github.com/redis/go-redis/v9", "github.com/coder/websocket", "github.com/go-chi/chi/v5", "github.com/spf13/cobra"},
+		"websockets": {"github.com/go-chi/chi/v5", "github.com/spf13/cobra"},
+		"remote":     {"github.com/coder/websocket", "github.com/go-chi/chi/v5", "github.com/spf13/cobra"},
+		"httpapi":    {"github.com/spf13/cobra"},
+	}
+	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	part := func(path string) string {
+		rel := strings.TrimPrefix(strings.TrimPrefix(path, module), "/")
+		top, _, _ := strings.Cut(rel, "/")
+		return top
+	}
+	seen := map[string]bool{}
+	for dec := json.NewDecoder(strings.NewReader(string(out))); ; {
+		var p struct {
+			ImportPath string
+			Imports    []string
+		}
+		if err := dec.Decode(&p); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			t.Fatal(err)
+		}
+		from := part(p.ImportPath)
+		may, known := allowed[from]
+		if !known {
+			t.Errorf("%s: the house has no part %q", p.ImportPath, from)
+		}
+		seen[from] = true
+		for _, imp := range p.Imports {
+			if strings.HasPrefix(imp, module) {
+				if to := part(imp); to != from && !slices.Contains(may, to) {
+					t.Errorf("%s imports %s: %q may import %v only", p.ImportPath, imp, from, may)
+				}
+			} else if slices.Contains(foreign[from], imp) {
+				t.Errorf("%s imports %s, which %s must not know", p.ImportPath, imp, from)
+			}
+		}
+	}
+	if len(seen) < 4 {
+		t.Fatalf("only %d parts found: does go list see the module?", len(seen))
+	}
+}
