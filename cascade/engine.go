@@ -145,13 +145,17 @@ func rootsReadable(fs *fileSet) error {
 	return nil
 }
 
-// load replaces the directory and the overrides by a source's.
+// load replaces the directory and the overrides by a source's. What a partial
+// load does not have keeps its last good form.
 func (sn *Snapshot) load(l SourceLoad, now time.Time) error {
 	if l.Batch == nil {
 		return nil
 	}
-	ed := sn.names.edit()
-	t, err := newTables().apply(l.Batch, ed, now)
+	ed, base := sn.names.edit(), newTables()
+	if l.Partial {
+		base = sn.tables
+	}
+	t, err := base.apply(l.Batch, ed, now)
 	if err != nil {
 		return err
 	}
@@ -174,6 +178,21 @@ func (e *Engine) publish(sn *Snapshot, ed *nameEditor, before carry, start time.
 		loads += last.loads
 	}
 	e.lastLoad.Store(&loadStats{sn.loaded, sn.loaded.Sub(start), loads})
+}
+
+// spareNames is how many names nobody uses any more may be kept beside twice
+// those in use, so that files whose keys always change do not fill the memory.
+const spareNames = 1 << 16
+
+// forgetNames drops the names that nothing uses any more, once there are many.
+// Numbers of properties change; those of declared ones do not.
+func (sn *Snapshot) forgetNames() {
+	if len(sn.names.list) <= spareNames || len(sn.names.list) <= spareNames+2*len(sn.AllNames()) {
+		return
+	}
+	ed := newNameTable(sn.schema).edit()
+	sn.tables = sn.tables.renumber(sn.names, ed)
+	sn.names = ed.table()
 }
 
 // addSource puts the report of the directory file beside those of the trees.
@@ -288,6 +307,7 @@ func (e *Engine) reload(force bool) (ReloadResult, time.Duration) {
 		e.log.Debug("reload found nothing changed", "took", time.Since(start))
 		return ReloadResult{Generation: old.generation, Changed: []Change{}, Errors: errorsOf(old)}.count(old), again
 	}
+	sn.forgetNames()
 	e.publish(&sn, sn.names.edit(), old.tree.carry, start)
 	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation}.count(&sn)
 	keep := e.kept.prepare(e.set, sn.tree)

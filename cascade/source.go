@@ -23,7 +23,8 @@ type Source interface {
 
 // SourceLoad is what a source had to say.
 type SourceLoad struct {
-	Batch    *Batch // the whole contents; nil where they did not change
+	Batch    *Batch // the contents; nil where they did not change
+	Partial  bool   // some entries were wrong and are missing from Batch
 	Revision string
 	Report   FileReport
 	Changed  bool          // the contents or the report changed
@@ -59,6 +60,7 @@ func (d *DirectoryFile) Load(schema *Schema, force bool) SourceLoad {
 	l.Changed, l.Again = d.set.look(d.file, nil, force)
 	if d.file.have != nil && (!d.any || d.sent != d.file.digest) {
 		l.Batch, d.more = directoryBatch(d.file.rel, d.file.have.directory, schema)
+		l.Partial = d.any && (finding.HasErrors(d.more) || finding.HasErrors(d.file.findings))
 		d.sent, d.any, l.Changed = d.file.digest, true, true
 		d.file.have.directory = nil // a million users need not stay twice
 	}

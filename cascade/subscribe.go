@@ -115,14 +115,32 @@ func changes(old, sn *Snapshot) []Change {
 		}
 		return v
 	}
-	for p, name := range sn.names.list {
-		o, n := old.serverText(uint32(p)), sn.serverText(uint32(p))
+	server := func(name string, o, n *string) {
 		if same(o, n) {
-			continue
+			return
 		}
 		c := Change{Property: name, Old: show(name, o), New: show(name, n)}
 		c.Result, c.Because = sn.result(name, n)
 		out = append(out, c)
+	}
+	for p, name := range sn.names.list {
+		// The same number in both, unless the names were numbered anew.
+		was, known := uint32(p), true
+		if p >= len(old.names.list) || old.names.list[p] != name {
+			was, known = old.names.id(name)
+		}
+		var o *string
+		if known {
+			o = old.serverText(was)
+		}
+		server(name, o, sn.serverText(uint32(p)))
+	}
+	if len(old.names.list) > len(sn.names.list) {
+		for p, name := range old.names.list {
+			if _, ok := sn.names.id(name); !ok {
+				server(name, old.serverText(uint32(p)), nil)
+			}
+		}
 	}
 	before, after := old.setValues(), sn.setValues()
 	for at, n := range after {

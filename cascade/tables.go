@@ -361,3 +361,24 @@ func (s *shard) markExpired(nowMs int64) {
 		}
 	}
 }
+
+// renumber makes the same tables with the property numbers of other names.
+func (t *tables) renumber(from *nameTable, names *nameEditor) *tables {
+	next := *t
+	next.counts = nil
+	e := &tablesEdit{t: &next, chunks: map[int]bool{}}
+	for i, s := range t.shards {
+		if s == nil {
+			continue
+		}
+		se := s.edit()
+		for j := range se.slots {
+			se.slots[j].prop = names.add(from.list[se.slots[j].prop])
+			e.addCount(se.slots[j], 1)
+		}
+		fresh := se.build()
+		fresh.nextExpiry = s.nextExpiry
+		next.shards[i] = fresh
+	}
+	return &next
+}
