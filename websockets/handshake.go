@@ -74,7 +74,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) refuse(w http.ResponseWriter, f *refusal) {
 	s.totals.refuse(f.code)
-	s.log.Debug("handshake refused", slog.String(keyCode, f.code))
+	s.log.Debug("handshake refused", slog.String(keyCode, f.code), slog.String(keyReason, f.why))
 	f.write(w)
 }
 
@@ -149,13 +149,13 @@ func (s *Server) examine(r *http.Request) (*socket, *refusal) {
 	}
 	address := clientAddr(r, cfg)
 	if s.opts.IPCheck != nil && !s.opts.IPCheck(session, address) {
-		return nil, refuseForbidden
+		return nil, forbidAddress
 	}
 	if v := s.opts.Gate.Allowed(session.Context, session.User); !v.Allowed {
 		if v.Reason == SwitchedOff {
 			return nil, refuseDisabled
 		}
-		return nil, refuseForbidden
+		return nil, forbidSubject
 	}
 	now := time.Now()
 	k := subject{session.Context, session.User}
@@ -183,20 +183,25 @@ func (s *Server) examine(r *http.Request) (*socket, *refusal) {
 // its reasons are one answer, so that nobody learns which sessions exist.
 func (s *Server) authenticate(r *http.Request, id string, cfg *Config) (*Session, *refusal) {
 	if id == "" || len(id) > MaxSessionID {
-		return nil, refuseForbidden
+		return nil, forbidLongID
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), sessionLookupTimeout)
 	defer cancel()
 	session, err := s.opts.Sessions.Get(ctx, id)
 	switch {
 	case errors.Is(err, ErrNoSession):
-		return nil, refuseForbidden
+		return nil, forbidNoSession
 	case err != nil:
 		s.log.Warn("session cannot be looked up: handshake answered with 503", slog.Any(keyError, err))
 		return nil, refuseStore
-	// A store may find a session by another of its ids (spec 2.2, step 5).
-	case session.ID != id, session.Restricted, session.Expired(time.Now()), !secretPresented(r, session, &cfg.Cookie):
-		return nil, refuseForbidden
+	case session.ID != id: // a store may look in other ids too (spec 2.2, step 5)
+		return nil, forbidOtherID
+	case session.Expired(time.Now()):
+		return nil, forbidNoSession
+	case session.Restricted:
+		return nil, forbidRestricted
+	case !secretPresented(r, session, &cfg.Cookie):
+		return nil, forbidSecret
 	}
 	return session, nil
 }

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"testing"
@@ -311,4 +312,26 @@ func TestWriteTimeout(t *testing.T) {
 			t.Errorf("after %v: %v", d, w.server.Stats().Closed)
 		}
 	})
+}
+
+// Over TLS a read deadline that passes must not end the connection: it is the
+// socket's clock.
+func TestHeartbeatOverTLS(t *testing.T) {
+	w := newWorld(t)
+	w.configure(func(c *Config) { c.PingInterval = 30 * time.Millisecond })
+	secure := httptest.NewTLSServer(w.server)
+	t.Cleanup(secure.Close)
+	s := w.login(1, 2)
+	conn, _, err := websocket.Dial(t.Context(), secure.URL+eio4+"&session="+s.ID, &websocket.DialOptions{HTTPHeader: header(s), HTTPClient: secure.Client()})
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &client{t, conn}
+	c.join()
+	for range 5 {
+		c.want("2")
+		c.send("3")
+	}
+	w.server.CloseSockets(Selector{}, CauseAdmin)
+	c.wantClose(4410)
 }

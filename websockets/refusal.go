@@ -13,6 +13,7 @@ type refusal struct {
 	status int
 	code   string
 	text   string
+	why    string // for the log: the check that failed, where the code hides it
 }
 
 // retryAfterSeconds is sent with 503. The clients' own back-off decides; this
@@ -20,27 +21,41 @@ type refusal struct {
 const retryAfterSeconds = 5
 
 var (
-	refuseNotFound   = &refusal{http.StatusNotFound, "not_found", "there is no Web Socket here: use /socket.io/ or /ws/"}
-	refuseUpgrade    = &refusal{http.StatusUpgradeRequired, "upgrade_required", "this address serves Web Sockets only: send an upgrade request"}
-	refuseMethod     = &refusal{http.StatusBadRequest, "bad_handshake", "a Web Socket handshake is a GET of HTTP/1.1 without a body"}
-	refuseConnection = &refusal{http.StatusBadRequest, "bad_handshake", "the Connection header must contain Upgrade"}
-	refuseVersion    = &refusal{http.StatusBadRequest, "bad_handshake", "the Sec-WebSocket-Version must be 13"}
-	refuseKey        = &refusal{http.StatusBadRequest, "bad_handshake", "there must be one Sec-WebSocket-Key, of 16 bytes in Base64"}
-	refusePath       = &refusal{http.StatusBadRequest, "bad_handshake", "the path is too long"}
-	refuseTransport  = &refusal{http.StatusBadRequest, "bad_handshake", "the only transport is websocket: set transport=websocket"}
-	refuseSID        = &refusal{http.StatusBadRequest, "bad_handshake", "there is nothing to upgrade: connect without sid"}
-	refuseConnID     = &refusal{http.StatusBadRequest, "bad_handshake", "the parameter connection must have 1 to 64 printable ASCII characters"}
-	refuseParameter  = &refusal{http.StatusBadRequest, "missing_parameter", "the parameter session is missing"}
-	refuseOrigin     = &refusal{http.StatusForbidden, "origin", "this origin may not connect: an administrator can add it to sluice.websockets.allowedOrigins"}
-	refuseForbidden  = &refusal{http.StatusForbidden, "forbidden", "the session is not valid here: log in again"}
-	refuseDisabled   = &refusal{http.StatusBadRequest, "disabled", "Web Sockets are switched off for this user"}
-	refuseDuplicate  = &refusal{http.StatusBadRequest, "duplicate_connection", "another session of this user uses this connection id: choose another"}
-	refuseTooMany    = &refusal{http.StatusBadRequest, "too_many", "this user has the maximum number of sockets: close one"}
-	refuseOverload   = &refusal{http.StatusServiceUnavailable, "overload", "this server has the maximum number of sockets: try again"}
-	refuseDraining   = &refusal{http.StatusServiceUnavailable, "draining", "this server is stopping: try again"}
-	refuseServer     = &refusal{http.StatusInternalServerError, "internal", "this server cannot upgrade connections: its log says why"}
-	refuseStore      = &refusal{http.StatusServiceUnavailable, "store_unavailable", "sessions cannot be read at the moment: try again"}
+	refuseNotFound   = &refusal{http.StatusNotFound, "not_found", "there is no Web Socket here: use /socket.io/ or /ws/", ""}
+	refuseUpgrade    = &refusal{http.StatusUpgradeRequired, "upgrade_required", "this address serves Web Sockets only: send an upgrade request", ""}
+	refuseMethod     = &refusal{http.StatusBadRequest, "bad_handshake", "a Web Socket handshake is a GET of HTTP/1.1 without a body", ""}
+	refuseConnection = &refusal{http.StatusBadRequest, "bad_handshake", "the Connection header must contain Upgrade", ""}
+	refuseVersion    = &refusal{http.StatusBadRequest, "bad_handshake", "the Sec-WebSocket-Version must be 13", ""}
+	refuseKey        = &refusal{http.StatusBadRequest, "bad_handshake", "there must be one Sec-WebSocket-Key, of 16 bytes in Base64", ""}
+	refusePath       = &refusal{http.StatusBadRequest, "bad_handshake", "the path is too long", ""}
+	refuseTransport  = &refusal{http.StatusBadRequest, "bad_handshake", "the only transport is websocket: set transport=websocket", ""}
+	refuseSID        = &refusal{http.StatusBadRequest, "bad_handshake", "there is nothing to upgrade: connect without sid", ""}
+	refuseConnID     = &refusal{http.StatusBadRequest, "bad_handshake", "the parameter connection must have 1 to 64 printable ASCII characters", ""}
+	refuseParameter  = &refusal{http.StatusBadRequest, "missing_parameter", "the parameter session is missing", ""}
+	refuseOrigin     = &refusal{http.StatusForbidden, "origin", "this origin may not connect: an administrator can add it to sluice.websockets.allowedOrigins", ""}
+	refuseDisabled   = &refusal{http.StatusBadRequest, "disabled", "Web Sockets are switched off for this user", ""}
+	refuseDuplicate  = &refusal{http.StatusBadRequest, "duplicate_connection", "another session of this user uses this connection id: choose another", ""}
+	refuseTooMany    = &refusal{http.StatusBadRequest, "too_many", "this user has the maximum number of sockets: close one", ""}
+	refuseOverload   = &refusal{http.StatusServiceUnavailable, "overload", "this server has the maximum number of sockets: try again", ""}
+	refuseDraining   = &refusal{http.StatusServiceUnavailable, "draining", "this server is stopping: try again", ""}
+	refuseServer     = &refusal{http.StatusInternalServerError, "internal", "this server cannot upgrade connections: its log says why", ""}
+	refuseStore      = &refusal{http.StatusServiceUnavailable, "store_unavailable", "sessions cannot be read at the moment: try again", ""}
 )
+
+// The checks behind the code "forbidden" (spec 2.2).
+var (
+	forbidLongID     = forbidden("session_parameter")
+	forbidNoSession  = forbidden("no_session")
+	forbidOtherID    = forbidden("other_session_id")
+	forbidRestricted = forbidden("not_fully_authenticated")
+	forbidSecret     = forbidden("secret_cookie")
+	forbidAddress    = forbidden("client_address")
+	forbidSubject    = forbidden("context_or_user")
+)
+
+func forbidden(why string) *refusal {
+	return &refusal{http.StatusForbidden, "forbidden", "the session is not valid here: log in again", why}
+}
 
 func (f *refusal) Error() string { return f.code + ": " + f.text }
 

@@ -9,6 +9,20 @@ import (
 	"time"
 )
 
+// The keys of the log lines, constant so that an operator can search for them.
+const (
+	keyContext    = "context"
+	keyUser       = "user"
+	keyConnection = "connection"
+	keyPath       = "path"
+	keyCause      = "cause"
+	keyReason     = "reason"
+	keyCode       = "code"
+	keyDuration   = "duration"
+	keyCount      = "count"
+	keyError      = "error"
+)
+
 // sessionCheckInterval is how often every open session is looked at again and
 // its life extended (design, "Sessions"); the work is spread over it evenly,
 // one shard of the hub after the other.

@@ -168,7 +168,7 @@ func split(data json.RawMessage) (name string, args json.RawMessage, ok bool) {
 	if !ok {
 		return "", nil, false
 	}
-	rest := bytes.TrimLeft(data[d.InputOffset():], " \t\r\n")
+	rest := bytes.TrimSpace(data[d.InputOffset():])
 	if rest[0] == ',' {
 		rest = rest[1:]
 	}
