@@ -38,10 +38,13 @@ type Engine struct {
 	cur  atomic.Pointer[Snapshot]
 	wake chan struct{} // tells Run that a timer may have to change
 
-	mu     sync.Mutex // one load or write at a time; guards the following
+	// load is held for a whole reload, reading included; it is taken before mu.
+	load   sync.Mutex
 	set    *fileSet
 	source FileReport
 	kept   *keeper
+
+	mu     sync.Mutex // one change of the snapshot at a time; never held over I/O
 	writes uint64
 
 	notify      sync.Mutex // taken before mu is given back, so that subscribers see swaps in order
@@ -132,7 +135,8 @@ func Open(opt Options) (*Engine, error) {
 	before := e.kept.carry(e.set, opt.Schema, ed, opt.Getenv)
 	e.publish(sn, ed, before, start)
 	e.cur.Store(sn)
-	e.kept.save(e.set, sn.tree)
+	e.kept.prepare(e.set, sn.tree)
+	e.kept.write()
 	return e, nil
 }
 
@@ -284,13 +288,18 @@ func (e *Engine) Reload(ctx context.Context) (ReloadResult, error) {
 
 // reload returns when a file that has not settled is to be looked at again.
 func (e *Engine) reload(force bool) (ReloadResult, time.Duration) {
-	e.mu.Lock()
+	e.load.Lock()
+	defer e.load.Unlock()
 	start := time.Now()
-	old := e.cur.Load()
 	changed, again := e.set.scan(force)
+	var l SourceLoad
+	if e.opt.Source != nil {
+		l = e.opt.Source.Load(e.opt.Schema, force)
+	}
+	e.mu.Lock()
+	old := e.cur.Load()
 	sn := *old
 	if e.opt.Source != nil {
-		l := e.opt.Source.Load(e.opt.Schema, force)
 		if err := sn.load(l, start); err != nil {
 			l.Report.Errors = append(l.Report.Errors, finding.Finding{
 				Path: l.Report.Path, Severity: finding.Error, Code: "bad-entry", Text: err.Error(),
@@ -310,9 +319,8 @@ func (e *Engine) reload(force bool) (ReloadResult, time.Duration) {
 	sn.forgetNames()
 	e.publish(&sn, sn.names.edit(), old.tree.carry, start)
 	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation}.count(&sn)
-	keep := e.kept.prepare(e.set, sn.tree)
+	e.kept.prepare(e.set, sn.tree)
 	e.swap(old, &sn)
-	e.kept.write(keep)
 	e.logReload(&r, &sn, time.Since(start))
 	return r, again
 }

@@ -1,6 +1,7 @@
 package cascade
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -30,10 +31,12 @@ type keeper struct {
 	dir string // "": keeps nothing
 	log *slog.Logger
 
-	mu   sync.Mutex // guards what is on disk
-	disk manifest   // as it was last written or read
+	mu      sync.Mutex // guards pending
+	pending *keeping   // what is to be written; nil: nothing
+	wake    chan struct{}
 
-	files map[string]keptFile // by root and path; guarded by the engine's mu
+	disk  manifest            // as it was last written or read; Open, then run, use it
+	files map[string]keptFile // by root and path; guarded by the engine's load lock
 }
 
 type manifest struct {
@@ -50,7 +53,7 @@ type keptFile struct {
 func (k *keptFile) key() string { return k.Root + "\x00" + k.Path }
 
 func openKeeper(state string, log *slog.Logger) *keeper {
-	k := &keeper{log: log, files: map[string]keptFile{}}
+	k := &keeper{log: log, files: map[string]keptFile{}, wake: make(chan struct{}, 1)}
 	if state == "" {
 		return k
 	}
@@ -166,13 +169,14 @@ type keeping struct {
 	objects map[string][]byte
 }
 
-// prepare notes what is to be kept. The caller holds the engine's lock.
-func (k *keeper) prepare(set *fileSet, t *tree) *keeping {
+// prepare notes what is to be kept, for write. The caller holds the engine's
+// load lock.
+func (k *keeper) prepare(set *fileSet, t *tree) {
 	if k.dir == "" {
 		for _, f := range set.files {
 			f.data = nil
 		}
-		return nil
+		return
 	}
 	bad := map[string]bool{}
 	for _, x := range t.findings {
@@ -207,26 +211,56 @@ func (k *keeper) prepare(set *fileSet, t *tree) *keeping {
 	}
 	slices.SortFunc(w.m.Files, func(a, b keptFile) int { return strings.Compare(a.key(), b.key()) })
 	k.files = now
-	return w
-}
-
-// save prepares and writes.
-func (k *keeper) save(set *fileSet, t *tree) { k.write(k.prepare(set, t)) }
-
-// write puts the tree on disk: objects first, then the manifest that names
-// them, then it removes what no manifest names. A failure is logged and costs
-// the fall-back only; the next change tries again.
-func (k *keeper) write(w *keeping) {
-	if w == nil {
-		return
-	}
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	if slices.Equal(w.m.Files, k.disk.Files) && len(w.objects) == 0 {
+	if k.pending != nil {
+		// What could not be written yet may still be named.
+		for _, f := range w.m.Files {
+			for _, name := range []string{f.Good, f.Clean} {
+				if data, ok := k.pending.objects[name]; ok {
+					w.objects[name] = data
+				}
+			}
+		}
+	}
+	k.pending = w
+	select {
+	case k.wake <- struct{}{}:
+	default:
+	}
+}
+
+// run writes what is pending until ctx ends, and what is pending then.
+func (k *keeper) run(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			k.write()
+			return
+		case <-k.wake:
+			k.write()
+		}
+	}
+}
+
+// write puts the pending tree on disk: objects first, then the manifest that
+// names them, then it removes what no manifest names. A failure is logged and
+// costs the fall-back only; the next change tries again.
+func (k *keeper) write() {
+	k.mu.Lock()
+	w := k.pending
+	k.pending = nil
+	k.mu.Unlock()
+	if w == nil || slices.Equal(w.m.Files, k.disk.Files) && len(w.objects) == 0 {
 		return
 	}
 	if err := k.put(w); err != nil {
 		k.log.Error("last good tree not saved", "folder", k.dir, "err", err)
+		k.mu.Lock()
+		defer k.mu.Unlock()
+		if k.pending == nil {
+			k.pending = w
+		}
 		return
 	}
 	k.disk = w.m
@@ -242,6 +276,9 @@ func (k *keeper) put(w *keeping) error {
 		wanted[f.Good], wanted[f.Clean] = true, true
 	}
 	for name, data := range w.objects {
+		if !wanted[name] {
+			continue
+		}
 		path := filepath.Join(objects, name)
 		if fi, err := os.Stat(path); err == nil && fi.Size() == int64(len(data)) {
 			continue

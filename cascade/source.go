@@ -14,8 +14,8 @@ import (
 // Source is where the directory and the overrides of an engine come from. An
 // engine without one starts empty and is filled through Apply.
 type Source interface {
-	// Load reads the source again. It is called under the engine's lock, at
-	// every reload; with force no hold applies.
+	// Load reads the source again. It is called at every reload, one call at a
+	// time; with force no hold applies.
 	Load(schema *Schema, force bool) SourceLoad
 	// Dirs are the folders whose events announce a change.
 	Dirs() []string

@@ -35,6 +35,9 @@ const (
 // timer, after which everything is read again; a slow rescan finds what the
 // kernel does not report. It is called once.
 func (e *Engine) Run(ctx context.Context) error {
+	var saving sync.WaitGroup
+	saving.Go(func() { e.kept.run(ctx) })
+	defer saving.Wait()
 	w := newWatcher(e)
 	defer w.close()
 	kicks := w.kicks
@@ -112,8 +115,8 @@ func (e *Engine) rescanEvery() time.Duration {
 // watchDirs lists the folders to watch, and those of which only events that
 // name a root count.
 func (e *Engine) watchDirs() (tree, parents []string) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+	e.load.Lock()
+	defer e.load.Unlock()
 	tree = append(tree, e.set.dirs...)
 	if e.opt.Source != nil {
 		tree = append(tree, e.opt.Source.Dirs()...)
