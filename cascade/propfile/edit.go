@@ -81,7 +81,8 @@ func set(data []byte, key, value string) ([]byte, error) {
 
 // Unset returns data without any occurrence of key, their continuation lines
 // included, everything else byte-identical, and the number of occurrences
-// removed: 0 if key is absent. The errors are those of Set that concern data.
+// removed: 0 if key is absent. The errors are those of Set that concern data,
+// and what is left beginning like a web page or a byte order mark.
 func Unset(data []byte, key string) (out []byte, removed int, err error) {
 	out, removed, err = unset(data, key)
 	if err != nil {
@@ -160,7 +161,9 @@ func check(out []byte, want []Entry, latin1 bool) error {
 		return errors.New("the file is read as ISO-8859-1, and after this change it would be read as UTF-8 " +
 			"and other values would change; save it as UTF-8 first")
 	default:
-		return errors.New("the edited file would read differently than intended; edit it by hand and please report this")
+		// Known cause: the text left at the start of the file begins with
+		// U+FEFF, which there is a byte order mark.
+		return errors.New("the change would alter how the rest of the file is read; edit the file by hand")
 	}
 }
 

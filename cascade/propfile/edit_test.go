@@ -137,6 +137,8 @@ func TestUnsetRefuses(t *testing.T) {
 	for _, c := range []struct{ name, in, says string }{
 		{"broken file", "a=\\u12", "four hexadecimal digits"},
 		{"Latin-1 that would become UTF-8", "a=\xff\nb=\xc3\xbc\n", "save it as UTF-8 first"},
+		{"what is left is a web page", "a\n<html>=1", "web page"},
+		{"what is left begins with a byte order mark", "a\n\ufeffb=1", "edit the file by hand"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			got, removed, err := Unset([]byte(c.in), "a")
