@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -16,6 +17,8 @@ import (
 // somebody asked for waits for none of them.
 const (
 	settleAge   = 100 * time.Millisecond // age of the last write
+	settleMax   = 10 * time.Second       // after which a file that never settles is reported
+	settleTries = 10                     // of a forced read, settleAge/5 apart
 	removeHold  = 2 * time.Second        // absence of a file
 	shrinkFloor = 10                     // keys from which losing half is suspicious
 )
@@ -52,20 +55,22 @@ type treeFile struct {
 	since  time.Time // when the present hold or absence began
 	held   digest    // contents that are held
 	last   stamp     // of the last read that was not settled yet
+	busy   time.Time // since when no read found it settled; zero: the last one did
 }
 
 // fileSet is every file of all roots. One goroutine at a time uses it.
 type fileSet struct {
 	roots      []string
+	ids        []inode              // of the roots, when they last had files
 	files      map[string]*treeFile // by root number and path
-	dirs       []string             // to watch, from the last scan
+	dirs, hops []string             // to watch, from the last scan: see walk
 	findings   []finding.Finding    // about roots and folders
 	now        func() time.Time
 	shrinkHold time.Duration
 }
 
 func newFileSet(roots []string) *fileSet {
-	return &fileSet{roots: roots, files: map[string]*treeFile{}, now: time.Now, shrinkHold: 3 * time.Second}
+	return &fileSet{roots: roots, ids: make([]inode, len(roots)), files: map[string]*treeFile{}, now: time.Now, shrinkHold: 3 * time.Second}
 }
 
 func fileKey(root int, rel string) string { return fmt.Sprintf("%d/%s", root, rel) }
@@ -75,23 +80,27 @@ func fileKey(root int, rel string) string { return fmt.Sprintf("%d/%s", root, re
 // settled is to be looked at, 0 where all have. With force no hold applies.
 func (fs *fileSet) scan(force bool) (changed bool, again time.Duration) {
 	before := slices.Clone(fs.findings)
-	fs.findings, fs.dirs = nil, nil
+	fs.findings, fs.dirs, fs.hops = nil, nil, nil
 	wait := func(d time.Duration) {
 		if d > 0 && (again == 0 || d < again) {
 			again = d
 		}
 	}
 	for i, root := range fs.roots {
-		w, err := walkRoot(root)
+		w, err := fs.walk(i, force)
+		if w != nil {
+			fs.dirs, fs.hops = append(fs.dirs, w.dirs...), append(fs.hops, w.hops...)
+		}
 		if err != nil {
 			fs.findings = append(fs.findings, finding.Finding{
 				Path: filepath.ToSlash(root), Severity: finding.Error, Code: "root",
 				Text: fmt.Sprintf("this root cannot be read (%v): its files keep their last good contents; mount it, or correct --etc", cause(err)),
 			})
+			fs.unknown(i, func(string) bool { return true })
 			continue
 		}
-		fs.dirs = append(fs.dirs, w.dirs...)
 		fs.findings = append(fs.findings, w.findings...)
+		fs.unknown(i, w.hides)
 		seen := make(map[string]bool, len(w.files))
 		for j := range w.files {
 			f := &w.files[j]
@@ -119,6 +128,35 @@ func (fs *fileSet) scan(force bool) (changed bool, again time.Duration) {
 	return changed || !slices.Equal(before, fs.findings), again
 }
 
+// errEmptied tells a root that is another folder than the one that had files,
+// and is empty: what is left where a volume was mounted.
+var errEmptied = errors.New("it is another folder than before, and empty; `sluice reload` takes it as it is")
+
+// walk lists a root. With an error there may be a walk, whose folders are to be
+// watched.
+func (fs *fileSet) walk(i int, force bool) (*walk, error) {
+	w, err := walkRoot(fs.roots[i])
+	switch {
+	case err != nil:
+		return nil, err
+	case len(w.files) > 0 || force:
+		fs.ids[i] = w.root
+	case fs.ids[i] != w.root && fs.ids[i] != inode{}:
+		return w, errEmptied
+	}
+	return w, nil
+}
+
+// unknown restarts the absence of files of which nothing can be told now: a
+// folder that comes back may take a moment to fill.
+func (fs *fileSet) unknown(root int, hidden func(rel string) bool) {
+	for _, tf := range fs.files {
+		if tf.root == root && tf.status == FileMissing && hidden(tf.rel) {
+			tf.since = fs.now()
+		}
+	}
+}
+
 // hides reports whether the path lies in a folder that could not be read.
 func (w *walk) hides(rel string) bool {
 	return slices.ContainsFunc(w.unreadable, func(dir string) bool { return strings.HasPrefix(rel, dir+"/") })
@@ -143,21 +181,25 @@ func (fs *fileSet) absent(key string, tf *treeFile, force bool) (bool, time.Dura
 func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, again time.Duration) {
 	var data []byte
 	var st stamp
+	if tf.status == FileMissing {
+		tf.since = fs.now() // it is there, whatever it holds
+	}
 	if err == nil {
 		data, st, err = readFile(tf.abs, limitOf(tf.kind))
 	}
-	if errors.Is(err, errMoving) {
-		tf.last = st
-		if force {
-			// Whoever asks for a reload has saved: one more look is enough.
-			if data, st, err = readFile(tf.abs, limitOf(tf.kind)); errors.Is(err, errMoving) {
-				return false, settleAge
-			}
-		} else {
-			return false, settleAge
-		}
+	// Whoever asks for a reload has saved, so it cannot take long.
+	for try := 0; force && errors.Is(err, errMoving) && try < settleTries; try++ {
+		time.Sleep(settleAge / 5)
+		data, st, err = readFile(tf.abs, limitOf(tf.kind))
+	}
+	switch {
+	case errors.Is(err, errMoving) && !force:
+		return fs.unsettled(tf, st, settleAge)
+	case errors.Is(err, os.ErrNotExist) && tf.kind != kindDirectory:
+		return false, settleAge // removed since the folder was read: the next scan decides
 	}
 	if err != nil {
+		tf.busy = time.Time{}
 		return fs.fail(tf, digest{}, []finding.Finding{{
 			Path: tf.rel, Severity: finding.Error, Code: "unreadable", Text: "the file cannot be read: " + err.Error(),
 		}}), 0
@@ -165,19 +207,16 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 	sum := digest(sha256.Sum256(data))
 	if tf.have != nil && sum == tf.digest {
 		changed = tf.status != FileOK
-		tf.status, tf.findings = FileOK, tf.have.findings
+		tf.status, tf.findings, tf.busy = FileOK, tf.have.findings, time.Time{}
 		return changed, 0
 	}
 	// A write that is under way shows as a young file. An age below zero (a
 	// clock that was set back, a touch into the future) says nothing: then two
 	// equal looks in a row do.
 	if age := fs.now().Sub(st.mtime); !force && age < settleAge && (tf.last != st || age >= 0) {
-		tf.last = st
-		if age < 0 {
-			return false, settleAge
-		}
-		return false, settleAge - age
+		return fs.unsettled(tf, st, settleAge-max(age, 0))
 	}
+	tf.busy = time.Time{}
 	if tf.status == FileFailed && sum == tf.failed {
 		return false, 0
 	}
@@ -186,11 +225,30 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 		return fs.fail(tf, sum, findings), 0
 	}
 	if left := fs.hold(tf, c, len(data), sum); left > 0 && !force {
-		return fs.holdReport(tf), left
+		return fs.holdReport(tf, len(data)), left
 	}
 	tf.have, tf.digest, tf.data = c, sum, data
 	tf.status, tf.findings = FileOK, c.findings
 	return true, 0
+}
+
+// unsettled leaves a file for another look, and reports one that is written
+// all the time.
+func (fs *fileSet) unsettled(tf *treeFile, st stamp, again time.Duration) (bool, time.Duration) {
+	tf.last = st
+	now := fs.now()
+	if tf.busy.IsZero() {
+		tf.busy = now
+	}
+	if now.Sub(tf.busy) < settleMax || tf.status == FileHeld && tf.held == (digest{}) {
+		return false, again
+	}
+	tf.status, tf.held = FileHeld, digest{}
+	tf.findings = []finding.Finding{{
+		Path: tf.rel, Severity: finding.Warning, Code: "held",
+		Text: "the file is written all the time and never settles: stop that, or run `sluice reload` to read it as it is",
+	}}
+	return true, again
 }
 
 func (fs *fileSet) fail(tf *treeFile, sum digest, findings []finding.Finding) (changed bool) {
@@ -215,13 +273,17 @@ func (fs *fileSet) hold(tf *treeFile, c *contents, size int, sum digest) time.Du
 	return tf.since.Add(fs.shrinkHold).Sub(now)
 }
 
-func (fs *fileSet) holdReport(tf *treeFile) (changed bool) {
-	changed = tf.status != FileHeld
-	tf.status = FileHeld
-	tf.findings = []finding.Finding{{
+func (fs *fileSet) holdReport(tf *treeFile, size int) (changed bool) {
+	what := "lost more than half of its keys"
+	if size == 0 {
+		what = "became empty"
+	}
+	findings := []finding.Finding{{
 		Path: tf.rel, Severity: finding.Warning, Code: "held",
-		Text: fmt.Sprintf("the file lost more than half of its keys: if it stays so it counts after %s; run `sluice reload` to apply it now", fs.shrinkHold),
+		Text: fmt.Sprintf("the file %s: if it stays so it counts after %s; run `sluice reload` to apply it now", what, fs.shrinkHold),
 	}}
+	changed = tf.status != FileHeld || !slices.Equal(tf.findings, findings)
+	tf.status, tf.findings = FileHeld, findings
 	return changed
 }
 

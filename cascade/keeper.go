@@ -9,11 +9,13 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/seed47708276/sluice/cascade/finding"
 )
@@ -31,8 +33,9 @@ type keeper struct {
 	dir string // "": keeps nothing
 	log *slog.Logger
 
-	mu      sync.Mutex // guards pending
+	mu      sync.Mutex // guards pending and problem
 	pending *keeping   // what is to be written; nil: nothing
+	problem string     // why the last write failed
 	wake    chan struct{}
 
 	disk  manifest            // as it was last written or read; Open, then run, use it
@@ -44,13 +47,28 @@ type manifest struct {
 }
 
 type keptFile struct {
-	Root  string `json:"root"`
-	Path  string `json:"path"`
-	Good  string `json:"good"`  // digest of the contents in force
-	Clean string `json:"clean"` // digest of the last contents without entry errors, "" if there were none
+	Root  rawPath `json:"root"`
+	Path  rawPath `json:"path"`
+	Good  string  `json:"good"`  // digest of the contents in force
+	Clean string  `json:"clean"` // digest of the last contents without entry errors, "" if there were none
 }
 
-func (k *keptFile) key() string { return k.Root + "\x00" + k.Path }
+func (k *keptFile) key() string { return string(k.Root + "\x00" + k.Path) }
+
+// rawPath is a path in JSON, percent-encoded: a file name need not be UTF-8.
+type rawPath string
+
+// MarshalText encodes the path.
+func (p rawPath) MarshalText() ([]byte, error) {
+	return []byte((&url.URL{Path: string(p)}).EscapedPath()), nil
+}
+
+// UnmarshalText decodes it.
+func (p *rawPath) UnmarshalText(b []byte) error {
+	s, err := url.PathUnescape(string(b))
+	*p = rawPath(s)
+	return err
+}
 
 func openKeeper(state string, log *slog.Logger) *keeper {
 	k := &keeper{log: log, files: map[string]keptFile{}, wake: make(chan struct{}, 1)}
@@ -120,8 +138,9 @@ func (k *keeper) contents(f *treeFile, name string) (*contents, []byte) {
 		k.log.Warn("last good contents cannot be used", "file", f.rel, "err", err)
 		return nil, nil
 	}
-	c, _, ok := parse(f.kind, f.rel, b)
+	c, fs, ok := parse(f.kind, f.rel, b)
 	if !ok {
+		k.log.Warn("last good contents cannot be used", "file", f.rel, "err", fs[0].Text)
 		return nil, nil
 	}
 	return c, b
@@ -146,19 +165,23 @@ func (k *keeper) restore(set *fileSet) {
 // carry brings back the last good entries: it compiles the last clean contents
 // of the files that exist, so that what is wrong now can fall back on them.
 func (k *keeper) carry(set *fileSet, schema *Schema, names *nameEditor, getenv func(string) (string, bool)) carry {
-	clean := newFileSet(set.roots)
+	clean, same := newFileSet(set.roots), true
 	for key, f := range set.files {
 		kf, ok := k.kept(set, f)
 		if !ok || f.have == nil {
 			continue
 		}
 		c := *f
-		if c.have, _ = k.contents(f, kf.Clean); c.have != nil {
+		if kf.Clean != f.digest.String() {
+			same = false
+			c.have, _ = k.contents(f, kf.Clean)
+		}
+		if c.have != nil {
 			clean.files[key] = &c
 		}
 	}
-	if len(clean.files) == 0 {
-		return newCarry()
+	if same {
+		return newCarry() // nothing changed since it all was good
 	}
 	return build(clean, schema, names, newCarry(), getenv).carry
 }
@@ -190,7 +213,7 @@ func (k *keeper) prepare(set *fileSet, t *tree) {
 		if f.have == nil {
 			continue
 		}
-		kf := keptFile{Root: set.roots[f.root], Path: f.rel, Good: f.digest.String()}
+		kf := keptFile{Root: rawPath(set.roots[f.root]), Path: rawPath(f.rel), Good: f.digest.String()}
 		kf.Clean = k.files[kf.key()].Clean
 		if !bad[t.files[i]] {
 			kf.Clean = kf.Good
@@ -204,7 +227,7 @@ func (k *keeper) prepare(set *fileSet, t *tree) {
 	}
 	// What other roots left here stays: the same folder may serve them again.
 	for key, kf := range k.files {
-		if _, ok := now[key]; !ok && !slices.Contains(set.roots, kf.Root) {
+		if _, ok := now[key]; !ok && !slices.Contains(set.roots, string(kf.Root)) {
 			now[key] = kf
 			w.m.Files = append(w.m.Files, kf)
 		}
@@ -214,14 +237,7 @@ func (k *keeper) prepare(set *fileSet, t *tree) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if k.pending != nil {
-		// What could not be written yet may still be named.
-		for _, f := range w.m.Files {
-			for _, name := range []string{f.Good, f.Clean} {
-				if data, ok := k.pending.objects[name]; ok {
-					w.objects[name] = data
-				}
-			}
-		}
+		w.inherit(k.pending)
 	}
 	k.pending = w
 	select {
@@ -230,22 +246,40 @@ func (k *keeper) prepare(set *fileSet, t *tree) {
 	}
 }
 
+// inherit takes over what could not be written yet and is still named.
+func (w *keeping) inherit(older *keeping) {
+	for _, f := range w.m.Files {
+		for _, name := range []string{f.Good, f.Clean} {
+			if data, ok := older.objects[name]; ok {
+				w.objects[name] = data
+			}
+		}
+	}
+}
+
+// retryWrite is when a write that failed is tried again although nothing
+// changed: a disk that was full may have room again.
+const retryWrite = 30 * time.Second
+
 // run writes what is pending until ctx ends, and what is pending then.
 func (k *keeper) run(ctx context.Context) {
+	retry := time.NewTicker(retryWrite)
+	defer retry.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			k.write()
 			return
 		case <-k.wake:
-			k.write()
+		case <-retry.C:
 		}
+		k.write()
 	}
 }
 
 // write puts the pending tree on disk: objects first, then the manifest that
-// names them, then it removes what no manifest names. A failure is logged and
-// costs the fall-back only; the next change tries again.
+// names them, then it removes what no manifest names. A failure is logged,
+// degrades the status, and costs the fall-back only.
 func (k *keeper) write() {
 	k.mu.Lock()
 	w := k.pending
@@ -254,16 +288,29 @@ func (k *keeper) write() {
 	if w == nil || slices.Equal(w.m.Files, k.disk.Files) && len(w.objects) == 0 {
 		return
 	}
-	if err := k.put(w); err != nil {
-		k.log.Error("last good tree not saved", "folder", k.dir, "err", err)
-		k.mu.Lock()
-		defer k.mu.Unlock()
-		if k.pending == nil {
-			k.pending = w
-		}
+	err := k.put(w)
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	if err == nil {
+		k.disk, k.problem = w.m, ""
 		return
 	}
-	k.disk = w.m
+	if k.pending == nil {
+		k.pending = w
+	} else {
+		k.pending.inherit(w)
+	}
+	if k.problem != err.Error() {
+		k.log.Error("last good tree not saved", "folder", k.dir, "err", err)
+	}
+	k.problem = err.Error()
+}
+
+// trouble is why the last good tree on disk is not that in force, or "".
+func (k *keeper) trouble() string {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.problem
 }
 
 func (k *keeper) put(w *keeping) error {
@@ -279,11 +326,10 @@ func (k *keeper) put(w *keeping) error {
 		if !wanted[name] {
 			continue
 		}
-		path := filepath.Join(objects, name)
-		if fi, err := os.Stat(path); err == nil && fi.Size() == int64(len(data)) {
+		if _, err := k.object(name); err == nil {
 			continue
 		}
-		if err := WriteFile(path, data, 0o600); err != nil {
+		if err := WriteFile(filepath.Join(objects, name), data, 0o600); err != nil {
 			return err
 		}
 	}
@@ -294,26 +340,33 @@ func (k *keeper) put(w *keeping) error {
 	if err := WriteFile(filepath.Join(k.dir, "manifest"), b, 0o600); err != nil {
 		return err
 	}
-	entries, err := os.ReadDir(objects)
-	if err != nil {
-		return err
-	}
-	for _, e := range entries {
-		if !wanted[e.Name()] {
-			if err := os.Remove(filepath.Join(objects, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
+	k.sweep(objects, func(name string) bool { return !wanted[name] })
+	k.sweep(k.dir, func(name string) bool { return strings.HasPrefix(name, tempPrefix) })
 	return nil
 }
+
+// sweep removes what nothing names any more, and temporary files of a process
+// that was killed. What stays costs room, nothing else.
+func (k *keeper) sweep(dir string, old func(name string) bool) {
+	entries, err := os.ReadDir(dir)
+	for _, e := range entries {
+		if old(e.Name()) {
+			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		}
+	}
+	if err != nil {
+		k.log.Warn("last good tree not cleaned up", "folder", dir, "err", err)
+	}
+}
+
+const tempPrefix = ".sluice-"
 
 // WriteFile replaces a file so that a crash or power cut leaves the old or the
 // new contents, never a mix: a temporary file beside it, fsync, rename, and
 // fsync of the folder, without which the rename itself may be lost.
 func WriteFile(path string, data []byte, mode fs.FileMode) error {
 	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, ".sluice-*")
+	f, err := os.CreateTemp(dir, tempPrefix+"*")
 	if err != nil {
 		return err
 	}

@@ -17,8 +17,8 @@ type Source interface {
 	// Load reads the source again. It is called at every reload, one call at a
 	// time; with force no hold applies.
 	Load(schema *Schema, force bool) SourceLoad
-	// Dirs are the folders whose events announce a change.
-	Dirs() []string
+	// Paths are the files whose change is to lead to a reload.
+	Paths() []string
 }
 
 // SourceLoad is what a source had to say.
@@ -51,8 +51,11 @@ func NewDirectoryFile(path string) *DirectoryFile {
 	}
 }
 
-// Dirs is the folder of the file.
-func (d *DirectoryFile) Dirs() []string { return []string{filepath.Dir(d.path)} }
+// Paths is the file.
+func (d *DirectoryFile) Paths() []string { return []string{d.path} }
+
+// setHold is told the hold of the trees, which holds here too.
+func (d *DirectoryFile) setHold(hold time.Duration) { d.set.shrinkHold = hold }
 
 // Load reads the file.
 func (d *DirectoryFile) Load(schema *Schema, force bool) SourceLoad {

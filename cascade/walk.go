@@ -7,8 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"syscall"
+	"unicode/utf8"
 
 	"github.com/seed47708276/sluice/cascade/finding"
 )
@@ -16,8 +18,9 @@ import (
 // Bounds of a tree. The existing product ships some 600 files in a depth of 4;
 // beyond these bounds a root points at the wrong folder.
 const (
-	MaxFiles = 20_000
-	MaxDepth = 32
+	MaxFiles   = 20_000
+	MaxFolders = 20_000 // counted as often as links lead to them
+	MaxDepth   = 32
 )
 
 // kind is how a file of the tree is read.
@@ -51,17 +54,18 @@ func kindOf(rel string) kind {
 }
 
 // leftovers are endings that editors and package managers leave behind.
-var leftovers = []string{"~", ".swp", ".swo", ".swx", ".orig", ".bak"}
+var leftovers = []string{".swp", ".swo", ".swx", ".orig", ".bak"}
 
 // ignored reports names that are never part of a tree: hidden ones, leftovers,
 // and the admin master password file of the existing system.
 func ignored(name string) bool {
-	if strings.HasPrefix(name, ".") || name == "mpasswd" || strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#") {
+	if strings.HasPrefix(name, ".") || name == "mpasswd" || strings.HasSuffix(name, "~") ||
+		strings.HasPrefix(name, "#") && strings.HasSuffix(name, "#") {
 		return true
 	}
-	lower := strings.ToLower(name)
-	return slices.ContainsFunc(leftovers, func(s string) bool { return strings.HasSuffix(lower, s) }) ||
-		strings.Contains(lower, ".dpkg-") || strings.Contains(lower, ".rpm")
+	// Only the ending tells: a.rpm.properties is a file like any other.
+	ext := strings.ToLower(filepath.Ext(name))
+	return slices.Contains(leftovers, ext) || strings.HasPrefix(ext, ".dpkg-") || strings.HasPrefix(ext, ".rpm")
 }
 
 // found is a file of the tree, or the reason why what has its name is none.
@@ -73,9 +77,11 @@ type found struct {
 
 // walk is one pass over a root.
 type walk struct {
+	root       inode
 	files      []found
-	dirs       []string // folders to watch, and those that links point into
-	unreadable []string // slash paths whose contents are not known now; "" is the root
+	dirs       []string // real paths of the folders to watch
+	hops       []string // links, and what they lead to: see hops
+	unreadable []string // slash paths whose contents are not known now
 	findings   []finding.Finding
 }
 
@@ -98,15 +104,23 @@ func walkRoot(root string) (*walk, error) {
 	if !fi.IsDir() {
 		return nil, fmt.Errorf("%s is not a folder", root)
 	}
-	w := &walk{}
-	if err := w.dir(root, "", []inode{inodeOf(fi)}); err != nil {
+	w := &walk{root: inodeOf(fi)}
+	real, err := filepath.EvalSymlinks(root)
+	if err != nil {
+		return nil, err
+	}
+	if err := w.dir(real, "", []inode{w.root}); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(w.files, func(a, b found) int { return strings.Compare(a.rel, b.rel) })
 	return w, nil
 }
 
+// dir reads one folder; abs is its real path.
 func (w *walk) dir(abs, rel string, above []inode) error {
+	if len(w.dirs) >= MaxFolders {
+		return errTooManyFolders
+	}
 	w.dirs = append(w.dirs, abs)
 	entries, err := os.ReadDir(abs)
 	if err != nil {
@@ -125,50 +139,85 @@ func (w *walk) dir(abs, rel string, above []inode) error {
 
 func (w *walk) entry(abs, rel string, e fs.DirEntry, above []inode) error {
 	k := kindOf(rel)
-	fi, err := os.Stat(abs)
 	link := e.Type()&fs.ModeSymlink != 0
+	if k == kindNone && !link && !e.IsDir() {
+		return nil
+	}
+	if link {
+		w.hops = append(w.hops, hops(abs)...)
+	}
+	fi, err := os.Stat(abs)
 	switch {
+	case err != nil && errors.Is(err, fs.ErrNotExist) && !link:
+		return nil // removed since the folder was read
+	case err != nil && k != kindNone:
+		return w.add(found{rel, abs, k, linkError(err, link)})
 	case err != nil:
-		if k != kindNone && !(errors.Is(err, fs.ErrNotExist) && !link) {
-			w.add(found{rel, abs, k, linkError(err, link)})
-		}
+		w.lost(rel, err, link)
 		return nil
 	case fi.IsDir():
-		id := inodeOf(fi)
-		if slices.Contains(above, id) {
-			w.warn(rel, "link-loop", "this link leads back to a folder that it is in, and is not followed: remove it")
-			return nil
-		}
-		if len(above) >= MaxDepth {
-			w.warn(rel, "too-deep", fmt.Sprintf("folders below %d levels are not read", MaxDepth))
-			return nil
-		}
-		if err := w.dir(abs, rel, append(slices.Clone(above), id)); err != nil {
-			if errors.Is(err, errTooManyFiles) {
+		if k != kindNone {
+			err := errors.New("it is a folder, not a regular file: rename it")
+			if err := w.add(found{rel, abs, k, err}); err != nil {
 				return err
 			}
-			w.unreadable = append(w.unreadable, rel)
-			w.findings = append(w.findings, finding.Finding{
-				Path: rel, Severity: finding.Error, Code: "unreadable",
-				Text: fmt.Sprintf("the folder cannot be read (%v): its files keep their last good contents", cause(err)),
-			})
 		}
-		if link {
-			w.watchTarget(abs)
-		}
-		return nil
+		return w.folder(abs, rel, inodeOf(fi), link, above)
 	case k == kindNone:
 		return nil
 	case !fi.Mode().IsRegular():
 		return w.add(found{rel, abs, k, fmt.Errorf("it is %s, not a regular file", modeName(fi.Mode()))})
 	}
-	if link {
-		w.watchTarget(abs)
-	}
 	return w.add(found{rel, abs, k, nil})
 }
 
-var errTooManyFiles = fmt.Errorf("more than %d files: is this the right folder?", MaxFiles)
+// folder reads a folder below the root, or what a link to one leads to.
+func (w *walk) folder(abs, rel string, id inode, link bool, above []inode) error {
+	if slices.Contains(above, id) {
+		w.warn(rel, "link-loop", "this link leads back to a folder that it is in, and is not followed: remove it")
+		return nil
+	}
+	if len(above) >= MaxDepth {
+		w.warn(rel, "too-deep", fmt.Sprintf("folders below %d levels are not read", MaxDepth))
+		return nil
+	}
+	var err error
+	if link {
+		abs, err = filepath.EvalSymlinks(abs)
+	}
+	if err == nil {
+		err = w.dir(abs, rel, append(slices.Clone(above), id))
+	}
+	switch {
+	case errors.Is(err, errTooManyFiles) || errors.Is(err, errTooManyFolders):
+		return err
+	case err != nil:
+		w.lost(rel, err, link)
+	}
+	return nil
+}
+
+// lost notes that what a folder holds cannot be told now: unlike one that was
+// removed, it keeps everything.
+func (w *walk) lost(rel string, err error, link bool) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return
+	case errors.Is(err, syscall.ELOOP):
+		w.warn(rel, "link-loop", linkError(err, link).Error()+": remove it")
+		return
+	}
+	w.unreadable = append(w.unreadable, rel)
+	w.findings = append(w.findings, finding.Finding{
+		Path: display(rel), Severity: finding.Error, Code: "unreadable",
+		Text: fmt.Sprintf("the folder cannot be read (%v): its files keep their last good contents", cause(err)),
+	})
+}
+
+var (
+	errTooManyFiles   = fmt.Errorf("more than %d files: is this the right folder?", MaxFiles)
+	errTooManyFolders = fmt.Errorf("more than %d folders, links counted: is this the right folder?", MaxFolders)
+)
 
 func (w *walk) add(f found) error {
 	if len(w.files) >= MaxFiles {
@@ -179,15 +228,57 @@ func (w *walk) add(f found) error {
 }
 
 func (w *walk) warn(rel, code, text string) {
-	w.findings = append(w.findings, finding.Finding{Path: rel, Severity: finding.Warning, Code: code, Text: text})
+	w.findings = append(w.findings, finding.Finding{Path: display(rel), Severity: finding.Warning, Code: code, Text: text})
 }
 
-// watchTarget notes the folder that a link's target stands in: a change there
-// causes no event in the folder of the link.
-func (w *walk) watchTarget(link string) {
-	if target, err := filepath.EvalSymlinks(link); err == nil {
-		w.dirs = append(w.dirs, filepath.Dir(target))
+// maxHops is where the kernel gives a path up as a loop.
+const maxHops = 40
+
+// hops lists what decides which file a path is: the links on the way and what
+// is at the end, or the first thing that is missing. Each is in a real folder.
+// A change of one makes no event in the folder of the path itself.
+func hops(path string) []string {
+	var out []string
+	cur, rest := "/", strings.Split(filepath.Clean(path), "/")
+	for links := 0; len(rest) > 0; {
+		name := rest[0]
+		rest = rest[1:]
+		switch name {
+		case "", ".":
+			continue
+		case "..":
+			cur = filepath.Dir(cur)
+			continue
+		}
+		next := filepath.Join(cur, name)
+		fi, err := os.Lstat(next)
+		switch {
+		case err != nil:
+			return append(out, next)
+		case fi.Mode()&fs.ModeSymlink == 0:
+			cur = next
+			continue
+		}
+		out = append(out, next)
+		target, err := os.Readlink(next)
+		if links++; err != nil || links > maxHops {
+			return out
+		}
+		if filepath.IsAbs(target) {
+			cur = "/"
+		}
+		rest = append(strings.Split(target, "/"), rest...)
 	}
+	return append(out, cur)
+}
+
+// display is a path as findings show it: a name may hold anything but a slash,
+// and a line of output stays a line.
+func display(rel string) string {
+	if strings.ContainsFunc(rel, func(r rune) bool { return r == utf8.RuneError || !strconv.IsPrint(r) }) {
+		return strconv.Quote(rel)
+	}
+	return rel
 }
 
 func linkError(err error, link bool) error {

@@ -3,7 +3,10 @@ package cascade
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io/fs"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -56,7 +59,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		_, wait := e.reload(false)
 		if w.sync(e.watchDirs()) {
 			// New folders may have changed before they were watched.
-			wait = min(max(wait, quietTime), quietTime)
+			wait = quietTime
 		}
 		if wait > 0 {
 			again.Reset(wait)
@@ -82,6 +85,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			load()
 		case <-expiry.C:
 			e.expire()
+			e.armExpiry(expiry) // it may have been early
 		case <-e.wake:
 			e.armExpiry(expiry)
 		}
@@ -112,22 +116,22 @@ func (e *Engine) rescanEvery() time.Duration {
 	return every
 }
 
-// watchDirs lists the folders to watch, and those of which only events that
-// name a root count.
-func (e *Engine) watchDirs() (tree, parents []string) {
+// watchDirs lists the folders to watch, and the paths of which only events
+// that name them count.
+func (e *Engine) watchDirs() (tree, names []string) {
 	e.load.Lock()
-	defer e.load.Unlock()
-	tree = append(tree, e.set.dirs...)
+	tree, names = slices.Clone(e.set.dirs), slices.Clone(e.set.hops)
+	e.load.Unlock()
+	paths := slices.Clone(e.opt.Roots)
 	if e.opt.Source != nil {
-		tree = append(tree, e.opt.Source.Dirs()...)
+		paths = append(paths, e.opt.Source.Paths()...)
 	}
-	for _, r := range e.opt.Roots {
-		parents = append(parents, filepath.Dir(r))
-		if target, err := filepath.EvalSymlinks(r); err == nil && target != r {
-			parents = append(parents, filepath.Dir(target))
+	for _, p := range paths {
+		if abs, err := filepath.Abs(p); err == nil {
+			names = append(names, hops(abs)...)
 		}
 	}
-	return tree, parents
+	return tree, names
 }
 
 // watcher turns file system events into kicks. Its goroutine only filters:
@@ -138,10 +142,18 @@ type watcher struct {
 	kicks chan struct{}
 	done  sync.WaitGroup
 
-	mu    sync.Mutex
-	have  map[string]inode // what is watched
-	tree  map[string]bool
-	roots map[string]bool
+	have map[string]inode // what is watched; Run's goroutine only
+
+	mu   sync.Mutex
+	want map[string]*watched // what is to be watched, by real path
+}
+
+// watched is a folder with a watch. Two names of one folder share it, as they
+// share the watch of the kernel.
+type watched struct {
+	id    inode
+	all   bool            // every event counts
+	names map[string]bool // those that name one of these count
 }
 
 func newWatcher(e *Engine) *watcher {
@@ -152,30 +164,26 @@ func newWatcher(e *Engine) *watcher {
 
 // start opens an inotify instance, if the kernel has one left.
 func (w *watcher) start() {
-	fs, err := fsnotify.NewWatcher()
+	n, err := fsnotify.NewWatcher()
 	if err != nil {
 		w.problem(err)
 		return
 	}
-	w.mu.Lock()
-	w.fs, w.have = fs, map[string]inode{}
-	w.mu.Unlock()
-	w.done.Add(1)
-	go w.pump(fs)
+	w.fs, w.have = n, map[string]inode{}
+	w.done.Go(func() { w.pump(n) })
 }
 
-func (w *watcher) pump(fs *fsnotify.Watcher) {
-	defer w.done.Done()
+func (w *watcher) pump(n *fsnotify.Watcher) {
 	for {
 		select {
-		case ev, ok := <-fs.Events:
+		case ev, ok := <-n.Events:
 			if !ok {
 				return
 			}
 			if !w.relevant(ev.Name) {
 				continue
 			}
-		case err, ok := <-fs.Errors:
+		case err, ok := <-n.Errors:
 			if !ok {
 				return
 			}
@@ -189,57 +197,82 @@ func (w *watcher) pump(fs *fsnotify.Watcher) {
 	}
 }
 
-func (w *watcher) relevant(name string) bool {
+func (w *watcher) relevant(path string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.tree[filepath.Dir(name)] || w.tree[name] || w.roots[name]
+	if w.want[path] != nil {
+		return true // the watched folder itself
+	}
+	s := w.want[filepath.Dir(path)]
+	return s != nil && (s.all || s.names[filepath.Base(path)])
+}
+
+// plan works out which folders to watch, and for what.
+func plan(tree, names []string) map[string]*watched {
+	want, byID := map[string]*watched{}, map[inode]*watched{}
+	add := func(dir string) *watched {
+		if s := want[dir]; s != nil {
+			return s
+		}
+		id, err := statInode(dir)
+		if err != nil {
+			return &watched{} // gone again: the folder above reports it
+		}
+		s := byID[id]
+		if s == nil {
+			s = &watched{id: id, names: map[string]bool{}}
+			byID[id], want[dir] = s, s
+		}
+		return s
+	}
+	// Sorted, so that of two names for a folder the same is watched each time.
+	slices.Sort(tree)
+	for _, dir := range tree {
+		add(dir).all = true
+	}
+	for _, path := range names {
+		if s := add(filepath.Dir(path)); s.names != nil {
+			s.names[filepath.Base(path)] = true
+		}
+	}
+	return want
 }
 
 // sync watches what is to be watched now, and reports whether it added any. A
 // folder that was replaced under its name is watched anew.
-func (w *watcher) sync(tree, parents []string) (added bool) {
+func (w *watcher) sync(tree, names []string) (added bool) {
 	if w.fs == nil {
 		if w.start(); w.fs == nil {
 			return false
 		}
 	}
+	want := plan(tree, names)
 	w.mu.Lock()
-	w.tree, w.roots = map[string]bool{}, map[string]bool{}
-	want := map[string]bool{}
-	for _, d := range tree {
-		w.tree[d], want[d] = true, true
-	}
-	for _, d := range parents {
-		want[d] = true
-	}
-	for _, r := range w.e.opt.Roots {
-		w.roots[r] = true
-		if target, err := filepath.EvalSymlinks(r); err == nil {
-			w.roots[target] = true
-		}
-	}
+	w.want = want
 	w.mu.Unlock()
-	for d := range w.have {
-		if !want[d] {
+	for d, id := range w.have {
+		if s := want[d]; s == nil || s.id != id {
 			w.drop(d)
 		}
+	}
+	// A folder that was removed or moved lost its watch, and a new one under
+	// its name may have its inode.
+	alive := map[string]bool{}
+	for _, d := range w.fs.WatchList() {
+		alive[d] = true
 	}
 	var failed error
-	for d := range want {
-		id, err := statInode(d)
-		if err != nil {
-			w.drop(d)
+	for d, s := range want {
+		if alive[d] {
 			continue
 		}
-		if old, ok := w.have[d]; ok && old == id {
-			continue
-		}
-		w.drop(d)
 		if err := w.fs.Add(d); err != nil {
-			failed = errors.Join(failed, err)
+			if !errors.Is(err, fs.ErrNotExist) && failed == nil {
+				failed = fmt.Errorf("%s: %w", d, err)
+			}
 			continue
 		}
-		w.have[d], added = id, true
+		w.have[d], added = s.id, true
 	}
 	if failed != nil {
 		w.problem(failed)
@@ -250,12 +283,10 @@ func (w *watcher) sync(tree, parents []string) (added bool) {
 }
 
 func (w *watcher) drop(dir string) {
-	if _, ok := w.have[dir]; ok {
-		delete(w.have, dir)
-		// It fails where the kernel dropped the watch with the folder.
-		if err := w.fs.Remove(dir); err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
-			w.e.log.Debug("watch not removed", "folder", dir, "err", err)
-		}
+	delete(w.have, dir)
+	// It fails where the kernel dropped the watch with the folder.
+	if err := w.fs.Remove(dir); err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
+		w.e.log.Debug("watch not removed", "folder", dir, "err", err)
 	}
 }
 
