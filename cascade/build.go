@@ -38,6 +38,8 @@ type builder struct {
 	getenv func(string) (string, bool)
 	files  []*treeFile // in the order in which they count
 	paths  []string    // display paths of files
+	keys   []string    // of files; unlike the paths they never change
+	at     []int       // file -> index into the tree's reports, -1: none
 	before carry
 	scopes []string         // the path, by name
 	propAt map[string][]int // base name of a properties file -> indexes into files, for tokens
@@ -74,7 +76,7 @@ func (b *builder) nameFiles(roots []string) {
 		if count[name] > 1 {
 			name = filepath.ToSlash(filepath.Join(roots[f.root], f.rel))
 		}
-		b.paths = append(b.paths, name)
+		b.paths, b.keys = append(b.paths, display(name)), append(b.keys, fileKey(f.root, f.rel))
 		b.t.contents = append(b.t.contents, f.have)
 		if f.kind == kindProperties {
 			base := filepath.Base(f.rel)
@@ -84,7 +86,7 @@ func (b *builder) nameFiles(roots []string) {
 			fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.root, f.rel, f.digest)
 		}
 	}
-	b.t.files = b.paths
+	b.t.files, b.t.keys = b.paths, b.keys
 	b.t.digest = hex.EncodeToString(sum.Sum(nil))
 }
 
@@ -100,7 +102,9 @@ func (b *builder) report(roots []finding.Finding) {
 			r.Errors = append(r.Errors, x)
 			b.t.findings = append(b.t.findings, x)
 		}
+		b.at = append(b.at, -1)
 		if f.status != "" {
+			b.at[i] = len(b.t.reports)
 			b.t.reports = append(b.t.reports, r)
 		}
 	}
@@ -109,10 +113,8 @@ func (b *builder) report(roots []finding.Finding) {
 func (b *builder) find(file, line, col int, sev finding.Severity, code, format string, args ...any) {
 	x := finding.Finding{Path: b.paths[file], Line: line, Col: col, Severity: sev, Code: code, Text: fmt.Sprintf(format, args...)}
 	b.t.findings = append(b.t.findings, x)
-	for i := range b.t.reports {
-		if b.t.reports[i].Path == x.Path {
-			b.t.reports[i].Errors = append(b.t.reports[i].Errors, x)
-		}
+	if i := b.at[file]; i >= 0 {
+		b.t.reports[i].Errors = append(b.t.reports[i].Errors, x)
 	}
 }
 

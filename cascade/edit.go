@@ -50,6 +50,8 @@ func (e *Engine) PlanSet(name, value, file string) (*Edit, error) {
 	if err := e.opt.Schema.CheckValue(name, value); err != nil {
 		return nil, err
 	}
+	e.load.Lock()
+	defer e.load.Unlock()
 	tf, err := e.winner(name)
 	var missing *NotHereError
 	switch {
@@ -70,6 +72,8 @@ func (e *Engine) PlanSet(name, value, file string) (*Edit, error) {
 
 // PlanUnset works out how to remove a property from the file whose line wins.
 func (e *Engine) PlanUnset(name string) (*Edit, error) {
+	e.load.Lock()
+	defer e.load.Unlock()
 	tf, err := e.winner(name)
 	if err != nil {
 		return nil, err
@@ -95,7 +99,10 @@ func (e *Engine) winner(name string) (*treeFile, error) {
 		return nil, &NotHereError{name}
 	}
 	v := &sn.tree.server[p]
-	tf := e.set.sorted()[v.file-1]
+	tf := e.set.files[sn.tree.keys[v.file-1]]
+	if tf == nil {
+		return nil, fmt.Errorf("%s was removed a moment ago: run the command again", sn.tree.files[v.file-1])
+	}
 	if tf.kind != kindProperties {
 		return nil, fmt.Errorf("%s gets its value from %s:%d, which is no .properties file: change it there", name, sn.tree.files[v.file-1], v.line)
 	}
@@ -172,7 +179,8 @@ func (e *Engine) plan(tf *treeFile, change func([]byte) ([]byte, int, error)) (*
 	next.have, next.digest, next.status, next.findings = c, sha256.Sum256(ed.After), FileOK, c.findings
 	set.files[fileKey(tf.root, tf.rel)] = &next
 	sn := e.Snapshot()
-	after := build(set, e.opt.Schema, sn.names.edit(), newCarry(), e.opt.Getenv)
+	// With the same last good entries: an old error is to read as before.
+	after := build(set, e.opt.Schema, sn.names.fork(), sn.tree.carry, e.opt.Getenv)
 	if added := addedErrors(sn.tree.findings, after.findings); len(added) > 0 {
 		return nil, &RefusedError{added}
 	}

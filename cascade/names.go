@@ -1,6 +1,9 @@
 package cascade
 
-import "maps"
+import (
+	"maps"
+	"slices"
+)
 
 // nameTable gives property names small numbers, which overrides, files and
 // handles share. It is immutable: with returns another table. Declared
@@ -41,6 +44,12 @@ type nameEditor struct {
 
 func (t *nameTable) edit() *nameEditor {
 	return &nameEditor{from: t, fresh: map[string]uint32{}, list: t.list}
+}
+
+// fork is an edit that leads nowhere: its names are its own, so it needs no
+// lock.
+func (t *nameTable) fork() *nameEditor {
+	return &nameEditor{from: t, fresh: map[string]uint32{}, list: slices.Clip(t.list)}
 }
 
 func (e *nameEditor) add(name string) uint32 {

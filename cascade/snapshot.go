@@ -25,6 +25,7 @@ type Snapshot struct {
 type tree struct {
 	digest   string
 	files    []string    // display paths; a value's file is an index into it
+	keys     []string    // of files, as the engine's fileSet knows them
 	contents []*contents // of files, in force; nil where there are none
 	server   []serverVal // by property number
 	final    []uint8     // by property number: 1 + index into path of the scope that meta locks, 0: none
