@@ -61,7 +61,7 @@ type treeFile struct {
 // fileSet is every file of all roots. One goroutine at a time uses it.
 type fileSet struct {
 	roots      []string
-	ids        []inode              // of the roots, when they last had files
+	ids        []rootID             // of the roots, when they last had files
 	files      map[string]*treeFile // by root number and path
 	dirs, hops []string             // to watch, from the last scan: see walk
 	findings   []finding.Finding    // about roots and folders
@@ -70,7 +70,7 @@ type fileSet struct {
 }
 
 func newFileSet(roots []string) *fileSet {
-	return &fileSet{roots: roots, ids: make([]inode, len(roots)), files: map[string]*treeFile{}, now: time.Now, shrinkHold: 3 * time.Second}
+	return &fileSet{roots: roots, ids: make([]rootID, len(roots)), files: map[string]*treeFile{}, now: time.Now, shrinkHold: 3 * time.Second}
 }
 
 func fileKey(root int, rel string) string { return fmt.Sprintf("%d/%s", root, rel) }
@@ -141,7 +141,7 @@ func (fs *fileSet) walk(i int, force bool) (*walk, error) {
 		return nil, err
 	case len(w.files) > 0 || force:
 		fs.ids[i] = w.root
-	case fs.ids[i] != w.root && fs.ids[i] != inode{}:
+	case fs.ids[i] != w.root && fs.ids[i] != rootID{}:
 		return w, errEmptied
 	}
 	return w, nil
@@ -152,7 +152,7 @@ func (fs *fileSet) walk(i int, force bool) (*walk, error) {
 func (fs *fileSet) unknown(root int, hidden func(rel string) bool) {
 	for _, tf := range fs.files {
 		if tf.root == root && tf.status == FileMissing && hidden(tf.rel) {
-			tf.since = fs.now()
+			tf.since = time.Time{}
 		}
 	}
 }
@@ -162,16 +162,16 @@ func (w *walk) hides(rel string) bool {
 	return slices.ContainsFunc(w.unreadable, func(dir string) bool { return strings.HasPrefix(rel, dir+"/") })
 }
 
-func (fs *fileSet) absent(key string, tf *treeFile, force bool) (bool, time.Duration) {
+func (fs *fileSet) absent(key string, tf *treeFile, force bool) (changed bool, again time.Duration) {
 	now := fs.now()
 	if tf.status != FileMissing {
-		tf.status, tf.since = FileMissing, now
-		if !force && tf.have != nil {
-			return true, removeHold
-		}
+		tf.status, tf.since, changed = FileMissing, time.Time{}, true
+	}
+	if tf.since.IsZero() {
+		tf.since = now
 	}
 	if left := tf.since.Add(removeHold).Sub(now); left > 0 && !force && tf.have != nil {
-		return false, left
+		return changed, left
 	}
 	delete(fs.files, key)
 	return true, 0
@@ -182,7 +182,7 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 	var data []byte
 	var st stamp
 	if tf.status == FileMissing {
-		tf.since = fs.now() // it is there, whatever it holds
+		tf.since = time.Time{} // it is there, whatever it holds
 	}
 	if err == nil {
 		data, st, err = readFile(tf.abs, limitOf(tf.kind))

@@ -12,6 +12,8 @@ import (
 	"syscall"
 	"unicode/utf8"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/seed47708276/sluice/cascade/finding"
 )
 
@@ -77,7 +79,7 @@ type found struct {
 
 // walk is one pass over a root.
 type walk struct {
-	root       inode
+	root       rootID
 	files      []found
 	dirs       []string // real paths of the folders to watch
 	hops       []string // links, and what they lead to: see hops
@@ -94,6 +96,22 @@ func inodeOf(fi fs.FileInfo) inode {
 	return inode{}
 }
 
+// rootID tells a folder from another that was made later, which may get the
+// number of the one before.
+type rootID struct {
+	inode
+	born unix.StatxTimestamp // zero where the file system does not know
+}
+
+func rootIDOf(path string, fi fs.FileInfo) rootID {
+	id := rootID{inode: inodeOf(fi)}
+	var st unix.Statx_t
+	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_BTIME, &st); err == nil && st.Mask&unix.STATX_BTIME != 0 {
+		id.born = st.Btime
+	}
+	return id
+}
+
 // walkRoot lists the files of one root, sorted bytewise by their slash paths.
 // An error means that the root itself cannot be read.
 func walkRoot(root string) (*walk, error) {
@@ -104,12 +122,12 @@ func walkRoot(root string) (*walk, error) {
 	if !fi.IsDir() {
 		return nil, fmt.Errorf("%s is not a folder", root)
 	}
-	w := &walk{root: inodeOf(fi)}
+	w := &walk{root: rootIDOf(root, fi)}
 	real, err := filepath.EvalSymlinks(root)
 	if err != nil {
 		return nil, err
 	}
-	if err := w.dir(real, "", []inode{w.root}); err != nil {
+	if err := w.dir(real, "", []inode{w.root.inode}); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(w.files, func(a, b found) int { return strings.Compare(a.rel, b.rel) })

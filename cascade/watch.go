@@ -18,7 +18,7 @@ import (
 const (
 	quietTime    = 100 * time.Millisecond // after the last event
 	quietMax     = time.Second            // after the first event
-	fallbackScan = 5 * time.Second        // between scans while the kernel reports no events
+	fallbackScan = 5 * time.Second        // between scans while there are no events, or a folder cannot be read
 )
 
 // WatchMode tells how changes are noticed.
@@ -110,7 +110,10 @@ func (e *Engine) armExpiry(t *time.Timer) {
 func (e *Engine) rescanEvery() time.Duration {
 	v, _ := e.Snapshot().Get(Subject{}, PropRescan)
 	every, _ := v.Effective.(time.Duration)
-	if e.watchMode.Load().Mode == WatchRescan {
+	e.load.Lock()
+	defer e.load.Unlock()
+	// A mount makes no event.
+	if len(e.set.findings) > 0 || e.watchMode.Load().Mode == WatchRescan {
 		return min(every, fallbackScan)
 	}
 	return every
