@@ -1,6 +1,7 @@
 package cascade
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
@@ -16,7 +17,7 @@ func (b *builder) meta() {
 			continue
 		}
 		for _, e := range f.have.meta {
-			place := b.paths[i] + "\x00" + e.Property
+			place := b.keys[i] + "\x00" + e.Property
 			if e.Invalid {
 				good, ok := b.before.meta[place]
 				if !ok {
@@ -68,7 +69,7 @@ func (b *builder) metaEntry(file int, place string, e *yamlfile.MetaEntry) {
 
 // sets compiles the context sets.
 func (b *builder) sets() {
-	si := &setIndex{defs: make([][]setDef, 1)}
+	si := &setIndex{defs: make([]setDefs, 1)}
 	b.t.sets = si
 	byProp := map[uint32][]setDef{}
 	for i, f := range b.files {
@@ -76,7 +77,7 @@ func (b *builder) sets() {
 			continue
 		}
 		for _, blk := range f.have.blocks {
-			place := b.paths[i] + "\x00" + blk.Name
+			place := b.keys[i] + "\x00" + blk.Name
 			expr, tags, ok := b.head(i, &blk)
 			if !ok {
 				good, have := b.before.blocks[place]
@@ -95,17 +96,25 @@ func (b *builder) sets() {
 			b.setProps(i, place, &blk, uint32(len(si.blocks)-1), byProp)
 		}
 	}
+	// The order of look-up: higher priority first, then that of the files.
+	order := make([]uint32, len(si.blocks))
+	for i := range order {
+		order[i] = uint32(i)
+	}
+	slices.SortStableFunc(order, func(x, y uint32) int { return cmp.Compare(si.blocks[y].priority, si.blocks[x].priority) })
+	si.rank = make([]uint32, len(order))
+	for r, i := range order {
+		si.rank[i] = uint32(r)
+	}
 	si.defAt = make([]uint32, len(b.names.list))
 	for p, defs := range byProp {
-		// The order of look-up: higher priority first, then that of the files.
-		slices.SortStableFunc(defs, func(x, y setDef) int {
-			if px, py := si.blocks[x.block].priority, si.blocks[y.block].priority; px != py {
-				return py - px
-			}
-			return int(x.block) - int(y.block)
-		})
+		slices.SortFunc(defs, func(x, y setDef) int { return cmp.Compare(si.rank[x.block], si.rank[y.block]) })
+		mask := make([]uint64, si.rank[defs[len(defs)-1].block]/64+1)
+		for _, d := range defs {
+			mask[si.rank[d.block]/64] |= 1 << (si.rank[d.block] % 64)
+		}
 		si.defAt[p] = uint32(len(si.defs))
-		si.defs = append(si.defs, defs)
+		si.defs = append(si.defs, setDefs{defs, mask})
 	}
 }
 

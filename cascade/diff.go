@@ -45,25 +45,11 @@ func (sn *Snapshot) AllNames() []string {
 // sorted, each context before its users.
 func (sn *Snapshot) Subjects() iter.Seq[Subject] {
 	seen := map[Subject]bool{}
-	for _, m := range sn.tables.contexts {
-		for id, c := range m {
-			if !c.deleted {
-				seen[Subject{Context: id}] = true
-			}
-		}
-	}
-	for _, s := range sn.tables.shards {
-		if s == nil {
-			continue
-		}
+	for s := range sn.tables.shards {
 		for _, sl := range s.slots {
-			if sl.ctx != 0 && sl.val&valExpired == 0 {
+			gone := sl.prop != propRecord && sl.val&valExpired != 0 || sl.prop == propRecord && sl.val&recDeleted != 0
+			if sl.ctx != 0 && !gone {
 				seen[Subject{sl.ctx, sl.user}] = true
-			}
-		}
-		for _, u := range s.users {
-			if u.ctx != 0 && u.flags&userDeleted == 0 {
-				seen[Subject{u.ctx, u.user}] = true
 			}
 		}
 	}

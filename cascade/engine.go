@@ -69,7 +69,11 @@ var ErrReadOnly = errors.New("the directory is read from a file: change it there
 type BadFilesError struct{ Findings []finding.Finding }
 
 func (e *BadFilesError) Error() string {
-	s := fmt.Sprintf("%d of the files cannot be used and have no last good contents (--tolerate-bad-files starts without them)", len(e.Findings))
+	files := map[string]bool{}
+	for _, f := range e.Findings {
+		files[f.Path] = true
+	}
+	s := fmt.Sprintf("%d of the files cannot be used and have no last good contents (--tolerate-bad-files starts without them)", len(files))
 	for _, f := range e.Findings {
 		s += "\n  " + f.String()
 	}
@@ -88,6 +92,7 @@ func Open(opt Options) (*Engine, error) {
 	if opt.Getenv == nil {
 		opt.Getenv = os.LookupEnv
 	}
+	opt.Roots = slices.Clone(opt.Roots)
 	for i, r := range opt.Roots {
 		abs, err := filepath.Abs(r)
 		if err != nil {
@@ -116,7 +121,7 @@ func Open(opt Options) (*Engine, error) {
 			bad = append(bad, f.findings...)
 		}
 	}
-	names, t := newNameTable(opt.Schema), newTables()
+	names, t := newNameTable(opt.Schema), newTables(opt.Schema)
 	sn := &Snapshot{schema: opt.Schema, names: names, tables: t, revision: "0"}
 	if opt.Source != nil {
 		l := opt.Source.Load(opt.Schema, true)
@@ -155,7 +160,7 @@ func (sn *Snapshot) load(l SourceLoad, now time.Time) error {
 	if l.Batch == nil {
 		return nil
 	}
-	ed, base := sn.names.edit(), newTables()
+	ed, base := sn.names.edit(), newTables(sn.schema)
 	if l.Partial {
 		base = sn.tables
 	}
@@ -176,6 +181,9 @@ func (e *Engine) publish(sn *Snapshot, ed *nameEditor, before carry, start time.
 	e.addSource(sn)
 	if v, ok := sn.Get(Subject{}, PropShrinkHold); ok {
 		e.set.shrinkHold, _ = v.Effective.(time.Duration)
+		if h, ok := e.opt.Source.(interface{ setHold(time.Duration) }); ok {
+			h.setHold(e.set.shrinkHold)
+		}
 	}
 	loads := uint64(1)
 	if last := e.lastLoad.Load(); last != nil {
@@ -367,6 +375,7 @@ type Status struct {
 	Watch    WatchMode    `json:"watch"`
 	Loaded   time.Time    `json:"loaded"`
 	Took     string       `json:"took"`
+	LastGood string       `json:"lastGood,omitempty"` // why it could not be saved for the next start
 	Files    []FileReport `json:"files"`
 }
 
@@ -383,9 +392,9 @@ func (e *Engine) Status() Status {
 	sn, load := e.Snapshot(), e.lastLoad.Load()
 	s := Status{
 		Status: "ok", Identity: sn.Identity(), Watch: *e.watchMode.Load(),
-		Loaded: sn.loaded.UTC(), Took: load.took.String(), Files: slices.Clone(sn.tree.reports),
+		Loaded: sn.loaded.UTC(), Took: load.took.String(), LastGood: e.kept.trouble(), Files: slices.Clone(sn.tree.reports),
 	}
-	if sn.Degraded() || s.Watch.Problem != "" {
+	if sn.Degraded() || s.Watch.Problem != "" || s.LastGood != "" {
 		s.Status = "degraded"
 	}
 	return s

@@ -230,7 +230,7 @@ func (sn *Snapshot) traceSets(su Subject, p uint32, tags []Tag) []SetTrace {
 		return ok
 	}
 	var out []SetTrace
-	for _, def := range si.defs[si.defAt[p]] {
+	for _, def := range si.defs[si.defAt[p]].list {
 		b := &si.blocks[def.block]
 		t := SetTrace{Set: b.name, File: b.file, Line: def.line}
 		switch {

@@ -118,7 +118,7 @@ func (l *linter) setPlaces(p uint32) []spot {
 		return nil
 	}
 	var out []spot
-	for _, d := range si.defs[si.defAt[p]] {
+	for _, d := range si.defs[si.defAt[p]].list {
 		out = append(out, spot{si.blocks[d.block].file, d.line})
 	}
 	return out

@@ -64,7 +64,7 @@ func (l *linter) shadowed(dead []bool) {
 	}
 	byBlock := map[uint32][]hidden{}
 	for p, at := range si.defAt {
-		defs := si.defs[at]
+		defs := si.defs[at].list
 		for i := range defs {
 			b := &si.blocks[defs[i].block]
 			if b.expr == nil || dead[defs[i].block] {

@@ -109,7 +109,7 @@ func (o overrideScope) lock(sn *Snapshot, su Subject, p uint32) string {
 	if !ok || h.sh.slots[h.i].val&valFinal == 0 {
 		return ""
 	}
-	return h.sh.metas[h.sh.cold[h.i].meta].final
+	return h.sh.metas[h.sh.entries[h.sh.slots[h.i].val>>valShift].meta].final
 }
 
 func (o overrideScope) lockOrigin(sn *Snapshot, su Subject, p uint32) *Origin {
@@ -122,12 +122,12 @@ func (o overrideScope) names(sn *Snapshot, su Subject, add func(uint32)) {
 	if !ok {
 		return
 	}
-	sh := sn.tables.shard(hashUser(su.Context, user))
+	sh := sn.tables.shard(user, hashUser(su.Context, user))
 	if sh == nil {
 		return
 	}
 	for _, sl := range sh.slots {
-		if sl.ctx == su.Context && sl.user == user && sl.val&valExpired == 0 {
+		if sl.ctx == su.Context && sl.user == user && sl.prop != propRecord && sl.val&valExpired == 0 {
 			add(sl.prop)
 		}
 	}
@@ -143,19 +143,16 @@ func (setScope) find(sn *Snapshot, su Subject, p uint32) (hit, bool) {
 	if su.Context == 0 && sn.hypothesis == nil || int(p) >= len(si.defAt) || si.defAt[p] == 0 {
 		return hit{}, false
 	}
-	matched := sn.class(su).matched
-	for i := range si.defs[si.defAt[p]] {
-		d := &si.defs[si.defAt[p]][i]
-		if matched[d.block/64]&(1<<(d.block%64)) != 0 {
-			return hit{i: uint32(i), bits: d.bits}, true
-		}
+	i, ok := si.first(si.defAt[p], sn.class(su))
+	if !ok {
+		return hit{}, false
 	}
-	return hit{}, false
+	return hit{i: i, bits: si.defs[si.defAt[p]].list[i].bits}, true
 }
 
 func (setScope) def(sn *Snapshot, p uint32, h hit) *setDef {
 	si := sn.tree.sets
-	return &si.defs[si.defAt[p]][h.i]
+	return &si.defs[si.defAt[p]].list[h.i]
 }
 
 func (s setScope) text(sn *Snapshot, p uint32, h hit) string { return s.def(sn, p, h).text }

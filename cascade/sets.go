@@ -37,7 +37,8 @@ type setDef struct {
 // seen, within bounds.
 type setIndex struct {
 	blocks []setBlock // in the order of files and documents
-	defs   [][]setDef // in the order of look-up; 0 is empty
+	rank   []uint32   // block -> its place in the order of look-up
+	defs   []setDefs  // 0 is empty
 	defAt  []uint32   // property number -> index into defs
 
 	bit      map[string]int // every tag that an expression reads or a block adds
@@ -58,9 +59,28 @@ type setIndex struct {
 	classes map[string]*class
 }
 
+// setDefs are the definitions of one property, in the order of look-up.
+type setDefs struct {
+	list []setDef
+	mask []uint64 // bit per rank of the blocks in list
+}
+
 // class is what all subjects with the same relevant tags share.
 type class struct {
-	matched []uint64 // bit per block
+	matched []uint64 // bit per rank of the blocks that match
+}
+
+// first finds the first definition of a property whose block matches.
+func (si *setIndex) first(defs uint32, c *class) (uint32, bool) {
+	before := 0
+	for w, m := range si.defs[defs].mask {
+		if hit := m & c.matched[w]; hit != 0 {
+			below := m & (hit&-hit - 1)
+			return uint32(before + bits.OnesCount64(below)), true
+		}
+		before += bits.OnesCount64(m)
+	}
+	return 0, false
 }
 
 // pairEntry remembers the class of a context's signature and a permission set.
@@ -195,7 +215,7 @@ func (si *setIndex) classOf(b []uint64) *class {
 	si.fixpoint(all, nil)
 	for i := range si.blocks {
 		if si.blocks[i].expr != nil && si.blocks[i].prog.Eval(all) {
-			c.matched[i/64] |= 1 << (i % 64)
+			c.matched[si.rank[i]/64] |= 1 << (si.rank[i] % 64)
 		}
 	}
 	si.mu.Lock()

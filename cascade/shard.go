@@ -2,31 +2,44 @@ package cascade
 
 import (
 	"math/bits"
+	"slices"
+	"sync/atomic"
 	"time"
 )
 
-// slot is one override as a look-up needs it: no pointers, so that a million
-// of them cost the garbage collector nothing. ctx 0 is an empty slot.
+// slot is one override as a look-up needs it, or the record of a context or
+// user: no pointers, so that a million of them cost the garbage collector
+// nothing. ctx 0 is an empty slot; user 0 belongs to the context itself.
 type slot struct {
 	ctx, user, prop uint32
-	val             uint32 // index into shard.cells << valShift | flags
+	val             uint32 // index into shard.entries << valShift | flags; of a record see there
 }
 
-// Flags of slot.val below the cell index, beside bitTrue and bitFalse.
+// propRecord is the prop of a slot that is no override but the directory's
+// record. val is an index << recShift | flags: into tables.perms for a user,
+// into shard.contexts for a context.
+const propRecord = 1<<32 - 1
+
+// Flags of a record.
+const (
+	recEnabled = 1
+	recDeleted = 2
+	recShift   = 2
+)
+
+// Flags of slot.val below the index, beside bitTrue and bitFalse.
 const (
 	valFinal   = 4 // the override locks (final)
 	valExpired = 8 // kept for the explanation, not a value any more
 	valShift   = 4
 )
 
-// cold is what only an explanation needs of an override, at the slot's index.
-type cold struct {
+// entry is the rest of an override, which slots point to.
+type entry struct {
+	off, len       uint32 // the value's place in shard.arena
 	meta           uint32 // index into shard.metas
-	timeLo, timeHi uint32 // Unix ms; two halves keep the struct at 12 bytes
+	timeLo, timeHi uint32 // Unix ms; two halves keep the struct at 20 bytes
 }
-
-// cell is a value's place in shard.arena.
-type cell struct{ off, len uint32 }
 
 // overrideMeta is shared by the overrides of a shard that were set alike.
 type overrideMeta struct {
@@ -35,42 +48,25 @@ type overrideMeta struct {
 	expires              int64 // Unix ms, 0: never
 }
 
-// userRec is a user of the directory. ctx 0 is an empty place.
-type userRec struct {
-	ctx, user uint32
-	perms     uint32 // index into Tables.perms
-	flags     uint32
-}
-
-const (
-	userEnabled = 1
-	userDeleted = 2
-)
-
 // shard holds the overrides and users of some subjects. It is immutable once
 // it is published: a write makes a new one and swaps it, so a single write
 // copies a few thousand entries, not a million.
 type shard struct {
-	slots []slot
-	cold  []cold
-	n     int // slots in use
+	slots   []slot
+	near    uint32 // number of declared properties, see home
+	entries []entry
+	arena   string // the values, each once
+	metas   []overrideMeta
 
-	users []userRec
-	nu    int // users in use
-
-	cells []cell
-	arena string // the values, each once
-	metas []overrideMeta
+	contexts []*contextEntry // of the records of contexts
+	sigs     []atomic.Uint64 // tag signatures of contexts, see Snapshot.contextSig
 
 	nextExpiry int64 // Unix ms of the earliest override to expire, 0: none
 }
 
-// loadNum/loadDen is how full the open-addressing tables get: at 2/3 a miss
-// looks at 5 neighbouring slots on average, and an override costs 42 bytes.
-const loadNum, loadDen = 2, 3
-
-// tableSize is the number of places for n entries.
-func tableSize(n int) int { return n*loadDen/loadNum + 1 }
+// tableSize is the number of slots for n entries: half of them stay empty, so
+// that most look-ups end in the first cache line; an override costs 52 bytes.
+func tableSize(n int) int { return 2*n + 1 }
 
 // mix is a 64-bit finalizer (splitmix64); ids are small consecutive numbers,
 // and their high bits must spread too.
@@ -84,9 +80,17 @@ func mix(x uint64) uint64 {
 
 func hashUser(ctx, user uint32) uint64 { return mix(uint64(ctx)<<32 | uint64(user)) }
 
-// hashSlot spreads the properties of one user over the user's shard.
-func hashSlot(userHash uint64, prop uint32) uint64 {
-	return (userHash ^ uint64(prop)*0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93
+// home is where the search for a slot begins. The record of a user and the
+// overrides of declared properties, which the code looks up all the time, begin
+// at the same place: a look-up that falls through to the tags of the user finds
+// them in memory that it has just touched. Everything else is spread, so that a
+// user with many overrides makes no long runs.
+func home(userHash uint64, prop, near uint32, size int) int {
+	h := userHash << shardBits
+	if prop >= near && prop != propRecord {
+		h = (userHash ^ uint64(prop)*0x9e3779b97f4a7c15) * 0xd6e8feb86659fd93
+	}
+	return place(h, size)
 }
 
 // place maps a hash to a table of any size without a division.
@@ -101,7 +105,7 @@ func (s *shard) find(ctx, user, prop uint32, userHash uint64) int {
 	if size == 0 {
 		return -1
 	}
-	for i := place(hashSlot(userHash, prop), size); ; {
+	for i := home(userHash, prop, s.near, size); ; {
 		sl := &s.slots[i]
 		if sl.ctx == ctx && sl.user == user && sl.prop == prop {
 			return i
@@ -115,44 +119,22 @@ func (s *shard) find(ctx, user, prop uint32, userHash uint64) int {
 	}
 }
 
-// placeUser is where a user's record starts to be looked for: other bits of
-// the hash than the shard's number uses.
-func placeUser(userHash uint64, size int) int { return place(userHash<<shardBits, size) }
-
-func (s *shard) findUser(ctx, user uint32, userHash uint64) *userRec {
-	size := len(s.users)
-	if size == 0 {
-		return nil
-	}
-	for i := placeUser(userHash, size); ; {
-		r := &s.users[i]
-		if r.ctx == ctx && r.user == user {
-			return r
-		}
-		if r.ctx == 0 {
-			return nil
-		}
-		if i++; i == size {
-			i = 0
-		}
-	}
-}
-
 // text returns the value of the slot at index i.
 func (s *shard) text(i int) string {
-	c := s.cells[s.slots[i].val>>valShift]
-	return s.arena[c.off : c.off+c.len]
+	e := &s.entries[s.slots[i].val>>valShift]
+	return s.arena[e.off : e.off+e.len]
 }
 
 // override unpacks the slot at index i; name is the property's.
 func (s *shard) override(i int, name string) Override {
-	sl, co := &s.slots[i], &s.cold[i]
-	m := &s.metas[co.meta]
+	sl := &s.slots[i]
+	e := &s.entries[sl.val>>valShift]
+	m := &s.metas[e.meta]
 	o := Override{
 		Key:   Key{Subject{sl.ctx, sl.user}, name},
 		Value: s.text(i), Final: m.final, Protected: m.protected, Reason: m.reason, Actor: m.actor,
 	}
-	if ms := int64(co.timeHi)<<32 | int64(co.timeLo); ms != 0 {
+	if ms := int64(e.timeHi)<<32 | int64(e.timeLo); ms != 0 {
 		o.Time = time.UnixMilli(ms).UTC()
 	}
 	if m.expires != 0 {
@@ -163,60 +145,63 @@ func (s *shard) override(i int, name string) Override {
 
 // shardEdit collects the entries of the shard to come.
 type shardEdit struct {
-	slots []slot // in use, in no order
-	cold  []cold
-	users []userRec
-	cells []cell
-	arena []byte
-	metas []overrideMeta
+	slots    []slot  // in use, in no order; val of an override only holds flags
+	entries  []entry // of slots, at the same index
+	arena    []byte
+	metas    []overrideMeta
+	contexts []*contextEntry
 
-	cellOf map[string]uint32
+	textOf map[string]uint32 // value -> its offset in arena
 	metaOf map[overrideMeta]uint32
-	at     map[slotKey]int // index into slots of what this edit knows
-	userAt map[Subject]int
+	at     map[slotKey]int // slots in use
 }
 
 type slotKey struct{ ctx, user, prop uint32 }
 
 // edit starts from the shard's present entries (nil: from nothing).
 func (s *shard) edit() *shardEdit {
-	e := &shardEdit{
-		cellOf: map[string]uint32{}, metaOf: map[overrideMeta]uint32{},
-		at: map[slotKey]int{}, userAt: map[Subject]int{},
-	}
+	e := &shardEdit{textOf: map[string]uint32{}, metaOf: map[overrideMeta]uint32{}, at: map[slotKey]int{}}
 	if s == nil {
 		return e
 	}
-	for i := range s.slots {
-		sl := s.slots[i]
+	e.contexts = slices.Clone(s.contexts)
+	for i, sl := range s.slots {
 		if sl.ctx == 0 {
 			continue
 		}
-		sl.val = e.cell(s.text(i))<<valShift | sl.val&(1<<valShift-1)
-		e.at[slotKey{sl.ctx, sl.user, sl.prop}] = len(e.slots)
-		e.slots = append(e.slots, sl)
-		co := s.cold[i]
-		co.meta = e.meta(s.metas[co.meta])
-		e.cold = append(e.cold, co)
-	}
-	for _, r := range s.users {
-		if r.ctx != 0 {
-			e.userAt[Subject{r.ctx, r.user}] = len(e.users)
-			e.users = append(e.users, r)
+		var en entry
+		if sl.prop != propRecord {
+			en = s.entries[sl.val>>valShift]
+			en.off = e.text(s.text(i))
+			en.meta = e.meta(s.metas[en.meta])
+			sl.val &= 1<<valShift - 1
 		}
+		e.put(sl, en)
 	}
 	return e
 }
 
-func (e *shardEdit) cell(v string) uint32 {
-	if i, ok := e.cellOf[v]; ok {
-		return i
+// put adds or replaces a slot.
+func (e *shardEdit) put(sl slot, en entry) (replaced slot, had bool) {
+	k := slotKey{sl.ctx, sl.user, sl.prop}
+	if i, ok := e.at[k]; ok {
+		replaced = e.slots[i]
+		e.slots[i], e.entries[i] = sl, en
+		return replaced, true
 	}
-	i := uint32(len(e.cells))
-	e.cells = append(e.cells, cell{uint32(len(e.arena)), uint32(len(v))})
+	e.at[k] = len(e.slots)
+	e.slots, e.entries = append(e.slots, sl), append(e.entries, en)
+	return slot{}, false
+}
+
+func (e *shardEdit) text(v string) uint32 {
+	if off, ok := e.textOf[v]; ok {
+		return off
+	}
+	off := uint32(len(e.arena))
 	e.arena = append(e.arena, v...)
-	e.cellOf[v] = i
-	return i
+	e.textOf[v] = off
+	return off
 }
 
 func (e *shardEdit) meta(m overrideMeta) uint32 {
@@ -234,25 +219,16 @@ func (e *shardEdit) set(o *Override, prop uint32) (replaced slot, had bool) {
 	if !o.Expires.IsZero() {
 		m.expires = o.Expires.UnixMilli()
 	}
-	sl := slot{o.Context, o.User, prop, e.cell(o.Value)<<valShift | boolBits(o.Value)}
+	sl := slot{o.Context, o.User, prop, boolBits(o.Value)}
 	if o.Final != "" {
 		sl.val |= valFinal
 	}
-	co := cold{meta: e.meta(m)}
+	en := entry{off: e.text(o.Value), len: uint32(len(o.Value)), meta: e.meta(m)}
 	if !o.Time.IsZero() {
 		ms := uint64(o.Time.UnixMilli())
-		co.timeLo, co.timeHi = uint32(ms), uint32(ms>>32)
+		en.timeLo, en.timeHi = uint32(ms), uint32(ms>>32)
 	}
-	k := slotKey{sl.ctx, sl.user, sl.prop}
-	if i, ok := e.at[k]; ok {
-		replaced = e.slots[i]
-		e.slots[i], e.cold[i] = sl, co
-		return replaced, true
-	}
-	e.at[k] = len(e.slots)
-	e.slots = append(e.slots, sl)
-	e.cold = append(e.cold, co)
-	return slot{}, false
+	return e.put(sl, en)
 }
 
 func (e *shardEdit) unset(k slotKey) (slot, bool) {
@@ -262,59 +238,60 @@ func (e *shardEdit) unset(k slotKey) (slot, bool) {
 	}
 	old, last := e.slots[i], len(e.slots)-1
 	moved := e.slots[last]
-	e.slots[i], e.cold[i] = moved, e.cold[last]
+	e.slots[i], e.entries[i] = moved, e.entries[last]
 	e.at[slotKey{moved.ctx, moved.user, moved.prop}] = i
-	e.slots, e.cold = e.slots[:last], e.cold[:last]
+	e.slots, e.entries = e.slots[:last], e.entries[:last]
 	delete(e.at, k)
 	return old, true
 }
 
-func (e *shardEdit) putUser(r userRec) (old userRec, had bool) {
-	k := Subject{r.ctx, r.user}
-	if i, ok := e.userAt[k]; ok {
-		old = e.users[i]
-		e.users[i] = r
-		return old, true
+// putContext adds or replaces the record of a context.
+func (e *shardEdit) putContext(c *contextEntry, flags uint32) (added bool) {
+	i, ok := e.at[slotKey{c.ID, 0, propRecord}]
+	if ok {
+		at := e.slots[i].val >> recShift
+		e.contexts[at] = c
+		e.slots[i].val = at<<recShift | flags
+		return false
 	}
-	e.userAt[k] = len(e.users)
-	e.users = append(e.users, r)
-	return userRec{}, false
+	e.put(slot{c.ID, 0, propRecord, uint32(len(e.contexts))<<recShift | flags}, entry{})
+	e.contexts = append(e.contexts, c)
+	return true
 }
 
-// build lays the entries out for look-ups.
-func (e *shardEdit) build() *shard {
-	if len(e.slots) == 0 && len(e.users) == 0 {
+func overrides(slots []slot) (n int) {
+	for i := range slots {
+		if slots[i].prop != propRecord {
+			n++
+		}
+	}
+	return n
+}
+
+// build lays the entries out for look-ups; near is the number of declared
+// properties.
+func (e *shardEdit) build(near uint32) *shard {
+	if len(e.slots) == 0 {
 		return nil
 	}
-	s := &shard{n: len(e.slots), nu: len(e.users)}
-	if s.n > 0 {
-		size := tableSize(s.n)
-		s.slots, s.cold = make([]slot, size), make([]cold, size)
-		for i, sl := range e.slots {
-			p := place(hashSlot(hashUser(sl.ctx, sl.user), sl.prop), size)
-			for s.slots[p].ctx != 0 {
-				if p++; p == size {
-					p = 0
-				}
-			}
-			s.slots[p], s.cold[p] = sl, e.cold[i]
-		}
-		s.cells = append([]cell(nil), e.cells...)
-		s.arena = string(e.arena)
-		s.metas = append([]overrideMeta(nil), e.metas...)
+	size := tableSize(len(e.slots))
+	s := &shard{
+		near: near, slots: make([]slot, size), arena: string(e.arena), metas: slices.Clone(e.metas),
+		contexts: e.contexts, sigs: make([]atomic.Uint64, len(e.contexts)),
 	}
-	if s.nu > 0 {
-		size := tableSize(s.nu)
-		s.users = make([]userRec, size)
-		for _, r := range e.users {
-			p := placeUser(hashUser(r.ctx, r.user), size)
-			for s.users[p].ctx != 0 {
-				if p++; p == size {
-					p = 0
-				}
-			}
-			s.users[p] = r
+	s.entries = make([]entry, 0, overrides(e.slots))
+	for i, sl := range e.slots {
+		if sl.prop != propRecord {
+			sl.val |= uint32(len(s.entries)) << valShift
+			s.entries = append(s.entries, e.entries[i])
 		}
+		p := home(hashUser(sl.ctx, sl.user), sl.prop, near, size)
+		for s.slots[p].ctx != 0 {
+			if p++; p == size {
+				p = 0
+			}
+		}
+		s.slots[p] = sl
 	}
 	return s
 }

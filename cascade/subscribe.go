@@ -224,7 +224,7 @@ type setValue struct {
 func (sn *Snapshot) setValues() map[setPlace]setValue {
 	si, out := sn.tree.sets, map[setPlace]setValue{}
 	for p, at := range si.defAt {
-		for _, d := range si.defs[at] {
+		for _, d := range si.defs[at].list {
 			b := &si.blocks[d.block]
 			v := setValue{text: d.text, priority: b.priority}
 			if b.expr != nil {

@@ -3,7 +3,6 @@ package cascade
 import (
 	"errors"
 	"fmt"
-	"maps"
 	"math"
 	"slices"
 	"strings"
@@ -20,14 +19,14 @@ const (
 // tables are the directory and the overrides: resident, immutable, and shared
 // shard by shard with the tables that they were made from.
 type tables struct {
-	shards   [1 << shardBits]*shard
-	contexts [1 << contextBits]map[uint32]*contextEntry
-	perms    []permSet         // index 0: none
-	permOf   map[string]uint32 // read and written under the engine's lock only
+	users    [1 << shardBits]*shard   // records and overrides of users
+	contexts [1 << contextBits]*shard // records and overrides of contexts
+	near     uint32                   // number of declared properties
+	perms    []permSet                // index 0: none
+	permOf   map[string]uint32        // read and written under the engine's lock only
 	counts   []*[1 << countBits]propCount
 
-	overrides, users, known int   // how many there are
-	nextExpiry              int64 // Unix ms of the earliest one to come, math.MaxInt64: none
+	nextExpiry int64 // Unix ms of the earliest one to come, math.MaxInt64: none
 }
 
 // propCount tells a look-up which scopes cannot define a property at all.
@@ -43,25 +42,48 @@ type permSet struct {
 type contextEntry struct {
 	Context
 	deleted bool
-	sig     atomic.Uint64 // tag signature, see setIndex.contextSig
 }
 
-func newTables() *tables {
-	return &tables{perms: []permSet{{}}, permOf: map[string]uint32{"": 0}, nextExpiry: math.MaxInt64}
+func newTables(schema *Schema) *tables {
+	return &tables{
+		near: uint32(len(schema.decls)), perms: []permSet{{}}, permOf: map[string]uint32{"": 0}, nextExpiry: math.MaxInt64,
+	}
 }
 
-func (t *tables) shard(userHash uint64) *shard { return t.shards[userHash>>(64-shardBits)] }
+// shard is where the entries of a context (user 0) or a user are.
+func (t *tables) shard(user uint32, hash uint64) *shard {
+	if user == 0 {
+		return t.contexts[hash>>(64-contextBits)]
+	}
+	return t.users[hash>>(64-shardBits)]
+}
 
-func contextShard(id uint32) uint64 { return mix(uint64(id)) >> (64 - contextBits) }
+// record returns the record of a context (user 0) or a user; its shard is nil
+// where there is none.
+func (t *tables) record(ctx, user uint32) (*shard, uint32) {
+	sh, i := t.find(ctx, user, propRecord)
+	if i < 0 {
+		return nil, 0
+	}
+	return sh, sh.slots[i].val
+}
 
-func (t *tables) context(id uint32) *contextEntry { return t.contexts[contextShard(id)][id] }
-
-func (t *tables) user(s Subject) *userRec {
-	h := hashUser(s.Context, s.User)
-	if sh := t.shard(h); sh != nil {
-		return sh.findUser(s.Context, s.User, h)
+func (t *tables) context(id uint32) *contextEntry {
+	if sh, rec := t.record(id, 0); sh != nil {
+		return sh.contexts[rec>>recShift]
 	}
 	return nil
+}
+
+// permissions returns the index of a user's permission set; 0 is none.
+func (t *tables) permissions(su Subject) uint32 {
+	if su.User == 0 {
+		return 0
+	}
+	if sh, rec := t.record(su.Context, su.User); sh != nil {
+		return rec >> recShift
+	}
+	return 0
 }
 
 func (t *tables) count(prop uint32) propCount {
@@ -71,23 +93,33 @@ func (t *tables) count(prop uint32) propCount {
 	return propCount{}
 }
 
-// find returns the shard and slot of an override; the slot is -1 where there
-// is none.
+// find returns the shard and slot of an override or a record; the slot is -1
+// where there is none.
 func (t *tables) find(ctx, user, prop uint32) (*shard, int) {
 	h := hashUser(ctx, user)
-	sh := t.shard(h)
+	sh := t.shard(user, h)
 	if sh == nil {
 		return nil, -1
 	}
 	return sh, sh.find(ctx, user, prop, h)
 }
 
+// shards yields every shard.
+func (t *tables) shards(yield func(*shard) bool) {
+	for _, list := range [][]*shard{t.contexts[:], t.users[:]} {
+		for _, s := range list {
+			if s != nil && !yield(s) {
+				return
+			}
+		}
+	}
+}
+
 // tablesEdit applies one batch.
 type tablesEdit struct {
 	t      *tables
 	names  *nameEditor
-	shards map[uint64]*shardEdit
-	ctxs   map[uint64]bool // shards of contexts that are copied already
+	edits  map[**shard]*shardEdit // by where the shard stands in t
 	chunks map[int]bool
 	nowMs  int64
 }
@@ -102,7 +134,7 @@ func (t *tables) apply(b *Batch, names *nameEditor, now time.Time) (*tables, err
 	next.counts = slices.Clone(t.counts)
 	e := &tablesEdit{
 		t: &next, names: names, nowMs: now.UnixMilli(),
-		shards: map[uint64]*shardEdit{}, ctxs: map[uint64]bool{}, chunks: map[int]bool{},
+		edits: map[**shard]*shardEdit{}, chunks: map[int]bool{},
 	}
 	for _, id := range b.DeleteContexts {
 		e.deleteContext(id)
@@ -129,49 +161,35 @@ func (t *tables) apply(b *Batch, names *nameEditor, now time.Time) (*tables, err
 }
 
 func (e *tablesEdit) finish() {
-	for i, se := range e.shards {
-		old := e.t.shards[i]
-		if old != nil {
-			e.t.overrides -= old.n
-			e.t.users -= old.nu
-		}
-		s := se.build()
-		e.t.shards[i] = s
-		if s != nil {
-			s.markExpired(e.nowMs)
-			e.t.overrides += s.n
-			e.t.users += s.nu
+	for at, se := range e.edits {
+		*at = se.build(e.t.near)
+		if *at != nil {
+			(*at).markExpired(e.nowMs)
 		}
 	}
 	e.t.nextExpiry = math.MaxInt64
-	for _, s := range e.t.shards {
-		if s != nil && s.nextExpiry != 0 {
+	for s := range e.t.shards {
+		if s.nextExpiry != 0 {
 			e.t.nextExpiry = min(e.t.nextExpiry, s.nextExpiry)
 		}
 	}
 }
 
 func (e *tablesEdit) shard(ctx, user uint32) *shardEdit {
-	i := hashUser(ctx, user) >> (64 - shardBits)
-	se, ok := e.shards[i]
-	if !ok {
-		se = e.t.shards[i].edit()
-		e.shards[i] = se
+	h := hashUser(ctx, user)
+	if user == 0 {
+		return e.edit(&e.t.contexts[h>>(64-contextBits)])
 	}
-	return se
+	return e.edit(&e.t.users[h>>(64-shardBits)])
 }
 
-func (e *tablesEdit) contextMap(id uint32) map[uint32]*contextEntry {
-	i := contextShard(id)
-	if !e.ctxs[i] {
-		e.ctxs[i] = true
-		if m := maps.Clone(e.t.contexts[i]); m != nil {
-			e.t.contexts[i] = m
-		} else {
-			e.t.contexts[i] = map[uint32]*contextEntry{}
-		}
+func (e *tablesEdit) edit(at **shard) *shardEdit {
+	se, ok := e.edits[at]
+	if !ok {
+		se = (*at).edit()
+		e.edits[at] = se
 	}
-	return e.t.contexts[i]
+	return se
 }
 
 func (e *tablesEdit) addCount(sl slot, by int) {
@@ -205,7 +223,6 @@ func (e *tablesEdit) set(o *Override) {
 		e.addCount(old, -1)
 	}
 	e.addCount(se.slots[se.at[slotKey{o.Context, o.User, prop}]], 1)
-	e.typesChanged(o.Subject, prop)
 }
 
 func (e *tablesEdit) unset(k Key) {
@@ -215,29 +232,17 @@ func (e *tablesEdit) unset(k Key) {
 	}
 	if old, had := e.shard(k.Context, k.User).unset(slotKey{k.Context, k.User, prop}); had {
 		e.addCount(old, -1)
-		e.typesChanged(k.Subject, prop)
-	}
-}
-
-// typesChanged drops the remembered tag signature of a context whose own tags
-// come from an override that changed.
-func (e *tablesEdit) typesChanged(s Subject, prop uint32) {
-	if prop != typesID || s.User != 0 {
-		return
-	}
-	if c := e.t.context(s.Context); c != nil {
-		e.contextMap(s.Context)[s.Context] = &contextEntry{Context: c.Context, deleted: c.deleted}
 	}
 }
 
 func (e *tablesEdit) putContext(c *Context) {
-	m := e.contextMap(c.ID)
-	if m[c.ID] == nil {
-		e.t.known++
+	entry := &contextEntry{Context: *c}
+	entry.Tags = slices.Clone(c.Tags)
+	flags := uint32(0)
+	if c.Enabled {
+		flags = recEnabled
 	}
-	fresh := &contextEntry{Context: *c}
-	fresh.Tags = slices.Clone(c.Tags)
-	m[c.ID] = fresh
+	e.shard(c.ID, 0).putContext(entry, flags)
 }
 
 func (e *tablesEdit) putUser(u *User) error {
@@ -259,39 +264,34 @@ func (e *tablesEdit) putUser(u *User) error {
 		e.t.perms = append(e.t.perms, ps)
 		e.t.permOf[key] = id
 	}
-	r := userRec{ctx: u.Context, user: u.ID, perms: id}
+	flags := uint32(0)
 	if u.Enabled {
-		r.flags = userEnabled
+		flags = recEnabled
 	}
-	e.shard(u.Context, u.ID).putUser(r)
+	e.shard(u.Context, u.ID).put(slot{u.Context, u.ID, propRecord, id<<recShift | flags}, entry{})
 	return nil
 }
 
 func (e *tablesEdit) deleteUser(s Subject) {
 	se := e.shard(s.Context, s.User)
-	se.putUser(userRec{ctx: s.Context, user: s.User, flags: userDeleted})
+	se.put(slot{s.Context, s.User, propRecord, recDeleted}, entry{})
 	e.dropOverrides(se, func(sl slot) bool { return sl.ctx == s.Context && sl.user == s.User })
 }
 
 func (e *tablesEdit) deleteContext(id uint32) {
-	m := e.contextMap(id)
-	if m[id] == nil {
-		e.t.known++
-	}
-	m[id] = &contextEntry{Context: Context{ID: id}, deleted: true}
-	for i := range e.t.shards {
-		se, open := e.shards[uint64(i)]
-		if !open {
-			if s := e.t.shards[i]; s == nil || !s.has(id) {
-				continue
-			}
-			se = e.t.shards[i].edit()
-			e.shards[uint64(i)] = se
+	se := e.shard(id, 0)
+	se.putContext(&contextEntry{Context: Context{ID: id}, deleted: true}, recDeleted)
+	e.dropOverrides(se, func(sl slot) bool { return sl.ctx == id })
+	for i := range e.t.users {
+		at := &e.t.users[i]
+		if _, open := e.edits[at]; !open && (*at == nil || !(*at).has(id)) {
+			continue
 		}
+		se := e.edit(at)
 		e.dropOverrides(se, func(sl slot) bool { return sl.ctx == id })
-		for j := range se.users {
-			if se.users[j].ctx == id {
-				se.users[j] = userRec{ctx: id, user: se.users[j].user, flags: userDeleted}
+		for j := range se.slots {
+			if sl := &se.slots[j]; sl.ctx == id && sl.prop == propRecord {
+				sl.val = recDeleted
 			}
 		}
 	}
@@ -299,7 +299,7 @@ func (e *tablesEdit) deleteContext(id uint32) {
 
 func (e *tablesEdit) dropOverrides(se *shardEdit, drop func(slot) bool) {
 	for _, sl := range slices.Clone(se.slots) {
-		if drop(sl) {
+		if sl.prop != propRecord && drop(sl) {
 			se.unset(slotKey{sl.ctx, sl.user, sl.prop})
 			e.addCount(sl, -1)
 		}
@@ -308,8 +308,7 @@ func (e *tablesEdit) dropOverrides(se *shardEdit, drop func(slot) bool) {
 
 // has reports whether the shard knows anything of a context.
 func (s *shard) has(ctx uint32) bool {
-	return slices.ContainsFunc(s.slots, func(sl slot) bool { return sl.ctx == ctx }) ||
-		slices.ContainsFunc(s.users, func(r userRec) bool { return r.ctx == ctx })
+	return slices.ContainsFunc(s.slots, func(sl slot) bool { return sl.ctx == ctx })
 }
 
 // errNothingExpired stops a timer that fired early.
@@ -323,21 +322,30 @@ func (t *tables) expire(now time.Time) (*tables, error) {
 		return nil, errNothingExpired
 	}
 	next.nextExpiry = math.MaxInt64
-	for i, s := range t.shards {
-		if s == nil || s.nextExpiry == 0 {
-			continue
-		}
-		if s.nextExpiry <= ms {
-			c := *s
-			c.slots = slices.Clone(s.slots)
-			c.markExpired(ms)
-			next.shards[i], s = &c, &c
-		}
-		if s.nextExpiry != 0 {
-			next.nextExpiry = min(next.nextExpiry, s.nextExpiry)
+	for _, list := range [][]*shard{next.contexts[:], next.users[:]} {
+		for i, s := range list {
+			if s == nil || s.nextExpiry == 0 {
+				continue
+			}
+			if s.nextExpiry <= ms {
+				c := s.clone()
+				c.markExpired(ms)
+				list[i], s = c, c
+			}
+			if s.nextExpiry != 0 {
+				next.nextExpiry = min(next.nextExpiry, s.nextExpiry)
+			}
 		}
 	}
 	return &next, nil
+}
+
+// clone copies what markExpired changes, and forgets the tag signatures.
+func (s *shard) clone() *shard {
+	return &shard{
+		slots: slices.Clone(s.slots), near: s.near, entries: s.entries, arena: s.arena,
+		metas: s.metas, contexts: s.contexts, sigs: make([]atomic.Uint64, len(s.contexts)), nextExpiry: s.nextExpiry,
+	}
 }
 
 // markExpired flags the overrides whose time has come and notes the next one.
@@ -349,10 +357,10 @@ func (s *shard) markExpired(nowMs int64) {
 	}
 	for i := range s.slots {
 		sl := &s.slots[i]
-		if sl.ctx == 0 {
+		if sl.ctx == 0 || sl.prop == propRecord {
 			continue
 		}
-		switch at := s.metas[s.cold[i].meta].expires; {
+		switch at := s.metas[s.entries[sl.val>>valShift].meta].expires; {
 		case at == 0:
 		case at <= nowMs:
 			sl.val |= valExpired
@@ -367,18 +375,22 @@ func (t *tables) renumber(from *nameTable, names *nameEditor) *tables {
 	next := *t
 	next.counts = nil
 	e := &tablesEdit{t: &next, chunks: map[int]bool{}}
-	for i, s := range t.shards {
-		if s == nil {
-			continue
+	for _, list := range [][]*shard{next.contexts[:], next.users[:]} {
+		for i, s := range list {
+			if s == nil {
+				continue
+			}
+			se := s.edit()
+			for j := range se.slots {
+				if sl := &se.slots[j]; sl.prop != propRecord {
+					sl.prop = names.add(from.list[sl.prop])
+					e.addCount(*sl, 1)
+				}
+			}
+			fresh := se.build(next.near)
+			fresh.nextExpiry = s.nextExpiry
+			list[i] = fresh
 		}
-		se := s.edit()
-		for j := range se.slots {
-			se.slots[j].prop = names.add(from.list[se.slots[j].prop])
-			e.addCount(se.slots[j], 1)
-		}
-		fresh := se.build()
-		fresh.nextExpiry = s.nextExpiry
-		next.shards[i] = fresh
 	}
 	return &next
 }

@@ -23,20 +23,15 @@ func (sn *Snapshot) class(su Subject) *class {
 	if !ok {
 		return si.classOf(sn.tagBits(su))
 	}
-	perms := uint32(0)
-	if su.User != 0 {
-		if u := t.user(su); u != nil {
-			perms = u.perms
-		}
-	}
+	perms := t.permissions(su)
 	return si.pairClass(sig, perms, t.perms[perms].tags)
 }
 
 // contextSig numbers the tags that a context gives to all of its users.
 func (sn *Snapshot) contextSig(id uint32, types bool) (sig uint32, ok bool) {
 	si := sn.tree.sets
-	c := sn.tables.context(id)
-	if c == nil {
+	sh, rec := sn.tables.record(id, 0)
+	if sh == nil {
 		if types {
 			if _, ok := (overrideScope{}).find(sn, Subject{Context: id}, typesID); ok {
 				return 0, false
@@ -47,14 +42,16 @@ func (sn *Snapshot) contextSig(id uint32, types bool) (sig uint32, ok bool) {
 		}
 		return sig, true
 	}
-	if v := c.sig.Load(); uint32(v>>32) == si.epoch {
+	// Whatever changes the context's own tags makes a new shard.
+	known := &sh.sigs[rec>>recShift]
+	if v := known.Load(); uint32(v>>32) == si.epoch {
 		return uint32(v), true
 	}
 	if si.full() {
 		return 0, false
 	}
 	sig = si.sig(sn.tagBits(Subject{Context: id}))
-	c.sig.Store(uint64(si.epoch)<<32 | uint64(sig))
+	known.Store(uint64(si.epoch)<<32 | uint64(sig))
 	return sig, true
 }
 
@@ -82,10 +79,8 @@ func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
 		}
 	}
 	if su.User != 0 {
-		if u := sn.tables.user(su); u != nil {
-			for _, t := range sn.tables.perms[u.perms].tags {
-				add(t, "permission")
-			}
+		for _, t := range sn.tables.perms[sn.tables.permissions(su)].tags {
+			add(t, "permission")
 		}
 	}
 	for _, pr := range sn.tree.path {
@@ -191,26 +186,25 @@ const (
 // Account returns the state of a subject.
 func (sn *Snapshot) Account(su Subject) Account {
 	strict := sn.boolean(Subject{}, strictID, false)
-	if c := sn.tables.context(su.Context); c == nil {
-		if strict {
-			return ContextUnknown
-		}
-	} else if c.deleted {
+	switch sh, rec := sn.tables.record(su.Context, 0); {
+	case sh == nil && strict:
+		return ContextUnknown
+	case sh == nil:
+	case rec&recDeleted != 0:
 		return ContextDeleted
-	} else if !c.Enabled {
+	case rec&recEnabled == 0:
 		return ContextDisabled
 	}
 	if su.User == 0 {
 		return AccountOpen
 	}
-	switch u := sn.tables.user(su); {
-	case u == nil && strict:
+	switch sh, rec := sn.tables.record(su.Context, su.User); {
+	case sh == nil && strict:
 		return UserUnknown
-	case u == nil:
-		return AccountOpen
-	case u.flags&userDeleted != 0:
+	case sh == nil:
+	case rec&recDeleted != 0:
 		return UserDeleted
-	case u.flags&userEnabled == 0:
+	case rec&recEnabled == 0:
 		return UserDisabled
 	}
 	return AccountOpen
