@@ -21,7 +21,7 @@ import (
 // beyond these bounds a root points at the wrong folder.
 const (
 	MaxFiles   = 20_000
-	MaxFolders = 20_000 // counted as often as links lead to them
+	MaxFolders = 5_000 // counted as often as links lead to them
 	MaxDepth   = 32
 )
 
@@ -161,8 +161,10 @@ func (w *walk) entry(abs, rel string, e fs.DirEntry, above []inode) error {
 	if k == kindNone && !link && !e.IsDir() {
 		return nil
 	}
+	end := abs
 	if link {
-		w.hops = append(w.hops, hops(abs)...)
+		h := hopsFrom(filepath.Dir(abs), e.Name())
+		w.hops, end = append(w.hops, h...), h[len(h)-1]
 	}
 	fi, err := os.Stat(abs)
 	switch {
@@ -180,7 +182,7 @@ func (w *walk) entry(abs, rel string, e fs.DirEntry, above []inode) error {
 				return err
 			}
 		}
-		return w.folder(abs, rel, inodeOf(fi), link, above)
+		return w.folder(end, rel, inodeOf(fi), link, above)
 	case k == kindNone:
 		return nil
 	case !fi.Mode().IsRegular():
@@ -189,7 +191,8 @@ func (w *walk) entry(abs, rel string, e fs.DirEntry, above []inode) error {
 	return w.add(found{rel, abs, k, nil})
 }
 
-// folder reads a folder below the root, or what a link to one leads to.
+// folder reads a folder below the root, or what a link to one leads to; abs is
+// its real path.
 func (w *walk) folder(abs, rel string, id inode, link bool, above []inode) error {
 	if slices.Contains(above, id) {
 		w.warn(rel, "link-loop", "this link leads back to a folder that it is in, and is not followed: remove it")
@@ -199,13 +202,7 @@ func (w *walk) folder(abs, rel string, id inode, link bool, above []inode) error
 		w.warn(rel, "too-deep", fmt.Sprintf("folders below %d levels are not read", MaxDepth))
 		return nil
 	}
-	var err error
-	if link {
-		abs, err = filepath.EvalSymlinks(abs)
-	}
-	if err == nil {
-		err = w.dir(abs, rel, append(slices.Clone(above), id))
-	}
+	err := w.dir(abs, rel, append(slices.Clone(above), id))
 	switch {
 	case errors.Is(err, errTooManyFiles) || errors.Is(err, errTooManyFolders):
 		return err
@@ -255,9 +252,12 @@ const maxHops = 40
 // hops lists what decides which file a path is: the links on the way and what
 // is at the end, or the first thing that is missing. Each is in a real folder.
 // A change of one makes no event in the folder of the path itself.
-func hops(path string) []string {
+func hops(path string) []string { return hopsFrom("/", filepath.Clean(path)) }
+
+// hopsFrom is hops below a folder whose path is real.
+func hopsFrom(cur, path string) []string {
 	var out []string
-	cur, rest := "/", strings.Split(filepath.Clean(path), "/")
+	rest := strings.Split(path, "/")
 	for links := 0; len(rest) > 0; {
 		name := rest[0]
 		rest = rest[1:]

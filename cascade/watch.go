@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -265,7 +266,9 @@ func (w *watcher) sync(tree, names []string) (added bool) {
 		alive[d] = true
 	}
 	var failed error
-	for d, s := range want {
+	// In order, so that where watches run out it is the same folders each time.
+	for _, d := range slices.Sorted(maps.Keys(want)) {
+		s := want[d]
 		if alive[d] {
 			continue
 		}
