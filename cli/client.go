@@ -1,0 +1,152 @@
+package cli
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+)
+
+const (
+	clientTimeout = 30 * time.Second // a reload of a large tree is well below
+	maxAnswer     = 64 << 20         // bytes of one answer
+)
+
+// client asks a running server.
+type client struct {
+	base, token string
+	http        http.Client
+}
+
+func (a *app) client() (*client, error) {
+	u, err := url.Parse(a.server)
+	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
+		return nil, usage("--server %s: write http://HOST:PORT", a.server)
+	}
+	c := &client{base: strings.TrimSuffix(a.server, "/"), token: os.Getenv("SLUICE_TOKEN"), http: http.Client{Timeout: clientTimeout}}
+	if a.tokenFile != "" {
+		b, err := os.ReadFile(a.tokenFile)
+		if err != nil {
+			return nil, usage("--token-file: %w", err)
+		}
+		c.token = strings.TrimSpace(string(b))
+	}
+	return c, nil
+}
+
+// problem is application/problem+json.
+type problem struct {
+	Title  string `json:"title"`
+	Code   string `json:"code"`
+	Detail string `json:"detail"`
+}
+
+// call asks for one path and decodes the answer into out. A status in accept
+// is an answer too.
+func (c *client) call(a *app, method, path string, body, out any, accept ...int) (int, error) {
+	var in io.Reader
+	if body != nil {
+		b, err := json.Marshal(body)
+		if err != nil {
+			return 0, err
+		}
+		in = bytes.NewReader(b)
+	}
+	req, err := http.NewRequestWithContext(a.ctx, method, c.base+path, in)
+	if err != nil {
+		return 0, err
+	}
+	if method != http.MethodGet {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if c.token != "" {
+		req.Header.Set("Authorization", "Bearer "+c.token)
+	}
+	res, err := c.http.Do(req)
+	if err != nil {
+		var ue *url.Error
+		if errors.As(err, &ue) {
+			err = ue.Err
+		}
+		return 0, exit(exitUnreachable, fmt.Errorf("no server answers at %s (%w): start `sluice serve`, name it with --server, or work on files with --etc", c.base, err))
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return 0, exit(exitUnreachable, err)
+	}
+	ok := res.StatusCode < 300
+	for _, s := range accept {
+		ok = ok || res.StatusCode == s
+	}
+	if !ok {
+		var p problem
+		if json.Unmarshal(b, &p) != nil || p.Detail == "" {
+			p.Detail = "the server answered " + res.Status
+		}
+		return res.StatusCode, exit(exitFindings, errors.New(p.Detail))
+	}
+	if err := json.Unmarshal(b, out); err != nil {
+		return res.StatusCode, exit(exitFindings, fmt.Errorf("the answer of %s is not what this version understands: %w", c.base, err))
+	}
+	return res.StatusCode, nil
+}
+
+// subjectPath is the path of a subject's properties.
+func subjectPath(su cascade.Subject) string {
+	p := "/admin/v1"
+	if su.Context != 0 {
+		p += "/contexts/" + strconv.FormatUint(uint64(su.Context), 10)
+	}
+	if su.User != 0 {
+		p += "/users/" + strconv.FormatUint(uint64(su.User), 10)
+	}
+	return p + "/properties"
+}
+
+func (c *client) explain(a *app, su cascade.Subject, name string, w cascade.WhatIf, verbose bool) (cascade.Explanation, error) {
+	q := url.Values{"name": {name}}
+	if len(w.Tags) > 0 {
+		q.Set("tags", strings.Join(w.Tags, ","))
+	}
+	if len(w.Permissions) > 0 {
+		q.Set("permissions", strings.Join(w.Permissions, ","))
+	}
+	if verbose {
+		q.Set("verbose", "true")
+	}
+	var x cascade.Explanation
+	_, err := c.call(a, http.MethodGet, subjectPath(su)+"?"+q.Encode(), nil, &x)
+	return x, err
+}
+
+// list asks for all properties below a prefix, page by page.
+func (c *client) list(a *app, su cascade.Subject, prefix string) ([]cascade.Explanation, error) {
+	var all []cascade.Explanation
+	for cursor := ""; ; {
+		q := url.Values{"prefix": {prefix}, "limit": {"1000"}}
+		if cursor != "" {
+			q.Set("cursor", cursor)
+		}
+		var page struct {
+			Properties []cascade.Explanation `json:"properties"`
+			Next       string                `json:"next"`
+		}
+		if _, err := c.call(a, http.MethodGet, subjectPath(su)+"?"+q.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		all = append(all, page.Properties...)
+		if cursor = page.Next; cursor == "" {
+			return all, nil
+		}
+	}
+}

@@ -1,0 +1,309 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/etc"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// The people of the demo.
+const (
+	demoContext = 1337
+	demoOn      = 17
+	demoOff     = 18
+)
+
+// demoStep bounds each step: the slowest, a save until it takes effect, needs
+// a quarter of a second.
+const demoStep = 10 * time.Second
+
+const demoDirectory = `# Contexts and users of the demo; saved changes count at once.
+contexts:
+  - id: 1337
+    name: acme
+    tags: [groupware, de]
+    users:
+      - {id: 17, permissions: [WebMail, Calendar]}
+      - {id: 18, permissions: [WebMail], config: {com.openexchange.websockets.enabled: "false"}}
+`
+
+func (a *app) demoCmd() *cobra.Command {
+	var once bool
+	cmd := &cobra.Command{
+		Use:   "demo [--once]",
+		Short: "Show in a few seconds what Sluice does, on a real server in a scratch folder",
+		Args:  cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGTERM, syscall.SIGINT)
+			defer stop()
+			if err := a.demo(ctx, once); err != nil {
+				if ctx.Err() != nil && a.ctx.Err() == nil {
+					return nil // Ctrl-C
+				}
+				return exit(exitFindings, fmt.Errorf("demo: %w", err))
+			}
+			return nil
+		},
+	}
+	cmd.Flags().BoolVar(&once, "once", false, "end after the tour")
+	return cmd
+}
+
+func (a *app) demo(ctx context.Context, once bool) (err error) {
+	dir, err := os.MkdirTemp("", "sluice-demo-")
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
+	tree, directory := filepath.Join(dir, "etc"), filepath.Join(dir, "directory.yml")
+	if _, _, err := etc.Write(tree); err != nil {
+		return err
+	}
+	if err := os.WriteFile(directory, []byte(demoDirectory), 0o644); err != nil {
+		return err
+	}
+	logs, err := os.Create(filepath.Join(dir, "log"))
+	if err != nil {
+		return err
+	}
+	defer logs.Close()
+	s, err := openServer(serverOptions{
+		etc: []string{tree}, directory: directory, state: filepath.Join(dir, "state"), stderr: logs,
+		public: freeAddr("127.0.0.1:8011"), admin: freeAddr("127.0.0.1:8012"),
+	})
+	if err != nil {
+		return err
+	}
+	serving, stop := context.WithCancel(ctx)
+	done := make(chan error, 1)
+	var wg sync.WaitGroup
+	wg.Go(func() { done <- s.run(serving) })
+	defer wg.Wait()
+	defer stop()
+
+	a.server = "http://" + s.admin.Addr().String()
+	d := &tour{app: a, server: s, tree: tree}
+	if err := d.run(ctx); err != nil {
+		return err
+	}
+	if once {
+		stop()
+		return <-done
+	}
+	d.next(directory, dir)
+	select {
+	case <-ctx.Done():
+		a.printf("\nstopping, and removing %s\n", dir)
+		return <-done
+	case err := <-done:
+		return err
+	}
+}
+
+// freeAddr is the usual address, or any free port where that one is taken.
+func freeAddr(usual string) string {
+	l, err := net.Listen("tcp", usual)
+	if err != nil {
+		return "127.0.0.1:0"
+	}
+	_ = l.Close()
+	return usual
+}
+
+// tour is what the demo shows. Every line it prints reports what happened.
+type tour struct {
+	*app
+	server *server
+	tree   string
+	client *client
+	cookie string
+	url    string
+}
+
+func (t *tour) say(format string, args ...any) { t.printf("\n== "+format+"\n", args...) }
+
+func (t *tour) run(ctx context.Context) (err error) {
+	if t.client, err = t.app.client(); err != nil {
+		return err
+	}
+	t.printf("Sluice serves the shipped tree in %s\n  clients        http://%s\n  administrators http://%s\n", t.tree, t.server.public.Addr(), t.server.admin.Addr())
+
+	t.say("Who is served? Two users of context %d, one property:", demoContext)
+	for _, user := range []uint32{demoOn, demoOff} {
+		if err := t.explain(user); err != nil {
+			return err
+		}
+	}
+
+	t.say("User %d connects, as the web client does (Socket.IO over a Web Socket):", demoOn)
+	if err := t.login(); err != nil {
+		return err
+	}
+	c, err := t.connect(ctx)
+	if err != nil {
+		return err
+	}
+	defer c.close()
+	t.printf("connected, socket id %s\n", c.sid)
+
+	t.say("A new mail arrives: POST /admin/v1/messages")
+	if err := t.push(ctx, c, "first"); err != nil {
+		return err
+	}
+
+	t.say("The administrator saves %s=false:", websockets.PropEnabled)
+	saved, err := t.save("false")
+	if err != nil {
+		return err
+	}
+	if err := t.dropped(ctx, c, saved); err != nil {
+		return err
+	}
+	if err := t.explain(demoOn); err != nil {
+		return err
+	}
+
+	t.say("... and true again:")
+	if saved, err = t.save("true"); err != nil {
+		return err
+	}
+	back, err := t.reconnect(ctx)
+	if err != nil {
+		return err
+	}
+	defer back.close()
+	t.printf("connected again %d ms after the save, socket id %s\n", time.Since(saved).Milliseconds(), back.sid)
+	return t.push(ctx, back, "second")
+}
+
+func (t *tour) explain(user uint32) error {
+	x, err := t.client.explain(t.app, cascade.Subject{Context: demoContext, User: user}, websockets.PropEnabled, cascade.WhatIf{}, false)
+	if err == nil {
+		t.printf("%s\n", x.Summary)
+	}
+	return err
+}
+
+func (t *tour) login() error {
+	var s struct {
+		Session string
+		Cookie  struct{ Name, Value string }
+	}
+	_, err := t.client.call(t.app, http.MethodPost, "/admin/v1/sessions",
+		map[string]any{"context": demoContext, "user": demoOn, "client": "open-xchange-appsuite"}, &s)
+	t.cookie = s.Cookie.Name + "=" + s.Cookie.Value
+	t.url = fmt.Sprintf("ws://%s/socket.io/appsuite/?session=%s&EIO=4&transport=websocket", t.server.public.Addr(), s.Session)
+	return err
+}
+
+func (t *tour) connect(ctx context.Context) (*socketClient, error) {
+	ctx, cancel := context.WithTimeout(ctx, demoStep)
+	defer cancel()
+	return dialSocket(ctx, t.url, t.cookie)
+}
+
+// push sends a message over HTTP and waits for it on the socket.
+func (t *tour) push(ctx context.Context, c *socketClient, subject string) error {
+	ctx, cancel := context.WithTimeout(ctx, demoStep)
+	defer cancel()
+	start := time.Now()
+	var sent struct{ Local int }
+	_, err := t.client.call(t.app, http.MethodPost, "/admin/v1/messages", map[string]any{
+		"context": demoContext, "user": demoOn, "name": "ox:mail:new", "pathFilter": "/socket.io/appsuite/*",
+		"args": []any{map[string]any{"folder": "default0/INBOX", "id": "7", "subject": subject}},
+	}, &sent)
+	if err != nil {
+		return err
+	}
+	got, err := c.event(ctx)
+	if err != nil {
+		return err
+	}
+	t.printf("queued for %d socket, which received %s after %d ms\n", sent.Local, got, time.Since(start).Milliseconds())
+	return nil
+}
+
+// save edits the file as `sluice set` does.
+func (t *tour) save(value string) (time.Time, error) {
+	ed, err := t.server.engine.PlanSet(websockets.PropEnabled, value, "")
+	if err != nil {
+		return time.Time{}, err
+	}
+	if err := ed.Write(); err != nil {
+		return time.Time{}, err
+	}
+	saved := time.Now()
+	t.showEdit(ed, false)
+	return saved, nil
+}
+
+// dropped waits for the notice and the close, and tries to come back.
+func (t *tour) dropped(ctx context.Context, c *socketClient, saved time.Time) error {
+	ctx, cancel := context.WithTimeout(ctx, demoStep)
+	defer cancel()
+	notice, err := c.event(ctx)
+	if err != nil {
+		return err
+	}
+	code, err := c.closed(ctx)
+	if err != nil {
+		return err
+	}
+	t.printf("the socket received %s and was closed with %d, %d ms after the save\n", notice, code, time.Since(saved).Milliseconds())
+	var refused *refusedError
+	if _, err := dialSocket(ctx, t.url, t.cookie); !errors.As(err, &refused) {
+		return fmt.Errorf("a user who is switched off was let in again: %w", err)
+	}
+	t.printf("a new handshake is answered with %s\n", refused)
+	return nil
+}
+
+// retryEvery is the back-off of the demo's client.
+const retryEvery = 25 * time.Millisecond
+
+// reconnect tries again until it is let in, as the real clients do.
+func (t *tour) reconnect(ctx context.Context) (*socketClient, error) {
+	ctx, cancel := context.WithTimeout(ctx, demoStep)
+	defer cancel()
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		c, err := dialSocket(ctx, t.url, t.cookie)
+		var refused *refusedError
+		if err == nil || !errors.As(err, &refused) {
+			return c, err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("still refused: %w", err)
+		case <-tick.C:
+		}
+	}
+}
+
+func (t *tour) next(directory, dir string) {
+	admin := "http://" + t.server.admin.Addr().String()
+	t.say("It stays up until Ctrl-C. Try:")
+	t.printf(`  edit %[1]s/websockets.properties, or %[2]s
+  go run . explain %[3]s --context %[4]d --user %[5]d --server %[6]s
+  go run . explain %[3]s --context %[4]d --user %[5]d --etc %[1]s --directory %[2]s --verbose
+  go run . check --etc %[1]s
+  curl -s %[6]s/admin/v1/config
+  curl -s -H 'Content-Type: application/json' -d '{"context":%[4]d,"user":%[5]d,"name":"ox:mail:new","args":[{"folder":"default0/INBOX"}]}' %[6]s/admin/v1/messages
+  the server's log is %[7]s/log
+`, t.tree, directory, websockets.PropEnabled, demoContext, demoOff, admin, dir)
+}

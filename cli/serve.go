@@ -1,0 +1,109 @@
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed47708276/sluice/cascade"
+)
+
+const installedEtc = "/opt/open-xchange/etc"
+
+func (a *app) serveCmd() *cobra.Command {
+	opt := serverOptions{}
+	cmd := &cobra.Command{
+		Use:   "serve [--etc DIR] [--directory FILE] [--state DIR]",
+		Short: "Serve Web Sockets and the admin API",
+		Long: `Serves until SIGTERM or SIGINT; a second one ends at once. SIGHUP reads the
+tree again. The tree is ` + installedEtc + ` where it exists, else ./etc.
+The state folder is $STATE_DIRECTORY, else /var/lib/sluice where that can be
+written, else ./var.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			opt.etc, opt.directory, opt.stderr = a.etc, a.directory, a.stderr
+			if len(opt.etc) == 0 {
+				opt.etc = []string{defaultEtc()}
+			}
+			if opt.state == "" {
+				opt.state = defaultState()
+			}
+			return a.serve(opt)
+		},
+	}
+	cmd.Flags().StringVar(&opt.state, "state", "", "folder for what must outlive a restart")
+	cmd.Flags().BoolVar(&opt.tolerate, "tolerate-bad-files", false, "start although a file that never was good is bad")
+	cmd.Flags().StringVar(&opt.public, "public", "", "HOST:PORT for clients, instead of the properties")
+	cmd.Flags().StringVar(&opt.admin, "admin", "", "HOST:PORT for administrators, instead of the properties")
+	return cmd
+}
+
+func defaultEtc() string {
+	if fi, err := os.Stat(installedEtc); err == nil && fi.IsDir() {
+		return installedEtc
+	}
+	return "etc"
+}
+
+func defaultState() string {
+	if d := os.Getenv("STATE_DIRECTORY"); d != "" {
+		return filepath.SplitList(d)[0]
+	}
+	const system = "/var/lib/sluice"
+	if err := os.MkdirAll(system, 0o700); err == nil {
+		if f, err := os.CreateTemp(system, ".probe-*"); err == nil {
+			_, _ = f.Close(), os.Remove(f.Name())
+			return system
+		}
+	}
+	return "var"
+}
+
+// serve runs a server until a signal ends it.
+func (a *app) serve(opt serverOptions) error {
+	s, err := openServer(opt)
+	var bad *cascade.BadFilesError
+	if errors.As(err, &bad) {
+		a.findings(bad.Findings)
+		return exit(exitFindings, fmt.Errorf("%d findings in files that never were good: correct them, or start with --tolerate-bad-files", len(bad.Findings)))
+	}
+	if err != nil {
+		return exit(exitFindings, err)
+	}
+	ctx, stop := context.WithCancel(a.ctx)
+	defer stop()
+	signals := make(chan os.Signal, 4)
+	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
+	defer signal.Stop(signals)
+	done := make(chan error, 1)
+	go func() { done <- s.run(ctx) }()
+	for draining := false; ; {
+		select {
+		case err := <-done:
+			if err != nil {
+				return exit(exitFindings, err)
+			}
+			return nil
+		case sig := <-signals:
+			switch {
+			case sig == syscall.SIGHUP:
+				if _, err := s.engine.Reload(ctx); err != nil {
+					s.log.Error("reload failed", "err", err)
+				}
+			case draining:
+				s.log.Warn("ending at once", "signal", sig.String())
+				os.Exit(exitFindings)
+			default:
+				draining = true
+				s.log.Info("draining", "signal", sig.String())
+				stop()
+			}
+		}
+	}
+}

@@ -1,0 +1,242 @@
+package cli
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// serverOptions are the flags of serve.
+type serverOptions struct {
+	etc       []string
+	directory string
+	state     string
+	tolerate  bool
+	public    string // HOST:PORT instead of the properties
+	admin     string
+	stderr    io.Writer
+}
+
+// server is one running Sluice: what serve and demo start.
+type server struct {
+	engine  *cascade.Engine
+	sockets *websockets.Server
+	api     *httpapi.Server
+	log     *slog.Logger
+	level   *slog.LevelVar
+	lock    *os.File
+
+	public, admin net.Listener
+	recheck       chan struct{} // a swap happened: ask the gate for everybody
+}
+
+// drainLimit bounds the time from SIGTERM to the end; systemd kills after 90 s.
+const drainLimit = 30 * time.Second
+
+func openServer(opt serverOptions) (_ *server, err error) {
+	s := &server{level: &slog.LevelVar{}, recheck: make(chan struct{}, 1)}
+	s.log = slog.New(slog.NewTextHandler(opt.stderr, &slog.HandlerOptions{Level: s.level}))
+	if s.lock, err = lockState(opt.state); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			s.close()
+		}
+	}()
+	copt := cascade.Options{
+		Roots: opt.etc, Schema: Schema(), State: opt.state, TolerateBadFiles: opt.tolerate, Logger: s.log,
+	}
+	if opt.directory != "" {
+		copt.Source = cascade.NewDirectoryFile(opt.directory)
+	}
+	if s.engine, err = cascade.Open(copt); err != nil {
+		return nil, err
+	}
+	salt, err := stateSalt(opt.state)
+	if err != nil {
+		return nil, err
+	}
+	s.setLevel()
+	settings := httpapi.NewSettings(s.engine, s.log, salt)
+	sessions := websockets.NewMemorySessions(func(ses *websockets.Session) { s.sockets.CloseSession(ses) })
+	s.sockets = websockets.New(websockets.Options{
+		Gate: httpapi.NewGate(s.engine), Sessions: sessions, Config: settings.Config, Logger: s.log,
+	})
+	host, err := os.Hostname()
+	if err != nil {
+		return nil, err
+	}
+	s.api = httpapi.New(httpapi.Options{
+		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: settings.Config, Logger: s.log, Member: host,
+	})
+	if s.public, err = s.listen(opt.public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
+		return nil, err
+	}
+	if s.admin, err = s.listen(opt.admin, httpapi.PropAdminHost, httpapi.PropAdminPort); err != nil {
+		return nil, err
+	}
+	if a, ok := s.admin.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
+		return nil, fmt.Errorf("%s is %s: without tokens the admin listener is open to everybody, so it must be a loopback address", httpapi.PropAdminHost, s.admin.Addr())
+	}
+	return s, nil
+}
+
+func (s *server) listen(flag, host, port string) (net.Listener, error) {
+	addr := flag
+	if addr == "" {
+		addr = net.JoinHostPort(s.engine.Text(host).Server(), strconv.FormatInt(s.engine.Int(port).Server(), 10))
+	}
+	l, err := net.Listen("tcp", addr)
+	if err != nil {
+		return nil, fmt.Errorf("%w: is another server running? %s and %s choose another address", err, host, port)
+	}
+	return l, nil
+}
+
+// lockState makes the state folder and holds it: two servers would overwrite
+// each other's files.
+func lockState(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		return nil, fmt.Errorf("state folder: %w: choose another with --state", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("state folder: %w: choose another with --state", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		pid, _ := io.ReadAll(io.LimitReader(f, 20)) // the holder wrote it; without it the message is shorter
+		f.Close()
+		who := ""
+		if len(pid) > 0 {
+			who = " (process " + strings.TrimSpace(string(pid)) + ")"
+		}
+		return nil, fmt.Errorf("the state folder %s is held by a running server%s: stop it, or choose another with --state", dir, who)
+	}
+	if err := f.Truncate(0); err == nil {
+		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
+	}
+	return f, err
+}
+
+const saltBytes = 16
+
+// stateSalt returns the salt that this server made for itself, made once.
+func stateSalt(dir string) (string, error) {
+	path := filepath.Join(dir, "cookie-salt")
+	b, err := os.ReadFile(path)
+	if err == nil && len(strings.TrimSpace(string(b))) >= 2*saltBytes {
+		return strings.TrimSpace(string(b)), nil
+	}
+	if err != nil && !isNotExist(err) {
+		return "", err
+	}
+	raw := make([]byte, saltBytes)
+	rand.Read(raw) // never fails (crypto/rand)
+	salt := hex.EncodeToString(raw)
+	return salt, cascade.WriteFile(path, []byte(salt+"\n"), 0o600)
+}
+
+func (s *server) setLevel() {
+	// The property's values are slog's own names.
+	if err := s.level.UnmarshalText([]byte(s.engine.Text(propLogLevel).Server())); err != nil {
+		s.log.Error("log level", "err", err)
+	}
+}
+
+// run serves until ctx ends, then drains.
+func (s *server) run(ctx context.Context) error {
+	defer s.close()
+	cancelLevel := s.engine.Subscribe([]string{propLogLevel}, func([]cascade.EffectiveChange) { s.setLevel() })
+	defer cancelLevel()
+	cancelGate := s.engine.OnSwap(func(_, _ *cascade.Snapshot) {
+		select {
+		case s.recheck <- struct{}{}:
+		default:
+		}
+	})
+	defer cancelGate()
+
+	background, stop := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	failed := make(chan error, 3)
+	wg.Go(func() {
+		if err := s.engine.Run(background); err != nil {
+			failed <- err
+		}
+	})
+	wg.Go(func() { s.gate(background) })
+	servers := []*http.Server{httpapi.NewHTTPServer(s.api.Public(), s.log), httpapi.NewHTTPServer(s.api.Admin(), s.log)}
+	for i, l := range []net.Listener{s.public, s.admin} {
+		wg.Go(func() {
+			if err := servers[i].Serve(l); !errors.Is(err, http.ErrServerClosed) {
+				failed <- err
+			}
+		})
+	}
+	s.api.SetReady(true)
+	s.log.Info("serving", "public", s.public.Addr().String(), "admin", s.admin.Addr().String(), "status", s.engine.Status().Status)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	s.api.SetReady(false)
+	limit, cancel := context.WithTimeout(context.Background(), drainLimit)
+	defer cancel()
+	err = errors.Join(err, s.sockets.Shutdown(limit))
+	for _, h := range servers {
+		err = errors.Join(err, h.Shutdown(limit))
+	}
+	stop()
+	wg.Wait()
+	s.log.Info("stopped")
+	return err
+}
+
+// gate asks again for every connected user after each change of files,
+// directory or overrides. Swaps that come while it works count as one.
+func (s *server) gate(ctx context.Context) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.recheck:
+			start := time.Now()
+			if users, closed := s.sockets.Recheck(); closed > 0 {
+				s.log.Info("gate closed sockets", "users", users, "closed", closed, "took", time.Since(start))
+			}
+		}
+	}
+}
+
+// close releases what openServer took; what run has closed already stays so.
+func (s *server) close() {
+	for _, l := range []net.Listener{s.public, s.admin} {
+		if l != nil {
+			_ = l.Close()
+		}
+	}
+	if s.sockets != nil {
+		s.sockets.Close()
+	}
+	_ = s.lock.Close()
+}
