@@ -64,6 +64,7 @@ func (d *Declaration) Scopes() []string {
 type Schema struct {
 	decls    []Declaration
 	byName   map[string]int
+	defaults []bool // of booleans, by number
 	prefixes []string
 }
 
@@ -85,6 +86,7 @@ func NewSchema(prefixes []string, groups ...[]Declaration) (*Schema, error) {
 			}
 			s.byName[d.Name] = len(s.decls)
 			s.decls = append(s.decls, d)
+			s.defaults = append(s.defaults, boolBits(d.Default) == bitTrue)
 		}
 	}
 	return s, nil

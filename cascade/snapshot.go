@@ -18,6 +18,7 @@ type Snapshot struct {
 	revision   string      // of the directory and the overrides
 	source     string      // the directory file, "" where there is none
 	loaded     time.Time   // when the files were read
+	memo       memo        // answers of this snapshot alone
 	hypothesis *hypothesis // nil but in what Suppose returns
 }
 
@@ -132,12 +133,23 @@ func (sn *Snapshot) lock(su Subject, p uint32) (int, provider) {
 	return 0, nil
 }
 
-// boolean is the typed look-up of a boolean; def is the code's default.
+// boolean is the typed look-up of a declared boolean; def is the code's
+// default.
 func (sn *Snapshot) boolean(su Subject, p uint32, def bool) bool {
-	if h, i := sn.find(su, p); i >= 0 {
-		return h.bits == bitTrue
+	key, slot := answerKey(su)
+	if sn.hypothesis == nil {
+		if bits := sn.memo.get(p, key, slot); bits != 0 {
+			return bits == bitTrue
+		}
 	}
-	return def
+	value := def
+	if h, i := sn.find(su, p); i >= 0 {
+		value = h.bits == bitTrue
+	}
+	if sn.hypothesis == nil {
+		sn.memo.put(p, key, slot, value)
+	}
+	return value
 }
 
 // Value is a resolved property.
@@ -176,15 +188,14 @@ func (sn *Snapshot) Get(su Subject, name string) (v Value, ok bool) {
 // case) is true. ok is false where nothing defines it.
 func (sn *Snapshot) Bool(su Subject, name string) (value, ok bool) {
 	p, known := sn.names.id(name)
-	if known {
-		if h, i := sn.find(su, p); i >= 0 {
-			return h.bits == bitTrue, true
-		}
+	if !known {
+		return false, false
 	}
-	if d := sn.schema.Lookup(name); d != nil && !d.NoDefault {
-		return boolBits(d.Default) == bitTrue, true
+	if int(p) < len(sn.schema.decls) && !sn.schema.decls[p].NoDefault {
+		return sn.boolean(su, p, sn.schema.defaults[p]), true
 	}
-	return false, false
+	h, i := sn.find(su, p)
+	return h.bits == bitTrue, i >= 0
 }
 
 // effective types the winning text. Where it does not fit, a boolean is false
@@ -205,3 +216,6 @@ func (sn *Snapshot) effective(d *Declaration, p uint32, pr provider, h hit, text
 	v, _ = d.Parse(d.Default) // NewSchema has checked it
 	return v, err
 }
+
+// Source is the path of the directory file, "" where there is none.
+func (sn *Snapshot) Source() string { return sn.source }
