@@ -1,0 +1,38 @@
+package httpapi
+
+import (
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// Gate is the cascade's answer to whom the sockets serve: the account first,
+// then the property.
+type Gate struct {
+	engine  *cascade.Engine
+	enabled cascade.BoolHandle
+}
+
+// NewGate returns the gate of an engine whose schema has the declarations of
+// websockets.
+func NewGate(e *cascade.Engine) Gate { return Gate{e, e.Bool(websockets.PropEnabled)} }
+
+// Allowed implements websockets.Gate.
+func (g Gate) Allowed(context, user int32) websockets.Verdict {
+	su, sn := cascade.Subject{Context: uint32(context), User: uint32(user)}, g.engine.Snapshot()
+	reason := websockets.SwitchedOff
+	switch sn.Account(su) {
+	case cascade.AccountOpen:
+		if g.enabled.In(sn, su) {
+			return websockets.Verdict{Allowed: true}
+		}
+	case cascade.ContextDisabled:
+		reason = websockets.ContextDisabled
+	case cascade.ContextDeleted, cascade.ContextUnknown:
+		reason = websockets.ContextUnknown
+	case cascade.UserDisabled:
+		reason = websockets.UserDisabled
+	case cascade.UserDeleted, cascade.UserUnknown:
+		reason = websockets.UserUnknown
+	}
+	return websockets.Verdict{Reason: reason}
+}

@@ -1,0 +1,110 @@
+// Package httpapi is what Sluice answers over HTTP: the public listener with
+// the Web Sockets, and the admin listener (design.md, HTTP and command line).
+package httpapi
+
+import (
+	"log/slog"
+	"net/http"
+	"sync/atomic"
+	"time"
+
+	"github.com/go-chi/chi/v5"
+	"github.com/go-chi/chi/v5/middleware"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// Options are what a Server answers from. All are required.
+type Options struct {
+	Engine   *cascade.Engine
+	Sockets  *websockets.Server
+	Sessions *websockets.MemorySessions
+	Config   func() *websockets.Config
+	Logger   *slog.Logger
+	Member   string // name of this member
+}
+
+// Server holds the handlers of both listeners.
+type Server struct {
+	Options
+	state atomic.Int32
+	sent  sentIDs
+}
+
+// The states of a server.
+const (
+	starting = iota
+	ready
+	draining
+)
+
+// New makes a server that is not ready yet.
+func New(o Options) *Server { return &Server{Options: o} }
+
+// SetReady tells the probes that the server takes requests, or, once it did,
+// that it drains.
+func (s *Server) SetReady(yes bool) {
+	if yes {
+		s.state.Store(ready)
+	} else {
+		s.state.Store(draining)
+	}
+}
+
+// Limits of the listeners: a client that sends its headers slowly, or keeps a
+// connection without using it, is dropped. Requests of the existing clients
+// have below 2 KiB of headers.
+const (
+	readHeaderTimeout = 5 * time.Second
+	idleTimeout       = 120 * time.Second
+	maxHeaderBytes    = 16 << 10
+)
+
+// NewHTTPServer wraps a handler with the limits of a listener. Sockets leave
+// it at their handshake, so no limit of a whole request may be set on it.
+func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+	return &http.Server{
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+	}
+}
+
+// Public is the handler of the public listener.
+func (s *Server) Public() http.Handler {
+	r := chi.NewRouter()
+	r.Use(middleware.GetHead)
+	r.NotFound(s.handle(notFound))
+	r.MethodNotAllowed(s.handle(methodNotAllowed))
+	for _, p := range []string{"/socket.io", "/socket.io/*", "/ws", "/ws/*"} {
+		r.Handle(p, s.Sockets)
+	}
+	r.Get("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if s.state.Load() != ready {
+			w.WriteHeader(http.StatusServiceUnavailable)
+		}
+	})
+	return r
+}
+
+// Admin is the handler of the admin listener.
+func (s *Server) Admin() http.Handler {
+	r := chi.NewRouter()
+	r.Use(middleware.GetHead)
+	r.NotFound(s.handle(notFound))
+	r.MethodNotAllowed(s.handle(methodNotAllowed))
+	r.Get("/livez", s.handle(s.livez))
+	r.Get("/readyz", s.handle(s.readyz))
+	r.Route("/admin/v1", func(r chi.Router) {
+		r.Get("/config", s.handle(s.config))
+		r.Post("/config/reload", s.handle(s.reload))
+		r.Post("/sessions", s.handle(s.createSession))
+		r.Post("/messages", s.handle(s.sendMessages))
+		r.Get("/tags", s.handle(s.tags))
+		for _, base := range []string{"/properties", "/contexts/{context}/properties", "/contexts/{context}/users/{user}/properties"} {
+			r.Get(base, s.handle(s.properties))
+			r.Get(base+"/{property}", s.handle(s.property))
+		}
+	})
+	return s.guard(r)
+}
