@@ -39,18 +39,19 @@ const (
 // timer, after which everything is read again; a slow rescan finds what the
 // kernel does not report. It is called once.
 func (e *Engine) Run(ctx context.Context) error {
-	var saving sync.WaitGroup
-	saving.Go(func() { e.kept.run(ctx) })
-	defer saving.Wait()
+	var helpers sync.WaitGroup
+	defer helpers.Wait()
+	helpers.Go(func() { e.kept.run(ctx) })
+	helpers.Go(func() { e.expireOnTime(ctx) })
 	w := newWatcher(e)
 	defer w.close()
 	kicks := w.kicks
 	w.sync(e.watchDirs())
 	// A change between Open and the first watch made no event.
 	quiet := time.NewTimer(quietTime)
-	again, rescan, expiry := newStoppedTimer(), time.NewTimer(e.rescanEvery()), newStoppedTimer()
+	again, rescan := newStoppedTimer(), time.NewTimer(e.rescanEvery())
 	defer func() {
-		for _, t := range []*time.Timer{quiet, again, rescan, expiry} {
+		for _, t := range []*time.Timer{quiet, again, rescan} {
 			t.Stop()
 		}
 	}()
@@ -67,7 +68,6 @@ func (e *Engine) Run(ctx context.Context) error {
 		}
 		rescan.Reset(e.rescanEvery())
 	}
-	e.armExpiry(expiry)
 	for {
 		select {
 		case <-ctx.Done():
@@ -84,11 +84,6 @@ func (e *Engine) Run(ctx context.Context) error {
 			load()
 		case <-rescan.C:
 			load()
-		case <-expiry.C:
-			e.expire()
-			e.armExpiry(expiry) // it may have been early
-		case <-e.wake:
-			e.armExpiry(expiry)
 		}
 	}
 }
@@ -103,9 +98,22 @@ func newStoppedTimer() *time.Timer {
 // set does not delay one for ever.
 const maxExpirySleep = time.Minute
 
-func (e *Engine) armExpiry(t *time.Timer) {
-	at := time.UnixMilli(e.Snapshot().tables.nextExpiry)
-	t.Reset(max(0, min(time.Until(at), maxExpirySleep)))
+// expireOnTime ends overrides when their time has come, until ctx ends. An
+// expiry is a swap, never a clock read in a look-up.
+func (e *Engine) expireOnTime(ctx context.Context) {
+	timer := newStoppedTimer()
+	defer timer.Stop()
+	for {
+		at := time.UnixMilli(e.Snapshot().tables.nextExpiry)
+		timer.Reset(max(0, min(time.Until(at), maxExpirySleep)))
+		select {
+		case <-ctx.Done():
+			return
+		case <-timer.C:
+			e.expire()
+		case <-e.wake:
+		}
+	}
 }
 
 func (e *Engine) rescanEvery() time.Duration {

@@ -1,0 +1,457 @@
+package cascade
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// TestExpiry lets overrides end on time, also one that ends later than the
+// engine sleeps at most, and explains them afterwards.
+func TestExpiry(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "a.properties", "p=server\n")
+	schema := testSchema(t)
+	synctest.Test(t, func(t *testing.T) {
+		e := openEngine(t, Options{Roots: []string{dir}, Schema: schema})
+		start := time.Now()
+		key := func(user uint32) Key { return Key{Subject{1, user}, "p"} }
+		var batch Batch
+		ends := map[uint32]time.Duration{1: time.Second, 2: maxExpirySleep - time.Millisecond, 3: maxExpirySleep + 30*time.Second, 4: 25 * time.Hour, 5: -time.Second}
+		for user, after := range ends {
+			batch.Overrides = append(batch.Overrides, Override{Key: key(user), Value: "own", Expires: start.Add(after)})
+		}
+		must(t, e.Apply(batch))
+		// The part of Run that the kernel's events have no part in.
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { e.expireOnTime(ctx) })
+		told := 0
+		defer e.OnSwap(func(_, _ *Snapshot) { told++ })()
+		check := func() {
+			t.Helper()
+			synctest.Wait()
+			for user, after := range ends {
+				v, _ := e.Snapshot().Get(key(user).Subject, "p")
+				if expired := time.Since(start) >= after; expired != (v.Text == "server") {
+					t.Errorf("after %v the override that ends after %v resolves to %s", time.Since(start), after, v.Text)
+				}
+			}
+		}
+		check()
+		for _, at := range []time.Duration{999, 1000, 59_998, 59_999, 89_999, 90_000, 25*3600*1000 - 1, 25 * 3600 * 1000} {
+			time.Sleep(time.Until(start.Add(at * time.Millisecond)))
+			check()
+		}
+		if told != 4 {
+			t.Errorf("%d swaps for 4 ends", told)
+		}
+		// One that comes later and ends sooner.
+		must(t, e.Apply(Batch{Overrides: []Override{{Key: key(1), Value: "again", Expires: time.Now().Add(time.Hour)}}}))
+		ends = map[uint32]time.Duration{1: time.Since(start) + time.Hour}
+		check()
+		time.Sleep(time.Hour)
+		check()
+		x := e.Snapshot().Explain(Subject{1, 1}, "p", ExplainOptions{})
+		if x.Steps[0].Status != Expired || *x.Steps[0].Value != "again" {
+			t.Errorf("steps %+v", x.Steps)
+		}
+		cancel()
+		running.Wait()
+	})
+}
+
+// TestExpiryWhileRunning lets an override end in an engine that runs.
+func TestExpiryWhileRunning(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "d.yml", fmt.Sprintf("contexts:\n  - id: 1\n    config: {p: {value: own, expires: %s}}\n", time.Now().Add(2*time.Second).UTC().Format(time.RFC3339Nano)))
+	root := mkdir(t, in(dir, "etc"))
+	e := running(t, Options{Roots: []string{root}, Source: NewDirectoryFile(in(dir, "d.yml"))})
+	get := func() string { v, _ := e.Snapshot().Get(Subject{Context: 1}, "p"); return v.Text }
+	if got := get(); got != "own" {
+		t.Fatalf("p is %q: %v", got, e.Status())
+	}
+	within(t, 4*time.Second, "the end", func() bool { return get() == "" })
+	// A reload of the same file does not bring it back.
+	write(t, root, "a.properties", "a=1\n")
+	within(t, saveLimit, "a reload", func() bool { return text(e.Snapshot(), "a") == "1" })
+	if got := get(); got != "" {
+		t.Errorf("p is %q", got)
+	}
+}
+
+// TestAccount holds the table of who is served.
+func TestAccount(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := openEngine(t, Options{Roots: []string{dir}})
+	must(t, e.Apply(Batch{
+		Contexts: []Context{{ID: 1, Enabled: true}, {ID: 2}, {ID: 3, Enabled: true}, {ID: 5, Enabled: true}},
+		Users:    []User{{Context: 1, ID: 1, Enabled: true}, {Context: 1, ID: 2}, {Context: 1, ID: 4, Enabled: true}, {Context: 2, ID: 1, Enabled: true}, {Context: 3, ID: 1, Enabled: true}, {Context: 9, ID: 1, Enabled: true}},
+		Overrides: []Override{
+			{Key: Key{Subject{Context: 3}, "p"}, Value: "1"}, {Key: Key{Subject{3, 1}, "p"}, Value: "1"},
+			{Key: Key{Subject{1, 4}, "p"}, Value: "1"},
+		},
+	}))
+	must(t, e.Apply(Batch{DeleteContexts: []uint32{3, 4}, DeleteUsers: []Subject{{1, 4}, {1, 5}}}))
+	for _, c := range []struct {
+		su           Subject
+		open, strict Account
+	}{
+		{Subject{1, 0}, AccountOpen, AccountOpen},
+		{Subject{1, 1}, AccountOpen, AccountOpen},
+		{Subject{1, 2}, UserDisabled, UserDisabled},
+		{Subject{1, 3}, AccountOpen, UserUnknown},
+		{Subject{1, 4}, UserDeleted, UserDeleted},
+		{Subject{1, 5}, UserDeleted, UserDeleted},
+		{Subject{2, 0}, ContextDisabled, ContextDisabled},
+		{Subject{2, 1}, ContextDisabled, ContextDisabled},
+		{Subject{3, 0}, ContextDeleted, ContextDeleted},
+		{Subject{3, 1}, ContextDeleted, ContextDeleted},
+		{Subject{4, 7}, ContextDeleted, ContextDeleted},
+		{Subject{5, 0}, AccountOpen, AccountOpen},
+		{Subject{8, 0}, AccountOpen, ContextUnknown},
+		{Subject{8, 1}, AccountOpen, ContextUnknown},
+		{Subject{9, 1}, AccountOpen, ContextUnknown},
+	} {
+		for strict, want := range map[string]Account{"false": c.open, "true": c.strict} {
+			write(t, dir, "s.properties", PropStrict+"="+strict+"\n")
+			reload(t, e)
+			if got := e.Snapshot().Account(c.su); got != want {
+				t.Errorf("%v, strict %s: %d, want %d", c.su, strict, got, want)
+			}
+		}
+	}
+	// What is put again is open again, and none of its overrides is back.
+	must(t, e.Apply(Batch{Contexts: []Context{{ID: 3, Enabled: true}}, Users: []User{{Context: 1, ID: 4, Enabled: true}}}))
+	for _, su := range []Subject{{3, 0}, {1, 4}} {
+		if v, ok := e.Snapshot().Get(su, "p"); e.Snapshot().Account(su) != AccountOpen || ok {
+			t.Errorf("%v: account %d, p is %q", su, e.Snapshot().Account(su), v.Text)
+		}
+	}
+	if got := e.Snapshot().Account(Subject{3, 1}); got != UserDeleted {
+		t.Errorf("a user of a context that was deleted: %d", got)
+	}
+}
+
+// TestSubscribe calls on changes of the effective value only, in order.
+func TestSubscribe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	const enabled, count, span = "com.openexchange.websockets.enabled", "com.openexchange.websockets.count", "com.openexchange.websockets.span"
+	e := openEngine(t, Options{Roots: []string{dir}})
+	var calls []string
+	cancel := e.Subscribe([]string{enabled, count, span, "plain"}, func(ch []EffectiveChange) {
+		for _, c := range ch {
+			_, short, _ := strings.Cut(c.Property, "websockets.")
+			calls = append(calls, fmt.Sprintf("%s%v>%v", short, c.Old, c.New))
+		}
+	})
+	for _, step := range []struct{ text, want string }{
+		{enabled + "=true\n", ""}, // as the default
+		{enabled + "= TRUE \n", ""},
+		{enabled + "=no\n", "enabledtrue>false"},
+		{enabled + "=false\n", ""},
+		{"", "enabledfalse>true"},
+		{count + "=8\n", ""},
+		{count + "=9\n", "count8>9"},
+		{count + "=nine\n", ""}, // the last good value
+		{count + "=ten\n", ""},
+		{count + "=10\n", "count9>10"},
+		{count + "=0\n" + span + "=10000\n", ""},
+		{count + "=12\n" + span + "=1m\n", "count10>12,span10s>1m0s"},
+		{span + "=60s\n", "count12>8"},
+		{span + "=60s\nplain=\n", "<nil>>"},
+		{span + "=60s\nplain=x\n", ">x"},
+		{"plain=x\nother=1\n", "span1m0s>10s"},
+		{"", "x><nil>"},
+	} {
+		calls = nil
+		write(t, dir, "a.properties", step.text)
+		reload(t, e)
+		if got := strings.Join(calls, ","); got != step.want {
+			t.Errorf("%q: %s, want %s", step.text, got, step.want)
+		}
+	}
+	cancel()
+	calls = nil
+	write(t, dir, "a.properties", "plain=y\n")
+	if reload(t, e); len(calls) > 0 {
+		t.Errorf("called after cancel: %v", calls)
+	}
+}
+
+// TestSubscriberPanics lets one subscriber panic: the others are called, the
+// new values are in force, and the next reload works.
+func TestSubscriberPanics(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var log lockedBuffer
+	e := openEngine(t, Options{Roots: []string{dir}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
+	var first, last atomic.Int32
+	defer e.Subscribe([]string{"p"}, func([]EffectiveChange) { first.Add(1) })()
+	defer e.Subscribe([]string{"p"}, func([]EffectiveChange) { panic("the subscriber is broken") })()
+	defer e.OnSwap(func(_, _ *Snapshot) { panic(errors.New("so is this one")) })()
+	defer e.OnSwap(func(_, sn *Snapshot) {
+		if text(sn, "p") == text(e.Snapshot(), "p") {
+			last.Add(1)
+		}
+	})()
+	for i := range 3 {
+		write(t, dir, "a.properties", fmt.Sprintf("p=%d\n", i))
+		reload(t, e)
+	}
+	if first.Load() != 3 || last.Load() != 3 || e.panics.Load() != 6 || text(e.Snapshot(), "p") != "2" {
+		t.Errorf("%d and %d calls, %d panics, p is %s", first.Load(), last.Load(), e.panics.Load(), text(e.Snapshot(), "p"))
+	}
+	if n := strings.Count(log.String(), "the subscriber is broken"); n != 3 {
+		t.Errorf("logged %d times", n)
+	}
+}
+
+// TestSecretsStaySecret gives secrets values that are wrong in every way: no
+// finding, change or log line repeats one.
+func TestSecretsStaySecret(t *testing.T) {
+	t.Parallel()
+	const hidden = "hunter2"
+	schema, err := NewSchema(nil, []Declaration{
+		{Name: "my.secret.count", Kind: Int, Default: "1", Secret: true}, {Name: "my.password.on", Kind: Bool, Default: "false"},
+		{Name: "my.key", Kind: Enum, Enum: []string{"a"}, Default: "a", Secret: true},
+	})
+	must(t, err)
+	dir := t.TempDir()
+	var log lockedBuffer
+	e := openEngine(t, Options{Roots: []string{dir}, Schema: schema, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
+	write(t, dir, "a.properties", strings.ReplaceAll("my.secret.count=X\nmy.password.on=X\nmy.key=X\nother.token=X\nlower.apiKey=X\n", "X", hidden))
+	write(t, dir, "contextSets/s.yml", strings.ReplaceAll("s:\n  withTags: \"1\"\n  my.secret.count: X\n  my.key: X\n  my.password.on: X\n  cookie.salt: X\n", "X", hidden))
+	r := reload(t, e)
+	write(t, dir, "a.properties", "my.secret.count=2\n")
+	r2 := reload(t, e)
+	var all bytes.Buffer
+	for _, p := range []*ReloadResult{&r, &r2} {
+		for _, c := range p.Changed {
+			fmt.Fprintf(&all, "%s %s %s %s\n", c.Property, deref(c.Old), deref(c.New), c.Because)
+		}
+		fmt.Fprintln(&all, p.Errors)
+	}
+	for _, f := range e.Snapshot().Lint() {
+		fmt.Fprintln(&all, f)
+	}
+	for _, su := range []Subject{{}, {Context: 1}} {
+		for _, name := range e.Snapshot().Names(su) {
+			x := e.Snapshot().Explain(su, name, ExplainOptions{Verbose: true})
+			fmt.Fprintln(&all, deref(x.Value), x.Effective, x.Summary, x.Warnings)
+			for _, st := range x.Steps {
+				fmt.Fprintln(&all, deref(st.Value))
+			}
+		}
+	}
+	if s := all.String() + log.String(); strings.Contains(s, hidden) {
+		for line := range strings.Lines(s) {
+			if strings.Contains(line, hidden) {
+				t.Errorf("the secret is in %s", line)
+			}
+		}
+	}
+	if len(r.Errors) < 5 {
+		t.Errorf("errors %v", r.Errors)
+	}
+}
+
+func deref(s *string) string {
+	if s == nil {
+		return "nil"
+	}
+	return *s
+}
+
+// TestScopePath follows the path through errors: what is left of it counts, and
+// where nothing is left the last good one.
+func TestScopePath(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := openEngine(t, Options{Roots: []string{dir}})
+	for _, c := range []struct{ text, want, code string }{
+		{"", "user context contextSets server", ""},
+		{"server,user", "server user", ""},
+		{"user, contxt, server", "user server", "unknown-scope"},
+		{"nothing, at all", "user server", "no-scope"},
+		{",", "user server", "no-scope"},
+		{"context,context", "context", "duplicate-scope"},
+		{"Server", "context", "no-scope"},
+		{"reseller, server", "reseller server", ""},
+	} {
+		data := PropScopes + "=" + c.text + "\n"
+		if c.text == "" {
+			data = ""
+		}
+		write(t, dir, "a.properties", data)
+		reload(t, e)
+		var got []string
+		for _, p := range e.Snapshot().tree.path {
+			got = append(got, p.scope())
+		}
+		if strings.Join(got, " ") != c.want {
+			t.Errorf("%q: the path is %q, want %q", c.text, got, c.want)
+		}
+		codes := []string{}
+		for _, f := range e.Snapshot().Findings() {
+			codes = append(codes, f.Code)
+		}
+		if c.code == "" && len(codes) > 0 || c.code != "" && !slices.Contains(codes, c.code) {
+			t.Errorf("%q: findings %q, want %q", c.text, codes, c.code)
+		}
+	}
+}
+
+// TestEntriesCarry breaks one entry at a time, by its place: each keeps its own
+// last good form, and what was removed in between does not come back.
+func TestEntriesCarry(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := openEngine(t, Options{Roots: []string{dir}})
+	set := func(file, name, tags, value string) {
+		write(t, dir, "contextSets/"+file, fmt.Sprintf("%s:\n  withTags: %q\n  p: %s\n  com.openexchange.websockets.count: %s\n", name, tags, value, value))
+	}
+	get := func(name string) any {
+		v, _ := e.Snapshot().Get(Subject{Context: 7}, name)
+		if v.Declared {
+			return v.Effective
+		}
+		return v.Text
+	}
+	expect := func(p string, count int64) {
+		t.Helper()
+		reload(t, e)
+		if get("p") != p || get("com.openexchange.websockets.count") != count {
+			t.Errorf("p is %v, count %v; want %s and %d", get("p"), get("com.openexchange.websockets.count"), p, count)
+		}
+	}
+	set("a.yml", "s", "7", "1")
+	set("b.yml", "s", "8", "2")
+	expect("1", 1)
+	set("a.yml", "s", "7 &", "3") // the whole block stays
+	expect("1", 1)
+	set("a.yml", "s", "7", "4")
+	expect("4", 4)
+	set("a.yml", "s", "7", "many") // the value of this place stays
+	expect("many", 4)
+	set("a.yml", "s", "8", "3")
+	expect("", 8)
+	set("a.yml", "other", "7 &", "5") // another block: nothing to fall back on
+	expect("", 8)
+	set("a.yml", "other", "7", "6")
+	expect("6", 6)
+	write(t, dir, "contextSets/a.yml", "other:\n  withTags: \"7\"\n  p: [1]\n") // the entry p stays, count is gone
+	expect("6", 8)
+	write(t, dir, "contextSets/a.yml", "other:\n  withTags: \"7\"\n")
+	expect("", 8)
+	write(t, dir, "contextSets/a.yml", "other:\n  withTags: \"7\"\n  p: [1]\n") // it was removed: nothing comes back
+	expect("", 8)
+	write(t, dir, "contextSets/a.yml", "other:\n  withTags: \"!(7 | 8\"\n")
+	expect("", 8)
+}
+
+// TestUnknownFinal keeps the last good lock, of an override too.
+func TestUnknownFinal(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "etc/a.properties", "p=server\n")
+	write(t, dir, "etc/meta/m.yml", "p: {final: server}\n")
+	write(t, dir, "d.yml", "contexts:\n  - id: 1\n    config: {p: {value: own}, q: {value: own, final: contxt}}\n")
+	_, err := Open(Options{Roots: []string{in(dir, "etc")}, Schema: testSchema(t), Source: NewDirectoryFile(in(dir, "d.yml"))})
+	must(t, err)
+	e := openEngine(t, Options{Roots: []string{in(dir, "etc")}, Source: NewDirectoryFile(in(dir, "d.yml"))})
+	get := func() string { v, _ := e.Snapshot().Get(Subject{Context: 1}, "p"); return v.Text }
+	for _, c := range []struct{ meta, want string }{
+		{"p: {final: server}\n", "server"},
+		{"p: {final: sever}\n", "server"},
+		{"p: {final: [server]}\n", "server"},
+		{"p: {final: }\n", "own"},
+		{"p: {final: sever}\n", "own"},
+		{"p: {final: server}\n", "server"},
+		{"p: {protected: true}\n", "own"},
+		{"p: {final: reseller}\n", "own"},
+	} {
+		write(t, dir, "etc/meta/m.yml", c.meta)
+		if reload(t, e); get() != c.want {
+			t.Errorf("%s: p is %s, want %s: %v", strings.TrimSpace(c.meta), get(), c.want, e.Snapshot().Findings())
+		}
+	}
+}
+
+// TestAmbiguousExpressions are reported, and read as the existing system does.
+func TestAmbiguousExpressions(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	write(t, dir, "contextSets/s.yml", "s:\n  withTags: a & b | c\n  p: set\n")
+	e := openEngine(t, Options{Roots: []string{dir}})
+	must(t, e.Apply(Batch{Contexts: []Context{{ID: 1, Tags: []string{"c"}}, {ID: 2, Tags: []string{"a", "c"}}}}))
+	for id, want := range map[uint32]string{1: "", 2: "set"} {
+		if v, _ := e.Snapshot().Get(Subject{Context: id}, "p"); v.Text != want {
+			t.Errorf("context %d: %q, want %q", id, v.Text, want)
+		}
+	}
+	f := e.Snapshot().Findings()
+	if len(f) != 1 || f[0].Code != "ambiguous-expression" || !strings.Contains(f[0].Text, `"(a & b) | c"`) || !strings.Contains(f[0].Text, `"a & (b | c)"`) || e.Status().Status != "degraded" {
+		t.Errorf("findings %v", f)
+	}
+}
+
+// TestAddTagsChains resolves chains of tags that run against the order of the
+// blocks, add each other, and flip by negation.
+func TestAddTagsChains(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	n := rounds(1000, 10_000)
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, "b%d: {withTags: t%d, addTags: t%d, p%d: x}\n", i, i+1, i, i%10)
+	}
+	const perFile = 5000
+	lines := slices.Collect(strings.Lines(b.String()))
+	for i := 0; i*perFile < len(lines); i++ {
+		write(t, dir, fmt.Sprintf("contextSets/chain%d.yml", i), strings.Join(lines[i*perFile:min((i+1)*perFile, len(lines))], ""))
+	}
+	write(t, dir, "contextSets/a.yml", "one: {withTags: ping, addTags: pong}\ntwo: {withTags: pong, addTags: ping}\n")
+	write(t, dir, "contextSets/b.yml", "first: {withTags: \"!flip\", addTags: flop}\nsecond: {withTags: flop, addTags: flip}\nend: {withTags: \"!flip\", q: never}\n")
+	e := openEngine(t, Options{Roots: []string{dir}})
+	must(t, e.Apply(Batch{Contexts: []Context{{ID: 1, Tags: []string{fmt.Sprintf("t%d", n), "ping"}}}}))
+	start := time.Now()
+	for i := range 10 {
+		if v, _ := e.Snapshot().Get(Subject{Context: 1}, fmt.Sprintf("p%d", i)); v.Text != "x" {
+			t.Errorf("p%d is %q", i, v.Text)
+		}
+	}
+	if took := time.Since(start); took > time.Second {
+		t.Errorf("a chain of %d blocks took %v", n, took)
+	}
+	var got []string
+	chain := 0
+	for _, tag := range e.Snapshot().Tags(Subject{Context: 1}) {
+		if strings.HasPrefix(tag.Tag, "t") {
+			chain++
+		} else {
+			got = append(got, tag.Tag)
+		}
+	}
+	if chain != n+1 {
+		t.Errorf("%d tags of the chain, want %d", chain, n+1)
+	}
+	if want := []string{"1", "flip", "flop", "ping", "pong"}; !slices.Equal(got, want) {
+		t.Errorf("tags %q, want %q", got, want)
+	}
+	if v, ok := e.Snapshot().Get(Subject{Context: 1}, "q"); ok {
+		t.Errorf("q is %q", v.Text)
+	}
+}
