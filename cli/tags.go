@@ -90,12 +90,16 @@ func (a *app) tryExpression(text string, with []string) error {
 	has := func(tag string) bool { return slices.Contains(with, tag) }
 	match, because, amb := e.Match(has), e.Because(has), e.Ambiguity()
 	if a.json() {
-		return a.printJSON(struct {
-			Match     bool               `json:"match"`
-			Because   string             `json:"because"`
-			Reading   string             `json:"reading"`
-			Ambiguity *tagexpr.Ambiguity `json:"ambiguity"`
-		}{match, because, e.String(), amb})
+		out := struct {
+			Match     bool              `json:"match"`
+			Because   string            `json:"because"`
+			Reading   string            `json:"reading"`   // what counts
+			Ambiguity map[string]string `json:"ambiguity"` // null where there is none
+		}{match, because, e.String(), nil}
+		if amb != nil {
+			out.Ambiguity = map[string]string{"standard": amb.Standard, "existing": amb.Existing}
+		}
+		return a.printJSON(out)
 	}
 	answer := "does not match"
 	if match {
