@@ -235,6 +235,7 @@ func (b *builder) scopePath() {
 		b.t.contexts = b.t.contexts || s == ScopeContext
 		b.t.users = b.t.users || s == ScopeUser
 	}
+	b.t.standard = b.t.isStandard()
 	for _, s := range slices.Backward(scopeOrder) {
 		if slices.Contains(path, s) {
 			b.t.locks = append(b.t.locks, providers[s])

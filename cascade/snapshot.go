@@ -34,6 +34,7 @@ type tree struct {
 	goods    map[uint32]string // declared properties whose server value does not fit: the last good text
 	sets     *setIndex
 	path     []provider // the scopes, most specific first
+	standard bool       // path is the default one
 	locks    []provider // those of path, least specific first: who may lock
 	contexts bool       // path has the scope context
 	users    bool       // path has the scope user
@@ -101,6 +102,9 @@ func (sn *Snapshot) find(su Subject, p uint32) (hit, int) {
 	i := 0
 	if sn.lockable(p) {
 		i, _ = sn.lock(su, p)
+	}
+	if sn.tree.standard && su.User != 0 && int(p) < len(sn.schema.decls) && sn.hypothesis == nil {
+		return sn.findStandard(su, p, i)
 	}
 	for path := sn.tree.path; i < len(path); i++ {
 		if h, ok := path[i].find(sn, su, p); ok {
