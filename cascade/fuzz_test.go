@@ -1,0 +1,120 @@
+package cascade
+
+import (
+	"path/filepath"
+	"strings"
+	"testing"
+	"unicode"
+
+	"github.com/rogpeppe/go-internal/txtar"
+)
+
+// FuzzTree replaces the files of a good tree by anything: nothing panics, the
+// neighbour keeps its value, findings stay one line, and all ways to a value
+// agree.
+func FuzzTree(f *testing.F) {
+	for _, pattern := range []string{"testdata/corpus/*/*.txtar", "testdata/golden/*.txtar"} {
+		paths, err := filepath.Glob(pattern)
+		must(f, err)
+		for _, p := range paths {
+			ar, err := txtar.ParseFile(p)
+			must(f, err)
+			var props, sets, meta []byte
+			for _, file := range ar.Files {
+				switch rel := strings.TrimPrefix(file.Name, "etc/"); kindOf(rel) {
+				case kindProperties:
+					props = file.Data
+				case kindSets:
+					sets = file.Data
+				case kindMeta, kindSettings:
+					meta = file.Data
+				}
+			}
+			f.Add(props, sets, meta, []byte(nil))
+		}
+	}
+	f.Add([]byte("a={{file<p.properties> a}}\n"), []byte("a:\n  withTags: '{{env SLUICE_TEST}}'\n"), []byte("p: {final: \"{{NONE}}\"}\n"),
+		[]byte("contexts:\n  - id: 1\n    config: {neighbour: {value: x, final: user, expires: 2020-01-01T00:00:00Z}}\n"))
+	schema := testSchema(f)
+	f.Fuzz(func(t *testing.T, props, sets, meta, directory []byte) {
+		set := newFileSet([]string{"/etc"})
+		add := func(rel string, data []byte) {
+			tf := &treeFile{rel: rel, kind: kindOf(rel)}
+			if c, fs, ok := parse(tf.kind, rel, data); ok {
+				tf.have, tf.findings, tf.status = c, fs, FileOK
+			} else {
+				tf.findings, tf.status = fs, FileFailed
+				if len(fs) == 0 {
+					t.Fatalf("%s is refused without a reason", rel)
+				}
+			}
+			set.files[fileKey(0, rel)] = tf
+		}
+		add("p.properties", props)
+		add("contextSets/s.yml", sets)
+		add("meta/m.yml", meta)
+		add("settings/s.yml", meta)
+		add("zz.properties", []byte("neighbour=1\n"))
+		sn := &Snapshot{schema: schema, names: newNameTable(schema), tables: newTables(schema), memo: newMemo(schema)}
+		if dir, _, ok := parse(kindDirectory, "d.yml", directory); ok {
+			batch, _ := directoryBatch("d.yml", dir.directory, schema)
+			must(t, sn.load(SourceLoad{Batch: batch}, set.now()))
+		}
+		before := newCarry()
+		for range 2 { // the second time with what the first one carries
+			ed := sn.names.edit()
+			sn.tree = build(set, schema, ed, before, testEnv)
+			sn.names, before, sn.memo = ed.table(), sn.tree.carry, newMemo(schema)
+			for _, f := range sn.Findings() {
+				if strings.ContainsFunc(f.String(), unicode.IsControl) {
+					t.Errorf("finding %q", f.String())
+				}
+			}
+			for _, su := range []Subject{{}, {Context: 1}, {1, 2}, {Context: 7}} {
+				for i, name := range sn.Names(su) {
+					if i == 50 {
+						break
+					}
+					if err := consistent(sn, su, name); err != nil {
+						t.Error(err)
+					}
+				}
+			}
+			sn.Lint()
+		}
+		if v := &sn.tree.server[sn.names.base[PropScopes]]; v.file == 0 {
+			p, _ := sn.names.id("neighbour")
+			if _, inMeta := sn.tree.meta[p]; sn.tree.server[p].text != "1" && !inMeta {
+				e := sn.tree.server[p]
+				if sn.tree.files[e.file-1] == "zz.properties" {
+					t.Errorf("the neighbour is %q", e.text)
+				}
+			}
+		}
+	})
+}
+
+// FuzzManifest reads anything as a manifest: what it accepts it also writes.
+func FuzzManifest(f *testing.F) {
+	b, err := (&manifest{Files: []keptFile{{Root: "/etc", Path: "\xff a%\n.properties", Good: "1", Clean: "2"}}}).encode()
+	must(f, err)
+	f.Add(b)
+	f.Add([]byte("x\n{}"))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		var m, again manifest
+		if m.decode(b) != nil {
+			return
+		}
+		out, err := m.encode()
+		must(t, err)
+		must(t, again.decode(out))
+		if len(m.Files) != len(again.Files) {
+			t.Fatalf("%v, then %v", m, again)
+		}
+		for i := range m.Files {
+			if m.Files[i] != again.Files[i] {
+				t.Errorf("%v, then %v", m.Files[i], again.Files[i])
+			}
+		}
+	})
+}
