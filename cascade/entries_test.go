@@ -99,7 +99,8 @@ func TestAccount(t *testing.T) {
 		Contexts: []Context{{ID: 1, Enabled: true}, {ID: 2}, {ID: 3, Enabled: true}, {ID: 5, Enabled: true}},
 		Users:    []User{{Context: 1, ID: 1, Enabled: true}, {Context: 1, ID: 2}, {Context: 1, ID: 4, Enabled: true}, {Context: 2, ID: 1, Enabled: true}, {Context: 3, ID: 1, Enabled: true}, {Context: 9, ID: 1, Enabled: true}},
 		Overrides: []Override{
-			{Key: Key{Subject{Context: 3}, "p"}, Value: "1"}, {Key: Key{Subject{3, 1}, "p"}, Value: "1"},
+			{Key: Key{Subject{Context: 3}, "p"}, Value: "1"},
+			{Key: Key{Subject{3, 1}, "p"}, Value: "1"},
 			{Key: Key{Subject{1, 4}, "p"}, Value: "1"},
 		},
 	}))
@@ -225,7 +226,8 @@ func TestSecretsStaySecret(t *testing.T) {
 	t.Parallel()
 	const hidden = "hunter2"
 	schema, err := NewSchema(nil, []Declaration{
-		{Name: "my.secret.count", Kind: Int, Default: "1", Secret: true}, {Name: "my.password.on", Kind: Bool, Default: "false"},
+		{Name: "my.secret.count", Kind: Int, Default: "1", Secret: true},
+		{Name: "my.password.on", Kind: Bool, Default: "false"},
 		{Name: "my.key", Kind: Enum, Enum: []string{"a"}, Default: "a", Secret: true},
 	})
 	must(t, err)

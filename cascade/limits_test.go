@@ -49,7 +49,11 @@ func TestQueueOverflow(t *testing.T) {
 	c := startChild(t, dir, "")
 	within(t, saveLimit, "inotify", func() bool { return c.status().Watch.Mode == WatchInotify })
 	must(t, c.cmd.Process.Signal(syscall.SIGSTOP))
-	for i := range 9000 {
+	within(t, saveLimit, "stopped", func() bool {
+		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
+		return err == nil && strings.Contains(string(stat), ") T ")
+	})
+	for i := range 12_000 {
 		write(t, dir, fmt.Sprintf("x%d.tmp", i), "x")
 	}
 	write(t, dir, "sub/deep/b.properties", "b=new\n")

@@ -226,8 +226,12 @@ var (
 	}
 	modelTags  = []string{"t1", "t2", "t3", "t4", "t5", "t6", "acme", "other", "1", "3", "ucWebMail", "ucInfostore"}
 	modelPaths = [][]string{
-		defaultPath, defaultPath, defaultPath, {ScopeUser, ScopeContext, ScopeServer}, {ScopeContextSets, ScopeServer},
-		{ScopeServer, ScopeContextSets, ScopeContext, ScopeUser}, {ScopeContext, ScopeReseller, ScopeContextSets, ScopeServer}, {ScopeUser, ScopeContextSets},
+		defaultPath, defaultPath, defaultPath,
+		{ScopeUser, ScopeContext, ScopeServer},
+		{ScopeContextSets, ScopeServer},
+		{ScopeServer, ScopeContextSets, ScopeContext, ScopeUser},
+		{ScopeContext, ScopeReseller, ScopeContextSets, ScopeServer},
+		{ScopeUser, ScopeContextSets},
 	}
 )
 
