@@ -12,7 +12,7 @@ import (
 func (s *Server) guard(next http.Handler) http.Handler {
 	cross := http.NewCrossOriginProtection()
 	cross.SetDenyHandler(s.handle(func(http.ResponseWriter, *http.Request) error {
-		return fail(http.StatusForbidden, "cross_origin", "a page of another origin may not do this")
+		return fail(http.StatusForbidden, "cross_origin", "a page of another origin may not do this: use the command line or a page of this server")
 	}))
 	protected := cross.Handler(next)
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -21,7 +21,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		case !loopbackHost(r.Host):
 			err = fail(http.StatusForbidden, "host", "without tokens the admin listener answers for loopback names only: use 127.0.0.1 or localhost")
 		case forwarded(r.Header):
-			err = fail(http.StatusForbidden, "forwarded", "without tokens the admin listener is not to be put behind a proxy")
+			err = fail(http.StatusForbidden, "forwarded", "without tokens the admin listener does not answer through a proxy: connect to it directly")
 		}
 		if err != nil {
 			s.handle(func(http.ResponseWriter, *http.Request) error { return err })(w, r)

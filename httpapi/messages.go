@@ -2,13 +2,13 @@ package httpapi
 
 import (
 	"bufio"
+	"bytes"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
-	"strings"
-	"sync"
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
@@ -25,7 +25,9 @@ type message struct {
 	PathFilter  *string         `json:"pathFilter"`
 	SourceToken string          `json:"sourceToken"`
 	ID          string          `json:"id"`
-	Sync        bool            `json:"sync"`
+	// Sync asks to wait for the other members' copy: alone there is none, so
+	// it holds at once.
+	Sync bool `json:"sync"`
 }
 
 // sentResult is its answer. Remote counts the other members that were
@@ -37,22 +39,24 @@ type sentResult struct {
 	Duplicate bool   `json:"duplicate,omitempty"`
 }
 
+const ndjsonType = "application/x-ndjson"
+
+// Bounds of a message.
 const (
-	ndjson       = "application/x-ndjson"
-	maxMessageID = 128
-	maxToken     = 64
-	maxStream    = 64 << 20 // bytes of one stream of messages
+	maxMessageID = 128      // bytes, of which maxSentIDs are kept; a UUID has 36
+	maxToken     = 64       // bytes; as the connection ids of clients
+	maxStream    = 64 << 20 // bytes of one stream: what breaks off is sent again from its last answer
 )
 
 func (s *Server) sendMessages(w http.ResponseWriter, r *http.Request) error {
-	mt, err := mediaType(r, "application/json", ndjson)
+	mt, err := mediaType(r, jsonType, ndjsonType)
 	if err != nil {
 		return err
 	}
-	if mt == ndjson {
+	if mt == ndjsonType {
 		return s.sendStream(w, r)
 	}
-	b, err := readBody(w, r, maxBody)
+	b, err := readBody(w, r)
 	if err != nil {
 		return err
 	}
@@ -64,40 +68,72 @@ func (s *Server) sendMessages(w http.ResponseWriter, r *http.Request) error {
 }
 
 // sendStream sends one message a line and answers one result a line; a line
-// that fails is answered with its problem and hurts no other.
+// that is refused is answered with its problem and hurts no other.
 func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) error {
 	control := http.NewResponseController(w)
 	if err := control.EnableFullDuplex(); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", ndjson)
+	w.Header().Set("Content-Type", ndjsonType)
+	secure(w.Header())
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	lines := bufio.NewScanner(http.MaxBytesReader(w, r.Body, maxStream))
-	lines.Buffer(make([]byte, 0, 64<<10), maxBody)
-	for lines.Scan() {
-		if strings.TrimSpace(lines.Text()) == "" {
-			continue
+	in := bufio.NewReader(http.MaxBytesReader(w, r.Body, maxStream))
+	for {
+		line, err := readLine(in)
+		if err == nil || err == io.EOF {
+			if line = bytes.TrimSpace(line); len(line) > 0 && enc.Encode(s.result(line)) != nil {
+				return nil // the caller went away
+			}
+			// The caller may wait for this answer before the next message.
+			if err == nil && in.Buffered() == 0 && control.Flush() != nil {
+				return nil
+			}
 		}
-		result, err := s.send(lines.Bytes())
-		var p *problem
 		switch {
-		case errors.As(err, &p):
-			err = enc.Encode(p)
+		case err == io.EOF:
+			return nil
 		case err != nil:
-			return err
-		default:
-			err = enc.Encode(result)
-		}
-		if err != nil {
-			return nil // the caller went away
+			_ = enc.Encode(asProblem(err)) // the caller may have gone away
+			return nil
 		}
 	}
-	if err := lines.Err(); err != nil {
-		p := &problem{"about:blank", http.StatusText(http.StatusRequestEntityTooLarge), http.StatusRequestEntityTooLarge, "too_large", "a line has more than 1 MiB, or the stream is too long or broke off: " + err.Error()}
-		_ = enc.Encode(p) // the caller may have gone away
+}
+
+// result is what answers a line.
+func (s *Server) result(line []byte) any {
+	result, err := s.send(line)
+	if err == nil {
+		return result
 	}
-	return nil
+	p := asProblem(err)
+	if p.Status == http.StatusInternalServerError {
+		s.Logger.Error("message of a stream failed", "err", err)
+	}
+	return p
+}
+
+// readLine reads a line of at most maxBody bytes. With io.EOF it is the last,
+// with any other error none.
+func readLine(in *bufio.Reader) ([]byte, error) {
+	var line []byte
+	for {
+		part, err := in.ReadSlice('\n')
+		if len(line)+len(part) > maxBody {
+			return nil, fail(http.StatusRequestEntityTooLarge, "too_large", "a line has more than %d bytes: nothing from it on was sent", maxBody)
+		}
+		line = append(line, part...)
+		var tooBig *http.MaxBytesError
+		switch {
+		case errors.Is(err, bufio.ErrBufferFull):
+			continue
+		case errors.As(err, &tooBig):
+			return nil, fail(http.StatusRequestEntityTooLarge, "too_large", "the stream has more than %d bytes: send the rest, from this line on, in another", maxStream)
+		case err != nil && err != io.EOF:
+			return nil, fail(http.StatusBadRequest, "bad_request", "the stream broke off: send again from this line on")
+		}
+		return line, err
+	}
 }
 
 func (s *Server) send(b []byte) (*sentResult, error) {
@@ -109,14 +145,18 @@ func (s *Server) send(b []byte) (*sentResult, error) {
 	if err != nil {
 		return nil, err
 	}
+	msg, target := websockets.Message{Name: m.Name, Args: m.Args}, websockets.Target{SourceToken: m.SourceToken}
+	if m.PathFilter != nil {
+		target.PathFilter = *m.PathFilter
+	}
+	// Before the id counts as used, so that a corrected message may have it.
+	if err := msg.Validate(); err != nil {
+		return nil, fail(http.StatusBadRequest, "bad_message", "%s", err)
+	}
 	if m.ID == "" {
 		m.ID = randomID()
 	} else if !s.sent.first(m.ID, time.Now()) {
 		return &sentResult{ID: m.ID, Remote: new(int), Duplicate: true}, nil
-	}
-	msg, target := websockets.Message{Name: m.Name, Args: m.Args}, websockets.Target{SourceToken: m.SourceToken}
-	if m.PathFilter != nil {
-		target.PathFilter = *m.PathFilter
 	}
 	var queued int
 	switch {
@@ -128,33 +168,28 @@ func (s *Server) send(b []byte) (*sentResult, error) {
 		queued, err = s.Sockets.SendToUser(int32(su.Context), int32(su.User), msg, target)
 	}
 	if err != nil {
-		s.sent.forget(m.ID)
-	}
-	if errors.Is(err, websockets.ErrMessage) || errors.Is(err, websockets.ErrPathFilter) {
-		return nil, fail(http.StatusUnprocessableEntity, "bad_message", "%s", err)
-	}
-	if err != nil {
 		return nil, err
 	}
 	return &sentResult{ID: m.ID, Local: queued, Remote: new(int)}, nil
 }
 
-// check validates what the sockets do not.
+// check validates what websockets.Message does not.
 func (m *message) check() (su cascade.Subject, err error) {
-	if m.All {
-		if m.Context != 0 || m.User != 0 {
-			return su, fail(http.StatusBadRequest, "bad_message", "all is everybody: leave out context and user")
+	switch {
+	case m.All && (m.Context != 0 || m.User != 0):
+		return su, fail(http.StatusBadRequest, "bad_message", "all is everybody: leave out context and user")
+	case !m.All:
+		if su, err = cascade.NewSubject(m.Context, m.User); err != nil || su.Context == 0 {
+			return su, fail(http.StatusBadRequest, "bad_id", "name a context (1 to %d), and a user of it, or set all to true for everybody", cascade.MaxID)
 		}
-	} else if su, err = cascade.NewSubject(m.Context, m.User); err != nil || su.Context == 0 {
-		return su, fail(http.StatusBadRequest, "bad_id", "name a context (1 to %d), and a user of it, or all", cascade.MaxID)
 	}
 	if m.PathFilter != nil {
 		if err := websockets.ValidatePathFilter(*m.PathFilter); err != nil {
-			return su, fail(http.StatusUnprocessableEntity, "bad_path_filter", "%s", err)
+			return su, fail(http.StatusBadRequest, "bad_path_filter", "%s", err)
 		}
 	}
 	if len(m.ID) > maxMessageID || len(m.SourceToken) > maxToken {
-		return su, fail(http.StatusBadRequest, "bad_message", "id has at most %d bytes, sourceToken at most %d", maxMessageID, maxToken)
+		return su, fail(http.StatusBadRequest, "bad_message", "id has at most %d bytes, sourceToken at most %d: shorten them", maxMessageID, maxToken)
 	}
 	return su, nil
 }
@@ -163,44 +198,4 @@ func randomID() string {
 	var b [16]byte
 	rand.Read(b[:]) // never fails (crypto/rand)
 	return hex.EncodeToString(b[:])
-}
-
-// sentIDs remembers the ids of messages, so that a caller who did not get the
-// answer may send again.
-type sentIDs struct {
-	mu    sync.Mutex
-	at    map[string]time.Time
-	order []string // oldest first
-}
-
-const (
-	dedupWindow = 5 * time.Minute
-	maxSentIDs  = 100_000 // 20 MiB at most; older ids go first
-)
-
-// first reports whether the id is new, and remembers it.
-func (s *sentIDs) first(id string, now time.Time) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.at == nil {
-		s.at = map[string]time.Time{}
-	}
-	for len(s.order) > 0 && (len(s.order) >= maxSentIDs || now.Sub(s.at[s.order[0]]) > dedupWindow) {
-		delete(s.at, s.order[0])
-		s.order = s.order[1:]
-	}
-	if _, known := s.at[id]; known {
-		return false
-	}
-	s.at[id] = now
-	s.order = append(s.order, id)
-	return true
-}
-
-// forget lets an id be sent again whose message was refused. It leaves order
-// with a name that first drops later.
-func (s *sentIDs) forget(id string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	delete(s.at, id)
 }

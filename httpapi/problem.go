@@ -1,10 +1,15 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
+	"strconv"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
 )
 
 // problem is an answer that is no success: application/problem+json (RFC 9457)
@@ -20,15 +25,49 @@ type problem struct {
 func (p *problem) Error() string { return p.Code + ": " + p.Detail }
 
 func fail(status int, code, format string, args ...any) error {
-	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: fmt.Sprintf(format, args...)}
+	return newProblem(status, code, fmt.Sprintf(format, args...))
 }
 
-func notFound(_ http.ResponseWriter, r *http.Request) error {
-	return fail(http.StatusNotFound, "not_found", "there is nothing at %.200q", r.URL.Path)
+func newProblem(status int, code, detail string) *problem {
+	return &problem{Type: "about:blank", Title: http.StatusText(status), Status: status, Code: code, Detail: detail}
 }
 
-func methodNotAllowed(_ http.ResponseWriter, r *http.Request) error {
-	return fail(http.StatusMethodNotAllowed, "method_not_allowed", "%.20q is not possible at %.200q", r.Method, r.URL.Path)
+// The path is not repeated: a session id may be part of it.
+func notFound(http.ResponseWriter, *http.Request) error {
+	return fail(http.StatusNotFound, "not_found", "nothing has this path: compare it with the documentation; a property name with a slash goes into ?name=")
+}
+
+func methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
+	path := r.URL.RawPath
+	if path == "" {
+		path = r.URL.Path
+	}
+	routes := chi.RouteContext(r.Context()).Routes
+	var allow []string
+	for _, m := range []string{http.MethodGet, http.MethodPost, http.MethodPut, http.MethodDelete} {
+		if routes.Match(chi.NewRouteContext(), m, path) {
+			allow = append(allow, m)
+			if m == http.MethodGet {
+				allow = append(allow, http.MethodHead)
+			}
+		}
+	}
+	// chi says the same of a method it does not know, whatever the path.
+	if len(allow) == 0 {
+		return notFound(w, r)
+	}
+	list := strings.Join(allow, ", ")
+	w.Header().Set("Allow", list)
+	return fail(http.StatusMethodNotAllowed, "method_not_allowed", "the method %.20q does nothing here: use %s", r.Method, list)
+}
+
+// asProblem hides what is no problem for the caller to solve.
+func asProblem(err error) *problem {
+	var p *problem
+	if errors.As(err, &p) {
+		return p
+	}
+	return newProblem(http.StatusInternalServerError, "internal", "the server failed: its log has the reason")
 }
 
 // handle turns a handler that returns its error into one that answers it.
@@ -38,30 +77,43 @@ func (s *Server) handle(h func(http.ResponseWriter, *http.Request) error) http.H
 		if err == nil {
 			return
 		}
-		var p *problem
-		if !errors.As(err, &p) {
-			s.Logger.Error("request failed", "method", r.Method, "path", r.URL.Path, "err", err)
-			p = &problem{"about:blank", http.StatusText(http.StatusInternalServerError), http.StatusInternalServerError, "internal", "the server's log has the reason"}
+		p := asProblem(err)
+		if p.Status == http.StatusInternalServerError {
+			// The route, not the path, of which a session id may be part.
+			s.Logger.Error("request failed", "method", r.Method, "route", r.Pattern, "err", err)
 		}
-		w.Header().Set("Content-Type", "application/problem+json")
-		s.write(w, p.Status, p)
+		s.write(w, p.Status, "application/problem+json", p)
 	}
 }
 
 // answer writes a value as JSON.
 func (s *Server) answer(w http.ResponseWriter, status int, v any) error {
-	w.Header().Set("Content-Type", "application/json")
-	s.write(w, status, v)
+	s.write(w, status, "application/json", v)
 	return nil
 }
 
-func (s *Server) write(w http.ResponseWriter, status int, v any) {
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(status)
-	enc := json.NewEncoder(w)
+func (s *Server) write(w http.ResponseWriter, status int, mediaType string, v any) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
+	// Before the status is sent, so that a failure is none of a success.
 	if err := enc.Encode(v); err != nil {
+		s.Logger.Error("answer not encoded", "err", err)
+		w.WriteHeader(http.StatusInternalServerError)
+		return
+	}
+	h := w.Header()
+	h.Set("Content-Type", mediaType)
+	h.Set("Content-Length", strconv.Itoa(b.Len()))
+	secure(h)
+	w.WriteHeader(status)
+	if _, err := w.Write(b.Bytes()); err != nil {
 		s.Logger.Debug("answer not written", "err", err)
 	}
+}
+
+// secure marks answers as nobody's to keep or to guess the type of.
+func secure(h http.Header) {
+	h.Set("Cache-Control", "no-store")
+	h.Set("X-Content-Type-Options", "nosniff")
 }

@@ -17,12 +17,20 @@ const (
 
 // Properties of the listeners (design.md, HTTP and command line).
 var Properties = []cascade.Declaration{
-	{Name: PropPublicHost, Kind: cascade.Text, Default: "127.0.0.1", Server: true, Restart: true, File: ownFile, Since: ownSince,
-		Doc: "Address of the listener for clients."},
-	{Name: PropPublicPort, Kind: cascade.Int, Default: "8011", Min: 0, Max: 65_535, Server: true, Restart: true, File: ownFile, Since: ownSince,
-		Doc: "Port of the listener for clients; 0 takes any free one."},
-	{Name: PropAdminHost, Kind: cascade.Text, Default: "127.0.0.1", Server: true, Restart: true, File: ownFile, Since: ownSince,
-		Doc: "Address of the listener for administrators."},
-	{Name: PropAdminPort, Kind: cascade.Int, Default: "8012", Min: 0, Max: 65_535, Server: true, Restart: true, File: ownFile, Since: ownSince,
-		Doc: "Port of the listener for administrators; 0 takes any free one."},
+	{
+		Name: PropPublicHost, Kind: cascade.Text, Default: "127.0.0.1", Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Doc: "Address of the listener for clients.",
+	},
+	{
+		Name: PropPublicPort, Kind: cascade.Int, Default: "8011", Min: 0, Max: 65_535, Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Doc: "Port of the listener for clients; 0 takes any free one.",
+	},
+	{
+		Name: PropAdminHost, Kind: cascade.Text, Default: "127.0.0.1", Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Doc: "Address of the listener for administrators.",
+	},
+	{
+		Name: PropAdminPort, Kind: cascade.Int, Default: "8012", Min: 0, Max: 65_535, Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Doc: "Port of the listener for administrators; 0 takes any free one.",
+	},
 }

@@ -40,7 +40,10 @@ const (
 )
 
 // New makes a server that is not ready yet.
-func New(o Options) *Server { return &Server{Options: o} }
+func New(o Options) *Server {
+	o.Logger = o.Logger.With("member", o.Member)
+	return &Server{Options: o}
+}
 
 // SetReady tells the probes that the server takes requests, or, once it did,
 // that it drains.
@@ -48,7 +51,7 @@ func (s *Server) SetReady(yes bool) {
 	if yes {
 		s.state.Store(ready)
 	} else {
-		s.state.Store(draining)
+		s.state.CompareAndSwap(ready, draining)
 	}
 }
 
@@ -66,7 +69,8 @@ const (
 func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		// What the package itself logs are panics of handlers and failing accepts.
+		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError),
 	}
 }
 
@@ -80,6 +84,7 @@ func (s *Server) Public() http.Handler {
 		r.Handle(p, s.Sockets)
 	}
 	r.Get("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Cache-Control", "no-store")
 		if s.state.Load() != ready {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
@@ -103,6 +108,7 @@ func (s *Server) Admin() http.Handler {
 		r.Get("/tags", s.handle(s.tags))
 		for _, base := range []string{"/properties", "/contexts/{context}/properties", "/contexts/{context}/users/{user}/properties"} {
 			r.Get(base, s.handle(s.properties))
+			r.Get(base+"/", s.handle(s.property)) // chi takes no empty parameter at the end
 			r.Get(base+"/{property}", s.handle(s.property))
 		}
 	})

@@ -1,0 +1,193 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+
+	"github.com/go-chi/chi/v5"
+
+	"github.com/seed47708276/sluice/cascade"
+)
+
+const (
+	defaultLimit = 100
+	maxLimit     = 1000 // explanations of one answer: some 2 MiB
+	maxWhatIf    = 256  // tags or permissions of one question; a context has some 10
+)
+
+// param is a path parameter, unescaped: chi hands it out as it was sent when
+// the path has an escaped slash.
+func param(r *http.Request, name string) (string, error) {
+	v := chi.URLParam(r, name)
+	if r.URL.RawPath == "" {
+		return v, nil
+	}
+	u, err := url.PathUnescape(v)
+	if err != nil {
+		return "", fail(http.StatusBadRequest, "bad_path", "%s: %s", name, err)
+	}
+	return u, nil
+}
+
+// question is what all property routes have in common.
+type question struct {
+	su  cascade.Subject
+	sn  *cascade.Snapshot
+	opt cascade.ExplainOptions
+
+	query url.Values
+}
+
+func (s *Server) question(r *http.Request) (q question, err error) {
+	if q.query, err = parseQuery(r); err != nil {
+		return q, err
+	}
+	if q.su, err = pathSubject(r); err != nil {
+		return q, err
+	}
+	if q.query.Has("verbose") {
+		switch q.query.Get("verbose") {
+		case "true", "":
+			q.opt.Verbose = true
+		case "false":
+		default:
+			return q, fail(http.StatusBadRequest, "bad_query", "verbose is true or false")
+		}
+	}
+	w := cascade.WhatIf{Tags: commaList(q.query.Get("tags")), Permissions: commaList(q.query.Get("permissions"))}
+	if len(w.Tags) > maxWhatIf || len(w.Permissions) > maxWhatIf {
+		return q, fail(http.StatusBadRequest, "bad_query", "tags and permissions have at most %d entries each: leave some out", maxWhatIf)
+	}
+	q.sn = s.Engine.Snapshot().Suppose(q.su, w)
+	return q, nil
+}
+
+func parseQuery(r *http.Request) (url.Values, error) {
+	query, err := url.ParseQuery(r.URL.RawQuery)
+	if err != nil {
+		return nil, fail(http.StatusBadRequest, "bad_query", "the query cannot be read: escape %%, & and ; in its values")
+	}
+	return query, nil
+}
+
+// pathSubject reads the ids of a path. chi takes an empty id in the middle of
+// a path, which must not be read as none: that would answer for somebody else.
+func pathSubject(r *http.Request) (su cascade.Subject, err error) {
+	for _, key := range chi.RouteContext(r.Context()).URLParams.Keys {
+		into := &su.Context
+		switch key {
+		case "context":
+		case "user":
+			into = &su.User
+		default:
+			continue
+		}
+		text, err := param(r, key)
+		if err != nil {
+			return su, err
+		}
+		if *into, err = cascade.ParseID(text); err != nil {
+			return su, fail(http.StatusBadRequest, "bad_id", "%s: %s", key, err)
+		}
+	}
+	return su, nil
+}
+
+func commaList(s string) []string {
+	var out []string
+	for p := range strings.SplitSeq(s, ",") {
+		if p = strings.TrimSpace(p); p != "" {
+			out = append(out, p)
+		}
+	}
+	return out
+}
+
+func (s *Server) property(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.question(r)
+	if err != nil {
+		return err
+	}
+	name, err := param(r, "property")
+	if err != nil {
+		return err
+	}
+	return s.explain(w, &q, name)
+}
+
+// explain answers for one property; one that nothing defines is no error.
+func (s *Server) explain(w http.ResponseWriter, q *question, name string) error {
+	if name == "" || len(name) > cascade.MaxNameLen || !utf8.ValidString(name) {
+		return fail(http.StatusBadRequest, "bad_name", "a property name has 1 to %d bytes of UTF-8", cascade.MaxNameLen)
+	}
+	return s.answer(w, http.StatusOK, q.sn.Explain(q.su, name, q.opt))
+}
+
+// properties answers ?name= as the path with the name does, and ?prefix= with
+// a list of those that the subject has.
+func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
+	q, err := s.question(r)
+	if err != nil {
+		return err
+	}
+	if q.query.Has("name") {
+		return s.explain(w, &q, q.query.Get("name"))
+	}
+	if !q.query.Has("prefix") {
+		return fail(http.StatusBadRequest, "bad_query", "ask with ?name= for one property, or with ?prefix= for a list")
+	}
+	limit := defaultLimit
+	if q.query.Has("limit") {
+		if limit, err = strconv.Atoi(q.query.Get("limit")); err != nil || limit < 1 || limit > maxLimit {
+			return fail(http.StatusBadRequest, "bad_query", "limit is 1 to %d", maxLimit)
+		}
+	}
+	after, err := base64.RawURLEncoding.DecodeString(q.query.Get("cursor"))
+	if err != nil {
+		return fail(http.StatusBadRequest, "bad_query", "the cursor is not one of this server: use the next of an answer, or leave it out")
+	}
+	page := struct {
+		Properties []cascade.Explanation `json:"properties"`
+		Next       string                `json:"next"`
+	}{Properties: []cascade.Explanation{}}
+	// As the command line lists: what anybody has, and this subject too, be it
+	// by default.
+	for _, name := range q.sn.AllNames() {
+		if name <= string(after) || !strings.HasPrefix(name, q.query.Get("prefix")) {
+			continue
+		}
+		if _, defined := q.sn.Get(q.su, name); !defined {
+			continue
+		}
+		if len(page.Properties) == limit {
+			page.Next = base64.RawURLEncoding.EncodeToString([]byte(page.Properties[limit-1].Property))
+			break
+		}
+		page.Properties = append(page.Properties, q.sn.Explain(q.su, name, q.opt))
+	}
+	return s.answer(w, http.StatusOK, page)
+}
+
+// tags lists the tags of a subject; an id of 0 is none, as everywhere in JSON.
+func (s *Server) tags(w http.ResponseWriter, r *http.Request) error {
+	query, err := parseQuery(r)
+	if err != nil {
+		return err
+	}
+	var su cascade.Subject
+	for key, into := range map[string]*uint32{"context": &su.Context, "user": &su.User} {
+		if v := query.Get(key); v != "" && v != "0" {
+			if *into, err = cascade.ParseID(v); err != nil {
+				return fail(http.StatusBadRequest, "bad_id", "%s: %s", key, err)
+			}
+		}
+	}
+	if su.User != 0 && su.Context == 0 {
+		return fail(http.StatusBadRequest, "bad_id", "a user belongs to a context: name it with ?context=")
+	}
+	return s.answer(w, http.StatusOK, map[string]any{"tags": s.Engine.Snapshot().Tags(su)})
+}
