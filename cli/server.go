@@ -130,10 +130,14 @@ func lockState(dir string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("the state folder %s is held by a running server%s: stop it, or choose another with --state", dir, who)
 	}
-	if err := f.Truncate(0); err == nil {
+	err = f.Truncate(0)
+	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
-	return f, err
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("state folder: %w", err), f.Close())
+	}
+	return f, nil
 }
 
 const saltBytes = 16

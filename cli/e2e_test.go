@@ -1,0 +1,196 @@
+package cli_test
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const clientDir = "../testdata/clients"
+
+// node is a real socket.io client in a process of its own.
+type node struct {
+	name   string
+	mu     sync.Mutex
+	events []nodeEvent
+}
+
+type nodeEvent struct {
+	Event string          `json:"event"`
+	Data  json.RawMessage `json:"data"`
+	at    time.Time
+}
+
+type login struct {
+	Session string
+	Cookie  struct{ Name, Value string }
+}
+
+func (p *process) login(user int) (l login) {
+	p.t.Helper()
+	if code := p.request("POST", "/admin/v1/sessions", fmt.Sprintf(`{"context":1337,"user":%d,"client":"open-xchange-appsuite"}`, user), &l); code != http.StatusCreated {
+		p.t.Fatalf("session: %d", code)
+	}
+	return l
+}
+
+func (p *process) node(lib string, l login) *node {
+	p.t.Helper()
+	if _, err := exec.LookPath("node"); err != nil {
+		p.t.Fatal("node is missing: install the package nodejs")
+	}
+	if _, err := os.Stat(filepath.Join(clientDir, "node_modules", lib)); err != nil {
+		p.t.Fatal("the npm clients are missing: run `just setup`")
+	}
+	cmd := exec.Command("node", "client.js", lib, p.public, l.Session, l.Cookie.Name+"="+l.Cookie.Value, "conn-"+lib)
+	cmd.Dir = clientDir
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	cmd.Stderr = os.Stderr
+	if err := cmd.Start(); err != nil {
+		p.t.Fatal(err)
+	}
+	n := &node{name: lib}
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		for lines := bufio.NewScanner(out); lines.Scan(); {
+			var e nodeEvent
+			if json.Unmarshal(lines.Bytes(), &e) == nil {
+				e.at = time.Now()
+				n.mu.Lock()
+				n.events = append(n.events, e)
+				n.mu.Unlock()
+			}
+		}
+		_ = cmd.Wait()
+	}()
+	p.t.Cleanup(func() {
+		_ = in.Close() // the client ends with its input
+		<-done
+	})
+	return n
+}
+
+// seen returns the k-th event of a name, counted from 1.
+func (n *node) seen(event string, k int) *nodeEvent {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for i := range n.events {
+		if n.events[i].Event == event {
+			if k--; k == 0 {
+				e := n.events[i]
+				return &e
+			}
+		}
+	}
+	return nil
+}
+
+// TestRealClients is the main job on real input: an administrator saves a
+// file, and real clients are let in, dropped, and come back.
+func TestRealClients(t *testing.T) {
+	p := launch(t, newTree(t), t.TempDir())
+	l := p.login(17)
+	var clients []*node
+	for _, lib := range []string{"sio1", "sio2", "sio3", "sio4"} {
+		clients = append(clients, p.node(lib, l))
+	}
+	all := func(event string, k int) {
+		t.Helper()
+		for _, c := range clients {
+			p.poll(fmt.Sprintf("%s sees %s for the %d. time", c.name, event, k), func() bool { return c.seen(event, k) != nil })
+		}
+	}
+	push := func(subject string, k int) {
+		t.Helper()
+		var r struct{ Local int }
+		p.request("POST", "/admin/v1/messages", fmt.Sprintf(`{"context":1337,"user":17,"name":"ox:mail:new","pathFilter":"/socket.io/appsuite/*","args":[{"folder":"default0/INBOX","subject":%q}]}`, subject), &r)
+		if r.Local != len(clients) {
+			t.Errorf("queued for %d sockets, want %d", r.Local, len(clients))
+		}
+		all("ox:mail:new", k)
+		for _, c := range clients {
+			if got, want := string(c.seen("ox:mail:new", k).Data), fmt.Sprintf(`{"folder":"default0/INBOX","subject":%q}`, subject); got != want {
+				t.Errorf("%s got %s, want %s", c.name, got, want)
+			}
+		}
+	}
+	all("connect", 1)
+	push("first", 1)
+
+	const key = "com.openexchange.websockets.enabled"
+	saved := p.save("websockets.properties", key, "false", true)
+	all("sluice:disabled", 1)
+	all("disconnect", 1)
+	for _, c := range clients {
+		took := c.seen("disconnect", 1).at.Sub(saved)
+		t.Logf("%s dropped %s after the save", c.name, took)
+		if took > time.Second {
+			t.Errorf("%s was dropped %s after the save, want within a second", c.name, took)
+		}
+	}
+	if code, body := p.handshake(l); code != http.StatusBadRequest || body["error"] != "disabled" {
+		t.Errorf("handshake while switched off: %d %v", code, body)
+	}
+	for _, c := range clients {
+		p.poll(c.name+" is refused", func() bool { return c.seen("connect_error", 1) != nil })
+	}
+
+	p.save("websockets.properties", key, "true", false)
+	all("connect", 2)
+	push("second", 2)
+
+	p.signal(syscall.SIGTERM)
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit code %d after SIGTERM\n%s", code, p.log())
+	}
+	all("disconnect", 2)
+}
+
+// handshake tries to upgrade and returns what refuses it.
+func (p *process) handshake(l login) (int, map[string]string) {
+	p.t.Helper()
+	req, err := http.NewRequest(http.MethodGet, p.public+"/socket.io/appsuite/?EIO=4&transport=websocket&session="+l.Session, nil)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	for k, v := range map[string]string{
+		"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13",
+		"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==", "Cookie": l.Cookie.Name + "=" + l.Cookie.Value,
+	} {
+		req.Header.Set(k, v)
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if res.StatusCode == http.StatusSwitchingProtocols {
+		return res.StatusCode, nil
+	}
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	var body map[string]string
+	if err := json.Unmarshal(b, &body); err != nil {
+		p.t.Fatalf("%s: %v", b, err)
+	}
+	return res.StatusCode, body
+}

@@ -1,0 +1,218 @@
+package cli_test
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed47708276/sluice/etc"
+)
+
+// patience bounds every wait of these tests: what takes that long never comes.
+const patience = 20 * time.Second
+
+// binDir holds the binary, once it is built.
+var binDir string
+
+var buildBinary = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "sluice-bin-")
+	if err != nil {
+		return "", err
+	}
+	binDir = dir
+	path := filepath.Join(dir, "sluice")
+	out, err := exec.Command("go", "build", "-o", path, "..").CombinedOutput()
+	if err != nil {
+		return "", errors.New(string(out))
+	}
+	return path, nil
+})
+
+func binary(t *testing.T) string {
+	t.Helper()
+	path, err := buildBinary()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// process is a running `sluice serve`.
+type process struct {
+	t             *testing.T
+	cmd           *exec.Cmd
+	tree, state   string
+	public, admin string
+	exited        chan error
+
+	mu     sync.Mutex
+	stderr bytes.Buffer
+}
+
+func newTree(t *testing.T) string {
+	t.Helper()
+	dir := filepath.Join(t.TempDir(), "etc")
+	if _, _, err := etc.Write(dir); err != nil {
+		t.Fatal(err)
+	}
+	return dir
+}
+
+var servingLine = regexp.MustCompile(`msg=serving public=(\S+) admin=(\S+)`)
+
+// launch starts a server and waits until it serves.
+func launch(t *testing.T, tree, state string, args ...string) *process {
+	t.Helper()
+	p := start(t, tree, state, args...)
+	p.poll("the server serves", func() bool {
+		m := servingLine.FindStringSubmatch(p.log())
+		if m != nil {
+			p.public, p.admin = "http://"+m[1], "http://"+m[2]
+		}
+		return m != nil
+	})
+	return p
+}
+
+func start(t *testing.T, tree, state string, args ...string) *process {
+	t.Helper()
+	p := &process{t: t, tree: tree, state: state, exited: make(chan error, 1)}
+	args = append([]string{"serve", "--etc", tree, "--state", state, "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)
+	p.cmd = exec.Command(binary(t), args...)
+	r, err := p.cmd.StderrPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	read := make(chan struct{})
+	go func() {
+		defer close(read)
+		for lines := bufio.NewScanner(r); lines.Scan(); {
+			p.mu.Lock()
+			p.stderr.WriteString(lines.Text() + "\n")
+			p.mu.Unlock()
+		}
+	}()
+	go func() {
+		<-read
+		p.exited <- p.cmd.Wait()
+	}()
+	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	return p
+}
+
+func (p *process) log() string {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.stderr.String()
+}
+
+// poll waits for a condition.
+func (p *process) poll(what string, ok func() bool) time.Duration {
+	p.t.Helper()
+	began := time.Now()
+	tick := time.NewTicker(5 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); ; {
+		if ok() {
+			return time.Since(began)
+		}
+		select {
+		case <-deadline:
+			p.t.Fatalf("not within %s: %s\n%s", patience, what, p.log())
+		case <-tick.C:
+		}
+	}
+}
+
+// wait returns the exit code.
+func (p *process) wait() int {
+	p.t.Helper()
+	select {
+	case err := <-p.exited:
+		var ee *exec.ExitError
+		if errors.As(err, &ee) {
+			return ee.ExitCode()
+		}
+		if err != nil {
+			p.t.Fatal(err)
+		}
+		return 0
+	case <-time.After(patience):
+		p.t.Fatalf("the server did not end\n%s", p.log())
+		return -1
+	}
+}
+
+func (p *process) signal(s syscall.Signal) {
+	p.t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// save replaces the value of a property in a file, in place or by rename.
+func (p *process) save(file, key, value string, rename bool) time.Time {
+	p.t.Helper()
+	path := filepath.Join(p.tree, file)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	line := regexp.MustCompile(`(?m)^` + regexp.QuoteMeta(key) + `=.*$`)
+	b = line.ReplaceAll(b, []byte(key+"="+value))
+	target := path
+	if rename {
+		target = path + ".new"
+	}
+	if err := os.WriteFile(target, b, 0o644); err != nil {
+		p.t.Fatal(err)
+	}
+	if rename {
+		if err := os.Rename(target, path); err != nil {
+			p.t.Fatal(err)
+		}
+	}
+	return time.Now()
+}
+
+// request calls the admin API and decodes the answer.
+func (p *process) request(method, path, body string, out any) int {
+	p.t.Helper()
+	req, err := http.NewRequest(method, p.admin+path, strings.NewReader(body))
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	if out != nil {
+		if err := json.Unmarshal(b, out); err != nil {
+			p.t.Fatalf("%s %s: %s: %v", method, path, b, err)
+		}
+	}
+	return res.StatusCode
+}
