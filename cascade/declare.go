@@ -136,16 +136,26 @@ func (s *Schema) Secret(name string) bool {
 
 // Properties are the declarations of the engine itself.
 var Properties = []Declaration{
-	{Name: PropScopes, Kind: List, Default: "user, context, contextSets, server", Server: true, File: "system.properties", Since: "7.6.0",
-		Doc: "Scopes in which a property is looked up, the most specific first."},
-	{Name: PropTypes, Kind: List, NoDefault: true, File: "system.properties", Since: "7.6.0",
-		Doc: "Tags of the subject, from every scope of the path except contextSets together."},
-	{Name: PropStrict, Kind: Bool, Default: "false", Server: true, File: "sluice.properties", Since: "sluice 1.0",
-		Doc: "Refuse contexts and users that the directory does not know."},
-	{Name: PropShrinkHold, Kind: TimeSpan, Default: "3s", Min: 0, Max: 600_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
-		Doc: "How long a file that became empty, or lost more than half of at least 10 keys, waits before it counts."},
-	{Name: PropRescan, Kind: TimeSpan, Default: "30s", Min: 1_000, Max: 3_600_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
-		Doc: "How often the trees are read again even though the kernel reported nothing."},
+	{
+		Name: PropScopes, Kind: List, Default: "user, context, contextSets, server", Server: true, File: "system.properties", Since: "7.6.0",
+		Doc: "Scopes in which a property is looked up, the most specific first.",
+	},
+	{
+		Name: PropTypes, Kind: List, NoDefault: true, File: "system.properties", Since: "7.6.0",
+		Doc: "Tags of the subject, from every scope of the path except contextSets together.",
+	},
+	{
+		Name: PropStrict, Kind: Bool, Default: "false", Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Doc: "Refuse contexts and users that the directory does not know.",
+	},
+	{
+		Name: PropShrinkHold, Kind: TimeSpan, Default: "3s", Min: 0, Max: 600_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Doc: "How long a file that became empty, or lost more than half of at least 10 keys, waits before it counts.",
+	},
+	{
+		Name: PropRescan, Kind: TimeSpan, Default: "30s", Min: 1_000, Max: 3_600_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Doc: "How often the trees are read again even though the kernel reported nothing.",
+	},
 }
 
 // Names of the engine's own properties.

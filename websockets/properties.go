@@ -35,40 +35,70 @@ const (
 // Properties of the sockets (design.md, Sockets; spec websockets.md 10.1). The
 // gate is resolved for the user, all others in the server scope.
 var Properties = []cascade.Declaration{
-	{Name: PropEnabled, Kind: cascade.Bool, Default: "true", File: "websockets.properties", Since: "7.8.3",
-		Doc: "Whether a user is served on /socket.io and /ws."},
-	{Name: PropAllowedOrigins, Kind: cascade.List, Default: "", Server: true, File: ownFile, Since: ownSince,
-		Doc: "Origins that may connect beside the host of the request itself."},
-	{Name: PropMaxPerUser, Kind: cascade.Int, Default: "8", Min: 1, Max: 1000, Server: true, File: ownFile, Since: ownSince,
-		Doc: "Sockets that one user may have."},
-	{Name: PropPingInterval, Kind: cascade.TimeSpan, Default: "25s", Min: 100, Max: 600_000, Server: true, File: ownFile, Since: ownSince,
-		Doc: "Time between heartbeats; a socket keeps what it was told when it opened."},
-	{Name: PropPingTimeout, Kind: cascade.TimeSpan, Default: "20s", Min: 100, Max: 600_000, Server: true, File: ownFile, Since: ownSince,
-		Doc: "How long the answer to a heartbeat may take."},
-	{Name: PropConnectTimeout, Kind: cascade.TimeSpan, Default: "45s", Min: 100, Max: 600_000, Server: true, File: ownFile, Since: ownSince,
-		Doc: "How long a client may take to send its Socket.IO CONNECT."},
-	{Name: PropMaxPayload, Kind: cascade.Int, Default: "1000000", Min: 1024, Max: 16 << 20, Server: true, File: ownFile, Since: ownSince,
-		Doc: "Bytes of one message of a client."},
-	{Name: PropQueueMessages, Kind: cascade.Int, Default: "256", Min: 1, Max: 65_536, Server: true, File: ownFile, Since: ownSince,
-		Doc: "Messages that may wait for one socket; beyond it the socket is closed as too slow."},
-	{Name: PropQueueBytes, Kind: cascade.Int, Default: "1048576", Min: 2 * MaxMessageBytes, Max: 64 << 20, Server: true, File: ownFile, Since: ownSince,
-		Doc: "Bytes that may wait for one socket; beyond it the socket is closed as too slow."},
-	{Name: PropCookieHash, Kind: cascade.Enum, Enum: []string{"calculate", CookieRemember}, Default: "calculate", Server: true, File: serverFile, Since: "6.20",
+	{
+		Name: PropEnabled, Kind: cascade.Bool, Default: "true", File: "websockets.properties", Since: "7.8.3",
+		Doc: "Whether a user is served on /socket.io and /ws.",
+	},
+	{
+		Name: PropAllowedOrigins, Kind: cascade.List, Default: "", Server: true, File: ownFile, Since: ownSince,
+		Doc: "Origins that may connect beside the host of the request itself.",
+	},
+	{
+		Name: PropMaxPerUser, Kind: cascade.Int, Default: "8", Min: 1, Max: 1000, Server: true, File: ownFile, Since: ownSince,
+		Doc: "Sockets that one user may have.",
+	},
+	{
+		Name: PropPingInterval, Kind: cascade.TimeSpan, Default: "25s", Min: 100, Max: 600_000, Server: true, File: ownFile, Since: ownSince,
+		Doc: "Time between heartbeats; a socket keeps what it was told when it opened.",
+	},
+	{
+		Name: PropPingTimeout, Kind: cascade.TimeSpan, Default: "20s", Min: 100, Max: 600_000, Server: true, File: ownFile, Since: ownSince,
+		Doc: "How long the answer to a heartbeat may take.",
+	},
+	{
+		Name: PropConnectTimeout, Kind: cascade.TimeSpan, Default: "45s", Min: 100, Max: 600_000, Server: true, File: ownFile, Since: ownSince,
+		Doc: "How long a client may take to send its Socket.IO CONNECT.",
+	},
+	{
+		Name: PropMaxPayload, Kind: cascade.Int, Default: "1000000", Min: 1024, Max: 16 << 20, Server: true, File: ownFile, Since: ownSince,
+		Doc: "Bytes of one message of a client.",
+	},
+	{
+		Name: PropQueueMessages, Kind: cascade.Int, Default: "256", Min: 1, Max: 65_536, Server: true, File: ownFile, Since: ownSince,
+		Doc: "Messages that may wait for one socket; beyond it the socket is closed as too slow.",
+	},
+	{
+		Name: PropQueueBytes, Kind: cascade.Int, Default: "1048576", Min: 2 * MaxMessageBytes, Max: 64 << 20, Server: true, File: ownFile, Since: ownSince,
+		Doc: "Bytes that may wait for one socket; beyond it the socket is closed as too slow.",
+	},
+	{
+		Name: PropCookieHash, Kind: cascade.Enum, Enum: []string{"calculate", CookieRemember}, Default: "calculate", Server: true, File: serverFile, Since: "6.20",
 		Related: []string{PropCookieFields, PropCookieSalt},
-		Doc:     "Whether the name of the secret cookie is calculated from the request or remembered with the session."},
-	{Name: PropCookieFields, Kind: cascade.List, Default: "", Server: true, File: serverFile, Since: "6.20",
+		Doc:     "Whether the name of the secret cookie is calculated from the request or remembered with the session.",
+	},
+	{
+		Name: PropCookieFields, Kind: cascade.List, Default: "", Server: true, File: serverFile, Since: "6.20",
 		Related: []string{PropCookieHash},
-		Doc:     "Header fields that take part in the name of the secret cookie."},
-	{Name: PropCookieSalt, Kind: cascade.Text, Default: "", Server: true, Secret: true, File: serverFile, Since: "7.0",
+		Doc:     "Header fields that take part in the name of the secret cookie.",
+	},
+	{
+		Name: PropCookieSalt, Kind: cascade.Text, Default: "", Server: true, Secret: true, File: serverFile, Since: "7.0",
 		Related: []string{PropCookieHash},
-		Doc:     "Salt of the name of the secret cookie."},
-	{Name: PropConsiderXForwards, Kind: cascade.Bool, Default: "true", Server: true, File: serverFile, Since: "7.0",
+		Doc:     "Salt of the name of the secret cookie.",
+	},
+	{
+		Name: PropConsiderXForwards, Kind: cascade.Bool, Default: "true", Server: true, File: serverFile, Since: "7.0",
 		Related: []string{PropForHeader, PropKnownProxies},
-		Doc:     "Whether the client's address is taken from the header of the proxies."},
-	{Name: PropForHeader, Kind: cascade.Text, Default: "X-Forwarded-For", Server: true, File: serverFile, Since: "7.0",
+		Doc:     "Whether the client's address is taken from the header of the proxies.",
+	},
+	{
+		Name: PropForHeader, Kind: cascade.Text, Default: "X-Forwarded-For", Server: true, File: serverFile, Since: "7.0",
 		Related: []string{PropConsiderXForwards},
-		Doc:     "Header in which proxies pass the client's address."},
-	{Name: PropKnownProxies, Kind: cascade.Text, Default: "", Server: true, File: serverFile, Since: "7.0",
+		Doc:     "Header in which proxies pass the client's address.",
+	},
+	{
+		Name: PropKnownProxies, Kind: cascade.Text, Default: "", Server: true, File: serverFile, Since: "7.0",
 		Related: []string{PropConsiderXForwards},
-		Doc:     "Addresses and ranges of the proxies; the right-most other address is the client."},
+		Doc:     "Addresses and ranges of the proxies; the right-most other address is the client.",
+	},
 }
