@@ -5,7 +5,7 @@ gofumpt := "mvdan.cc/gofumpt@v0.12.0"
 
 # What there is
 default:
-    @just --list
+    @{{just_executable()}} --list
 
 # The binary
 build:
@@ -20,12 +20,13 @@ setup:
 
 # All tests with the race detector, in short rounds
 test *ARGS:
-    go test -race -timeout 12m {{ARGS}} ./...
+    go test -race -timeout 12m -count=1 {{ARGS}} ./...
 
 # The full counts of what `test` runs in short rounds
 torture:
-    go test -race -timeout 60m -count=1 ./... -args -torture
-    just fuzz 60s
+    go test -race -timeout 60m -count=1 ./cascade -args -torture
+    go test -race -timeout 60m -count=5 ./cli ./httpapi ./websockets/...
+    sh testdata/fuzz.sh 60s
 
 # Each fuzz target for a while
 fuzz TIME="20s":
@@ -33,7 +34,7 @@ fuzz TIME="20s":
 
 # Rewrite the golden files, then show what changed
 golden:
-    go test ./cascade/... ./cli/... -args -update
+    go test ./cascade ./cli -run 'Golden|Script|Corpus' -args -update
     git diff --stat
 
 # Formatting, vet and staticcheck, pinned
@@ -45,4 +46,4 @@ lint:
 
 # The figures of the README, against their baselines
 bench *ARGS:
-    cd bench && go run . {{ARGS}}
+    cd bench && go test -run '^$' -bench . {{ARGS}} .
