@@ -69,9 +69,11 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) error {
 
 // reload reads the trees now; 422 says that a file did not load.
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
-	// A JSON type, as of every write: no form of a web page can send it.
-	if _, err := mediaType(r, jsonType); err != nil {
-		return err
+	// It needs no body; whatever has one, or a type, has that of every write.
+	if r.ContentLength != 0 || r.Header.Get("Content-Type") != "" {
+		if _, err := mediaType(r, jsonType); err != nil {
+			return err
+		}
 	}
 	b, err := readBody(w, r)
 	if err != nil {

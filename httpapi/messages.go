@@ -39,7 +39,7 @@ type sentResult struct {
 	Duplicate bool   `json:"duplicate,omitempty"`
 }
 
-const ndjsonType = "application/x-ndjson"
+const ndjson = "application/x-ndjson"
 
 // Bounds of a message.
 const (
@@ -49,11 +49,11 @@ const (
 )
 
 func (s *Server) sendMessages(w http.ResponseWriter, r *http.Request) error {
-	mt, err := mediaType(r, jsonType, ndjsonType)
+	mt, err := mediaType(r, jsonType, ndjson)
 	if err != nil {
 		return err
 	}
-	if mt == ndjsonType {
+	if mt == ndjson {
 		return s.sendStream(w, r)
 	}
 	b, err := readBody(w, r)
@@ -74,7 +74,7 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) error {
 	if err := control.EnableFullDuplex(); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", ndjsonType)
+	w.Header().Set("Content-Type", ndjson)
 	secure(w.Header())
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
@@ -151,7 +151,7 @@ func (s *Server) send(b []byte) (*sentResult, error) {
 	}
 	// Before the id counts as used, so that a corrected message may have it.
 	if err := msg.Validate(); err != nil {
-		return nil, fail(http.StatusBadRequest, "bad_message", "%s", err)
+		return nil, fail(http.StatusUnprocessableEntity, "bad_message", "%s", err)
 	}
 	if m.ID == "" {
 		m.ID = randomID()
@@ -185,7 +185,7 @@ func (m *message) check() (su cascade.Subject, err error) {
 	}
 	if m.PathFilter != nil {
 		if err := websockets.ValidatePathFilter(*m.PathFilter); err != nil {
-			return su, fail(http.StatusBadRequest, "bad_path_filter", "%s", err)
+			return su, fail(http.StatusUnprocessableEntity, "bad_path_filter", "%s", err)
 		}
 	}
 	if len(m.ID) > maxMessageID || len(m.SourceToken) > maxToken {

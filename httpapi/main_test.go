@@ -1,0 +1,184 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+const (
+	patience = 5 * time.Second // of a test that waits for the server
+	ownSalt  = "salt-of-this-server"
+)
+
+// lockedBuffer collects what a server logs.
+type lockedBuffer struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *lockedBuffer) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *lockedBuffer) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
+
+// world is a server with everything behind it, on two listeners.
+type world struct {
+	t             testing.TB
+	etc           string
+	logs          lockedBuffer
+	engine        *cascade.Engine
+	settings      *Settings
+	sockets       *websockets.Server
+	sessions      *websockets.MemorySessions
+	server        *Server
+	public, admin *httptest.Server
+	client        *http.Client
+}
+
+// tree is what most tests run on: relative path, contents.
+var tree = map[string]string{
+	"websockets.properties": "com.openexchange.websockets.enabled=true\n",
+	"a.properties":          "com.example.a=one\ncom.example.b=two\ncom.example.c=three\ncom.example/slash=four\ncom.example.html=<b>&</b>\n",
+	"server.properties":     "com.openexchange.cookie.hash.salt=s3cret-salt\n",
+	"contextSets/premium.yml": "premium:\n  withTags: premium | ucWebmail\n" +
+		"  com.example.a: from-the-set\n",
+}
+
+func newWorld(t testing.TB, files map[string]string) *world {
+	t.Helper()
+	w := &world{t: t, etc: t.TempDir()}
+	for name, data := range files {
+		w.file(name, data)
+	}
+	schema, err := cascade.NewSchema(websockets.Prefixes, websockets.Properties, Properties)
+	must(t, err)
+	log := slog.New(slog.NewTextHandler(&w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
+	w.engine, err = cascade.Open(cascade.Options{Roots: []string{w.etc}, Schema: schema, Logger: log})
+	must(t, err)
+	w.settings = NewSettings(w.engine, log, ownSalt)
+	w.sessions = websockets.NewMemorySessions(func(s *websockets.Session) { w.sockets.CloseSession(s) })
+	w.sockets = websockets.New(websockets.Options{
+		Gate: NewGate(w.engine), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
+	})
+	w.server = New(Options{
+		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one",
+	})
+	w.server.SetReady(true)
+	listen := func(h http.Handler) *httptest.Server {
+		s := httptest.NewUnstartedServer(h)
+		s.Config = NewHTTPServer(h, log)
+		s.Start()
+		return s
+	}
+	w.public, w.admin = listen(w.server.Public()), listen(w.server.Admin())
+	transport := &http.Transport{}
+	w.client = &http.Client{Transport: transport, Timeout: patience}
+	t.Cleanup(func() {
+		w.sockets.Close()
+		transport.CloseIdleConnections()
+		w.public.Close()
+		w.admin.Close()
+	})
+	return w
+}
+
+func (w *world) file(name, data string) {
+	w.t.Helper()
+	path := filepath.Join(w.etc, name)
+	must(w.t, os.MkdirAll(filepath.Dir(path), 0o755))
+	must(w.t, os.WriteFile(path, []byte(data), 0o644))
+}
+
+func (w *world) reload() {
+	w.t.Helper()
+	_, err := w.engine.Reload(w.t.Context())
+	must(w.t, err)
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// answer is what came back.
+type answer struct {
+	status int
+	header http.Header
+	body   string
+}
+
+// ask sends a request to the admin listener. Headers are "Name: value"; Host
+// sets the host.
+func (w *world) ask(method, path, body string, headers ...string) answer {
+	w.t.Helper()
+	return w.askAt(w.admin.URL, method, path, body, headers...)
+}
+
+func (w *world) askAt(base, method, path, body string, headers ...string) answer {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), method, base+path, strings.NewReader(body))
+	must(w.t, err)
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		if name == "Host" {
+			req.Host = value
+			continue
+		}
+		req.Header.Set(name, value)
+	}
+	res, err := w.client.Do(req)
+	must(w.t, err)
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	must(w.t, err)
+	return answer{res.StatusCode, res.Header, string(b)}
+}
+
+func (a answer) into(t testing.TB, v any) {
+	t.Helper()
+	if err := json.Unmarshal([]byte(a.body), v); err != nil {
+		t.Fatalf("%v in %s", err, a.body)
+	}
+}
+
+// refused compares status and code of a problem and holds its form.
+func (a answer) refused(t testing.TB, status int, code string) {
+	t.Helper()
+	if got := a.header.Get("Content-Type"); got != "application/problem+json" {
+		t.Errorf("content type %q: %s", got, a.body)
+	}
+	var p problem
+	a.into(t, &p)
+	if a.status != status || p.Status != status || p.Code != code || p.Type != "about:blank" || p.Title == "" || p.Detail == "" {
+		t.Errorf("got %d %s, want %d %s", a.status, a.body, status, code)
+	}
+}
