@@ -139,7 +139,7 @@ func Open(opt Options) (*Engine, error) {
 	ed := sn.names.edit()
 	before := e.kept.carry(e.set, opt.Schema, ed, opt.Getenv)
 	e.publish(sn, ed, before, start)
-	sn.memo = newMemo(e.opt.Schema)
+	sn.memo = sn.memo.next(e.opt.Schema, sn.tables.subjects)
 	e.cur.Store(sn)
 	e.kept.prepare(e.set, sn.tree)
 	e.kept.write()
@@ -250,7 +250,7 @@ func (e *Engine) Apply(b Batch) error {
 // swap publishes a snapshot and tells the subscribers. The caller holds mu,
 // which swap gives back.
 func (e *Engine) swap(old, sn *Snapshot) {
-	sn.memo = newMemo(e.opt.Schema)
+	sn.memo = old.memo.next(e.opt.Schema, sn.tables.subjects)
 	e.cur.Store(sn)
 	e.notify.Lock()
 	e.mu.Unlock()

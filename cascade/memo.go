@@ -1,56 +1,93 @@
 package cascade
 
 import (
-	"math/rand/v2"
+	"math/bits"
 	"sync/atomic"
 )
 
-// memo remembers answers of declared booleans for the subjects that are asked
-// for most, as a sender of many messages to one user asks. It belongs to one
-// snapshot, so nothing in it is ever out of date.
-type memo []atomic.Pointer[answers]
-
-// answers is direct-mapped. A word holds context (31 bits), user (31 bits) and
-// the answer as bitTrue or bitFalse; 0 is empty.
-type answers [answerSlots]atomic.Uint64
-
-const (
-	answerSlots = 256 // 2 KiB a property and snapshot
-	// storeEach: a look-up that was not remembered is stored once in so many,
-	// so that readers of ever new subjects do not take the cache lines from
-	// each other.
-	storeEach = 16
-)
-
-func newMemo(schema *Schema) memo { return make(memo, len(schema.decls)) }
-
-func answerKey(su Subject) (key uint64, slot uint32) {
-	key = uint64(su.Context)<<33 | uint64(su.User)<<2
-	return key, (su.Context*0x9e3779b1 ^ su.User*0x85ebca77) >> 16 % answerSlots
+// memo remembers the answers of declared booleans. A look-up through the scopes
+// waits for memory at places that depend on each other; a remembered one is a
+// single load, of which the processor has many under way at once.
+//
+// Its tables are shared by the snapshots that follow each other. Each answer
+// carries the epoch of the snapshot that gave it, and counts for that one only,
+// so a swap forgets everything at no cost.
+type memo struct {
+	tables *memoTables
+	epoch  uint64 // 1 to tables.epochs()
 }
 
-// get returns the remembered bits, 0 where there are none.
-func (m memo) get(p uint32, key uint64, slot uint32) uint64 {
-	if a := m[p].Load(); a != nil {
-		if v := a[slot].Load(); v&^bitsMask == key {
-			return v & bitsMask
-		}
+// memoTables hold a table for each declared property, made when it is first
+// used. A table has 1<<size words in sets of two. A word is the tag, the epoch
+// and the answer: set and tag together are a subject's whole key, mixed
+// reversibly, so two subjects are never taken for each other.
+type memoTables struct {
+	size  int
+	props []atomic.Pointer[[]atomic.Uint64]
+}
+
+// The tables have two words for each subject that is known, so that nearly all
+// of them find a place, within 8 KiB and 16 MiB a property.
+const (
+	minMemoSize = 10
+	maxMemoSize = 21
+)
+
+func memoSize(subjects int) int {
+	return min(max(bits.Len(uint(2*subjects)), minMemoSize), maxMemoSize)
+}
+
+// epochs is how many epochs fit into a word beside tag and answer.
+func (t *memoTables) epochs() uint64 { return 1<<(t.size-3) - 1 }
+
+// next is the memo of the snapshot that follows: with the same tables, unless
+// the epochs are used up or there are many more subjects now.
+func (m memo) next(schema *Schema, subjects int) memo {
+	if t := m.tables; t != nil && m.epoch < t.epochs() && t.size >= memoSize(subjects) {
+		return memo{t, m.epoch + 1}
+	}
+	return memo{&memoTables{size: memoSize(subjects), props: make([]atomic.Pointer[[]atomic.Uint64], len(schema.decls))}, 1}
+}
+
+// key returns the set of a subject, and the word without the answer.
+func (m memo) key(su Subject) (set uint64, word uint64) {
+	h := mix(uint64(su.Context)<<32 | uint64(su.User)) // reversible
+	shift := m.tables.size - 1
+	return h >> (64 - shift), h<<shift | m.epoch<<2
+}
+
+// get returns the remembered answer as bitTrue or bitFalse, or 0.
+func (m memo) get(p uint32, set, word uint64) uint64 {
+	t := m.tables.props[p].Load()
+	if t == nil {
+		return 0
+	}
+	if v := (*t)[2*set].Load(); v&^bitsMask == word {
+		return v & bitsMask
+	}
+	if v := (*t)[2*set+1].Load(); v&^bitsMask == word {
+		return v & bitsMask
 	}
 	return 0
 }
 
-func (m memo) put(p uint32, key uint64, slot uint32, value bool) {
-	if rand.Uint32()%storeEach != 0 {
-		return
+func (m memo) put(p uint32, set, word uint64, value bool) {
+	t := m.tables.props[p].Load()
+	if t == nil {
+		fresh := make([]atomic.Uint64, 1<<m.tables.size)
+		m.tables.props[p].CompareAndSwap(nil, &fresh)
+		t = m.tables.props[p].Load()
 	}
-	a := m[p].Load()
-	if a == nil {
-		m[p].CompareAndSwap(nil, new(answers))
-		a = m[p].Load()
-	}
-	bits := uint64(bitFalse)
 	if value {
-		bits = bitTrue
+		word |= bitTrue
+	} else {
+		word |= bitFalse
 	}
-	a[slot].Store(key | bits)
+	// An answer of this epoch is only replaced where both words have one.
+	epochs := m.tables.epochs() << 2
+	at := 2 * set
+	if (*t)[at].Load()&epochs == m.epoch<<2 && (*t)[at+1].Load()&epochs != m.epoch<<2 {
+		at++
+	}
+	(*t)[at].Store(word)
 }

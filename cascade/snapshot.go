@@ -18,7 +18,7 @@ type Snapshot struct {
 	revision   string      // of the directory and the overrides
 	source     string      // the directory file, "" where there is none
 	loaded     time.Time   // when the files were read
-	memo       memo        // answers of this snapshot alone
+	memo       memo        // answers, with the epoch of this snapshot
 	hypothesis *hypothesis // nil but in what Suppose returns
 }
 
@@ -140,20 +140,23 @@ func (sn *Snapshot) lock(su Subject, p uint32) (int, provider) {
 // boolean is the typed look-up of a declared boolean; def is the code's
 // default.
 func (sn *Snapshot) boolean(su Subject, p uint32, def bool) bool {
-	key, slot := answerKey(su)
-	if sn.hypothesis == nil {
-		if bits := sn.memo.get(p, key, slot); bits != 0 {
-			return bits == bitTrue
-		}
+	if sn.hypothesis != nil {
+		return sn.resolveBool(su, p, def)
 	}
-	value := def
-	if h, i := sn.find(su, p); i >= 0 {
-		value = h.bits == bitTrue
+	set, word := sn.memo.key(su)
+	if bits := sn.memo.get(p, set, word); bits != 0 {
+		return bits == bitTrue
 	}
-	if sn.hypothesis == nil {
-		sn.memo.put(p, key, slot, value)
-	}
+	value := sn.resolveBool(su, p, def)
+	sn.memo.put(p, set, word, value)
 	return value
+}
+
+func (sn *Snapshot) resolveBool(su Subject, p uint32, def bool) bool {
+	if h, i := sn.find(su, p); i >= 0 {
+		return h.bits == bitTrue
+	}
+	return def
 }
 
 // Value is a resolved property.

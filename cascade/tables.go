@@ -26,6 +26,7 @@ type tables struct {
 	permOf   map[string]uint32        // read and written under the engine's lock only
 	counts   []*[1 << countBits]propCount
 
+	subjects   int   // records and overrides together: no fewer than there are subjects
 	nextExpiry int64 // Unix ms of the earliest one to come, math.MaxInt64: none
 }
 
@@ -167,8 +168,9 @@ func (e *tablesEdit) finish() {
 			(*at).markExpired(e.nowMs)
 		}
 	}
-	e.t.nextExpiry = math.MaxInt64
+	e.t.nextExpiry, e.t.subjects = math.MaxInt64, 0
 	for s := range e.t.shards {
+		e.t.subjects += len(s.slots) / 2
 		if s.nextExpiry != 0 {
 			e.t.nextExpiry = min(e.t.nextExpiry, s.nextExpiry)
 		}
