@@ -14,7 +14,7 @@ func didYouMean(name string, names []string) string {
 			best, at = d, n
 		}
 	}
-	if at == "" || best*2 >= len(name) {
+	if at == "" || best*3 > len(name) {
 		return ""
 	}
 	return fmt.Sprintf(", did you mean %q?", at)
