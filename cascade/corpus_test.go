@@ -134,9 +134,7 @@ func unquote(t *testing.T, data []byte) []byte {
 			n, err = strconv.Atoi(count)
 			must(t, err)
 		}
-		for range n {
-			out.WriteString(s)
-		}
+		out.WriteString(strings.Repeat(s, n))
 	}
 	return out.Bytes()
 }

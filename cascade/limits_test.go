@@ -53,16 +53,15 @@ func TestQueueOverflow(t *testing.T) {
 		stat, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", c.cmd.Process.Pid))
 		return err == nil && strings.Contains(string(stat), ") T ")
 	})
-	for i := range 12_000 {
+	for i := range 9_000 {
 		write(t, dir, fmt.Sprintf("x%d.tmp", i), "x")
 	}
 	write(t, dir, "sub/deep/b.properties", "b=new\n")
 	write(t, dir, "a.properties", "a=new\n")
 	must(t, c.cmd.Process.Signal(syscall.SIGCONT))
 	within(t, saveLimit, "the changes", func() bool { return c.get("a") == "new" && c.get("b") == "new" })
-	if !strings.Contains(c.stderr.String(), "file events lost") {
-		t.Errorf("no event was lost:\n%s", c.stderr.String())
-	}
+	// The last thing in the queue: many events before it made a reload.
+	within(t, saveLimit, "the loss is logged", func() bool { return strings.Contains(c.stderr.String(), "file events lost") })
 	write(t, dir, "sub/deep/b.properties", "b=newer\n")
 	within(t, saveLimit, "what came after", func() bool { return c.get("b") == "newer" })
 }

@@ -198,7 +198,7 @@ func TestSaveLatency(t *testing.T) {
 		},
 	}
 	var took []time.Duration
-	for i := range rounds(25, 200) {
+	for i := range rounds(15, 200) {
 		want := fmt.Sprint(i + 1)
 		styles[i%len(styles)]("probe=" + want + "\n")
 		saved := time.Now()

@@ -83,7 +83,7 @@ func TestReloadsWhileWriting(t *testing.T) {
 			rewrite(t, path, content(n))
 		}
 	})
-	for range rounds(200, 20_000) {
+	for range rounds(100, 20_000) {
 		reload(t, e)
 		sn := e.Snapshot()
 		if first, last := text(sn, "key0"), text(sn, "key49"); first != last || first == "(undefined)" {
@@ -125,7 +125,7 @@ func TestHalfWritten(t *testing.T) {
 	tick := time.NewTicker(time.Millisecond)
 	defer tick.Stop()
 	slow := map[string]bool{}
-	for n := 1; n <= rounds(8, 1000); n++ {
+	for n := 1; n <= rounds(4, 1000); n++ {
 		f, err := os.Create(in(dir, "a.properties"))
 		must(t, err)
 		last, gap := time.Now(), time.Duration(0)
