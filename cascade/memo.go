@@ -18,19 +18,20 @@ type memo struct {
 }
 
 // memoTables hold a table for each declared property, made when it is first
-// used. A table has 1<<size words in sets of two. A word is the tag, the epoch
-// and the answer: set and tag together are a subject's whole key, mixed
-// reversibly, so two subjects are never taken for each other.
+// used. A table has 1<<size words in sets of four, half a cache line. A word is
+// the tag, the epoch and the answer: set and tag together are a subject's whole
+// key, mixed reversibly, so two subjects are never taken for each other.
 type memoTables struct {
 	size  int
 	props []atomic.Pointer[[]atomic.Uint64]
 }
 
 // The tables have two words for each subject that is known, so that nearly all
-// of them find a place, within 8 KiB and 16 MiB a property.
+// of them find a place, within 32 KiB and 16 MiB a property.
 const (
-	minMemoSize = 10
+	minMemoSize = 12
 	maxMemoSize = 21
+	wayBits     = 2 // four words in a set
 )
 
 func memoSize(subjects int) int {
@@ -38,7 +39,7 @@ func memoSize(subjects int) int {
 }
 
 // epochs is how many epochs fit into a word beside tag and answer.
-func (t *memoTables) epochs() uint64 { return 1<<(t.size-3) - 1 }
+func (t *memoTables) epochs() uint64 { return 1<<(t.size-wayBits-2) - 1 }
 
 // next is the memo of the snapshot that follows: with the same tables, unless
 // the epochs are used up or there are many more subjects now.
@@ -52,7 +53,7 @@ func (m memo) next(schema *Schema, subjects int) memo {
 // key returns the set of a subject, and the word without the answer.
 func (m memo) key(su Subject) (set uint64, word uint64) {
 	h := mix(uint64(su.Context)<<32 | uint64(su.User)) // reversible
-	shift := m.tables.size - 1
+	shift := m.tables.size - wayBits
 	return h >> (64 - shift), h<<shift | m.epoch<<2
 }
 
@@ -62,11 +63,21 @@ func (m memo) get(p uint32, set, word uint64) uint64 {
 	if t == nil {
 		return 0
 	}
-	if v := (*t)[2*set].Load(); v&^bitsMask == word {
-		return v & bitsMask
+	// No branch depends on which of the four it is: the processor goes on to
+	// the next look-up while this one waits for memory.
+	words := (*t)[set<<wayBits:][:1<<wayBits]
+	a, b, c, d := words[0].Load(), words[1].Load(), words[2].Load(), words[3].Load()
+	if b&^bitsMask == word {
+		a = b
 	}
-	if v := (*t)[2*set+1].Load(); v&^bitsMask == word {
-		return v & bitsMask
+	if c&^bitsMask == word {
+		a = c
+	}
+	if d&^bitsMask == word {
+		a = d
+	}
+	if a&^bitsMask == word {
+		return a & bitsMask
 	}
 	return 0
 }
@@ -83,11 +94,15 @@ func (m memo) put(p uint32, set, word uint64, value bool) {
 	} else {
 		word |= bitFalse
 	}
-	// An answer of this epoch is only replaced where both words have one.
+	// An answer of this epoch is only replaced where all four words have one.
 	epochs := m.tables.epochs() << 2
-	at := 2 * set
-	if (*t)[at].Load()&epochs == m.epoch<<2 && (*t)[at+1].Load()&epochs != m.epoch<<2 {
-		at++
+	words := (*t)[set<<wayBits:][:1<<wayBits]
+	at := word >> (64 - wayBits)
+	for i := range words {
+		if words[i].Load()&epochs != m.epoch<<2 {
+			at = uint64(i)
+			break
+		}
 	}
-	(*t)[at].Store(word)
+	words[at].Store(word)
 }

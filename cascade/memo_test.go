@@ -17,7 +17,7 @@ func TestMemoKeepsSubjectsApart(t *testing.T) {
 		t.Fatal(err)
 	}
 	h := e.Bool("com.openexchange.websockets.enabled")
-	const users, rounds = 2000, 300
+	const users, rounds = 6000, 300
 	for round := range rounds {
 		// Each round switches off those whose number and round are alike.
 		off := Override{Key: Key{Subject{1, uint32(round%users) + 1}, "com.openexchange.websockets.enabled"}, Value: "false"}
@@ -57,7 +57,7 @@ func TestMemoTables(t *testing.T) {
 				su := Subject{i%97 + 1, i/97 + 1}
 				m := memo{tables, tables.epochs()}
 				set, word := m.key(su)
-				if set >= 1<<(size-1) || word&bitsMask != 0 || word>>2&tables.epochs() != m.epoch {
+				if set >= 1<<(size-wayBits) || word&bitsMask != 0 || word>>2&tables.epochs() != m.epoch {
 					t.Fatalf("%v: set %d, word %x", su, set, word)
 				}
 				if other, dup := seen[[2]uint64{set, word}]; dup {
