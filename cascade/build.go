@@ -55,6 +55,7 @@ func build(fs *fileSet, schema *Schema, names *nameEditor, before carry, getenv 
 	b.nameFiles(fs.roots)
 	b.report(fs.findings)
 	b.server()
+	b.metaValues()
 	b.scopePath()
 	b.meta()
 	b.sets()

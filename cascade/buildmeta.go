@@ -10,13 +10,14 @@ import (
 	"github.com/seed47708276/sluice/cascade/yamlfile"
 )
 
-// meta merges the metadata files over the values, in the order of the files.
-func (b *builder) meta() {
-	for i, f := range b.files {
-		if f.have == nil {
+// metaEntries calls f with the entries of the metadata files that count, in
+// the order of the files.
+func (b *builder) metaEntries(f func(file int, place string, e *yamlfile.MetaEntry)) {
+	for i, file := range b.files {
+		if file.have == nil {
 			continue
 		}
-		for _, e := range f.have.meta {
+		for _, e := range file.have.meta {
 			place := b.keys[i] + "\x00" + e.Property
 			if e.Invalid {
 				good, ok := b.before.meta[place]
@@ -25,10 +26,27 @@ func (b *builder) meta() {
 				}
 				e = good
 			}
-			b.t.carry.meta[place] = e
-			b.metaEntry(i, place, &e)
+			f(i, place, &e)
 		}
 	}
+}
+
+// metaValues puts the values of the metadata over those of the files: before
+// the path is read, which may be one of them.
+func (b *builder) metaValues() {
+	b.metaEntries(func(file int, _ string, e *yamlfile.MetaEntry) {
+		if e.Value != nil && e.Value.Defined {
+			b.setServer(b.names.add(e.Property), b.text(e.Value.Text, file, e.Value.Line), file, e.Line)
+		}
+	})
+}
+
+// meta merges the rest of the metadata.
+func (b *builder) meta() {
+	b.metaEntries(func(file int, place string, e *yamlfile.MetaEntry) {
+		b.t.carry.meta[place] = *e
+		b.metaEntry(file, place, e)
+	})
 }
 
 func (b *builder) metaEntry(file int, place string, e *yamlfile.MetaEntry) {
@@ -43,9 +61,6 @@ func (b *builder) metaEntry(file int, place string, e *yamlfile.MetaEntry) {
 	}
 	if e.PreferencePath != nil {
 		m.preferencePath = b.text(e.PreferencePath.Text, file, e.PreferencePath.Line)
-	}
-	if e.Value != nil && e.Value.Defined {
-		b.setServer(p, b.text(e.Value.Text, file, e.Value.Line), file, e.Line)
 	}
 	if e.Final == nil || !e.Final.Defined {
 		return
