@@ -44,6 +44,8 @@ type Engine struct {
 	source FileReport
 	kept   *keeper
 
+	directory *treeFile // of a DirectoryFile, for kept
+
 	mu     sync.Mutex // one change of the snapshot at a time; never held over I/O
 	writes uint64
 
@@ -124,9 +126,12 @@ func Open(opt Options) (*Engine, error) {
 	names, t := newNameTable(opt.Schema), newTables(opt.Schema)
 	sn := &Snapshot{schema: opt.Schema, names: names, tables: t, revision: "0"}
 	if opt.Source != nil {
+		if d, ok := opt.Source.(*DirectoryFile); ok {
+			e.directory = d.keepWith(e.kept)
+		}
 		l := opt.Source.Load(opt.Schema, true)
 		e.source = l.Report
-		if l.Report.Status != FileOK {
+		if l.Batch == nil {
 			bad = append(bad, l.Report.Errors...)
 		}
 		if err := sn.load(l, time.Now()); err != nil {
@@ -141,7 +146,7 @@ func Open(opt Options) (*Engine, error) {
 	e.publish(sn, ed, before, start)
 	sn.memo = sn.memo.next(e.opt.Schema, sn.tables.subjects)
 	e.cur.Store(sn)
-	e.kept.prepare(e.set, sn.tree)
+	e.kept.prepare(e.set, sn.tree, e.directory)
 	e.kept.write()
 	return e, nil
 }
@@ -162,7 +167,13 @@ func (sn *Snapshot) load(l SourceLoad, now time.Time) error {
 		return nil
 	}
 	ed, base := sn.names.edit(), newTables(sn.schema)
-	if l.Partial {
+	switch {
+	case l.Base != nil:
+		var err error
+		if base, err = base.apply(l.Base, ed, now); err != nil {
+			return err
+		}
+	case l.Partial:
 		base = sn.tables
 	}
 	t, err := base.apply(l.Batch, ed, now)
@@ -329,7 +340,7 @@ func (e *Engine) reload(force bool) (ReloadResult, time.Duration) {
 	sn.forgetNames()
 	e.publish(&sn, sn.names.edit(), old.tree.carry, start)
 	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation}.count(&sn)
-	e.kept.prepare(e.set, sn.tree)
+	e.kept.prepare(e.set, sn.tree, e.directory)
 	e.swap(old, &sn)
 	e.logReload(&r, &sn, time.Since(start))
 	return r, again

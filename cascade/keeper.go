@@ -124,8 +124,17 @@ func (k *keeper) object(name string) ([]byte, error) {
 }
 
 func (k *keeper) kept(set *fileSet, f *treeFile) (keptFile, bool) {
-	kf, ok := k.files[set.roots[f.root]+"\x00"+f.rel]
+	kf, ok := k.files[set.keeps(f)]
 	return kf, ok
+}
+
+// keeps is the key that a file is kept under. The directory file belongs to no
+// root.
+func (fs *fileSet) keeps(f *treeFile) string {
+	if f.kind == kindDirectory {
+		return "\x00" + f.abs
+	}
+	return fs.roots[f.root] + "\x00" + f.rel
 }
 
 // contents returns parsed kept contents, or nil.
@@ -149,17 +158,28 @@ func (k *keeper) contents(f *treeFile, name string) (*contents, []byte) {
 // restore puts the last good contents under files that are bad now.
 func (k *keeper) restore(set *fileSet) {
 	for _, f := range set.sorted() {
-		if f.have != nil || k.dir == "" {
-			continue
-		}
-		kf, ok := k.kept(set, f)
-		if !ok {
-			continue
-		}
-		if c, b := k.contents(f, kf.Good); c != nil {
-			f.have, f.data, f.digest = c, b, sha256.Sum256(b)
-		}
+		k.restoreFile(set, f)
 	}
+}
+
+func (k *keeper) restoreFile(set *fileSet, f *treeFile) {
+	kf, ok := k.kept(set, f)
+	if f.have != nil || k.dir == "" || !ok {
+		return
+	}
+	if c, b := k.contents(f, kf.Good); c != nil {
+		f.have, f.data, f.digest = c, b, sha256.Sum256(b)
+	}
+}
+
+// clean returns the last contents of a file without entry errors, or nil.
+func (k *keeper) clean(set *fileSet, f *treeFile) *contents {
+	kf, ok := k.kept(set, f)
+	if k.dir == "" || !ok {
+		return nil
+	}
+	c, _ := k.contents(f, kf.Clean)
+	return c
 }
 
 // carry brings back the last good entries: it compiles the last clean contents
@@ -192,11 +212,16 @@ type keeping struct {
 	objects map[string][]byte
 }
 
-// prepare notes what is to be kept, for write. The caller holds the engine's
-// load lock.
-func (k *keeper) prepare(set *fileSet, t *tree) {
+// prepare notes what is to be kept of the trees and of the directory file (nil:
+// there is none), for write. The caller holds the engine's load lock.
+func (k *keeper) prepare(set *fileSet, t *tree, directory *treeFile) {
+	files := set.sorted()
+	paths := t.files[:len(files):len(files)]
+	if directory != nil {
+		files, paths = append(files, directory), append(paths, directory.rel)
+	}
 	if k.dir == "" {
-		for _, f := range set.files {
+		for _, f := range files {
 			f.data = nil
 		}
 		return
@@ -209,13 +234,14 @@ func (k *keeper) prepare(set *fileSet, t *tree) {
 	}
 	w := &keeping{objects: map[string][]byte{}}
 	now := map[string]keptFile{}
-	for i, f := range set.sorted() {
+	for i, f := range files {
 		if f.have == nil {
 			continue
 		}
-		kf := keptFile{Root: rawPath(set.roots[f.root]), Path: rawPath(f.rel), Good: f.digest.String()}
+		root, path, _ := strings.Cut(set.keeps(f), "\x00")
+		kf := keptFile{Root: rawPath(root), Path: rawPath(path), Good: f.digest.String()}
 		kf.Clean = k.files[kf.key()].Clean
-		if !bad[t.files[i]] {
+		if !bad[paths[i]] {
 			kf.Clean = kf.Good
 		}
 		if f.data != nil {

@@ -23,6 +23,7 @@ type Source interface {
 
 // SourceLoad is what a source had to say.
 type SourceLoad struct {
+	Base     *Batch // the last contents without errors, from before the start: Batch goes on top
 	Batch    *Batch // the contents; nil where they did not change
 	Partial  bool   // some entries were wrong and are missing from Batch
 	Revision string
@@ -41,18 +42,32 @@ type DirectoryFile struct {
 	sent digest // contents that were handed over
 	any  bool
 	more []finding.Finding // about entries, from handing over
+	base *contents         // the last ones without errors, until they are handed over
 }
 
 // NewDirectoryFile names the file; Load reads it.
 func NewDirectoryFile(path string) *DirectoryFile {
+	// What is kept for the next start is found under the whole path.
+	abs, err := filepath.Abs(path)
+	if err != nil {
+		abs = path
+	}
 	return &DirectoryFile{
-		path: path, set: newFileSet(nil),
-		file: &treeFile{rel: filepath.ToSlash(path), abs: path, kind: kindDirectory},
+		path: abs, set: newFileSet(nil),
+		file: &treeFile{rel: filepath.ToSlash(path), abs: abs, kind: kindDirectory},
 	}
 }
 
 // Paths is the file.
 func (d *DirectoryFile) Paths() []string { return []string{d.path} }
+
+// keepWith takes up what a keeper has of the file, and returns what it is to
+// keep from now on.
+func (d *DirectoryFile) keepWith(k *keeper) *treeFile {
+	k.restoreFile(d.set, d.file)
+	d.base = k.clean(d.set, d.file)
+	return d.file
+}
 
 // setHold is told the hold of the trees, which holds here too.
 func (d *DirectoryFile) setHold(hold time.Duration) { d.set.shrinkHold = hold }
@@ -63,11 +78,14 @@ func (d *DirectoryFile) Load(schema *Schema, force bool) SourceLoad {
 	l.Changed, l.Again = d.set.look(d.file, nil, force)
 	if d.file.have != nil && (!d.any || d.sent != d.file.digest) {
 		l.Batch, d.more = directoryBatch(d.file.rel, d.file.have.directory, schema)
-		l.Partial = d.any && (finding.HasErrors(d.more) || finding.HasErrors(d.file.findings))
+		bad := finding.HasErrors(d.more) || finding.HasErrors(d.file.findings)
+		if bad && d.base != nil {
+			l.Base, _ = directoryBatch(d.file.rel, d.base.directory, schema)
+		}
+		l.Partial, d.base = bad && (d.any || l.Base != nil), nil
 		d.sent, d.any, l.Changed = d.file.digest, true, true
 		d.file.have.directory = nil // a million users need not stay twice
 	}
-	d.file.data = nil
 	l.Report = FileReport{Path: d.file.rel, Status: d.file.status, Errors: slices.Concat(d.file.findings, d.more)}
 	if d.any {
 		l.Report.Digest, l.Revision = d.sent.String(), d.sent.String()[:12]

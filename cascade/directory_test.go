@@ -1,0 +1,51 @@
+package cascade
+
+import (
+	"path/filepath"
+	"testing"
+)
+
+// TestDirectoryOutlivesRestart starts beside a directory file that went bad:
+// nobody who was switched off is switched on by it.
+func TestDirectoryOutlivesRestart(t *testing.T) {
+	const good = "contexts:\n  - {id: 1, enabled: false}\n  - {id: 2, users: [{id: 3, config: {com.openexchange.websockets.enabled: \"false\"}}]}\n"
+	for name, text := range map[string]string{
+		"a file error":   "contexts: [\n",
+		"an entry error": "contexts:\n  - {id: 1, enabled: perhaps}\n  - {id: 2, users: [{id: three}]}\n",
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			write(t, dir, "etc/a.properties", "a=1\n")
+			open := func(directory string) *Engine {
+				t.Helper()
+				write(t, dir, "directory.yml", directory)
+				e, err := Open(Options{
+					Roots: []string{filepath.Join(dir, "etc")}, Schema: testSchema(t), State: filepath.Join(dir, "state"),
+					Source: NewDirectoryFile(filepath.Join(dir, "directory.yml")),
+				})
+				if err != nil {
+					t.Fatal(err)
+				}
+				return e
+			}
+			check := func(e *Engine) {
+				t.Helper()
+				sn := e.Snapshot()
+				if got := sn.Account(Subject{1, 1}); got != ContextDisabled {
+					t.Errorf("context 1 is %v", got)
+				}
+				if v, ok := sn.Bool(Subject{2, 3}, "com.openexchange.websockets.enabled"); v || !ok {
+					t.Error("user 3 in context 2 is switched on")
+				}
+			}
+			check(open(good))
+			for range 2 { // the second time beside what the first one kept
+				e := open(text)
+				check(e)
+				if !e.Snapshot().Degraded() {
+					t.Error("not degraded")
+				}
+			}
+		})
+	}
+}
