@@ -7,8 +7,8 @@ const say = (event, data) => console.log(JSON.stringify({ event, data: data === 
 const socket = (io.io || io)(`${base}/?session=${session}&connection=${connection}`, {
   path: '/socket.io/appsuite',
   transports: ['websocket'],
-  reconnectionDelay: 100,
-  reconnectionDelayMax: 300,
+  reconnectionDelay: 200,
+  reconnectionDelayMax: 500,
   randomizationFactor: 0,
   extraHeaders: { Cookie: cookie },
 });
