@@ -22,7 +22,7 @@ func (a *app) check() error {
 	if err := a.needEtc(); err != nil {
 		return err
 	}
-	e, err := a.open(a.etc)
+	e, err := a.openAll(a.etc)
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (a *app) check() error {
 		}
 	} else {
 		a.findings(fs)
-		a.printf("%d files, %d errors, %d warnings, digest %s\n", len(sn.Files()), errs, len(fs)-errs, sn.Digest())
+		a.printf("%s, %s, %s, digest %s\n", counted(len(sn.Files()), "file"), counted(errs, "error"), counted(len(fs)-errs, "warning"), sn.Digest())
 	}
 	if errs > 0 {
 		return silent

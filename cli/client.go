@@ -32,7 +32,7 @@ func (a *app) client() (*client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usage("--server %s: write http://HOST:PORT", a.server)
 	}
-	c := &client{base: strings.TrimSuffix(a.server, "/"), token: os.Getenv("SLUICE_TOKEN"), http: http.Client{Timeout: clientTimeout}}
+	c := &client{base: strings.TrimSuffix(a.server, "/"), token: strings.TrimSpace(os.Getenv("SLUICE_TOKEN")), http: http.Client{Timeout: clientTimeout}}
 	if a.tokenFile != "" {
 		b, err := os.ReadFile(a.tokenFile)
 		if err != nil {

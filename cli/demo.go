@@ -247,7 +247,7 @@ func (t *tour) save(value string) (time.Time, error) {
 		return time.Time{}, err
 	}
 	saved := time.Now()
-	t.showEdit(ed, false)
+	t.showEdit(ed, hunks(lines(ed.Before), lines(ed.After)), false, false)
 	return saved, nil
 }
 

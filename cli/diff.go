@@ -19,7 +19,10 @@ func (a *app) diffCmd() *cobra.Command {
 		Long: `Compares the values of two trees in the server view and for every context and
 user of the directory file. Ends with 1 where they differ.`,
 		Args: cobra.ExactArgs(2),
-		RunE: func(_ *cobra.Command, dirs []string) error {
+		RunE: func(cmd *cobra.Command, dirs []string) error {
+			if cmd.Flags().Changed("server") {
+				return usage("diff compares two trees of files, and asks no server")
+			}
 			if len(a.etc) > 0 {
 				return usage("diff takes its two trees as arguments, not as --etc")
 			}
@@ -67,7 +70,7 @@ func (a *app) showDiffs(diffs []cascade.Difference) {
 		if n := len(list) - maxNamed; n > 0 {
 			list, more = list[:maxNamed], fmt.Sprintf(" and %d more", n)
 		}
-		a.printf("%s: %s -> %s\n    for %s%s\n", c.property, c.old, c.new, strings.Join(list, ", "), more)
+		a.printf("%s: %s -> %s\n    for %s%s\n", printable(c.property), c.old, c.new, strings.Join(list, ", "), more)
 	}
 }
 

@@ -1,8 +1,9 @@
 package cli
 
 import (
+	"bytes"
 	"errors"
-	"strings"
+	"os"
 
 	"github.com/spf13/cobra"
 
@@ -17,8 +18,10 @@ func (a *app) setCmd() *cobra.Command {
 		Short: "Set a property in the line that wins, and change nothing else",
 		Long: `Edits the line of the .properties file that wins now; a new property goes to
 --file, or to the file of its declaration. Every other byte stays as it is, the
-file is replaced at once, and nothing is written that check would refuse.`,
-		Args: cobra.ExactArgs(2),
+file is replaced at once, and nothing is written that check would refuse.
+A value that begins with - goes after --: sluice set --etc DIR -- NAME -1`,
+		Args:              cobra.ExactArgs(2),
+		ValidArgsFunction: completeProperties,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.edit(args[0], dry, func(e *cascade.Engine) (*cascade.Edit, error) { return e.PlanSet(args[0], args[1], file) })
 		},
@@ -31,9 +34,10 @@ file is replaced at once, and nothing is written that check would refuse.`,
 func (a *app) unsetCmd() *cobra.Command {
 	var dry bool
 	cmd := &cobra.Command{
-		Use:   "unset PROPERTY --etc DIR",
-		Short: "Remove a property from the file whose line wins",
-		Args:  cobra.ExactArgs(1),
+		Use:               "unset PROPERTY --etc DIR",
+		Short:             "Remove a property from the file whose line wins",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeProperties,
 		RunE: func(_ *cobra.Command, args []string) error {
 			return a.edit(args[0], dry, func(e *cascade.Engine) (*cascade.Edit, error) { return e.PlanUnset(args[0]) })
 		},
@@ -59,53 +63,60 @@ func (a *app) edit(name string, dry bool, plan func(*cascade.Engine) (*cascade.E
 	if err != nil {
 		return exit(exitFindings, err)
 	}
-	if !dry {
+	changed := hunks(lines(ed.Before), lines(ed.After))
+	// An equal file is left alone: a new inode and time would make every
+	// watcher read it again.
+	equal := ed.Before != nil && bytes.Equal(ed.Before, ed.After)
+	if !dry && !equal {
 		if err := ed.Write(); err != nil {
 			return exit(exitFindings, err)
 		}
 	}
 	if a.json() {
+		line := 0
+		if len(changed) > 0 {
+			line = changed[0].before
+		}
 		return a.printJSON(struct {
 			File    string `json:"file"`
+			Line    int    `json:"line"` // the first that changes; 0 where none does
 			Changed bool   `json:"changed"`
 			Written bool   `json:"written"`
-		}{ed.File, string(ed.Before) != string(ed.After), !dry})
+		}{ed.File, line, !equal, !dry && !equal})
 	}
-	a.showEdit(ed, e.Schema().Secret(name) && !a.showSecrets)
+	if equal {
+		a.printf("%s: nothing to change\n", ed.File)
+		return nil
+	}
+	a.showEdit(ed, changed, dry, e.Schema().Secret(name) && !a.showSecrets)
 	return nil
 }
 
-// showEdit prints the lines that differ: an edit changes one run of lines, or
-// with an unset of duplicates a few.
-func (a *app) showEdit(ed *cascade.Edit, secret bool) {
-	before, after := lines(ed.Before), lines(ed.After)
-	if string(ed.Before) == string(ed.After) {
-		a.printf("%s: nothing to change\n", ed.File)
-		return
+// showEdit prints the lines that an edit changed, and of a dry run the unified
+// diff that it would be.
+func (a *app) showEdit(ed *cascade.Edit, changed []hunk, dry, secret bool) {
+	if dry && !secret {
+		from := ed.File
+		if ed.Before == nil {
+			from = os.DevNull
+		}
+		a.printf("--- %s\n+++ %s\n", from, ed.File)
 	}
-	head := 0
-	for head < min(len(before), len(after)) && before[head] == after[head] {
-		head++
+	for _, h := range changed {
+		if secret {
+			a.printf("%s:%d: lines of a secret changed; --show-secrets shows them\n", ed.File, h.before)
+			continue
+		}
+		if dry {
+			a.printf("%s\n", h.header())
+		} else {
+			a.printf("%s:%d\n", ed.File, h.before)
+		}
+		for _, l := range h.removed {
+			a.printf("-%s\n", printable(l))
+		}
+		for _, l := range h.added {
+			a.printf("+%s\n", printable(l))
+		}
 	}
-	tail := 0
-	for tail < min(len(before), len(after))-head && before[len(before)-1-tail] == after[len(after)-1-tail] {
-		tail++
-	}
-	a.printf("%s:%d\n", ed.File, head+1)
-	if secret {
-		return
-	}
-	for _, l := range before[head : len(before)-tail] {
-		a.printf("-%s\n", l)
-	}
-	for _, l := range after[head : len(after)-tail] {
-		a.printf("+%s\n", l)
-	}
-}
-
-func lines(b []byte) []string {
-	if len(b) == 0 {
-		return nil
-	}
-	return strings.Split(strings.TrimSuffix(strings.ReplaceAll(string(b), "\r\n", "\n"), "\n"), "\n")
 }

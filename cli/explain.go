@@ -15,9 +15,10 @@ func (a *app) explainCmd() *cobra.Command {
 	var tags, permissions string
 	var verbose bool
 	cmd := &cobra.Command{
-		Use:   "explain PROPERTY [--context C [--user U]] [--tags a,b] [--permissions WebMail,...]",
-		Short: "Say what a property is for a user, and why",
-		Args:  cobra.ExactArgs(1),
+		Use:               "explain PROPERTY [--context C [--user U]] [--tags a,b] [--permissions WebMail,...]",
+		Short:             "Say what a property is for a user, and why",
+		Args:              cobra.ExactArgs(1),
+		ValidArgsFunction: completeProperties,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			su, err := sf.subject(cmd)
 			if err != nil {
@@ -67,7 +68,7 @@ func (a *app) explanation(su cascade.Subject, name string, w cascade.WhatIf, ver
 }
 
 func (a *app) showExplanation(x *cascade.Explanation) {
-	a.printf("%s\n\n", x.Summary)
+	a.printf("%s\n\n", printable(x.Summary))
 	rows := [][]string{{"SCOPE", "STATUS", "VALUE", "WHERE"}}
 	for _, st := range x.Steps {
 		value := ""
@@ -93,7 +94,7 @@ func (a *app) showExplanation(x *cascade.Explanation) {
 	if len(x.Tags) > 0 {
 		list := make([]string, len(x.Tags))
 		for i, t := range x.Tags {
-			list[i] = fmt.Sprintf("%s (%s)", t.Tag, t.From)
+			list[i] = printable(fmt.Sprintf("%s (%s)", t.Tag, t.From))
 		}
 		a.printf("\ntags: %s\n", strings.Join(list, ", "))
 	}
@@ -104,11 +105,11 @@ func (a *app) showExplanation(x *cascade.Explanation) {
 			if s.Matched {
 				mark = "yes"
 			}
-			a.printf("  %s  %s (%s:%d)  %s: %s\n", mark, s.Set, s.File, s.Line, s.Expression, s.Because)
+			a.printf("%s\n", printable(fmt.Sprintf("  %s  %s (%s:%d)  %s: %s", mark, s.Set, s.File, s.Line, s.Expression, s.Because)))
 		}
 	}
 	for _, w := range x.Warnings {
-		a.printf("\nwarning: %s\n", w)
+		a.printf("\nwarning: %s\n", printable(w))
 	}
 }
 
@@ -120,5 +121,5 @@ func where(o *cascade.Origin) string {
 	if o.Set != "" {
 		s += " " + o.Set
 	}
-	return s
+	return printable(s)
 }

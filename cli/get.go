@@ -27,6 +27,9 @@ func (a *app) getCmd() *cobra.Command {
 		Long: `Prints NAME=VALUE and the scope that it comes from, or with -o json
 {"NAME":{"value":"...","scope":"...","effective":...}}. What is not defined is left
 out, and ends with 1 where it was asked for by name.`,
+		ValidArgsFunction: func(cmd *cobra.Command, _ []string, prefix string) ([]string, cobra.ShellCompDirective) {
+			return completeProperties(cmd, nil, prefix)
+		},
 		RunE: func(cmd *cobra.Command, names []string) error {
 			su, err := sf.subject(cmd)
 			if err != nil {
@@ -128,7 +131,7 @@ func (a *app) showValues(values map[string]got) error {
 	slices.Sort(names)
 	rows := make([][]string, 0, len(names))
 	for _, n := range names {
-		rows = append(rows, []string{fmt.Sprintf("%s=%s", n, oneLine(values[n].Value)), "[" + values[n].Scope + "]"})
+		rows = append(rows, []string{fmt.Sprintf("%s=%s", printable(n), oneLine(values[n].Value)), "[" + values[n].Scope + "]"})
 	}
 	a.table("", rows)
 	return nil

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -21,7 +22,7 @@ func (a *app) initCmd() *cobra.Command {
 				return exit(exitFindings, err)
 			}
 			if len(entries) > 0 && !force {
-				return usage("%s is not empty: --force adds the files that it does not have, and overwrites none", dir)
+				return exit(exitFindings, fmt.Errorf("%s is not empty: --force adds the files that it does not have, and overwrites none", dir))
 			}
 			written, kept, err := etc.Write(dir)
 			if err != nil {

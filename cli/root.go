@@ -7,8 +7,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime/debug"
-	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +32,8 @@ type app struct {
 	server      string
 	tokenFile   string
 	showSecrets bool
+
+	started bool // the command line was understood
 }
 
 // exitError ends the command with a code. An empty text says nothing more.
@@ -55,25 +55,32 @@ func exit(code int, err error) error { return &exitError{code, err} }
 
 func usage(format string, args ...any) error { return exit(exitUsage, fmt.Errorf(format, args...)) }
 
+const defaultServer = "http://127.0.0.1:8012"
+
 // silent ends with exitFindings; the findings are printed already.
 var silent = exit(exitFindings, nil)
 
 // Run runs one command and returns the exit code.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
-	a := &app{ctx: ctx, stdin: stdin, stdout: stdout, stderr: stderr}
+	out := &results{w: stdout}
+	a := &app{ctx: ctx, stdin: stdin, stdout: out, stderr: stderr}
 	root := a.root()
 	root.SetArgs(args)
-	root.SetIn(stdin)
-	root.SetOut(stdout)
-	root.SetErr(stderr)
 	err := root.ExecuteContext(ctx)
+	if werr := out.failed(); werr != nil {
+		err = exit(exitFindings, fmt.Errorf("the result could not be written: %w", werr))
+	}
 	if err == nil {
 		return 0
 	}
 	var ee *exitError
 	if !errors.As(err, &ee) {
-		// Whatever cobra itself refuses is a mistake in the command line.
+		// What cobra refuses before it runs a command is a mistake in the
+		// command line.
 		ee = &exitError{exitUsage, err}
+		if a.started {
+			ee.code = exitFindings
+		}
 	}
 	if text := ee.Error(); text != "" {
 		fmt.Fprintln(stderr, "sluice: "+text)
@@ -95,7 +102,7 @@ and serves Web Sockets to the users for whom they are switched on.
 With --etc a command works on files, offline; without it asks a running server.`,
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		Version:       version(),
+		Version:       thisBuild().Version,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			if a.output != "text" && a.output != "json" {
 				return usage("-o %s: use text or json", a.output)
@@ -103,6 +110,10 @@ With --etc a command works on files, offline; without it asks a running server.`
 			if len(a.etc) > 0 && cmd.Flags().Changed("server") {
 				return usage("--etc works on files and --server asks a running server: use one of them")
 			}
+			if url := os.Getenv("SLUICE_SERVER"); url != "" && !cmd.Flags().Changed("server") {
+				a.server = url
+			}
+			a.started = true
 			return nil
 		},
 	}
@@ -110,29 +121,23 @@ With --etc a command works on files, offline; without it asks a running server.`
 	f.StringArrayVar(&a.etc, "etc", nil, "folder of the tree; repeatable, later ones win")
 	f.StringVar(&a.directory, "directory", "", "directory file: contexts, users, tags and overrides as YAML")
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")
-	f.StringVar(&a.server, "server", envOr("SLUICE_SERVER", "http://127.0.0.1:8012"), "admin address of a running server")
+	f.StringVar(&a.server, "server", defaultServer, "admin address of a running server; else SLUICE_SERVER")
 	f.StringVar(&a.tokenFile, "token-file", "", "file with the token for the server; else SLUICE_TOKEN")
 	f.BoolVar(&a.showSecrets, "show-secrets", false, "offline: show the values of secrets")
+	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
+	_ = root.MarkPersistentFlagDirname("etc")
+	// Before the completion command is made: it keeps the writer.
+	root.SetIn(a.stdin)
+	root.SetOut(a.stdout)
+	root.SetErr(a.stderr)
+	root.SetHelpCommand(helpCmd())
 	root.AddCommand(
 		a.checkCmd(), a.explainCmd(), a.getCmd(), a.tagsCmd(), a.diffCmd(),
-		a.setCmd(), a.unsetCmd(), a.initCmd(), a.manCmd(),
+		a.setCmd(), a.unsetCmd(), a.initCmd(), a.manCmd(), a.versionCmd(),
 		a.serveCmd(), a.reloadCmd(), a.demoCmd(),
 	)
+	strictCompletion(root)
 	return root
-}
-
-func envOr(name, otherwise string) string {
-	if v := os.Getenv(name); v != "" {
-		return v
-	}
-	return otherwise
-}
-
-func version() string {
-	if info, ok := debug.ReadBuildInfo(); ok && info.Main.Version != "" {
-		return strings.TrimPrefix(info.Main.Version, "v")
-	}
-	return "unknown"
 }
 
 func (a *app) json() bool { return a.output == "json" }
@@ -140,12 +145,12 @@ func (a *app) json() bool { return a.output == "json" }
 func (a *app) printf(format string, args ...any) { fmt.Fprintf(a.stdout, format, args...) }
 
 func (a *app) note(format string, args ...any) {
-	fmt.Fprintf(a.stderr, "sluice: "+format+"\n", args...)
+	fmt.Fprintln(a.stderr, printable(fmt.Sprintf("sluice: "+format, args...)))
 }
 
 // findings prints findings where findings go.
 func (a *app) findings(fs []finding.Finding) {
 	for _, f := range fs {
-		fmt.Fprintln(a.stderr, f)
+		fmt.Fprintln(a.stderr, printable(f.String()))
 	}
 }

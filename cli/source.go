@@ -36,8 +36,9 @@ func (s *subjectFlags) subject(cmd *cobra.Command) (cascade.Subject, error) {
 	return su, nil
 }
 
-// open reads the trees of --etc, whatever errors they have.
-func (a *app) open(roots []string) (*cascade.Engine, error) {
+// openAll reads the trees of --etc and the directory file, whatever errors
+// they have.
+func (a *app) openAll(roots []string) (*cascade.Engine, error) {
 	opt := cascade.Options{Roots: append([]string(nil), roots...), Schema: Schema(), TolerateBadFiles: true}
 	if a.directory != "" {
 		opt.Source = cascade.NewDirectoryFile(a.directory)
@@ -45,6 +46,16 @@ func (a *app) open(roots []string) (*cascade.Engine, error) {
 	e, err := cascade.Open(opt)
 	if err != nil {
 		return nil, exit(exitFindings, err)
+	}
+	return e, nil
+}
+
+// open is openAll for commands that answer: without the directory file that
+// was asked for, each answer would be one for somebody else.
+func (a *app) open(roots []string) (*cascade.Engine, error) {
+	e, err := a.openAll(roots)
+	if err != nil {
+		return nil, err
 	}
 	if e.Status().Status != "ok" && a.directory != "" {
 		for _, f := range e.Snapshot().Files() {
@@ -65,7 +76,7 @@ func (a *app) offline() (*cascade.Snapshot, error) {
 	}
 	sn := e.Snapshot()
 	if n := countErrors(sn.Findings()); n > 0 {
-		a.note("the tree has %d errors, and answers as a server would: `sluice check` lists them", n)
+		a.note("the tree has %s, and answers as a server would: `sluice check` lists them", counted(n, "error"))
 	}
 	return sn, nil
 }

@@ -21,6 +21,9 @@ func (a *app) tagsCmd() *cobra.Command {
 		Args:  cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if cmd.Flags().Changed("expression") {
+				if cmd.Flags().Changed("context") || cmd.Flags().Changed("user") {
+					return usage("--expression is tried with the tags of --with: leave --context and --user out, or list their tags first")
+				}
 				return a.tryExpression(expression, splitComma(with))
 			}
 			if cmd.Flags().Changed("with") {
@@ -73,7 +76,7 @@ func (a *app) listTags(su cascade.Subject) error {
 	}
 	rows := make([][]string, 0, len(tags))
 	for _, t := range tags {
-		rows = append(rows, []string{t.Tag, t.From})
+		rows = append(rows, []string{printable(t.Tag), printable(t.From)})
 	}
 	a.table("", rows)
 	return nil
@@ -82,7 +85,7 @@ func (a *app) listTags(su cascade.Subject) error {
 func (a *app) tryExpression(text string, with []string) error {
 	e, perr := tagexpr.Parse(text)
 	if perr != nil {
-		if !strings.ContainsAny(text, "\n\r\t") {
+		if text != "" && !strings.ContainsFunc(text, hidden) {
 			fmt.Fprintf(a.stderr, "%s\n%s^\n", text, strings.Repeat(" ", max(perr.Col-1, 0)))
 		}
 		return exit(exitFindings, fmt.Errorf("column %d: %s", perr.Col, perr.Text))
