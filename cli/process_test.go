@@ -110,8 +110,13 @@ func start(t *testing.T, tree, state string, args ...string) *process {
 	go func() {
 		<-read
 		p.exited <- p.cmd.Wait()
+		close(p.exited)
 	}()
-	t.Cleanup(func() { _ = p.cmd.Process.Kill() })
+	t.Cleanup(func() {
+		_ = p.cmd.Process.Kill() // it may have ended by itself
+		for range p.exited {
+		}
+	})
 	return p
 }
 
