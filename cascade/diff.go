@@ -66,9 +66,9 @@ func (sn *Snapshot) Subjects() iter.Seq[Subject] {
 	return slices.Values(all)
 }
 
-// Difference is a property whose winning value or scope differs between two
-// snapshots for one subject. An empty scope is "not defined". Secrets are
-// masked where both are.
+// Difference is a property whose value differs between two snapshots for one
+// subject. An empty scope is "not defined". Values of secrets are masked on
+// both sides.
 type Difference struct {
 	Subject  Subject `json:"-"`
 	Context  *uint32 `json:"context"`
@@ -80,9 +80,10 @@ type Difference struct {
 	NewScope string  `json:"newScope,omitempty"`
 }
 
-// Diff compares the values of two snapshots: the server view, and every
-// subject of either. A subject is listed for a property only where its own
-// difference is another than that of the view it inherits from.
+// Diff compares the values of two snapshots: the server view, then every
+// subject of either, sorted; of each the properties, sorted. Another scope or
+// place that gives the same value is no difference. showSecrets is for offline
+// commands only.
 func Diff(a, b *Snapshot, showSecrets bool) []Difference {
 	names := union(a.AllNames(), b.AllNames())
 	subjects := map[Subject]bool{}
