@@ -17,10 +17,6 @@ var properties = []cascade.Declaration{
 		Name: propLogLevel, Kind: cascade.Enum, Enum: []string{"debug", "info", "warn", "error"}, Default: "info", Server: true,
 		File: "sluice.properties", Since: "sluice 1.0", Doc: "Least level that is logged.",
 	},
-	{
-		Name: "sluice.drain.spread", Kind: cascade.TimeSpan, Default: "10s", Min: 0, Max: 600_000, Server: true,
-		File: "sluice.properties", Since: "sluice 1.0", Doc: "Time over which sockets are closed when this member stops.",
-	},
 }
 
 // Schema is everything that Sluice declares. A mistake in a declaration is a

@@ -48,6 +48,7 @@ func (s *Settings) read() {
 	c.MaxPayload = server[int64](sn, websockets.PropMaxPayload)
 	c.QueueMessages = int(server[int64](sn, websockets.PropQueueMessages))
 	c.QueueBytes = int(server[int64](sn, websockets.PropQueueBytes))
+	c.DrainSpread = server[time.Duration](sn, websockets.PropDrainSpread)
 	c.Cookie = websockets.CookieConfig{
 		Hash:   server[string](sn, websockets.PropCookieHash),
 		Fields: server[[]string](sn, websockets.PropCookieFields),

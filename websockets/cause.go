@@ -57,6 +57,37 @@ var closings = [causeCount]closing{
 	CauseConnection: {name: "connection"},
 }
 
+// farewells are the last frames of each cause, for Socket.IO and for text.
+var farewells = func() (all [causeCount][2][]byte) {
+	for cause := range closings {
+		c := &closings[cause]
+		if c.code == 0 {
+			continue
+		}
+		packets, text := []byte(nil), []byte(nil)
+		if c.event != "" {
+			packets = append(packets, textFrame([]byte(`42["`+c.event+`"]`))...)
+		}
+		if c.disconnect {
+			packets = append(packets, textFrame([]byte("41"))...)
+		}
+		if c.plain != "" {
+			text = append(text, textFrame([]byte(c.plain))...)
+		}
+		last := closeFrame(c.code, c.reason)
+		all[cause] = [2][]byte{append(packets, last...), append(text, last...)}
+	}
+	return all
+}()
+
+// goodbye returns the last frames for a cause; they are not to be changed.
+func goodbye(cause Cause, asText bool) []byte {
+	if asText {
+		return farewells[cause][1]
+	}
+	return farewells[cause][0]
+}
+
 // String is the value of the log key "cause".
 func (c Cause) String() string {
 	if c >= causeCount {

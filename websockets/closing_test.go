@@ -180,7 +180,7 @@ func TestShutdownCutsSilentClients(t *testing.T) {
 		s := w.login(1, u+1)
 		w.rawDial(get(socketIO+s.ID), s)
 	}
-	until(t, "all are open", func() bool { return w.server.Stats().Opened == 5 })
+	until(t, "all are open", func() bool { return w.server.Stats().Handshakes[Handshake{Result: "ok"}] == 5 })
 	ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
 	defer cancel()
 	start := time.Now()

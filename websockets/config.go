@@ -17,6 +17,8 @@ type Config struct {
 	ConnectTimeout time.Duration // sluice.websockets.connectTimeout, above 0
 	MaxPayload     int64         // sluice.websockets.maxPayload: bytes of one message of a client
 
+	DrainSpread time.Duration // sluice.drain.spread: over which Shutdown closes the sockets, 0 for at once
+
 	QueueMessages int // sluice.websockets.queueMessages: frames waiting for one socket
 	QueueBytes    int // sluice.websockets.queueBytes: their bytes, at least twice MaxMessageBytes
 
@@ -45,6 +47,7 @@ const (
 	DefaultPingTimeout    = 20 * time.Second
 	DefaultConnectTimeout = 45 * time.Second
 	DefaultMaxPayload     = 1_000_000
+	DefaultDrainSpread    = 10 * time.Second
 	DefaultQueueMessages  = 256
 	DefaultQueueBytes     = 1 << 20
 
@@ -64,6 +67,7 @@ func DefaultConfig() *Config {
 		PingTimeout:       DefaultPingTimeout,
 		ConnectTimeout:    DefaultConnectTimeout,
 		MaxPayload:        DefaultMaxPayload,
+		DrainSpread:       DefaultDrainSpread,
 		QueueMessages:     DefaultQueueMessages,
 		QueueBytes:        DefaultQueueBytes,
 		ConsiderXForwards: true,

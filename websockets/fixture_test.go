@@ -71,6 +71,7 @@ type world struct {
 func testConfig() Config {
 	cfg := *DefaultConfig()
 	cfg.Cookie.Salt = testSalt
+	cfg.DrainSpread = 0
 	return cfg
 }
 

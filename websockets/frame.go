@@ -11,6 +11,13 @@ const (
 
 const finBit = 0x80
 
+// outgoing is a whole frame that waits to be written, shared by all sockets that
+// get it.
+type outgoing struct {
+	data []byte
+	born int64 // Unix nanoseconds of a service message, 0 for anything else
+}
+
 // appendFrame appends one unmasked, unfragmented frame.
 func appendFrame(dst []byte, opcode byte, payload []byte) []byte {
 	dst = append(dst, finBit|opcode)

@@ -66,14 +66,14 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(s.opts.Config().MaxPayload + readSlack)
-	s.totals.opened.Add(1)
-	sock.attach(wire.Conn)
+	s.totals.handshake(Handshake{Result: "ok"})
+	sock.attach(ws, wire)
 	started = true
-	go sock.run(ws, wire)
+	go sock.begin()
 }
 
 func (s *Server) refuse(w http.ResponseWriter, f *refusal) {
-	s.totals.refuse(f.code)
+	s.totals.handshake(Handshake{f.code, f.why})
 	s.log.Debug("handshake refused", slog.String(keyCode, f.code), slog.String(keyReason, f.why))
 	f.write(w)
 }
@@ -157,26 +157,15 @@ func (s *Server) examine(r *http.Request) (*socket, *refusal) {
 		}
 		return nil, forbidSubject
 	}
-	now := time.Now()
-	k := subject{session.Context, session.User}
-	sock := &socket{
-		server:     s,
-		subject:    k,
-		order:      orderKey(k, randomHex()),
-		connection: connection,
-		path:       strings.Clone(path),
-		session:    session.ID,
-		client:     session.Client,
-		address:    address,
-		since:      now,
-		asText:     asText,
+	speaks := PlainText
+	switch {
+	case asText:
+	case engineio.ParseVersion(query.Get("EIO")) == engineio.V4:
+		speaks = EngineIO4
+	default:
+		speaks = EngineIO3
 	}
-	if asText {
-		sock.proto = newPlain(cfg, now)
-	} else {
-		sock.proto = newPackets(engineio.ParseVersion(query.Get("EIO")), cfg, now)
-	}
-	return sock, nil
+	return s.newSocket(session, speaks, connection, path, address), nil
 }
 
 // authenticate finds the session and wants its secret in the right cookie. All

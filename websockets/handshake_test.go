@@ -216,7 +216,7 @@ func TestHandshakeLimit(t *testing.T) {
 	if statuses[101] != 8 || statuses[400] != 92 {
 		t.Fatalf("statuses %v, want 8 times 101 and 92 times 400", statuses)
 	}
-	if n := w.server.Stats().Refused["too_many"]; n != 92 {
+	if n := w.server.Stats().Handshakes[Handshake{"too_many", ""}]; n != 92 {
 		t.Errorf("%d counted as too_many, want 92", n)
 	}
 	other := w.login(1, 3)
@@ -224,7 +224,7 @@ func TestHandshakeLimit(t *testing.T) {
 	if err := open[0].Close(websocket.StatusNormalClosure, ""); err != nil {
 		t.Fatal(err)
 	}
-	until(t, "a place is free", func() bool { return w.server.Stats().Sockets == 8 })
+	until(t, "a place is free", func() bool { return w.server.Count() == 8 })
 	w.dial(s, wsPush)
 	for _, c := range open {
 		_ = c.CloseNow()

@@ -154,7 +154,7 @@ func TestHeartbeatPlain(t *testing.T) {
 		c := dial(w.login(1, 2), wsPush+"?")
 		r := c.collect(start) // the library answers the pings
 		time.Sleep(10 * time.Minute)
-		if n := w.server.Stats().Sockets; n != 1 {
+		if n := w.server.Count(); n != 1 {
 			t.Fatalf("%d sockets, want 1", n)
 		}
 		_ = c.conn.CloseNow()
@@ -305,10 +305,10 @@ func TestWriteTimeout(t *testing.T) {
 		start := time.Now()
 		dial(w.login(1, 2), eio3+"&") // a pipe has no buffer: nothing is ever read
 		until := start.Add(writeWait + time.Second)
-		for w.server.Stats().Closed["slow"] == 0 && time.Now().Before(until) {
+		for w.server.Stats().Closed[Closing{"slow", 4408}] == 0 && time.Now().Before(until) {
 			time.Sleep(time.Second)
 		}
-		if d := time.Since(start); d < writeWait || w.server.Stats().Closed["slow"] != 1 {
+		if d := time.Since(start); d < writeWait || w.server.Stats().Closed[Closing{"slow", 4408}] != 1 {
 			t.Errorf("after %v: %v", d, w.server.Stats().Closed)
 		}
 	})

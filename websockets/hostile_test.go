@@ -258,10 +258,10 @@ func TestSlowClient(t *testing.T) {
 		}
 		healthy.read()
 		received++
-		return w.server.Stats().Closed["slow"] == 1 || len(socketsOf(w, 1, 2)) == 1
+		return w.server.Stats().Closed[Closing{"slow", 4408}] == 1 || len(socketsOf(w, 1, 2)) == 1
 	})
 	until(t, "its goroutines end", func() bool { return len(w.server.hub.every()) == 1 })
-	if n := w.server.Stats().Closed["slow"]; n != 1 {
+	if n := w.server.Stats().Closed[Closing{"slow", 4408}]; n != 1 {
 		t.Errorf("%d closed as slow, want 1", n)
 	}
 }
@@ -298,7 +298,7 @@ func TestClientVanishes(t *testing.T) {
 		conn.Close()
 	}
 	until(t, "nothing is left", func() bool { return len(w.server.hub.every()) == 0 })
-	if n := w.server.Stats().Closed["connection"]; n != 3 {
+	if n := w.server.Stats().Closed[Closing{"connection", 0}]; n != 3 {
 		t.Errorf("%d counted as broken connections, want 3", n)
 	}
 }

@@ -21,8 +21,9 @@ type hub struct {
 }
 
 type shard struct {
-	mu    sync.RWMutex
-	users map[subject][]*socket
+	counters counters
+	mu       sync.RWMutex
+	users    map[subject][]*socket
 	// leaving are sockets that get no more messages and count for no limit, but
 	// whose goroutines have not ended yet. Each leaves within closeWait.
 	leaving map[*socket]struct{}
@@ -47,7 +48,7 @@ func (h *hub) shard(k subject) *shard {
 // id is replaced and returned when it belongs to the same session; one of
 // another session refuses the new one, and so does a full list.
 func (h *hub) add(s *socket, perUser, total int) (old *socket, err *refusal) {
-	sh := h.shard(s.subject)
+	sh := s.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	list := sh.users[s.subject]
@@ -76,7 +77,7 @@ func (h *hub) add(s *socket, perUser, total int) (old *socket, err *refusal) {
 // leave takes this very socket out of the user's list, not one that has taken
 // its id over, and keeps it among the leaving until forget.
 func (h *hub) leave(s *socket) {
-	sh := h.shard(s.subject)
+	sh := s.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	list := sh.users[s.subject]
@@ -96,7 +97,7 @@ func (h *hub) leave(s *socket) {
 // forget ends what leave, or a takeover, has begun.
 func (h *hub) forget(s *socket) {
 	h.leave(s)
-	sh := h.shard(s.subject)
+	sh := s.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	delete(sh.leaving, s)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"time"
 	"unicode/utf8"
 
 	"github.com/seed47708276/sluice/websockets/engineio"
@@ -54,8 +55,24 @@ func (m *Message) Validate() error {
 // encoded is a message in the form that the sockets share: whole Web Socket
 // frames, built once whatever the number of sockets.
 type encoded struct {
-	packet []byte // for Socket.IO
-	plain  []byte // for /ws/*
+	packet *outgoing // for Socket.IO
+	text   *outgoing // for /ws/*, nil until the first such socket
+	name   string
+	args   json.RawMessage
+}
+
+// plain is the frame for /ws/*. Only the goroutine that sends calls it.
+func (e *encoded) plain() *outgoing {
+	if e.text == nil {
+		var b bytes.Buffer
+		j := json.NewEncoder(&b)
+		j.SetEscapeHTML(false) // the arguments reach the client as they were sent
+		if err := j.Encode(Message{e.name, e.args, socketio.Main}); err != nil {
+			panic(fmt.Sprintf("websockets: valid arguments do not encode: %v", err))
+		}
+		e.text = &outgoing{data: textFrame(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), born: e.packet.born}
+	}
+	return e.text
 }
 
 func (m *Message) encode() (*encoded, error) {
@@ -78,14 +95,9 @@ func (m *Message) encode() (*encoded, error) {
 		args = compact.Bytes()
 	}
 	packet := socketio.AppendEvent([]byte{byte(engineio.Message)}, m.Name, args)
-	var plain bytes.Buffer
-	e := json.NewEncoder(&plain)
-	e.SetEscapeHTML(false) // the arguments reach the client as they were sent
-	if err := e.Encode(Message{m.Name, args, socketio.Main}); err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrMessage, err)
-	}
 	return &encoded{
-		packet: textFrame(packet),
-		plain:  textFrame(bytes.TrimSuffix(plain.Bytes(), []byte{'\n'})),
+		packet: &outgoing{data: textFrame(packet), born: time.Now().UnixNano()},
+		name:   m.Name,
+		args:   args,
 	}, nil
 }

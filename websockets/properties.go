@@ -18,6 +18,7 @@ const (
 	PropMaxPayload        = "sluice.websockets.maxPayload"
 	PropQueueMessages     = "sluice.websockets.queueMessages"
 	PropQueueBytes        = "sluice.websockets.queueBytes"
+	PropDrainSpread       = "sluice.drain.spread"
 	PropCookieHash        = "com.openexchange.cookie.hash"
 	PropCookieFields      = "com.openexchange.cookie.hash.fields"
 	PropCookieSalt        = "com.openexchange.cookie.hash.salt"
@@ -70,6 +71,10 @@ var Properties = []cascade.Declaration{
 	{
 		Name: PropQueueBytes, Kind: cascade.Int, Default: "1048576", Min: 2 * MaxMessageBytes, Max: 64 << 20, Server: true, File: ownFile, Since: ownSince,
 		Doc: "Bytes that may wait for one socket; beyond it the socket is closed as too slow.",
+	},
+	{
+		Name: PropDrainSpread, Kind: cascade.TimeSpan, Default: "10s", Min: 0, Max: 600_000, Server: true, File: ownFile, Since: ownSince,
+		Doc: "Time over which the sockets are closed when the server stops.",
 	},
 	{
 		Name: PropCookieHash, Kind: cascade.Enum, Enum: []string{"calculate", CookieRemember}, Default: "calculate", Server: true, File: serverFile, Since: "6.20",

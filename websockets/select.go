@@ -1,10 +1,11 @@
 package websockets
 
 import (
-	"cmp"
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
 	"net/netip"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -82,16 +83,17 @@ type SocketInfo struct {
 // "". A next that is not empty says that there are more.
 func (s *Server) List(sel Selector, after string, limit int) (infos []SocketInfo, next string) {
 	limit = min(max(limit, 1), MaxList)
+	from, resumed := parseOrder(after)
 	var found []*socket
 	s.each(sel, func(sock *socket) {
-		if after == "" || sock.order > after {
+		if !resumed || compareOrder(sock.order(), from) > 0 {
 			found = append(found, sock)
 		}
 	})
-	slices.SortFunc(found, func(a, b *socket) int { return cmp.Compare(a.order, b.order) })
+	slices.SortFunc(found, func(a, b *socket) int { return compareOrder(a.order(), b.order()) })
 	if len(found) > limit {
 		found = found[:limit]
-		next = found[limit-1].order
+		next = found[limit-1].order().String()
 	}
 	infos = make([]SocketInfo, len(found))
 	for i, sock := range found {
@@ -100,13 +102,26 @@ func (s *Server) List(sel Selector, after string, limit int) (infos []SocketInfo
 	return infos, next
 }
 
-// orderKey sorts as (context, user, id) and is opaque to callers.
-func orderKey(k subject, id string) string {
-	var b strings.Builder
-	for _, n := range []int32{k.context, k.user} {
-		for shift := 28; shift >= 0; shift -= 4 {
-			b.WriteByte("0123456789abcdef"[uint32(n)>>shift&0xF])
-		}
-	}
-	return b.String() + id
+// order is the place of a socket in a list: context, user and id.
+type order [8 + secretBytes]byte
+
+func (s *socket) order() (o order) {
+	binary.BigEndian.PutUint32(o[:], uint32(s.subject.context))
+	binary.BigEndian.PutUint32(o[4:], uint32(s.subject.user))
+	copy(o[8:], s.id[:])
+	return o
 }
+
+// String is opaque to callers of List.
+func (o order) String() string { return hex.EncodeToString(o[:]) }
+
+// parseOrder reads what String has written; anything else is the start.
+func parseOrder(text string) (o order, ok bool) {
+	if len(text) != hex.EncodedLen(len(o)) {
+		return order{}, false
+	}
+	_, err := hex.Decode(o[:], []byte(text))
+	return o, err == nil
+}
+
+func compareOrder(a, b order) int { return bytes.Compare(a[:], b[:]) }

@@ -1,5 +1,10 @@
 package websockets
 
+import (
+	"runtime"
+	"sync"
+)
+
 // SendToUser queues a message on the matching sockets of one user and returns
 // their number. It never waits for a socket: one whose queue is full is closed
 // as too slow (4408). It returns ErrPathFilter, or an error that wraps
@@ -34,24 +39,66 @@ func (s *Server) send(m Message, t Target, each func(func(*socket))) (int, error
 	}
 	cfg := s.opts.Config()
 	queued := 0
-	// Closing takes the shard's lock, which is held while the sockets are
-	// walked: it has to wait until after.
-	var slow []*socket
+	work := deliveries.Get().(*delivery)
+	defer work.release()
 	each(func(sock *socket) {
 		if t.SourceToken != "" && t.SourceToken == sock.connection || !pathMatches(t.PathFilter, sock.path) {
 			return
 		}
 		switch sock.push(frames, cfg) {
+		case pushedFirst:
+			work.mine = append(work.mine, sock)
+			queued++
 		case pushed:
 			queued++
 		case pushOverflow:
-			slow = append(slow, sock)
+			work.slow = append(work.slow, sock)
 		case pushRefused:
 		}
 	})
-	for _, sock := range slow {
+	s.totals.messages.Add(int64(queued))
+	s.flushAll(work.mine)
+	for _, sock := range work.slow {
 		sock.close(CauseSlow)
 	}
-	s.totals.messages.Add(int64(queued))
 	return queued, nil
+}
+
+// delivery is what a sender has to do once it holds no lock of the hub: write
+// to the sockets that nobody else writes to, and close those that are full.
+// A message that comes meanwhile leaves with the same write, which is what
+// makes many messages to many sockets cheap.
+type delivery struct{ mine, slow []*socket }
+
+var deliveries = sync.Pool{New: func() any { return &delivery{} }}
+
+func (d *delivery) release() {
+	clear(d.mine)
+	clear(d.slow)
+	d.mine, d.slow = d.mine[:0], d.slow[:0]
+	deliveries.Put(d)
+}
+
+// flushAll writes to all of them, on every core when they are many.
+func (s *Server) flushAll(list []*socket) {
+	parts := min(len(list)/manySockets, runtime.GOMAXPROCS(0))
+	if parts < 2 {
+		flushEach(list)
+		return
+	}
+	var wg sync.WaitGroup
+	size := (len(list) + parts - 1) / parts
+	for len(list) > size {
+		part := list[:size]
+		list = list[size:]
+		wg.Go(func() { flushEach(part) })
+	}
+	flushEach(list)
+	wg.Wait()
+}
+
+func flushEach(list []*socket) {
+	for _, sock := range list {
+		sock.flush()
+	}
 }

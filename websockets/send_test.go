@@ -214,7 +214,7 @@ func TestHubTogether(t *testing.T) {
 	}
 	wg.Wait()
 	until(t, "only the first sockets are left", func() bool { return len(w.server.hub.every()) == users })
-	if n := w.server.Stats().Sockets; n != users {
+	if n := w.server.Count(); n != users {
 		t.Errorf("%d counted, want %d", n, users)
 	}
 }
@@ -234,7 +234,7 @@ func FuzzMessage(f *testing.F) {
 			}
 			return
 		}
-		packet, text := payload(e.packet), payload(e.plain)
+		packet, text := payload(e.packet.data), payload(e.plain().data)
 		if !utf8.Valid(packet) || !utf8.Valid(text) || !json.Valid(text) || string(packet[:2]) != "42" || !json.Valid(packet[2:]) {
 			t.Fatalf("%q %q becomes %q and %q", name, args, packet, text)
 		}

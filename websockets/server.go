@@ -70,6 +70,9 @@ type Server struct {
 	hub    *hub
 	totals totals
 
+	poller  poller
+	reading chan struct{} // see readingSlots
+
 	mu      sync.Mutex // guards closed and the first Add of work
 	closed  bool
 	work    sync.WaitGroup // handshakes, sockets, their writers, the session check
@@ -90,7 +93,7 @@ func New(opts Options) *Server {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: opts, log: opts.Logger, hub: newHub()}
+	s := &Server{opts: opts, log: opts.Logger, hub: newHub(), reading: make(chan struct{}, readingSlots)}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.work.Go(s.checkSessions)
 	return s
@@ -109,47 +112,16 @@ func (s *Server) enter() bool {
 	return true
 }
 
-// Shutdown refuses new handshakes with 503, closes every socket with 1012 in
-// parallel, and waits until all goroutines have ended. When ctx is done first
-// it breaks the connections that are left, waits for their goroutines, and
-// returns ctx.Err(). It is safe to call more than once.
-func (s *Server) Shutdown(ctx context.Context) error {
-	s.mu.Lock()
-	s.closed = true
-	s.mu.Unlock()
-	s.stop()
-	s.CloseSockets(Selector{}, CauseDrain)
-
-	ended := make(chan struct{})
-	go func() {
-		s.work.Wait()
-		close(ended)
-	}()
-	select {
-	case <-ended:
-		return nil
-	case <-ctx.Done():
-		for _, sock := range s.hub.every() {
-			sock.sever()
-		}
-		<-ended
-		return ctx.Err()
-	}
-}
-
-// Close is Shutdown without the time to say goodbye: it breaks every
-// connection and waits until all goroutines have ended.
-func (s *Server) Close() {
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	_ = s.Shutdown(ctx) // says only that nobody waited
-}
-
 // Recheck asks the Gate for every connected user and closes the sockets of
 // those it refuses. The owner calls it after any change of files, directory,
 // tags or overrides. It returns the numbers of users asked and of sockets
 // closed.
 func (s *Server) Recheck() (users, closed int) {
+	defer func() {
+		s.totals.rechecks.Add(1)
+		s.totals.recheckUsers.Add(int64(users))
+		s.totals.recheckClosed.Add(int64(closed))
+	}()
 	s.hub.subjects(func(k subject) bool {
 		users++
 		if !s.opts.Gate.Allowed(k.context, k.user).Allowed {
@@ -159,6 +131,9 @@ func (s *Server) Recheck() (users, closed int) {
 	})
 	return users, closed
 }
+
+// Count is the number of sockets in the hub now.
+func (s *Server) Count() int64 { return s.hub.count.Load() }
 
 // Users calls f for every user with a socket on this member, until it returns
 // false. No lock is held meanwhile; a user that comes or goes during the walk

@@ -1,23 +1,27 @@
 package websockets
 
 import (
+	"crypto/rand"
 	"encoding/binary"
+	"encoding/hex"
 	"log/slog"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
+	"syscall"
 	"time"
+	"unique"
+
+	"github.com/coder/websocket"
+
+	"github.com/seed47708276/sluice/websockets/engineio"
 )
 
-const (
-	// closeWait bounds the end of a socket: from the decision to close until
-	// the last frame is out, the client's answer is in, and the connection is
-	// closed. A client on a mobile network needs about a second.
-	closeWait = 2 * time.Second
-	// writeWait bounds one write to a client that does not read. A client that
-	// is that far behind would also miss its heartbeat.
-	writeWait = 20 * time.Second
-)
+// closeWait bounds the end of a socket: from the decision to close until the
+// last frame is out, the client's answer is in, and the connection is closed.
+// A client on a mobile network needs about a second.
+const closeWait = 2 * time.Second
 
 // admission says what happens to a service message.
 type admission uint8
@@ -28,12 +32,14 @@ const (
 	admitRefuse                  // the client has left the namespace
 )
 
-// socket is one client. The fields before mu never change; proto and frames
-// belong to the reading goroutine.
+// socket is one client. The fields before talk never change once the socket is
+// served.
 type socket struct {
 	server     *Server
+	shard      *shard
 	subject    subject
-	order      string // of List; ends in the random id
+	id         [secretBytes]byte
+	kind       socketKind
 	connection string
 	path       string
 	session    string
@@ -42,32 +48,76 @@ type socket struct {
 	since      time.Time
 	asText     bool // /ws/*
 
-	proto  protocol
-	frames bucket
+	conn   net.Conn // nil until the 101 is out
+	raw    syscall.RawConn
+	ws     *websocket.Conn
+	wire   *wire
+	ticket ticket // of the poller
 
-	mu      sync.Mutex
-	conn    net.Conn // nil until the 101 is out
-	admit   admission
-	held    [][]byte // service messages that wait for the client to join
-	queue   [][]byte // what the writer takes next
-	waiting load     // held, queue, and what the writer is writing
-	writing load     // what the writer is writing
-	writer  bool     // there is one
-	idle    chan struct{}
+	talk  sync.Mutex // guards proto; taken before mu, never while it is held
+	proto protocol
+
+	// Of the goroutine that serves the socket.
+	frames  bucket
+	holding bool // one of the server's reading slots
+
+	mu       sync.Mutex
+	attached bool // conn is set
+	parked   bool // nobody serves it; the poller or an end wakes it
+	again    bool // something came in while it was served
+	admit    admission
+	held     []*outgoing // service messages that wait for the client to join
+	queue    []*outgoing // what the writer takes next
+	rest     []byte      // of a frame that is partly out
+	waiting  load        // held, queue, and what the writer is writing
+	writing  load        // what the writer is writing
+	writer   bool        // somebody writes
+	idle     chan struct{}
+	timer    *time.Timer // of the heartbeat, then of the end
 
 	cause    Cause // once it is set, nothing more goes into the queue
 	closeBy  time.Time
-	farewell [][]byte // the last frames; nil once the writer has taken them
-	dead     bool     // nothing can be written any more
-	deaf     bool     // nothing is to be read any more
+	farewell []byte // the last frames; nil once the writer has taken them
+	dead     bool   // nothing can be written any more
+	deaf     bool   // nothing is to be read any more
+}
+
+// newSocket makes a socket that is not registered yet.
+func (s *Server) newSocket(session *Session, speaks Protocol, connection, path string, address netip.Addr) *socket {
+	k := subject{session.Context, session.User}
+	now := time.Now()
+	sock := &socket{
+		server:     s,
+		shard:      s.hub.shard(k),
+		subject:    k,
+		kind:       kindOf(path, speaks),
+		connection: strings.Clone(connection), // not the whole request with it
+		path:       unique.Make(path).Value(),
+		session:    session.ID,
+		client:     session.Client,
+		address:    address,
+		since:      now,
+		asText:     speaks == PlainText,
+	}
+	rand.Read(sock.id[:]) // never fails (crypto/rand)
+	cfg := s.opts.Config()
+	switch speaks {
+	case PlainText:
+		sock.proto = newPlain(cfg, now)
+	case EngineIO3:
+		sock.proto = newPackets(engineio.V3, cfg, now)
+	default:
+		sock.proto = newPackets(engineio.V4, cfg, now)
+	}
+	return sock
 }
 
 // load is a number of frames and of their bytes.
 type load struct{ frames, bytes int }
 
-func (l *load) add(frame []byte) {
+func (l *load) add(f *outgoing) {
 	l.frames++
-	l.bytes += len(frame)
+	l.bytes += len(f.data)
 }
 
 func (l *load) sub(m load) {
@@ -79,71 +129,78 @@ func (l *load) sub(m load) {
 type pushResult uint8
 
 const (
-	pushed pushResult = iota
+	pushed      pushResult = iota
+	pushedFirst            // and the caller must call flush
 	pushOverflow
 	pushRefused
 )
 
 // push queues a service message. It never blocks.
 func (s *socket) push(m *encoded, cfg *Config) pushResult {
-	frame := m.packet
+	f := m.packet
 	if s.asText {
-		frame = m.plain
+		f = m.plain()
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.cause != CauseNone || s.admit == admitRefuse {
 		return pushRefused
 	}
-	if s.fullLocked(frame, cfg) {
+	if s.fullLocked(f, cfg) {
 		return pushOverflow
 	}
-	s.waiting.add(frame)
+	s.waiting.add(f)
 	if s.admit == admitHold {
-		s.held = append(s.held, frame)
+		s.held = append(s.held, f)
 		return pushed
 	}
-	s.queue = append(s.queue, frame)
-	s.kickLocked()
+	s.queue = append(s.queue, f)
+	if s.claimLocked() {
+		return pushedFirst
+	}
 	return pushed
 }
 
-func (s *socket) fullLocked(frame []byte, cfg *Config) bool {
-	return s.waiting.frames+1 > cfg.QueueMessages || s.waiting.bytes+len(frame) > cfg.QueueBytes
+func (s *socket) fullLocked(f *outgoing, cfg *Config) bool {
+	return s.waiting.frames+1 > cfg.QueueMessages || s.waiting.bytes+len(f.data) > cfg.QueueBytes
 }
 
 // answer queues a frame of the protocol. A client that asks for more answers
 // than it reads is as slow as one that does not read its messages.
-func (s *socket) answer(frame []byte) {
+func (s *socket) answer(data []byte) {
+	f := &outgoing{data: data}
 	cfg := s.server.opts.Config()
 	s.mu.Lock()
 	if s.cause != CauseNone {
 		s.mu.Unlock()
 		return
 	}
-	full := s.fullLocked(frame, cfg)
+	full, mine := s.fullLocked(f, cfg), false
 	if !full {
-		s.waiting.add(frame)
-		s.queue = append(s.queue, frame)
-		s.kickLocked()
+		s.waiting.add(f)
+		s.queue = append(s.queue, f)
+		mine = s.claimLocked()
 	}
 	s.mu.Unlock()
-	if full {
+	switch {
+	case full:
 		s.close(CauseSlow)
+	case mine:
+		s.flush()
 	}
 }
 
 // control takes a control frame of coder/websocket: a pong, or the close with
 // which it answers the client's or reports a broken frame.
-func (s *socket) control(frame []byte) {
-	frame = append([]byte(nil), frame...)
-	if frame[0] != finBit|opClose {
-		s.answer(frame)
+func (s *socket) control(data []byte) {
+	data = append([]byte(nil), data...)
+	if data[0] != finBit|opClose {
+		s.answer(data)
 		return
 	}
 	code := uint16(1000)
-	if len(frame) >= 4 {
-		code = binary.BigEndian.Uint16(frame[2:])
+	if len(data) >= 4 {
+		code = binary.BigEndian.Uint16(data[2:])
 	}
 	switch code {
 	case closings[CauseProtocol].code:
@@ -151,7 +208,7 @@ func (s *socket) control(frame []byte) {
 	case closings[CauseTooBig].code:
 		s.close(CauseTooBig)
 	default:
-		s.closeWith(CauseClient, [][]byte{frame})
+		s.closeWith(CauseClient, data)
 	}
 }
 
@@ -159,28 +216,10 @@ func (s *socket) control(frame []byte) {
 // what the cause's row of the close table says. It reports whether it was the
 // first to do so.
 func (s *socket) close(cause Cause) bool {
-	return s.closeWith(cause, s.goodbye(cause))
+	return s.closeWith(cause, goodbye(cause, s.asText))
 }
 
-func (s *socket) goodbye(cause Cause) [][]byte {
-	c := &closings[cause]
-	var frames [][]byte
-	switch {
-	case s.asText && c.plain != "":
-		frames = append(frames, textFrame([]byte(c.plain)))
-	case s.asText:
-	default:
-		if c.event != "" {
-			frames = append(frames, textFrame([]byte(`42["`+c.event+`"]`)))
-		}
-		if c.disconnect {
-			frames = append(frames, textFrame([]byte("41")))
-		}
-	}
-	return append(frames, closeFrame(c.code, c.reason))
-}
-
-func (s *socket) closeWith(cause Cause, farewell [][]byte) bool {
+func (s *socket) closeWith(cause Cause, farewell []byte) bool {
 	s.mu.Lock()
 	if s.cause != CauseNone {
 		s.mu.Unlock()
@@ -191,118 +230,72 @@ func (s *socket) closeWith(cause Cause, farewell [][]byte) bool {
 	s.farewell = farewell
 	s.held = nil
 	if closings[cause].dropQueue {
+		for _, f := range s.queue {
+			s.waiting.sub(load{1, len(f.data)})
+		}
 		s.queue = nil
 	}
-	if s.conn != nil {
+	mine := false
+	if s.attached {
 		s.boundLocked()
-		s.kickLocked()
+		mine = s.claimLocked()
 	}
 	s.mu.Unlock()
 	s.server.hub.leave(s)
+	if mine {
+		s.flush()
+	}
 	return true
 }
 
-// boundLocked makes every wait on the connection end with closeBy.
+// boundLocked makes every wait for the connection end with closeBy.
 func (s *socket) boundLocked() {
 	// An error means that the connection is closed, which ends waits as well.
 	_ = s.conn.SetWriteDeadline(s.closeBy)
-	if !s.deaf {
-		_ = s.conn.SetReadDeadline(s.closeBy)
-	}
+	s.timer.Reset(time.Until(s.closeBy))
 }
-
-// kickLocked starts the writer when there is none.
-func (s *socket) kickLocked() {
-	if s.writer || s.conn == nil || s.dead {
-		return
-	}
-	s.writer = true
-	s.server.work.Go(s.write)
-}
-
-// write takes what waits, all of it at once, and writes it, until nothing
-// waits any more.
-func (s *socket) write() {
-	s.mu.Lock()
-	for {
-		batch := net.Buffers(s.queue)
-		s.queue = nil
-		for _, frame := range batch {
-			s.writing.add(frame)
-		}
-		if s.cause != CauseNone {
-			batch = append(batch, s.farewell...)
-			s.farewell = nil
-		}
-		if len(batch) == 0 || s.dead {
-			break
-		}
-		if s.cause == CauseNone {
-			_ = s.conn.SetWriteDeadline(time.Now().Add(writeWait)) // see boundLocked
-		}
-		conn := s.conn
-		s.mu.Unlock()
-		_, err := batch.WriteTo(conn)
-		s.mu.Lock()
-		s.waiting.sub(s.writing)
-		s.writing = load{}
-		if err != nil {
-			s.writeFailedLocked(err)
-			break
-		}
-	}
-	s.writer = false
-	if s.idle != nil {
-		close(s.idle)
-	}
-	s.mu.Unlock()
-}
-
-// writeFailedLocked makes the reading goroutine end the socket.
-func (s *socket) writeFailedLocked(err error) {
-	s.dead = true
-	s.deaf = true
-	if s.cause == CauseNone {
-		s.cause = CauseConnection
-		if ne, ok := err.(net.Error); ok && ne.Timeout() {
-			s.cause = CauseSlow
-		}
-	}
-	_ = s.conn.SetReadDeadline(longAgo) // see boundLocked
-}
-
-// longAgo is a deadline that has passed.
-var longAgo = time.Unix(1, 0)
 
 // attach gives the socket its connection, once the 101 is out. What was pushed
 // since the registration follows the protocol's first frames.
-func (s *socket) attach(conn net.Conn) {
-	first := s.proto.open()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conn = conn
-	s.queue = first
-	for _, frame := range first {
-		s.waiting.add(frame)
+func (s *socket) attach(ws *websocket.Conn, w *wire) {
+	var first []*outgoing
+	for _, data := range s.proto.open() {
+		first = append(first, &outgoing{data: data})
 	}
-	s.joinedLocked()
+	joined, due := s.proto.joined(), s.proto.deadline()
+	s.ws, s.wire, s.conn = ws, w, w.Conn
+	t, raw, err := s.server.poller.add(s, w.Conn)
+	if err == nil {
+		s.ticket, s.raw, w.raw = t, raw, raw
+	}
+	s.mu.Lock()
+	s.attached = true
+	s.shard.counters.kinds[s.kind.index()].Add(1)
+	s.timer = time.AfterFunc(time.Until(due), s.tick)
+	s.queue = first
+	for _, f := range first {
+		s.waiting.add(f)
+	}
 	if s.cause != CauseNone {
 		s.boundLocked()
-	} else {
-		_ = conn.SetReadDeadline(s.proto.deadline()) // see boundLocked
 	}
-	s.kickLocked()
+	s.joinedLocked(joined)
+	mine := s.claimLocked()
+	s.mu.Unlock()
+	if mine {
+		s.flush()
+	}
 }
 
-// joinedLocked follows the protocol in and out of the namespace.
-func (s *socket) joinedLocked() {
+// joinedLocked follows the protocol in and out of the namespace. The caller
+// claims and flushes what it has queued.
+func (s *socket) joinedLocked(joined bool) {
 	switch {
-	case s.proto.joined() && s.admit != admitQueue:
+	case joined && s.admit != admitQueue:
 		s.admit = admitQueue
 		s.queue = append(s.queue, s.held...)
 		s.held = nil
-		s.kickLocked()
-	case !s.proto.joined() && s.admit == admitQueue:
+	case !joined && s.admit == admitQueue:
 		s.admit = admitRefuse
 	}
 }
@@ -311,23 +304,36 @@ func (s *socket) joinedLocked() {
 func (s *socket) sever() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.dead, s.deaf = true, true
+	s.dead = true
 	if s.cause == CauseNone {
 		s.cause = CauseDrain
 	}
-	if s.conn != nil {
-		_ = s.conn.SetDeadline(longAgo) // see boundLocked
+	if s.attached {
+		_ = s.conn.SetWriteDeadline(longAgo) // see boundLocked
 	}
+	s.stopReadingLocked()
 }
 
 func (s *socket) stopReading() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.stopReadingLocked()
+}
+
+// stopReadingLocked has the socket finished by whoever serves it.
+func (s *socket) stopReadingLocked() {
 	s.deaf = true
-	if s.conn != nil {
+	if s.attached {
 		_ = s.conn.SetReadDeadline(longAgo) // see boundLocked
 	}
+	if s.parked {
+		s.parked = false
+		go s.serve() // counted by the server since the handshake
+	}
 }
+
+// longAgo is a deadline that has passed.
+var longAgo = time.Unix(1, 0)
 
 func (s *socket) unreadable() bool {
 	s.mu.Lock()
@@ -345,13 +351,13 @@ func (s *socket) info() SocketInfo {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return SocketInfo{
-		ID:          s.order[2*8:],
+		ID:          hex.EncodeToString(s.id[:]),
 		Context:     s.subject.context,
 		User:        s.subject.user,
 		Connection:  s.connection,
 		Path:        s.path,
 		Client:      s.client,
-		Protocol:    s.proto.name(),
+		Protocol:    s.kind.protocol.String(),
 		Address:     s.address,
 		Since:       s.since,
 		Queued:      s.waiting.frames,

@@ -1,58 +1,196 @@
 package websockets
 
 import (
+	"strings"
 	"sync"
 	"sync/atomic"
 )
 
+// Protocol is what a socket speaks.
+type Protocol uint8
+
+// The protocols.
+const (
+	EngineIO3 Protocol = iota
+	EngineIO4
+	PlainText // /ws/*
+	protocolCount
+)
+
+// String is the protocol's name in lists and metrics.
+func (p Protocol) String() string {
+	return [...]string{"engine.io-v3", "engine.io-v4", "text"}[p]
+}
+
+// pathClasses are the roots by which sockets are counted: clients choose their
+// paths, so that counting each would have no bound. The first that fits counts.
+var pathClasses = [...]string{"/socket.io/appsuite/*", "/socket.io/*", "/ws/*"}
+
+// socketKind is what sockets are counted by.
+type socketKind struct {
+	class    uint8 // of pathClasses
+	protocol Protocol
+}
+
+const kindCount = len(pathClasses) * int(protocolCount)
+
+func kindOf(path string, p Protocol) socketKind {
+	for i, class := range pathClasses {
+		if below(path, strings.TrimSuffix(class, "/*")) {
+			return socketKind{uint8(i), p}
+		}
+	}
+	return socketKind{uint8(len(pathClasses) - 1), p}
+}
+
+func (k socketKind) index() int { return int(k.class)*int(protocolCount) + int(k.protocol) }
+
+// counters are those of a shard, so that sockets on different cores seldom
+// count in the same place.
+type counters struct {
+	framesIn, framesOut atomic.Int64
+	bytesIn, bytesOut   atomic.Int64
+	events              atomic.Int64
+	kinds               [kindCount]atomic.Int64
+	latency             histogram
+}
+
+// latencyBounds are in nanoseconds: from a write that has nothing to wait for
+// to one that ends with its deadline.
+var latencyBounds = [...]int64{
+	100e3, 250e3, 500e3, 1e6, 2500e3, 5e6, 10e6, 25e6, 50e6, 100e6, 250e6, 500e6, 1e9, 2500e6, 5e9, 10e9,
+}
+
+type histogram struct {
+	counts [len(latencyBounds) + 1]atomic.Int64
+	sum    atomic.Int64
+}
+
+func (h *histogram) observe(ns int64) {
+	i := 0
+	for i < len(latencyBounds) && ns > latencyBounds[i] {
+		i++
+	}
+	h.counts[i].Add(1)
+	h.sum.Add(ns)
+}
+
 // totals counts what has happened since the start.
 type totals struct {
-	opened   atomic.Int64
 	messages atomic.Int64
-	events   atomic.Int64
 	closed   [causeCount]atomic.Int64
 
-	mu      sync.Mutex
-	refused map[string]int64 // by code; the codes are constants
+	rechecks, recheckUsers, recheckClosed atomic.Int64
+
+	mu         sync.Mutex
+	handshakes map[Handshake]int64 // codes and reasons are constants
 }
 
-func (t *totals) refuse(code string) {
+func (t *totals) handshake(h Handshake) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.refused == nil {
-		t.refused = make(map[string]int64)
+	if t.handshakes == nil {
+		t.handshakes = make(map[Handshake]int64)
 	}
-	t.refused[code]++
+	t.handshakes[h]++
 }
 
-// Stats are counters since the start, beside Sockets, which is the number of
-// sockets in the hub now.
+// Handshake is how a handshake went: "ok", or the code of its refusal with the
+// check that failed where the code hides it from the client.
+type Handshake struct{ Result, Reason string }
+
+// Kind is a kind of sockets: a class of paths such as "/socket.io/appsuite/*",
+// and a Protocol's name.
+type Kind struct{ Path, Protocol string }
+
+// Closing is a way in which sockets end: a Cause's name, and the code of the
+// close frame, 0 for none.
+type Closing struct {
+	Cause string
+	Code  uint16
+}
+
+// Latency is the time from SendTo... until the kernel has taken the message,
+// one observation for the oldest message of each write.
+type Latency struct {
+	Bounds []float64 // seconds, upper bounds of the buckets but the last
+	Counts []int64   // of each bucket
+	Sum    float64   // seconds
+}
+
+// Stats are counters since the start; Sockets, Queued and QueuedBytes are of
+// now.
 type Stats struct {
-	Sockets  int64
-	Opened   int64
-	Messages int64            // service messages queued, once per socket
-	Events   int64            // events of clients
-	Closed   map[string]int64 // by Cause.String
-	Refused  map[string]int64 // handshakes by the code of the answer
+	Sockets     map[Kind]int64
+	Queued      int64 // frames that wait to be written
+	QueuedBytes int64
+	Handshakes  map[Handshake]int64
+	Closed      map[Closing]int64
+	Messages    int64 // service messages queued, once per socket
+	Events      int64 // events of clients
+	FramesIn    int64 // messages of clients, heartbeats included
+	FramesOut   int64
+	BytesIn     int64 // on the wire, after the handshake
+	BytesOut    int64
+	SendLatency Latency
+
+	Rechecks      int64 // of the gate, for all connected users
+	RecheckUsers  int64 // asked in all of them
+	RecheckClosed int64 // sockets closed by them
 }
 
-// Stats returns the counters.
+// Stats returns the counters. It looks at every socket for what is queued.
 func (s *Server) Stats() Stats {
 	st := Stats{
-		Sockets:  s.hub.count.Load(),
-		Opened:   s.totals.opened.Load(),
-		Messages: s.totals.messages.Load(),
-		Events:   s.totals.events.Load(),
-		Closed:   make(map[string]int64, causeCount),
-		Refused:  make(map[string]int64),
+		Sockets:       make(map[Kind]int64),
+		Handshakes:    make(map[Handshake]int64),
+		Closed:        make(map[Closing]int64, causeCount),
+		Messages:      s.totals.messages.Load(),
+		SendLatency:   Latency{Counts: make([]int64, len(latencyBounds)+1)},
+		Rechecks:      s.totals.rechecks.Load(),
+		RecheckUsers:  s.totals.recheckUsers.Load(),
+		RecheckClosed: s.totals.recheckClosed.Load(),
+	}
+	for i := range s.hub.shards {
+		st.add(&s.hub.shards[i].counters)
+	}
+	for _, b := range latencyBounds {
+		st.SendLatency.Bounds = append(st.SendLatency.Bounds, float64(b)/1e9)
 	}
 	for c := CauseNone + 1; c < causeCount; c++ {
-		st.Closed[c.String()] = s.totals.closed[c].Load()
+		st.Closed[Closing{closings[c].name, closings[c].code}] = s.totals.closed[c].Load()
 	}
+	s.hub.all(func(subject) bool { return true }, func(sock *socket) {
+		sock.mu.Lock()
+		defer sock.mu.Unlock()
+		st.Queued += int64(sock.waiting.frames)
+		st.QueuedBytes += int64(sock.waiting.bytes)
+	})
 	s.totals.mu.Lock()
 	defer s.totals.mu.Unlock()
-	for code, n := range s.totals.refused {
-		st.Refused[code] = n
+	for h, n := range s.totals.handshakes {
+		st.Handshakes[h] = n
 	}
 	return st
+}
+
+func (st *Stats) add(c *counters) {
+	st.FramesIn += c.framesIn.Load()
+	st.FramesOut += c.framesOut.Load()
+	st.BytesIn += c.bytesIn.Load()
+	st.BytesOut += c.bytesOut.Load()
+	st.Events += c.events.Load()
+	for class := range pathClasses {
+		for p := range protocolCount {
+			k := socketKind{uint8(class), p}
+			// Those of /ws/* speak text and no other sockets do.
+			if (pathClasses[class] == "/ws/*") == (p == PlainText) {
+				st.Sockets[Kind{pathClasses[class], p.String()}] += c.kinds[k.index()].Load()
+			}
+		}
+	}
+	for i := range c.latency.counts {
+		st.SendLatency.Counts[i] += c.latency.counts[i].Load()
+	}
+	st.SendLatency.Sum += float64(c.latency.sum.Load()) / 1e9
 }

@@ -5,7 +5,7 @@ import (
 	"errors"
 	"net"
 	"net/http"
-	"os"
+	"syscall"
 	"time"
 )
 
@@ -13,49 +13,80 @@ import (
 // client's frame is small, and a control frame, all that coder/websocket ever
 // writes here, has at most 127 bytes and must be one Write.
 const (
-	readBuffer  = 512
+	readBuffer  = 256
 	writeBuffer = 160
 )
 
-// wire is the connection as coder/websocket sees it. Reading blocks on the
-// network and keeps the socket's timers while it waits; writing only puts the
+// errIdle is what a parked socket's reading ends with: the client has said
+// nothing since its last whole frame.
+var errIdle = errors.New("nothing to read")
+
+// errWouldBlock is returned by readNow and writeNow.
+var errWouldBlock = errors.New("the connection is not ready")
+
+// wire is the connection as coder/websocket sees it. Writing only puts the
 // control frames that the library makes, pongs and closes, into the socket's
-// queue, so that one goroutine writes and reading never waits for it.
+// queue, so that whole frames of one writer reach the network and reading
+// never waits for it. It is used by the goroutine that serves the socket.
 type wire struct {
 	net.Conn
+	raw   syscall.RawConn // nil: reading waits, and the socket is never parked
+	buf   *bufio.Reader   // the library's, filled from this wire
 	sock  *socket
 	early []byte // what the client sent before it had the 101
 	err   error  // of the connection, so that it can be told from a protocol error
 	bytes bucket
+
+	inMessage bool // between the first and the last frame of a message
+	boundary  bool // every byte read so far belongs to a whole frame that is over
 }
 
-// Read is called by the reading goroutine only.
+// Read returns errIdle instead of waiting at a boundary. Within a frame it
+// waits: the heartbeat bounds how long.
 func (w *wire) Read(p []byte) (int, error) {
 	if len(w.early) > 0 {
 		n := copy(p, w.early)
 		w.early = w.early[n:]
+		w.boundary = false
 		return n, nil
 	}
-	for {
-		if w.sock.unreadable() {
-			return 0, net.ErrClosed
-		}
-		n, err := w.Conn.Read(p)
-		if n > 0 {
-			w.meter(n)
-			return n, nil
-		}
-		if err == nil {
-			continue
-		}
-		if !errors.Is(err, os.ErrDeadlineExceeded) || !w.sock.tick(time.Now()) {
-			w.err = err
-			return 0, err
-		}
+	if w.sock.unreadable() {
+		return 0, net.ErrClosed
 	}
+	n, err := w.next(p)
+	if n > 0 {
+		w.boundary = false
+		w.meter(n)
+		return n, nil
+	}
+	if err != errIdle {
+		w.err = err
+	}
+	return 0, err
+}
+
+func (w *wire) next(p []byte) (int, error) {
+	if w.raw == nil {
+		return w.Conn.Read(p)
+	}
+	n, err := readNow(w.raw, p)
+	if err != errWouldBlock {
+		return n, err
+	}
+	if w.boundary {
+		return 0, errIdle
+	}
+	w.sock.yield()
+	return w.Conn.Read(p)
+}
+
+// atBoundary is called where a frame is over that the library has consumed.
+func (w *wire) atBoundary() {
+	w.boundary = !w.inMessage && len(w.early) == 0 && w.buf.Buffered() == 0
 }
 
 func (w *wire) meter(n int) {
+	w.sock.shard.counters.bytesIn.Add(int64(n))
 	burst := float64(2*w.sock.server.opts.Config().MaxPayload + inboundBytesBurst)
 	if !w.bytes.take(float64(n), inboundBytes, burst, time.Now()) {
 		w.sock.close(CauseRate)
@@ -107,29 +138,6 @@ func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
 		early, _ := rw.Reader.Peek(n) // cannot fail: they are there
 		h.wire.early = append([]byte(nil), early...)
 	}
-	return h.wire, bufio.NewReadWriter(bufio.NewReaderSize(h.wire, readBuffer), bufio.NewWriterSize(h.wire, writeBuffer)), nil
-}
-
-// What a client may send. The existing clients send a packet each 25 s and
-// nothing else; these bounds are for clients that are broken or hostile.
-const (
-	inboundFrames      = 50  // messages, pings and pongs a second, on average
-	inboundFramesBurst = 200 // and at once; below the default queue, which the answers must fit
-	inboundBytes       = 256 << 10
-	// inboundBytesBurst is added to twice the largest message.
-	inboundBytesBurst = 1 << 20
-)
-
-// bucket is a token bucket. The zero value is full.
-type bucket struct {
-	used float64
-	last time.Time
-}
-
-// take takes n tokens, of which rate come back each second, and reports
-// whether there were as many.
-func (b *bucket) take(n, rate, burst float64, now time.Time) bool {
-	b.used = max(0, b.used-now.Sub(b.last).Seconds()*rate) + n
-	b.last = now
-	return b.used <= burst
+	h.wire.buf = bufio.NewReaderSize(h.wire, readBuffer)
+	return h.wire, bufio.NewReadWriter(h.wire.buf, bufio.NewWriterSize(h.wire, writeBuffer)), nil
 }

@@ -1,0 +1,345 @@
+package websockets
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"sync"
+	"time"
+	"unicode/utf8"
+
+	"github.com/coder/websocket"
+	"github.com/seed47708276/sluice/websockets/socketio"
+)
+
+// readingSlots bounds the sockets that read at once because their clients sent
+// something at once, such as pongs: beyond it they take turns, so that a burst
+// does not cost each socket a stack. A client that stops within a frame gives
+// its slot back.
+const readingSlots = 256
+
+// begin serves a socket for the first time.
+func (s *socket) begin() {
+	s.reconsider()
+	s.serve()
+}
+
+// serve reads until the client has nothing more to say, and then leaves the
+// socket to the poller; or until the connection ends, and then finishes it. At
+// most one goroutine serves a socket at a time.
+func (s *socket) serve() {
+	for {
+		err := s.read()
+		if !errors.Is(err, errIdle) {
+			s.finish(err)
+			return
+		}
+		if s.park() {
+			return
+		}
+	}
+}
+
+// park ends serving until something comes in. It reports false when that has
+// happened already.
+func (s *socket) park() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.again || s.deaf {
+		s.again = false
+		return false
+	}
+	s.yield()
+	s.parked = true
+	return true
+}
+
+// readable is called by the poller.
+func (s *socket) readable() {
+	s.mu.Lock()
+	if !s.parked {
+		s.again = true
+		s.mu.Unlock()
+		return
+	}
+	s.parked = false
+	s.mu.Unlock()
+	s.server.reading <- struct{}{}
+	s.holding = true
+	go s.serve() // counted by the server since the handshake
+}
+
+// yield gives the reading slot back.
+func (s *socket) yield() {
+	if s.holding {
+		s.holding = false
+		<-s.server.reading
+	}
+}
+
+// reconsider asks again what may have changed between the checks of the
+// handshake and the registration, from which on every change finds the socket.
+func (s *socket) reconsider() {
+	if s.server.stopped.Err() != nil {
+		s.close(CauseDrain)
+		return
+	}
+	if !s.server.opts.Gate.Allowed(s.subject.context, s.subject.user).Allowed {
+		s.close(CauseDisabled)
+		return
+	}
+	ctx, cancel := context.WithTimeout(s.server.stopped, sessionCheckTimeout)
+	defer cancel()
+	if _, err := s.server.opts.Sessions.Get(ctx, s.session); errors.Is(err, ErrNoSession) {
+		s.close(CauseSession)
+	}
+}
+
+// messageBuffers are for messages that are over once they are understood.
+var messageBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
+
+// maxPooledMessage keeps rare big messages from staying in the pool.
+const maxPooledMessage = 4 << 10
+
+// read takes the client's messages until there is none, or the connection
+// ends. Once the socket is closing they are discarded, and what is awaited is
+// the client's close.
+func (s *socket) read() error {
+	buf := messageBuffers.Get().(*bytes.Buffer)
+	defer func() {
+		if buf.Cap() <= maxPooledMessage {
+			messageBuffers.Put(buf)
+		}
+	}()
+	w := s.wire
+	for {
+		if w.atBoundary(); w.boundary && w.raw != nil {
+			// Before the library is asked, because what it returns for errIdle
+			// costs more than the read.
+			if _, err := w.buf.Peek(1); err != nil {
+				return err
+			}
+		}
+		// No deadline here: the timer ends reading.
+		kind, r, err := s.ws.Reader(context.Background())
+		if err != nil {
+			return err
+		}
+		buf.Reset()
+		w.inMessage = true
+		if _, err = buf.ReadFrom(r); err != nil {
+			return err
+		}
+		w.inMessage = false
+		s.shard.counters.framesIn.Add(1)
+		if s.closing() {
+			continue
+		}
+		if cause := s.receive(kind, buf.Bytes(), time.Now()); cause != CauseNone {
+			s.close(cause)
+		}
+	}
+}
+
+// receive takes one message, which it does not keep, and returns why the
+// socket must close, if so.
+func (s *socket) receive(kind websocket.MessageType, data []byte, now time.Time) Cause {
+	switch {
+	case !s.meter(now):
+		return CauseRate
+	case kind == websocket.MessageBinary:
+		return CauseBinary
+	case !utf8.Valid(data):
+		return CauseText
+	}
+	s.talk.Lock()
+	reply, event, err := s.proto.text(data, now)
+	joined, due := s.proto.joined(), s.proto.deadline()
+	s.talk.Unlock()
+	if err != nil {
+		return causeOf(err)
+	}
+	if reply != nil {
+		s.answer(reply)
+	}
+	if event != nil {
+		s.deliver(event)
+	}
+	s.arm(joined, due)
+	return CauseNone
+}
+
+// meter counts a message, ping or pong of the client.
+func (s *socket) meter(now time.Time) bool {
+	return s.frames.take(1, inboundFrames, inboundFramesBurst, now)
+}
+
+// deliver hands an event to the hook and answers it if the client wants that.
+func (s *socket) deliver(event *socketio.Incoming) {
+	s.shard.counters.events.Add(1)
+	var args json.RawMessage
+	if s.server.opts.OnEvent != nil {
+		args = s.server.opts.OnEvent(Event{
+			Context:    s.subject.context,
+			User:       s.subject.user,
+			Connection: s.connection,
+			Path:       s.path,
+			Name:       event.Name,
+			Args:       event.Args,
+		})
+	}
+	if !event.HasID {
+		return
+	}
+	if args != nil && !(utf8.Valid(args) && json.Valid(args) && bytes.HasPrefix(args, []byte("["))) {
+		s.server.log.Error("event hook returned no JSON array: acknowledged with an empty one", s.logAttrs())
+		args = nil
+	}
+	s.answer(message(socketio.AckFor(event.ID, args)))
+}
+
+// arm follows the protocol after something has come in or was due.
+func (s *socket) arm(joined bool, due time.Time) {
+	s.mu.Lock()
+	s.joinedLocked(joined)
+	mine := s.claimLocked()
+	if s.cause == CauseNone && !s.deaf {
+		s.timer.Reset(time.Until(due))
+	}
+	s.mu.Unlock()
+	if mine {
+		s.flush()
+	}
+}
+
+// tick is what the timer calls: the heartbeat, and the end of a socket that
+// closes.
+func (s *socket) tick() {
+	now := time.Now()
+	s.mu.Lock()
+	if s.cause != CauseNone || s.deaf {
+		if left := s.closeBy.Sub(now); left > 0 && !s.deaf {
+			s.timer.Reset(left)
+		} else {
+			s.stopReadingLocked()
+		}
+		s.mu.Unlock()
+		return
+	}
+	s.mu.Unlock()
+	s.talk.Lock()
+	frame, err := s.proto.tick(now)
+	joined, due := s.proto.joined(), s.proto.deadline()
+	s.talk.Unlock()
+	if err != nil {
+		s.close(causeOf(err))
+		return
+	}
+	if frame != nil {
+		s.answer(frame)
+	}
+	s.arm(joined, due)
+}
+
+// onPing is called by coder/websocket, on the serving goroutine; it reports
+// whether a pong is to be sent.
+func (s *socket) onPing(context.Context, []byte) bool {
+	s.wire.atBoundary()
+	if !s.meter(time.Now()) {
+		s.close(CauseRate)
+		return false
+	}
+	return true
+}
+
+// onPong is called by coder/websocket, on the serving goroutine.
+func (s *socket) onPong(context.Context, []byte) {
+	s.wire.atBoundary()
+	now := time.Now()
+	if !s.meter(now) {
+		s.close(CauseRate)
+		return
+	}
+	s.talk.Lock()
+	s.proto.pong(now)
+	joined, due := s.proto.joined(), s.proto.deadline()
+	s.talk.Unlock()
+	s.arm(joined, due)
+}
+
+// finish ends the socket: the writer first, then the connection.
+func (s *socket) finish(err error) {
+	s.yield()
+	agreed := websocket.CloseStatus(err) != -1 // both sides have said close
+	if s.wire.err == nil && !agreed {
+		// A frame that the library refuses without a word to the client.
+		s.close(CauseProtocol)
+	}
+	s.mu.Lock()
+	if s.cause == CauseNone {
+		s.cause = CauseConnection
+		s.closeBy = time.Now()
+	}
+	s.deaf = true
+	if s.wire.err != nil {
+		s.dead = true
+		_ = s.conn.SetWriteDeadline(longAgo) // see boundLocked
+	}
+	var idle chan struct{}
+	if s.writer {
+		s.idle = make(chan struct{})
+		idle = s.idle
+	}
+	cause := s.cause
+	s.mu.Unlock()
+	s.server.hub.leave(s)
+	if idle != nil {
+		<-idle // its write has a deadline
+	}
+	if s.wire.err == nil && !agreed {
+		s.linger()
+	}
+	s.mu.Lock()
+	s.dead = true
+	s.timer.Stop()
+	s.mu.Unlock()
+	s.server.poller.remove(s.ticket)
+	// Releases what the library holds; the connection is ours to close.
+	_ = s.ws.CloseNow()
+	_ = s.conn.Close()
+	s.server.hub.forget(s)
+	s.ended(cause)
+	s.server.work.Done()
+}
+
+// linger lets the client read the close frame: closing a connection with
+// unread data in it would take the frame back. It ends at closeBy.
+func (s *socket) linger() {
+	s.mu.Lock()
+	dead := s.dead
+	if !dead {
+		_ = s.conn.SetReadDeadline(s.closeBy) // see boundLocked
+	}
+	s.mu.Unlock()
+	if dead {
+		return
+	}
+	if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
+		_ = half.CloseWrite() // failing, it leaves the deadline to end the wait
+	}
+	_, _ = io.Copy(io.Discard, struct{ io.Reader }{s.conn})
+}
+
+func (s *socket) ended(cause Cause) {
+	s.server.totals.closed[cause].Add(1)
+	s.shard.counters.kinds[s.kind.index()].Add(-1)
+	level := slog.LevelDebug
+	if cause == CauseSlow {
+		level = slog.LevelInfo
+	}
+	s.server.log.LogAttrs(context.Background(), level, "socket closed", s.logAttrs(),
+		slog.String(keyCause, cause.String()), slog.Duration(keyDuration, time.Since(s.since)))
+}
