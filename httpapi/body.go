@@ -1,16 +1,15 @@
 package httpapi
 
 import (
-	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
 	"reflect"
 	"slices"
 	"strings"
+	"sync"
 	"time"
 	"unicode/utf8"
 )
@@ -69,9 +68,17 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 // have names. Unknown and repeated members and anything after the object are
 // refused: each is a mistake of the caller that would otherwise go unnoticed.
 func decode(b []byte, v any) error {
-	err := checkJSON(b, memberNames(v))
-	if err == nil {
-		err = json.Unmarshal(b, v)
+	if !utf8.Valid(b) {
+		return fail(http.StatusBadRequest, "bad_json", "the text is not UTF-8: send one JSON object")
+	}
+	err := json.Unmarshal(b, v)
+	var syntax *json.SyntaxError
+	if errors.As(err, &syntax) {
+		return fail(http.StatusBadRequest, "bad_json", "byte %d: %s: send one JSON object", syntax.Offset, err)
+	}
+	// Before a wrong type, which may be that of a repeated member.
+	if bad := checkMembers(b, memberNames(v)); bad != nil {
+		err = bad
 	}
 	var wrong *json.UnmarshalTypeError
 	switch {
@@ -83,12 +90,20 @@ func decode(b []byte, v any) error {
 	return nil
 }
 
+// memberLists are the names of each type that is decoded.
+var memberLists sync.Map // reflect.Type: []string
+
 func memberNames(v any) []string {
+	t := reflect.TypeOf(v).Elem()
+	if names, ok := memberLists.Load(t); ok {
+		return names.([]string)
+	}
 	var names []string
-	for f := range reflect.TypeOf(v).Elem().Fields() {
+	for f := range t.Fields() {
 		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 		names = append(names, name)
 	}
+	memberLists.Store(t, names)
 	return names
 }
 
@@ -103,71 +118,4 @@ func jsonKind(t reflect.Type) string {
 		return "string"
 	}
 	return "value"
-}
-
-// level is an object or array that checkJSON is in.
-type level struct {
-	object bool
-	key    bool // the next token is a member's name
-	seen   map[string]bool
-}
-
-// checkJSON wants exactly one object, in UTF-8, of bounded depth, without
-// repeated members, and of none but the given names. encoding/json alone takes
-// names in any case, so that one member could stand twice.
-func checkJSON(b []byte, names []string) error {
-	if !utf8.Valid(b) {
-		return errors.New("the text is not UTF-8")
-	}
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.UseNumber()
-	var stack []level
-	for first := true; ; first = false {
-		tok, err := dec.Token()
-		if errors.Is(err, io.EOF) {
-			if first || len(stack) > 0 {
-				return errors.New("the text is empty or ends too early")
-			}
-			return nil
-		}
-		if err != nil {
-			return fmt.Errorf("byte %d: %w", dec.InputOffset(), err)
-		}
-		d, _ := tok.(json.Delim)
-		if first && d != '{' {
-			return errors.New("the text is no object")
-		}
-		if !first && len(stack) == 0 {
-			return fmt.Errorf("byte %d: something follows the object", dec.InputOffset())
-		}
-		if d == '}' || d == ']' {
-			stack = stack[:len(stack)-1]
-			continue
-		}
-		if n := len(stack); n > 0 && stack[n-1].object {
-			top := &stack[n-1]
-			if top.key {
-				name, _ := tok.(string)
-				switch {
-				case top.seen[name]:
-					return fmt.Errorf("byte %d: the member %.100q stands twice", dec.InputOffset(), name)
-				case n == 1 && !slices.Contains(names, name):
-					return fmt.Errorf("byte %d: the member %.100q is not known (%s)", dec.InputOffset(), name, strings.Join(names, ", "))
-				}
-				top.seen[name], top.key = true, false
-				continue
-			}
-			top.key = true
-		}
-		if d != 0 {
-			if len(stack) == maxDepth {
-				return fmt.Errorf("byte %d: nested deeper than %d", dec.InputOffset(), maxDepth)
-			}
-			l := level{object: d == '{', key: d == '{'}
-			if l.object {
-				l.seen = map[string]bool{}
-			}
-			stack = append(stack, l)
-		}
-	}
 }

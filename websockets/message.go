@@ -33,6 +33,8 @@ type Message struct {
 	Name      string          `json:"name"`
 	Args      json.RawMessage `json:"args"`
 	Namespace string          `json:"namespace"`
+
+	built *encoded // by Validate
 }
 
 // Target narrows down which sockets of the addressed users get a message.
@@ -46,9 +48,10 @@ type Target struct {
 }
 
 // Validate returns an error that wraps ErrMessage when the message may not
-// reach a socket.
-func (m *Message) Validate() error {
-	_, err := m.encode()
+// reach a socket. It builds the frames as well, so that the fields must not be
+// changed between it and sending, and one goroutine at a time may send.
+func (m *Message) Validate() (err error) {
+	m.built, err = m.encode()
 	return err
 }
 
@@ -67,7 +70,7 @@ func (e *encoded) plain() *outgoing {
 		var b bytes.Buffer
 		j := json.NewEncoder(&b)
 		j.SetEscapeHTML(false) // the arguments reach the client as they were sent
-		if err := j.Encode(Message{e.name, e.args, socketio.Main}); err != nil {
+		if err := j.Encode(Message{Name: e.name, Args: e.args, Namespace: socketio.Main}); err != nil {
 			panic(fmt.Sprintf("websockets: valid arguments do not encode: %v", err))
 		}
 		e.text = &outgoing{data: textFrame(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), born: e.packet.born}

@@ -33,9 +33,10 @@ func (s *Server) send(m Message, t Target, each func(func(*socket))) (int, error
 			return 0, err
 		}
 	}
-	frames, err := m.encode()
-	if err != nil {
-		return 0, err
+	if m.built == nil {
+		if err := m.Validate(); err != nil {
+			return 0, err
+		}
 	}
 	cfg := s.opts.Config()
 	queued := 0
@@ -45,7 +46,7 @@ func (s *Server) send(m Message, t Target, each func(func(*socket))) (int, error
 		if t.SourceToken != "" && t.SourceToken == sock.connection || !pathMatches(t.PathFilter, sock.path) {
 			return
 		}
-		switch sock.push(frames, cfg) {
+		switch sock.push(m.built, cfg) {
 		case pushedFirst:
 			work.mine = append(work.mine, sock)
 			queued++
