@@ -39,6 +39,8 @@ func causeOf(err error) Cause {
 		return CauseConnect
 	case errors.Is(err, socketio.ErrBinary):
 		return CauseBinary
+	case errors.Is(err, engineio.ErrTooBig):
+		return CauseTooBig
 	default:
 		return CauseProtocol
 	}
@@ -46,7 +48,7 @@ func causeOf(err error) Cause {
 
 // packets is Socket.IO over Engine.IO.
 type packets struct {
-	engine *engineio.Session
+	engine engineio.Session
 	socket *socketio.Session
 }
 
@@ -57,7 +59,7 @@ func newPackets(v engineio.Version, cfg *Config, now time.Time) *packets {
 	}
 	settings := engineio.Settings{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload}
 	return &packets{
-		engine: engineio.NewSession(v, randomHex(), settings, now),
+		engine: engineio.NewSession(v, settings, now),
 		socket: socketio.NewSession(p, randomHex(), cfg.ConnectTimeout, now),
 	}
 }

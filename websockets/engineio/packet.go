@@ -1,9 +1,8 @@
 package engineio
 
 import (
-	"encoding/json"
 	"errors"
-	"fmt"
+	"strconv"
 	"time"
 )
 
@@ -25,6 +24,19 @@ func ParseVersion(eio string) Version {
 	return V3
 }
 
+// ParseVersionStrict reads the query parameter EIO as the protocol documents
+// it: anything but "3" and "4" is no version (spec/peers.md 2.1).
+func ParseVersionStrict(eio string) (v Version, ok bool) {
+	switch eio {
+	case "3":
+		return V3, true
+	case "4":
+		return V4, true
+	default:
+		return 0, false
+	}
+}
+
 // Type is the first character of a packet.
 type Type byte
 
@@ -39,17 +51,22 @@ const (
 	Noop    Type = '6'
 )
 
+// binaryMessage is the first byte of a binary frame in version 3: a message is
+// all that can be binary. Version 4 has no such byte.
+const binaryMessage = 4
+
 // Packet is one packet of a text frame. Data is what follows the type.
 type Packet struct {
 	Type Type
 	Data []byte
 }
 
-// ErrPacket is returned for a text frame that is no packet.
+// ErrPacket is returned for a frame that is no packet.
 var ErrPacket = errors.New("malformed Engine.IO packet")
 
 // Decode reads the packet of one text frame. Data is a part of frame. It
-// returns ErrPacket for an empty frame and for an unknown type.
+// returns ErrPacket for an empty frame and for an unknown type; the base64
+// form of binary data ("b...") belongs to long-polling and is unknown here.
 func Decode(frame []byte) (Packet, error) {
 	if len(frame) == 0 || frame[0] < byte(Open) || frame[0] > byte(Noop) {
 		return Packet{}, ErrPacket
@@ -62,39 +79,48 @@ func (p Packet) Append(dst []byte) []byte {
 	return append(append(dst, byte(p.Type)), p.Data...)
 }
 
-// Settings are what the server tells the client in the open packet. Both
-// durations are above 0 and are sent in milliseconds; MaxPayload is in bytes.
+// DecodeBinary returns the data of the message in one binary frame, a part of
+// frame. It returns ErrPacket when version 3's first byte is not there.
+func (v Version) DecodeBinary(frame []byte) ([]byte, error) {
+	if v != V3 {
+		return frame, nil
+	}
+	if len(frame) == 0 || frame[0] != binaryMessage {
+		return nil, ErrPacket
+	}
+	return frame[1:], nil
+}
+
+// AppendBinary appends the payload of the binary frame that carries data as a
+// message.
+func (v Version) AppendBinary(dst, data []byte) []byte {
+	if v == V3 {
+		dst = append(dst, binaryMessage)
+	}
+	return append(dst, data...)
+}
+
+// Settings are what the server tells the client in the open packet.
 type Settings struct {
+	// PingInterval is above 0 and sent in milliseconds.
 	PingInterval time.Duration
-	PingTimeout  time.Duration
-	MaxPayload   int64
+	// PingTimeout is above 0 and sent in milliseconds.
+	PingTimeout time.Duration
+	// MaxPayload is above 0: the bytes of one frame of the client.
+	MaxPayload int64
 }
 
-// openPacket has the keys in the order that the reference servers write them;
-// maxPayload belongs to version 4 only.
-type openPacket struct {
-	SID          string   `json:"sid"`
-	Upgrades     []string `json:"upgrades"`
-	PingInterval int64    `json:"pingInterval"`
-	PingTimeout  int64    `json:"pingTimeout"`
-	MaxPayload   int64    `json:"maxPayload,omitempty"`
-}
-
-// appendOpen appends the open packet. upgrades is always empty: a client that
-// is offered "websocket" opens a second socket (spec/peers.md 1.4).
-func appendOpen(dst []byte, v Version, sid string, s Settings) []byte {
-	p := openPacket{
-		SID:          sid,
-		Upgrades:     []string{},
-		PingInterval: s.PingInterval.Milliseconds(),
-		PingTimeout:  s.PingTimeout.Milliseconds(),
+// appendOpen appends the open packet, its keys in the order in which the
+// reference servers write them; maxPayload belongs to version 4 only. sid needs
+// no escapes. upgrades is always empty: a client that is offered "websocket"
+// opens a second socket (spec/peers.md 1.4).
+func appendOpen(dst []byte, v Version, sid string, s *Settings) []byte {
+	dst = append(append(dst, byte(Open)), `{"sid":"`...)
+	dst = append(append(dst, sid...), `","upgrades":[],"pingInterval":`...)
+	dst = strconv.AppendInt(dst, s.PingInterval.Milliseconds(), 10)
+	dst = strconv.AppendInt(append(dst, `,"pingTimeout":`...), s.PingTimeout.Milliseconds(), 10)
+	if v != V3 {
+		dst = strconv.AppendInt(append(dst, `,"maxPayload":`...), s.MaxPayload, 10)
 	}
-	if v == V4 {
-		p.MaxPayload = s.MaxPayload
-	}
-	data, err := json.Marshal(p)
-	if err != nil {
-		panic(fmt.Sprintf("engineio: open packet: %v", err)) // strings and integers always marshal
-	}
-	return append(append(dst, byte(Open)), data...)
+	return append(dst, '}')
 }

@@ -1,11 +1,13 @@
 package engineio
 
 import (
+	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"time"
 )
 
-// The ways in which a session ends by itself.
+// The ways in which a session ends, beside ErrPacket.
 var (
 	// ErrClosed: the client sent a close packet.
 	ErrClosed = errors.New("closed by the client")
@@ -13,7 +15,19 @@ var (
 	ErrTimeout = errors.New("ping timeout")
 	// ErrHeartbeat: a ping or pong came from the wrong side for the version.
 	ErrHeartbeat = errors.New("invalid heartbeat direction")
+	// ErrTooBig: a frame over MaxPayload.
+	ErrTooBig = errors.New("message over maxPayload")
 )
+
+// Packets without data, shared by all sessions.
+var (
+	pingPacket = []byte{byte(Ping)}
+	pongPacket = []byte{byte(Pong)}
+)
+
+// sidBytes is the randomness of a session id. The id is no secret here, since
+// no transport can be upgraded with it, but a client may take it for one.
+const sidBytes = 16
 
 // Session is the state of one connection: who pings whom, and until when.
 // Version 3: the client pings, and any packet keeps the session alive for
@@ -21,18 +35,20 @@ var (
 // after the open packet or the last pong, and a pong must follow within
 // PingTimeout; other packets do not count.
 //
-// A Session is not safe for concurrent use.
+// A Session is a plain value without pointers of its own, to be embedded. It is
+// not safe for concurrent use.
 type Session struct {
-	version  Version
 	settings Settings
-	sid      string
-	pinged   bool // version 4: a ping is out and not yet answered
 	deadline time.Time
+	sid      [sidBytes]byte
+	version  Version
+	pinged   bool // version 4: a ping is out and not yet answered
 }
 
-// NewSession starts a session at now.
-func NewSession(v Version, sid string, s Settings, now time.Time) *Session {
-	e := &Session{version: v, settings: s, sid: sid}
+// NewSession starts a session at now, with a new random id.
+func NewSession(v Version, s Settings, now time.Time) Session {
+	e := Session{version: v, settings: s}
+	rand.Read(e.sid[:]) // never fails (crypto/rand)
 	e.deadline = now.Add(e.patience())
 	return e
 }
@@ -49,20 +65,21 @@ func (e *Session) patience() time.Duration {
 // Version is the version the session speaks.
 func (e *Session) Version() Version { return e.version }
 
-// SID is the session's id.
-func (e *Session) SID() string { return e.sid }
+// SID is the session's id: 32 hexadecimal digits.
+func (e *Session) SID() string { return hex.EncodeToString(e.sid[:]) }
 
 // AppendOpen appends the open packet, which must be the first thing sent.
 func (e *Session) AppendOpen(dst []byte) []byte {
-	return appendOpen(dst, e.version, e.sid, e.settings)
+	return appendOpen(dst, e.version, e.SID(), &e.settings)
 }
 
 // Deadline is the time at which Tick must be called next.
 func (e *Session) Deadline() time.Time { return e.deadline }
 
 // Tick is called at or after the deadline. It returns a packet to send, if
-// any, or ErrTimeout. Before the deadline it does nothing.
-func (e *Session) Tick(now time.Time) ([]byte, error) {
+// any, which the caller must not change, or ErrTimeout. Before the deadline it
+// does nothing.
+func (e *Session) Tick(now time.Time) (packet []byte, err error) {
 	if now.Before(e.deadline) {
 		return nil, nil
 	}
@@ -71,26 +88,31 @@ func (e *Session) Tick(now time.Time) ([]byte, error) {
 	}
 	e.pinged = true
 	e.deadline = now.Add(e.settings.PingTimeout)
-	return []byte{byte(Ping)}, nil
+	return pingPacket, nil
 }
 
 // Receive takes a text frame of the client. It returns the data of a message
-// packet (nil for any other packet) and a packet to send in answer (nil for
-// none). Any error ends the session: ErrPacket, ErrHeartbeat, ErrClosed.
+// packet, a part of frame (nil for any other packet), and a packet to send in
+// answer (nil for none), which the caller must not change. Any error ends the
+// session: ErrPacket, ErrHeartbeat, ErrClosed, ErrTooBig.
 func (e *Session) Receive(frame []byte, now time.Time) (message, reply []byte, err error) {
+	if int64(len(frame)) > e.settings.MaxPayload {
+		return nil, nil, ErrTooBig
+	}
 	p, err := Decode(frame)
 	if err != nil {
 		return nil, nil, err
 	}
-	if e.version == V3 {
-		e.deadline = now.Add(e.patience())
-	}
+	e.alive(now)
 	switch p.Type {
 	case Message:
 		return p.Data[:len(p.Data):len(p.Data)], nil, nil
 	case Ping:
 		if e.version != V3 {
 			return nil, nil, ErrHeartbeat
+		}
+		if len(p.Data) == 0 {
+			return nil, pongPacket, nil
 		}
 		return nil, Packet{Pong, p.Data}.Append(nil), nil
 	case Pong:
@@ -109,5 +131,30 @@ func (e *Session) Receive(frame []byte, now time.Time) (message, reply []byte, e
 		return nil, nil, nil
 	default: // Open is for servers only
 		return nil, nil, ErrPacket
+	}
+}
+
+// ReceiveBinary takes a binary frame of the client. It returns the data of the
+// message in it, a part of frame and never nil. Any error ends the session:
+// ErrPacket, ErrTooBig.
+func (e *Session) ReceiveBinary(frame []byte, now time.Time) (message []byte, err error) {
+	if int64(len(frame)) > e.settings.MaxPayload {
+		return nil, ErrTooBig
+	}
+	data, err := e.version.DecodeBinary(frame)
+	if err != nil {
+		return nil, err
+	}
+	e.alive(now)
+	if data == nil {
+		data = []byte{}
+	}
+	return data[:len(data):len(data)], nil
+}
+
+// alive notes that a packet of the client has come in.
+func (e *Session) alive(now time.Time) {
+	if e.version == V3 {
+		e.deadline = now.Add(e.patience())
 	}
 }
