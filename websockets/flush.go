@@ -16,9 +16,6 @@ const (
 	// slowBytes is the same for a writer that may wait: it is kept for as long
 	// as the client does not read.
 	slowBytes = 4 << 10
-	// manySockets is from where on a flush is worth a goroutine for each core:
-	// some 2 ms of writes.
-	manySockets = 256
 )
 
 var flushBuffers = sync.Pool{New: func() any { b := make([]byte, 0, flushBytes); return &b }}

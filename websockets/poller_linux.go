@@ -7,6 +7,7 @@ import (
 	"os"
 	"sync"
 	"syscall"
+	"unsafe"
 )
 
 // pollBatch is how many sockets one look at the poller reports. It bounds
@@ -190,7 +191,7 @@ func newRawIO() *rawIO {
 		return true
 	}
 	r.write = func(fd uintptr) bool {
-		r.n, r.errno = ignoringEINTR(syscall.Write, int(fd), r.buf)
+		r.n, r.errno = ignoringEINTR(rawWrite, int(fd), r.buf)
 		return true
 	}
 	return r
@@ -246,4 +247,15 @@ func writeNow(conn syscall.RawConn, p []byte) (int, error) {
 		return 0, os.NewSyscallError("write", errno)
 	}
 	return n, nil
+}
+
+// rawWrite does not tell the scheduler: the write returns at once, but on
+// loopback the kernel delivers within it, which the scheduler would take for a
+// call that blocks, and start another thread.
+func rawWrite(fd int, p []byte) (int, error) {
+	n, _, e := syscall.RawSyscall(syscall.SYS_WRITE, uintptr(fd), uintptr(unsafe.Pointer(&p[0])), uintptr(len(p)))
+	if e != 0 {
+		return -1, e
+	}
+	return int(n), nil
 }

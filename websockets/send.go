@@ -1,9 +1,6 @@
 package websockets
 
-import (
-	"runtime"
-	"sync"
-)
+import "sync"
 
 // SendToUser queues a message on the matching sockets of one user and returns
 // their number. It never waits for a socket: one whose queue is full is closed
@@ -58,17 +55,21 @@ func (s *Server) send(m Message, t Target, each func(func(*socket))) (int, error
 		}
 	})
 	s.totals.messages.Add(int64(queued))
-	s.flushAll(work.mine)
+	if len(work.mine) <= fewSockets {
+		for _, sock := range work.mine {
+			sock.flush()
+		}
+	} else {
+		s.flushes.add(s, work.mine)
+	}
 	for _, sock := range work.slow {
 		sock.close(CauseSlow)
 	}
 	return queued, nil
 }
 
-// delivery is what a sender has to do once it holds no lock of the hub: write
-// to the sockets that nobody else writes to, and close those that are full.
-// A message that comes meanwhile leaves with the same write, which is what
-// makes many messages to many sockets cheap.
+// delivery is what a sender has to do once it holds no lock of the hub: see to
+// the sockets that nobody else writes to, and close those that are full.
 type delivery struct{ mine, slow []*socket }
 
 var deliveries = sync.Pool{New: func() any { return &delivery{} }}
@@ -78,28 +79,4 @@ func (d *delivery) release() {
 	clear(d.slow)
 	d.mine, d.slow = d.mine[:0], d.slow[:0]
 	deliveries.Put(d)
-}
-
-// flushAll writes to all of them, on every core when they are many.
-func (s *Server) flushAll(list []*socket) {
-	parts := min(len(list)/manySockets, runtime.GOMAXPROCS(0))
-	if parts < 2 {
-		flushEach(list)
-		return
-	}
-	var wg sync.WaitGroup
-	size := (len(list) + parts - 1) / parts
-	for len(list) > size {
-		part := list[:size]
-		list = list[size:]
-		wg.Go(func() { flushEach(part) })
-	}
-	flushEach(list)
-	wg.Wait()
-}
-
-func flushEach(list []*socket) {
-	for _, sock := range list {
-		sock.flush()
-	}
 }

@@ -71,6 +71,7 @@ type Server struct {
 	totals totals
 
 	poller  poller
+	flushes flusher
 	reading chan struct{} // see readingSlots
 
 	mu      sync.Mutex // guards closed and the first Add of work
