@@ -1,6 +1,7 @@
 package websockets
 
 import (
+	"encoding/json"
 	"errors"
 	"time"
 
@@ -16,8 +17,16 @@ type protocol interface {
 	open() [][]byte
 	// joined reports whether service messages may be sent now.
 	joined() bool
-	// text takes a text message in UTF-8.
+	// text takes a text message in UTF-8, which it does not keep.
 	text(data []byte, now time.Time) (reply []byte, event *socketio.Incoming, err error)
+	// binary takes a binary message, which it does not keep. The event is one
+	// that had to wait for its attachments.
+	binary(data []byte, now time.Time) (event *socketio.Incoming, err error)
+	// answer returns the frames that acknowledge an event for which the client
+	// wants that; they must follow each other. args is a JSON array, nil for an
+	// empty one, with one socketio.Placeholder for each attachment. An error
+	// says why there is no such answer; the socket goes on.
+	answer(event *socketio.Incoming, args json.RawMessage, attachments [][]byte) ([][]byte, error)
 	// pong takes a Web Socket pong.
 	pong(now time.Time)
 	// deadline is when tick must be called next.
@@ -25,8 +34,12 @@ type protocol interface {
 	tick(now time.Time) (frame []byte, err error)
 }
 
-// errPing is the plain protocol's engineio.ErrTimeout.
-var errPing = errors.New("no pong in time")
+// The errors of the plain protocol.
+var (
+	errPing     = errors.New("no pong in time")
+	errBinary   = errors.New("binary data on /ws")
+	errNoEvents = errors.New("a client of /ws sends no events")
+)
 
 // causeOf maps the error of a protocol to the close table.
 func causeOf(err error) Cause {
@@ -37,30 +50,42 @@ func causeOf(err error) Cause {
 		return CausePing
 	case errors.Is(err, socketio.ErrConnectTimeout):
 		return CauseConnect
-	case errors.Is(err, socketio.ErrBinary):
+	case errors.Is(err, socketio.ErrBinary), errors.Is(err, errBinary):
 		return CauseBinary
-	case errors.Is(err, engineio.ErrTooBig):
+	case errors.Is(err, engineio.ErrTooBig), errors.Is(err, socketio.ErrTooBig):
 		return CauseTooBig
 	default:
 		return CauseProtocol
 	}
 }
 
-// packets is Socket.IO over Engine.IO.
+// packets is Socket.IO over Engine.IO: one object for all the state of a
+// socket's protocol.
 type packets struct {
 	engine engineio.Session
-	socket *socketio.Session
+	socket socketio.Session
 }
+
+// clientAttachments is how many attachments an event of a client may have. 0:
+// binary data closes the socket (1003).
+const clientAttachments = 0
 
 func newPackets(v engineio.Version, cfg *Config, now time.Time) *packets {
 	p := socketio.Protocol5
 	if v == engineio.V3 {
 		p = socketio.Protocol4
 	}
-	settings := engineio.Settings{PingInterval: cfg.PingInterval, PingTimeout: cfg.PingTimeout, MaxPayload: cfg.MaxPayload}
 	return &packets{
-		engine: engineio.NewSession(v, settings, now),
-		socket: socketio.NewSession(p, randomHex(), cfg.ConnectTimeout, now),
+		engine: engineio.NewSession(v, engineio.Settings{
+			PingInterval: cfg.PingInterval,
+			PingTimeout:  cfg.PingTimeout,
+			MaxPayload:   cfg.MaxPayload,
+		}, now),
+		socket: socketio.NewSession(p, socketio.Settings{
+			ConnectTimeout: cfg.ConnectTimeout,
+			MaxBytes:       cfg.MaxPayload,
+			Attachments:    clientAttachments,
+		}, now),
 	}
 }
 
@@ -97,12 +122,45 @@ func (p *packets) text(data []byte, now time.Time) ([]byte, *socketio.Incoming, 
 	if inner == nil {
 		return nil, nil, nil
 	}
-	packet, event, err := p.socket.Receive(inner, now)
+	packet, in, err := p.socket.Receive(inner, now)
 	if packet != nil {
-		return message(packet), event, err
+		return message(packet), event(in), err
 	}
-	return nil, event, err
+	return nil, event(in), err
 }
+
+func (p *packets) binary(data []byte, now time.Time) (*socketio.Incoming, error) {
+	inner, err := p.engine.ReceiveBinary(data, now)
+	if err != nil {
+		return nil, err
+	}
+	in, err := p.socket.ReceiveBinary(inner)
+	return event(in), err
+}
+
+// event leaves out what the server need not be told: joined says where the
+// client is, and no client is asked for an ack.
+func event(in *socketio.Incoming) *socketio.Incoming {
+	if in != nil && in.Type != socketio.Event {
+		return nil
+	}
+	return in
+}
+
+func (p *packets) answer(event *socketio.Incoming, args json.RawMessage, attachments [][]byte) ([][]byte, error) {
+	packet, err := p.socket.Answer(event, args, attachments)
+	if err != nil {
+		return nil, err
+	}
+	frames := [][]byte{message(packet)}
+	for _, data := range attachments {
+		frames = append(frames, appendFrame(nil, opBinary, p.engine.Version().AppendBinary(nil, data)))
+	}
+	return frames, nil
+}
+
+// opBinary is the opcode of a binary frame (RFC 6455, 5.2).
+const opBinary = 0x2
 
 // pong does nothing: Engine.IO has pongs of its own.
 func (p *packets) pong(time.Time) {}
@@ -147,6 +205,12 @@ func (p *plain) open() [][]byte { return nil }
 func (p *plain) joined() bool   { return true }
 
 func (p *plain) text([]byte, time.Time) ([]byte, *socketio.Incoming, error) { return nil, nil, nil }
+
+func (p *plain) binary([]byte, time.Time) (*socketio.Incoming, error) { return nil, errBinary }
+
+func (p *plain) answer(*socketio.Incoming, json.RawMessage, [][]byte) ([][]byte, error) {
+	return nil, errNoEvents
+}
 
 func (p *plain) pong(now time.Time) {
 	if p.pinged {

@@ -25,15 +25,15 @@ const (
 // The bounds of a packet. Real clients stay far below them; the reference
 // servers had to add such bounds after attacks (faults.md, W11, W14, W15).
 const (
-	MaxNamespace   = 255 // bytes of a namespace with its query
-	MaxAttachments = 16  // binary frames announced by one packet
-	MaxAckID       = 1<<53 - 1
-	// MaxDepth bounds nested arrays and objects, so that no reader of the
-	// arguments has to recurse deeper.
-	MaxDepth = 64
+	// MaxNamespace is in bytes, with the query that protocol 4 allows.
+	MaxNamespace = 255
+	// MaxAttachments is the reference's bound since CVE-2026-33151.
+	MaxAttachments = 10
+	// MaxAckID is the largest integer that every client can count to.
+	MaxAckID = 1<<53 - 1
 )
 
-// Main is the namespace this server has.
+// Main is the namespace that every server has.
 const Main = "/"
 
 // ErrPacket is returned for a message that is no packet.
@@ -42,27 +42,32 @@ var ErrPacket = errors.New("malformed Socket.IO packet")
 // Packet is one packet: <type>[<attachments>-][<namespace>,][<ack id>][<json>].
 type Packet struct {
 	Type        Type
-	Attachments int    // number of binary frames that follow; BinaryEvent and BinaryAck only
+	Attachments int    // number of binary frames that follow: 1 to MaxAttachments in BinaryEvent and BinaryAck, else 0
 	Namespace   string // starts with "/"; a query that protocol 4 allows is still there
 	HasID       bool
 	ID          uint64 // ack id, at most MaxAckID
 	Data        json.RawMessage
 }
 
+// binary reports whether attachments follow the packet.
+func (p *Packet) binary() bool { return p.Type == BinaryEvent || p.Type == BinaryAck }
+
 // Decode reads one packet. Data is a part of message, is valid JSON in UTF-8
-// when it is there, and has the shape that its type wants: an array for events
-// and acks, with a text as an event's first element; a text or object for
-// CONNECT and CONNECT_ERROR; nothing for DISCONNECT. Anything else returns
-// ErrPacket.
+// when it is there, nests at most MaxDepth levels, and has the shape that its
+// type wants: an array for events and acks, with a text that is not Reserved as
+// an event's first element; an object for CONNECT, a text or object for
+// CONNECT_ERROR; nothing for DISCONNECT. A binary packet has one placeholder
+// for each of its attachments. Anything else returns ErrPacket.
 func Decode(message []byte) (Packet, error) {
 	if len(message) == 0 || message[0] < byte(Connect) || message[0] > byte(BinaryAck) {
 		return Packet{}, ErrPacket
 	}
 	p := Packet{Type: Type(message[0]), Namespace: Main}
 	rest := message[1:]
-	if p.Type == BinaryEvent || p.Type == BinaryAck {
+	if p.binary() {
 		n, after, ok := number(rest, MaxAttachments)
-		if !ok || len(after) == 0 || after[0] != '-' {
+		// None at all is CVE-2026-69185.
+		if !ok || n == 0 || len(after) == 0 || after[0] != '-' {
 			return Packet{}, ErrPacket
 		}
 		p.Attachments, rest = int(n), after[1:]
@@ -106,7 +111,7 @@ func number(b []byte, limit uint64) (n uint64, rest []byte, ok bool) {
 
 // shapely reports whether ack id and data are those that the type allows.
 func (p *Packet) shapely() bool {
-	if p.Data != nil && !validJSON(p.Data) {
+	if p.Data != nil && !validJSON(p.Data, p.Attachments) {
 		return false
 	}
 	switch p.Type {
@@ -117,62 +122,11 @@ func (p *Packet) shapely() bool {
 	case ConnectError:
 		return !p.HasID && (p.Data == nil || p.Data[0] == '{' || p.Data[0] == '"')
 	case Event, BinaryEvent:
-		name, _, ok := split(p.Data)
-		return ok && !Reserved(name)
+		quoted, _, ok := eventName(p.Data)
+		return ok && !reservedText(quoted)
 	default: // Ack, BinaryAck
 		return p.HasID && len(p.Data) > 0 && p.Data[0] == '['
 	}
-}
-
-// validJSON holds data against the grammar, UTF-8 and MaxDepth. The first
-// byte of a value that passes is the first byte of data.
-func validJSON(data []byte) bool {
-	if data[0] <= ' ' || !utf8.Valid(data) {
-		return false
-	}
-	depth, inText := 0, false
-	for i := 0; i < len(data); i++ {
-		switch c := data[i]; {
-		case inText && c == '\\':
-			i++
-		case c == '"':
-			inText = !inText
-		case inText:
-		case c == '[' || c == '{':
-			if depth++; depth > MaxDepth {
-				return false
-			}
-		case c == ']' || c == '}':
-			depth--
-		}
-	}
-	return json.Valid(data)
-}
-
-// split parts an event's array into its name and the array of the arguments
-// behind it. It reports false when data is no array that starts with a text.
-// data must be valid JSON or empty.
-func split(data json.RawMessage) (name string, args json.RawMessage, ok bool) {
-	if len(data) == 0 || data[0] != '[' {
-		return "", nil, false
-	}
-	d := json.NewDecoder(bytes.NewReader(data))
-	if _, err := d.Token(); err != nil {
-		return "", nil, false
-	}
-	t, err := d.Token()
-	if err != nil {
-		return "", nil, false
-	}
-	name, ok = t.(string)
-	if !ok {
-		return "", nil, false
-	}
-	rest := bytes.TrimSpace(data[d.InputOffset():])
-	if rest[0] == ',' {
-		rest = rest[1:]
-	}
-	return name, append(json.RawMessage{'['}, rest...), true
 }
 
 // Reserved reports whether an event name belongs to the libraries, which would
@@ -186,10 +140,18 @@ func Reserved(name string) bool {
 	}
 }
 
+// reservedText is Reserved for a valid JSON string.
+func reservedText(quoted []byte) bool {
+	if bytes.IndexByte(quoted, '\\') >= 0 {
+		return Reserved(unquote(quoted))
+	}
+	return Reserved(string(quoted[1 : len(quoted)-1]))
+}
+
 // Append appends the text form of the packet to dst.
 func (p Packet) Append(dst []byte) []byte {
 	dst = append(dst, byte(p.Type))
-	if p.Type == BinaryEvent || p.Type == BinaryAck {
+	if p.binary() {
 		dst = append(strconv.AppendInt(dst, int64(p.Attachments), 10), '-')
 	}
 	if p.Namespace != Main && p.Namespace != "" {

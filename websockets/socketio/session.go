@@ -1,10 +1,10 @@
 package socketio
 
 import (
-	"bytes"
+	"crypto/rand"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"strings"
 	"time"
 )
@@ -20,37 +20,49 @@ const (
 
 // The errors beside ErrPacket. Each ends the connection.
 var (
-	// ErrState: a packet for a namespace that the client has not joined.
-	ErrState = errors.New("packet for a namespace that is not connected")
-	// ErrBinary: a packet that announces binary data, which nothing here takes.
+	// ErrState: a packet for a namespace that the client has not joined, or a
+	// second CONNECT for one that it has.
+	ErrState = errors.New("packet does not fit the state of its namespace")
+	// ErrBinary: binary data that no packet has announced, or a packet that
+	// announces more than the server takes.
 	ErrBinary = errors.New("binary data is not accepted")
-	// ErrConnectTimeout: the client did not join in time.
+	// ErrAttachments: a packet while attachments of another are awaited.
+	ErrAttachments = errors.New("packet before the attachments of another")
+	// ErrTooBig: a packet that is over MaxBytes with its attachments.
+	ErrTooBig = errors.New("packet and attachments over the limit")
+	// ErrConnectTimeout: the client did not join a namespace in time.
 	ErrConnectTimeout = errors.New("no CONNECT packet in time")
+	// ErrAttachmentTimeout: announced attachments did not come in time.
+	ErrAttachmentTimeout = errors.New("no attachment in time")
 )
 
-// Incoming is an event of the client. Args is a JSON array.
-type Incoming struct {
-	Name string
-	Args json.RawMessage
-	// ID is the ack id when the client wants one (HasID).
-	HasID bool
-	ID    uint64
+// Settings are what a server decides for all its sessions.
+type Settings struct {
+	// ConnectTimeout, above 0, is how long a client may be in no namespace.
+	ConnectTimeout time.Duration
+	// MaxBytes, above 0, bounds one packet together with its attachments.
+	MaxBytes int64
+	// Namespaces are those beside "/"; nil: none.
+	Namespaces *Namespaces
+	// Attachments is how many of them one packet may announce, up to
+	// MaxAttachments. 0: binary packets end the connection with ErrBinary.
+	Attachments uint8
 }
 
-// Session is the state of one connection with its one namespace. It is not
+// Session is the state of one connection: the namespaces that the client is in,
+// and what is on its way in them. It is a plain value, to be embedded, and not
 // safe for concurrent use.
 type Session struct {
+	settings Settings
+	deadline time.Time // of a CONNECT; counts while the client is in no namespace
+	rare     *rare     // nil until it is needed
 	protocol Protocol
-	sid      string // of the namespace, sent with CONNECT in protocol 5
-	timeout  time.Duration
-	joined   bool
-	deadline time.Time // of the CONNECT; counts while not joined
+	main     membership // of "/"
 }
 
-// NewSession starts a session at now. sid is the id that protocol 5 tells the
-// client; connectTimeout, above 0, is how long it may stay without a CONNECT.
-func NewSession(p Protocol, sid string, connectTimeout time.Duration, now time.Time) *Session {
-	return &Session{protocol: p, sid: sid, timeout: connectTimeout, deadline: now.Add(connectTimeout)}
+// NewSession starts a session at now.
+func NewSession(p Protocol, settings Settings, now time.Time) Session {
+	return Session{settings: settings, protocol: p, deadline: now.Add(settings.ConnectTimeout)}
 }
 
 // Start returns the packet that the server sends unasked right after the
@@ -59,108 +71,173 @@ func (s *Session) Start() []byte {
 	if s.protocol == Protocol5 {
 		return nil
 	}
-	s.joined = true
+	s.main = joined
 	return Packet{Type: Connect}.Append(nil)
 }
 
-// Joined reports whether the client is in the namespace, so that events may go
-// to it.
-func (s *Session) Joined() bool { return s.joined }
+// Joined reports whether the client is in "/", so that events may go to it.
+func (s *Session) Joined() bool { return s.main == joined }
+
+// JoinedTo is Joined for any namespace.
+func (s *Session) JoinedTo(namespace string) bool { return s.membership(namespace) == joined }
 
 // Deadline is the time at which Tick must be called, or zero for none.
 func (s *Session) Deadline() time.Time {
-	if s.joined {
-		return time.Time{}
+	var d time.Time
+	if !s.anywhere() {
+		d = s.deadline
 	}
-	return s.deadline
+	if a := s.awaited(); a != nil && (d.IsZero() || a.deadline.Before(d)) {
+		d = a.deadline
+	}
+	return d
 }
 
-// Tick returns ErrConnectTimeout when the client has not joined in time.
+// Tick is called at or after the deadline. It returns ErrConnectTimeout or
+// ErrAttachmentTimeout when what it waits for has not come in time.
 func (s *Session) Tick(now time.Time) error {
-	if s.joined || now.Before(s.deadline) {
-		return nil
+	if a := s.awaited(); a != nil && !now.Before(a.deadline) {
+		return ErrAttachmentTimeout
 	}
-	return ErrConnectTimeout
+	if !s.anywhere() && !now.Before(s.deadline) {
+		return ErrConnectTimeout
+	}
+	return nil
 }
 
-// Receive takes the data of one Engine.IO message. It returns a packet to send
-// in answer (nil for none) and the event for the application (nil for none).
-// Any error ends the connection: ErrPacket, ErrState, ErrBinary.
-func (s *Session) Receive(message []byte, now time.Time) (reply []byte, event *Incoming, err error) {
+// Incoming is something that has come from the client. It shares no memory with
+// the message that it came in.
+type Incoming struct {
+	// Type is Event, Ack, Connect or Disconnect. The last two say that the
+	// client is in the namespace now, or no longer.
+	Type      Type
+	Namespace string
+	// Name of an Event.
+	Name string
+	// Args of an Event or Ack: a JSON array in UTF-8 in which placeholders,
+	// {"_placeholder":true,"num":0}, stand for the attachments, each once.
+	Args        json.RawMessage
+	Attachments [][]byte
+	// HasID: the client wants the Event acknowledged, with this ID. Of an Ack,
+	// ID is what Request returned.
+	HasID bool
+	ID    uint64
+	// SID is the random id of the client in the namespace that protocol 5
+	// tells it on Connect.
+	SID string
+	// Auth is the payload of a Connect, a JSON object, or nil.
+	Auth json.RawMessage
+	// Query is what followed the namespace in a Connect of protocol 4.
+	Query string
+}
+
+// Receive takes the data of one Engine.IO text message, and does not keep it.
+// It returns a packet to send in answer (nil for none) and what has come in
+// (nil for nothing). Any error ends the connection: ErrPacket, ErrState,
+// ErrBinary, ErrAttachments, ErrTooBig.
+func (s *Session) Receive(message []byte, now time.Time) (reply []byte, in *Incoming, err error) {
+	if s.awaited() != nil {
+		return nil, nil, ErrAttachments
+	}
+	if int64(len(message)) > s.settings.MaxBytes {
+		return nil, nil, ErrTooBig
+	}
 	p, err := Decode(message)
 	if err != nil {
 		return nil, nil, err
 	}
-	if p.Type == BinaryEvent || p.Type == BinaryAck {
-		return nil, nil, ErrBinary
-	}
+	query := ""
 	if s.protocol == Protocol4 {
 		// Protocol 4 carries the query of the namespace's address here.
-		p.Namespace, _, _ = strings.Cut(p.Namespace, "?")
+		p.Namespace, query, _ = strings.Cut(p.Namespace, "?")
 	}
 	switch p.Type {
 	case Connect:
-		return s.connect(p), nil, nil
+		return s.connect(&p, query, now)
 	case ConnectError: // only servers refuse
 		return nil, nil, ErrPacket
 	}
-	if p.Namespace != Main || !s.joined {
+	state := s.membership(p.Namespace)
+	switch {
+	case state == outside:
 		return nil, nil, ErrState
+	case p.Type == Disconnect:
+		s.setMembership(p.Namespace, outside, now)
+		if state == dismissed {
+			return nil, nil, nil
+		}
+		return nil, &Incoming{Type: Disconnect, Namespace: p.Namespace}, nil
+	case p.binary():
+		return nil, nil, s.await(&p, len(message), now)
 	}
-	switch p.Type {
-	case Disconnect:
-		s.joined = false
-		s.deadline = now.Add(s.timeout)
-		return nil, nil, nil
-	case Event:
-		name, args, _ := split(p.Data)
-		return nil, &Incoming{Name: name, Args: args, HasID: p.HasID, ID: p.ID}, nil
-	default: // an ack of an event for which none was asked
-		return nil, nil, nil
-	}
+	return nil, s.complete(&p, nil), nil
 }
 
-func (s *Session) connect(p Packet) []byte {
-	if p.Namespace != Main {
+// connect answers a CONNECT.
+func (s *Session) connect(p *Packet, query string, now time.Time) (reply []byte, in *Incoming, err error) {
+	ns, ok := s.settings.Namespaces.find(p.Namespace)
+	if !ok {
 		refusal := Packet{Type: ConnectError, Namespace: p.Namespace, Data: json.RawMessage(`{"message":"Invalid namespace"}`)}
 		if s.protocol == Protocol4 {
 			refusal.Data = json.RawMessage(`"Invalid namespace"`)
 		}
-		return refusal.Append(nil)
+		return refusal.Append(nil), nil, nil
 	}
-	if s.joined { // a second CONNECT changes nothing (spec 7.1)
+	if s.membership(ns) == joined {
+		// In protocol 4 the client may not know yet that it is in "/".
+		if s.protocol == Protocol4 && ns == Main {
+			return nil, nil, nil
+		}
+		return nil, nil, ErrState
+	}
+	s.setMembership(ns, joined, now)
+	in = &Incoming{Type: Connect, Namespace: ns, Query: query}
+	if p.Data != nil {
+		in.Auth = append(in.Auth, p.Data...)
+	}
+	answer := Packet{Type: Connect, Namespace: ns}
+	if s.protocol == Protocol5 {
+		in.SID = newSID()
+		answer.Data = append(append(json.RawMessage(`{"sid":"`), in.SID...), `"}`...)
+	}
+	return answer.Append(nil), in, nil
+}
+
+// newSID returns 128 random bits in hex.
+func newSID() string {
+	var sid [16]byte
+	rand.Read(sid[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(sid[:])
+}
+
+// complete makes what has come in of a packet whose attachments are all there.
+// Its namespace is one that the client had joined.
+func (s *Session) complete(p *Packet, attachments [][]byte) *Incoming {
+	if s.membership(p.Namespace) != joined {
 		return nil
 	}
-	s.joined = true
-	answer := Packet{Type: Connect}
-	if s.protocol == Protocol5 {
-		answer.Data = json.RawMessage(fmt.Sprintf(`{"sid":%q}`, s.sid))
+	in := &Incoming{Namespace: p.Namespace, HasID: p.HasID, ID: p.ID, Attachments: attachments}
+	switch p.Type {
+	case Event, BinaryEvent:
+		in.Type = Event
+		in.Name, in.Args, _ = split(p.Data) // Decode has seen that there is a name
+	default: // Ack, BinaryAck
+		if !s.Forget(p.Namespace, p.ID) {
+			return nil // of an event for which none was asked, or twice
+		}
+		in.Type = Ack
+		in.Args = append(in.Args, p.Data...)
 	}
-	return answer.Append(nil)
+	return in
 }
 
-// AckFor returns the packet that answers an event's ack request with args, a
-// JSON array; nil args answer with an empty one.
-func AckFor(id uint64, args json.RawMessage) []byte {
-	if args == nil {
-		args = json.RawMessage("[]")
+// Leave takes the client out of a namespace. It returns the DISCONNECT packet,
+// or nil when the client is not in it. What the client has sent meanwhile is
+// dropped.
+func (s *Session) Leave(namespace string, now time.Time) []byte {
+	if s.membership(namespace) != joined {
+		return nil
 	}
-	return Packet{Type: Ack, HasID: true, ID: id, Data: args}.Append(nil)
-}
-
-// AppendEvent appends an EVENT packet of "/". name is UTF-8, args a valid JSON
-// array.
-func AppendEvent(dst []byte, name string, args json.RawMessage) []byte {
-	var quoted bytes.Buffer
-	e := json.NewEncoder(&quoted)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(name); err != nil {
-		panic(fmt.Sprintf("socketio: event name: %v", err)) // a string always encodes
-	}
-	dst = append(dst, byte(Event), '[')
-	dst = append(dst, bytes.TrimSuffix(quoted.Bytes(), []byte{'\n'})...)
-	if inner := bytes.TrimSpace(args[1 : len(args)-1]); len(inner) > 0 {
-		dst = append(append(dst, ','), inner...)
-	}
-	return append(dst, ']')
+	s.setMembership(namespace, dismissed, now)
+	return Packet{Type: Disconnect, Namespace: namespace}.Append(nil)
 }
