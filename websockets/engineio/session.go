@@ -47,8 +47,9 @@ type Session struct {
 
 // NewSession starts a session at now, with a new random id.
 func NewSession(v Version, s Settings, now time.Time) Session {
-	e := Session{version: v, settings: s}
-	rand.Read(e.sid[:]) // never fails (crypto/rand)
+	var sid [sidBytes]byte
+	rand.Read(sid[:]) // never fails (crypto/rand)
+	e := Session{settings: s, sid: sid, version: v}
 	e.deadline = now.Add(e.patience())
 	return e
 }
