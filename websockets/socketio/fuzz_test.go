@@ -59,7 +59,7 @@ func FuzzDecode(f *testing.F) {
 		if err := json.Unmarshal(list[0], &first); err != nil || !ok || first != name || !json.Valid(args) || args[0] != '[' || Reserved(name) {
 			t.Fatalf("%q: name %q, args %q", message, name, args)
 		}
-		p.Data = appendArray(nil, name, bytes.TrimSpace(args))
+		p.Data = appendArray(nil, name, args)
 		event, err := Decode(p.Append(nil))
 		if err != nil {
 			t.Fatalf("%q: event %q: %v", message, p.Append(nil), err)
@@ -234,7 +234,7 @@ func checkIncoming(t *testing.T, s *Session, in *Incoming, header []byte, binary
 	if in.Type != Event {
 		return
 	}
-	packet, err := s.Emit(in.Namespace, in.Name, bytes.TrimSpace(in.Args), in.Attachments)
+	packet, err := s.Emit(in.Namespace, in.Name, in.Args, in.Attachments)
 	if err != nil {
 		t.Fatalf("%q: %v", header, err)
 	}

@@ -1,6 +1,7 @@
 package socketio
 
 import (
+	"bytes"
 	"encoding/json"
 	"math/bits"
 	"unicode/utf8"
@@ -50,6 +51,9 @@ func skipSpace(data []byte, pos int) int {
 	}
 	return pos
 }
+
+// trimSpace takes off the white space behind a value.
+func trimSpace(data []byte) []byte { return bytes.TrimRight(data, " \t\r\n") }
 
 // peek returns the next byte, or 0, which no token begins with.
 func (s *scanner) peek() byte {
@@ -302,6 +306,7 @@ func split(data []byte) (name string, args json.RawMessage, ok bool) {
 	if data[end] == ',' {
 		end++
 	}
-	args = make(json.RawMessage, 0, 1+len(data)-end)
-	return unquote(quoted), append(append(args, '['), data[end:]...), true
+	rest := trimSpace(data[end:])
+	args = make(json.RawMessage, 0, 1+len(rest))
+	return unquote(quoted), append(append(args, '['), rest...), true
 }

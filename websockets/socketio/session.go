@@ -193,7 +193,7 @@ func (s *Session) connect(p *Packet, query string, now time.Time) (reply []byte,
 	s.setMembership(ns, joined, now)
 	in = &Incoming{Type: Connect, Namespace: ns, Query: query}
 	if p.Data != nil {
-		in.Auth = append(in.Auth, p.Data...)
+		in.Auth = append(in.Auth, trimSpace(p.Data)...)
 	}
 	answer := Packet{Type: Connect, Namespace: ns}
 	if s.protocol == Protocol5 {
@@ -226,7 +226,7 @@ func (s *Session) complete(p *Packet, attachments [][]byte) *Incoming {
 			return nil // of an event for which none was asked, or twice
 		}
 		in.Type = Ack
-		in.Args = append(in.Args, p.Data...)
+		in.Args = append(in.Args, trimSpace(p.Data)...)
 	}
 	return in
 }
