@@ -136,6 +136,7 @@ func (p *poller) run() {
 	defer close(p.ended)
 	var events [pollBatch]syscall.EpollEvent
 	var ready [pollBatch]*socket
+	var ended [pollBatch]bool
 	for {
 		n := 0
 		err := p.conn.Read(func(fd uintptr) bool {
@@ -152,12 +153,13 @@ func (p *poller) run() {
 			slot := &p.slots[uint32(e.Fd)]
 			if slot.sock != nil && slot.generation == uint32(e.Pad) {
 				ready[found] = slot.sock
+				ended[found] = e.Events&(syscall.EPOLLRDHUP|syscall.EPOLLHUP|syscall.EPOLLERR) != 0
 				found++
 			}
 		}
 		p.mu.Unlock()
 		for i := range ready[:found] {
-			ready[i].readable()
+			ready[i].readable(ended[i])
 			ready[i] = nil
 		}
 	}

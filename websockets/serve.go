@@ -57,9 +57,11 @@ func (s *socket) park() bool {
 	return true
 }
 
-// readable is called by the poller.
-func (s *socket) readable() {
+// readable is called by the poller; ended says that the client will send
+// nothing beyond what is there.
+func (s *socket) readable(ended bool) {
 	s.mu.Lock()
+	s.ended = s.ended || ended
 	if !s.parked {
 		s.again = true
 		s.mu.Unlock()
@@ -207,12 +209,28 @@ func (s *socket) arm(joined bool, due time.Time) {
 	s.joinedLocked(joined)
 	mine := s.claimLocked()
 	if s.cause == CauseNone && !s.deaf {
-		s.timer.Reset(time.Until(due))
+		s.timer.Reset(untilBeat(due))
 	}
 	s.mu.Unlock()
 	if mine {
 		s.flush()
 	}
+}
+
+// beat is the grid on which heartbeats are due that are more than a second
+// away: sockets that are served together cost one wake-up of the process.
+const beat = 100 * time.Millisecond
+
+// untilBeat is the time until due, or until the beat that follows it.
+func untilBeat(due time.Time) time.Duration {
+	d := time.Until(due)
+	if d < time.Second {
+		return d
+	}
+	if over := time.Duration(due.UnixNano()) % beat; over > 0 {
+		d += beat - over
+	}
+	return d
 }
 
 // tick is what the timer calls: the heartbeat, and the end of a socket that
@@ -311,7 +329,7 @@ func (s *socket) finish(err error) {
 	_ = s.ws.CloseNow()
 	_ = s.conn.Close()
 	s.server.hub.forget(s)
-	s.ended(cause)
+	s.record(cause)
 	s.server.work.Done()
 }
 
@@ -333,7 +351,7 @@ func (s *socket) linger() {
 	_, _ = io.Copy(io.Discard, struct{ io.Reader }{s.conn})
 }
 
-func (s *socket) ended(cause Cause) {
+func (s *socket) record(cause Cause) {
 	s.server.totals.closed[cause].Add(1)
 	s.shard.counters.kinds[s.kind.index()].Add(-1)
 	level := slog.LevelDebug

@@ -65,6 +65,7 @@ type socket struct {
 	attached bool // conn is set
 	parked   bool // nobody serves it; the poller or an end wakes it
 	again    bool // something came in while it was served
+	ended    bool // the client sends nothing more
 	admit    admission
 	held     []*outgoing // service messages that wait for the client to join
 	queue    []*outgoing // what the writer takes next
@@ -271,7 +272,7 @@ func (s *socket) attach(ws *websocket.Conn, w *wire) {
 	s.mu.Lock()
 	s.attached = true
 	s.shard.counters.kinds[s.kind.index()].Add(1)
-	s.timer = time.AfterFunc(time.Until(due), s.tick)
+	s.timer = time.AfterFunc(untilBeat(due), s.tick)
 	s.queue = first
 	for _, f := range first {
 		s.waiting.add(f)
@@ -335,10 +336,12 @@ func (s *socket) stopReadingLocked() {
 // longAgo is a deadline that has passed.
 var longAgo = time.Unix(1, 0)
 
-func (s *socket) unreadable() bool {
+// hearing tells whether anything is to be read, and whether the client sends
+// nothing more.
+func (s *socket) hearing() (deaf, ended bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.deaf
+	return s.deaf, s.ended
 }
 
 func (s *socket) closing() bool {

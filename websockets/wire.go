@@ -39,6 +39,7 @@ type wire struct {
 
 	inMessage bool // between the first and the last frame of a message
 	boundary  bool // every byte read so far belongs to a whole frame that is over
+	drained   bool // the last read took all there was; more is told by the poller
 }
 
 // Read returns errIdle instead of waiting at a boundary. Within a frame it
@@ -50,8 +51,13 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.boundary = false
 		return n, nil
 	}
-	if w.sock.unreadable() {
+	deaf, ended := w.sock.hearing()
+	if deaf {
 		return 0, net.ErrClosed
+	}
+	if w.drained && w.boundary && !ended {
+		w.drained = false
+		return 0, errIdle
 	}
 	n, err := w.next(p)
 	if n > 0 {
@@ -71,6 +77,7 @@ func (w *wire) next(p []byte) (int, error) {
 	}
 	n, err := readNow(w.raw, p)
 	if err != errWouldBlock {
+		w.drained = n < len(p)
 		return n, err
 	}
 	if w.boundary {
