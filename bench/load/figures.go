@@ -170,19 +170,19 @@ type ledger struct {
 
 type entry struct {
 	at   time.Time
-	want int
 	left int
-	done chan struct{}
+	done chan struct{} // gets or gives one when all have it
+	take bool
 }
 
-// add numbers a message that want sockets are to get.
-func (l *ledger) add(want int) (id int, done chan struct{}) {
+// add numbers a message that want sockets are to get. When they all have it,
+// one value is put into done, or taken from it.
+func (l *ledger) add(want int, done chan struct{}, take bool) (id int) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.next++
-	e := &entry{at: time.Now(), want: want, left: want, done: make(chan struct{})}
-	l.sent[l.next] = e
-	return l.next, e.done
+	l.sent[l.next] = &entry{at: time.Now(), left: want, done: done, take: take}
+	return l.next
 }
 
 // got is called for each delivery.
@@ -203,8 +203,13 @@ func (l *ledger) got(payload []byte, at time.Time) {
 		l.delay = append(l.delay, at.Sub(e.at))
 	}
 	if e.left--; e.left == 0 {
-		close(e.done)
 		delete(l.sent, id)
+		switch {
+		case e.take:
+			<-e.done
+		case e.done != nil:
+			e.done <- struct{}{}
+		}
 	}
 }
 
@@ -274,8 +279,9 @@ func fanout(p peer, inFlight int) ([]float64, error) {
 	defer c.close()
 	l := &ledger{sent: map[int]*entry{}}
 	n, took, err := measure(c, l, inFlight, func(stop func() bool) error {
+		done := make(chan struct{}, 1)
 		for !stop() {
-			id, done := l.add(sockets)
+			id := l.add(sockets, done, false)
 			if err := server.post([]message{{0, payload(id, payloadBytes)}}); err != nil {
 				return err
 			}
@@ -301,11 +307,7 @@ func toUsers(p peer) ([]float64, error) {
 			var list []message
 			for range batch {
 				tokens <- struct{}{}
-				id, done := l.add(perUser)
-				go func() {
-					<-done
-					<-tokens
-				}()
+				id := l.add(perUser, tokens, true)
 				list = append(list, message{1 + rand.IntN(users), payload(id, payloadBytes)})
 			}
 			if err := server.post(list); err != nil {
@@ -343,7 +345,7 @@ func slow(p peer) ([]float64, error) {
 		defer tick.Stop()
 		for end := time.Now().Add(dur); err == nil && time.Now().Before(end); {
 			<-tick.C
-			id, _ := l.add(sockets - stalled)
+			id := l.add(sockets-stalled, nil, false)
 			err = server.post([]message{{0, payload(id, size)}})
 		}
 		posted <- err

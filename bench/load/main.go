@@ -131,11 +131,12 @@ func (f figure) measure() error {
 			if err != nil {
 				return fmt.Errorf("%s: %w", p.name, err)
 			}
-			share := sampleCPU().foreign(before)
+			after := sampleCPU()
+			share := after.foreign(before)
 			foreign = max(foreign, share)
 			all[p.name] = append(all[p.name], numbers)
 			if *verbose {
-				fmt.Printf("%s, %s, run %d: %v, foreign CPU %.0f %%\n", f.name, p.name, round+1, numbers, 100*share)
+				fmt.Printf("%s, %s, run %d: %.4g, own CPU %.0f %%, foreign CPU %.0f %%\n", f.name, p.name, round+1, numbers, 100*after.self(before), 100*share)
 			}
 		}
 	}

@@ -45,8 +45,8 @@ func cpuTime(pid int) time.Duration {
 // cpuSample is the time that the machine has worked, and this program with
 // the servers that it has waited for.
 type cpuSample struct {
-	at        time.Time
-	busy, own time.Duration
+	at                time.Time
+	busy, own, driver time.Duration
 }
 
 func sampleCPU() cpuSample {
@@ -63,6 +63,9 @@ func sampleCPU() cpuSample {
 		var u unix.Rusage
 		if unix.Getrusage(who, &u) == nil {
 			s.own += time.Duration(u.Utime.Nano() + u.Stime.Nano())
+			if who == unix.RUSAGE_SELF {
+				s.driver = s.own
+			}
 		}
 	}
 	return s
@@ -73,4 +76,10 @@ func sampleCPU() cpuSample {
 func (s cpuSample) foreign(before cpuSample) float64 {
 	total := time.Duration(float64(s.at.Sub(before.at)) * 2)
 	return max(0, float64((s.busy-before.busy)-(s.own-before.own))/float64(total))
+}
+
+// self is the share of its core that this program used. Where it is near 1
+// over the time that a figure measures, the server could do more.
+func (s cpuSample) self(before cpuSample) float64 {
+	return float64(s.driver-before.driver) / float64(s.at.Sub(before.at))
 }

@@ -14,8 +14,11 @@ const io = new Server(server, {
   pingInterval: ping,
   pingTimeout: 20000,
 });
-io.engine.on('connection', (raw) => { raw.request = null; });
-io.on('connection', (socket) => { socket.join('u' + socket.handshake.query.user); });
+io.engine.on('connection', (raw) => {
+  raw.user = raw.request._query.user;
+  raw.request = null;
+});
+io.on('connection', (socket) => { socket.join('u' + socket.conn.user); });
 server.listen({ port, host: '127.0.0.1', backlog: 4096 });
 
 http.createServer((req, res) => {
