@@ -183,6 +183,13 @@ func (c *client) send(text string) {
 	}
 }
 
+func (c *client) sendBinary(data string) {
+	c.t.Helper()
+	if err := c.conn.Write(c.t.Context(), websocket.MessageBinary, []byte(data)); err != nil {
+		c.t.Fatalf("write: %v", err)
+	}
+}
+
 // join reads the first packets of a version 4 socket and connects it.
 func (c *client) join() {
 	c.t.Helper()

@@ -9,8 +9,8 @@ import (
 	"github.com/seed47708276/sluice/websockets/socketio"
 )
 
-// protocol is what a socket speaks. It is used by the socket's reading
-// goroutine only, does no input or output, and returns whole frames to send.
+// protocol is what a socket speaks. It does no input or output, and returns
+// whole frames to send.
 type protocol interface {
 	name() string
 	// open returns the frames that come before everything else.
@@ -66,9 +66,8 @@ type packets struct {
 	socket socketio.Session
 }
 
-// clientAttachments is how many attachments an event of a client may have. 0:
-// binary data closes the socket (1003).
-const clientAttachments = 0
+// clientAttachments is how many attachments an event of a client may have.
+const clientAttachments = socketio.MaxAttachments
 
 func newPackets(v engineio.Version, cfg *Config, now time.Time) *packets {
 	p := socketio.Protocol5

@@ -108,17 +108,17 @@ func TestEvents(t *testing.T) {
 	var mu sync.Mutex
 	var got []Event
 	w := newWorld(t, func(o *Options) {
-		o.OnEvent = func(e Event) json.RawMessage {
+		o.OnEvent = func(e Event) (json.RawMessage, [][]byte) {
 			mu.Lock()
 			defer mu.Unlock()
 			got = append(got, e)
 			switch e.Name {
 			case "echo":
-				return e.Args
+				return e.Args, e.Attachments
 			case "broken":
-				return json.RawMessage(`{"no":"array"}`)
+				return json.RawMessage(`{"no":"array"}`), nil
 			default:
-				return nil
+				return nil, nil
 			}
 		}
 	})
@@ -141,10 +141,21 @@ func TestEvents(t *testing.T) {
 		c.send(`42["no ack","x"]`)
 		c.send(`428["echo"]`)
 		c.want(`438[]`)
+
+		prefix := ""
+		if path == eio3 {
+			prefix = "\x04"
+		}
+		c.send(`452-9["echo",{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]`)
+		c.sendBinary(prefix + "\x00\xff")
+		c.sendBinary(prefix + "two")
+		c.want(`462-9[{"_placeholder":true,"num":1},{"_placeholder":true,"num":0}]`)
+		c.want(prefix + "\x00\xff")
+		c.want(prefix + "two")
 	}
 	mu.Lock()
 	defer mu.Unlock()
-	if len(got) != 10 || got[3].Name != "no ack" || string(got[3].Args) != `["x"]` || got[3].Context != 1 || got[3].User != 2 || got[3].Path != "/socket.io/appsuite/" {
+	if len(got) != 12 || got[3].Name != "no ack" || string(got[3].Args) != `["x"]` || got[3].Context != 1 || got[3].User != 2 || got[3].Path != "/socket.io/appsuite/" {
 		t.Errorf("events: %+v", got)
 	}
 }

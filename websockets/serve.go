@@ -152,13 +152,18 @@ func (s *socket) receive(kind websocket.MessageType, data []byte, now time.Time)
 	switch {
 	case !s.meter(now):
 		return CauseRate
-	case kind == websocket.MessageBinary:
-		return CauseBinary
-	case !utf8.Valid(data):
+	case kind == websocket.MessageText && !utf8.Valid(data):
 		return CauseText
 	}
+	var reply []byte
+	var event *socketio.Incoming
+	var err error
 	s.talk.Lock()
-	reply, event, err := s.proto.text(data, now)
+	if kind == websocket.MessageText {
+		reply, event, err = s.proto.text(data, now)
+	} else {
+		event, err = s.proto.binary(data, now)
+	}
 	joined, due := s.proto.joined(), s.proto.deadline()
 	s.talk.Unlock()
 	if err != nil {
@@ -183,24 +188,31 @@ func (s *socket) meter(now time.Time) bool {
 func (s *socket) deliver(event *socketio.Incoming) {
 	s.shard.counters.events.Add(1)
 	var args json.RawMessage
+	var attachments [][]byte
 	if s.server.opts.OnEvent != nil {
-		args = s.server.opts.OnEvent(Event{
-			Context:    s.subject.context,
-			User:       s.subject.user,
-			Connection: s.connection,
-			Path:       s.path,
-			Name:       event.Name,
-			Args:       event.Args,
+		args, attachments = s.server.opts.OnEvent(Event{
+			Context:     s.subject.context,
+			User:        s.subject.user,
+			Connection:  s.connection,
+			Path:        s.path,
+			Name:        event.Name,
+			Args:        event.Args,
+			Attachments: event.Attachments,
 		})
 	}
 	if !event.HasID {
 		return
 	}
-	if args != nil && !(utf8.Valid(args) && json.Valid(args) && bytes.HasPrefix(args, []byte("["))) {
-		s.server.log.Error("event hook returned no JSON array: acknowledged with an empty one", s.logAttrs())
-		args = nil
+	s.talk.Lock()
+	frames, err := s.proto.answer(event, args, attachments)
+	if errors.Is(err, socketio.ErrOutgoing) {
+		s.server.log.Error("event hook returned no answer that can be sent: acknowledged with an empty one", s.logAttrs(), slog.Any(keyError, err))
+		frames, err = s.proto.answer(event, nil, nil)
 	}
-	s.answer(message(socketio.AckFor(event.ID, args)))
+	s.talk.Unlock()
+	if err == nil { // else the client has left meanwhile
+		s.answer(frames...)
+	}
 }
 
 // arm follows the protocol after something has come in or was due.

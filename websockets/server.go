@@ -43,22 +43,25 @@ type Options struct {
 	// (spec 3.3). It must not block. Nil: mode none, every address may.
 	IPCheck func(session *Session, client netip.Addr) bool
 	// OnEvent is called for every event of a client, on the goroutine that
-	// reads its socket, and must not block. What it returns, a JSON array or
-	// nil for an empty one, answers the client's ack request if there is one.
-	// Nil: events are ignored, and acks answered with an empty array.
-	OnEvent func(Event) json.RawMessage
+	// reads its socket, and must not block. What it returns answers the client's
+	// ack request if there is one: args is a JSON array, or nil for an empty one,
+	// with one socketio.Placeholder for each attachment. Nil: events are
+	// ignored, and acks answered with an empty array.
+	OnEvent func(Event) (args json.RawMessage, attachments [][]byte)
 	// Logger gets the log lines. Nil: none.
 	Logger *slog.Logger
 }
 
-// Event is an event of a client. Args is a JSON array in UTF-8.
+// Event is an event of a client. Args is a JSON array in UTF-8, in which
+// placeholders stand for the attachments (socketio.Incoming).
 type Event struct {
-	Context    int32
-	User       int32
-	Connection string
-	Path       string
-	Name       string
-	Args       json.RawMessage
+	Context     int32
+	User        int32
+	Connection  string
+	Path        string
+	Name        string
+	Args        json.RawMessage
+	Attachments [][]byte
 }
 
 // Server accepts and keeps sockets. It is an http.Handler for /socket.io/* and

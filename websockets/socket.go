@@ -166,27 +166,31 @@ func (s *socket) fullLocked(f *outgoing, cfg *Config) bool {
 	return s.waiting.frames+1 > cfg.QueueMessages || s.waiting.bytes+len(f.data) > cfg.QueueBytes
 }
 
-// answer queues a frame of the protocol. A client that asks for more answers
-// than it reads is as slow as one that does not read its messages.
-func (s *socket) answer(data []byte) {
-	f := &outgoing{data: data}
+// answer queues frames of the protocol, one behind the other. A client that
+// asks for more answers than it reads is as slow as one that does not read its
+// messages.
+func (s *socket) answer(frames ...[]byte) {
 	cfg := s.server.opts.Config()
 	s.mu.Lock()
 	if s.cause != CauseNone {
 		s.mu.Unlock()
 		return
 	}
-	full, mine := s.fullLocked(f, cfg), false
-	if !full {
+	full := false
+	for _, data := range frames {
+		f := &outgoing{data: data}
+		if full = s.fullLocked(f, cfg); full {
+			break
+		}
 		s.waiting.add(f)
 		s.queue = append(s.queue, f)
-		mine = s.claimLocked()
 	}
+	mine := s.claimLocked()
 	s.mu.Unlock()
-	switch {
-	case full:
+	if full {
 		s.close(CauseSlow)
-	case mine:
+	}
+	if mine {
 		s.flush()
 	}
 }
