@@ -44,6 +44,13 @@ lint:
     go run {{staticcheck}} ./...
     cd bench && go vet ./...
 
-# The figures of the README, against their baselines
-bench *ARGS:
+# The figures of docs/bench.md, against peers in the same run
+bench: bench-cascade bench-sockets
+
+# Look-ups, memory and reloads of the cascade
+bench-cascade *ARGS:
     cd bench && go test -run '^$' -bench . {{ARGS}} .
+
+# Memory, handshakes and deliveries of the sockets; two cores and half an hour
+bench-sockets *ARGS:
+    cd bench && go run ./load {{ARGS}}

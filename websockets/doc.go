@@ -11,12 +11,22 @@
 //
 // # Goroutines
 //
-// A socket has one goroutine that reads and keeps its timers, and one that
-// writes while there is something to write. Both are counted by the Server,
-// and Shutdown and Close wait for them.
+// An idle socket has none. On Linux, without TLS, a socket is parked in the
+// poller until its client says something; a goroutine then reads until there is
+// nothing more. Elsewhere a goroutine reads for as long as the socket lives.
+//
+// Whoever gives a socket its first message writes it, and all that comes
+// meanwhile, without waiting for the client; big sends leave that to the
+// flusher. What a connection does not take at once is left to a goroutine that
+// waits, with a deadline. Frames are written whole and by one writer at a time,
+// the control frames of coder/websocket among them.
+//
+// A timer for each socket sends heartbeats and ends what has gone on too long.
+// All goroutines are counted by the Server, and Shutdown and Close wait for
+// them.
 //
 // # Locks
 //
-// A hub shard's lock is taken before a socket's, never the other way round,
-// and neither is held over a write to the network.
+// A hub shard's lock is taken before a socket's, and a socket's talk before its
+// mu, never the other way round. None is held over a read or write.
 package websockets
