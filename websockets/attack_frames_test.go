@@ -125,7 +125,8 @@ func frameAttacks() []attack {
 	for _, code := range []int{1001, 1002, 1003, 1007, 1008, 1009, 1010, 1011, 1012, 1014, 3000, 4403, 4999} {
 		list = append(list, attack{
 			fmt.Sprint("close ", code), closeWithCode(code, "bye"),
-			endsClient, []string{string([]byte{byte(code >> 8), byte(code)}) + "bye"},
+			endsClient,
+			[]string{string([]byte{byte(code >> 8), byte(code)}) + "bye"},
 		})
 	}
 	for _, code := range []int{0, 1, 999, 1004, 1005, 1006, 1015, 1016, 2000, 2999, 5000, 65535} {
@@ -165,7 +166,7 @@ func TestBrokenFrames(t *testing.T) {
 func TestDataBehindClose(t *testing.T) {
 	var events atomic.Int32
 	a := newArena(t, func(o *Options) {
-		o.OnEvent = func(Event) json.RawMessage { events.Add(1); return nil }
+		o.OnEvent = func(Event) (json.RawMessage, [][]byte) { events.Add(1); return nil, nil }
 	})
 	behind := slices.Repeat(text(`421["late"]`), 100)
 	for name, first := range map[string]attack{
