@@ -34,7 +34,7 @@ fuzz TIME="20s":
 
 # Rewrite the golden files, then show what changed
 golden:
-    go test ./cascade ./cli -run 'Golden|Script|Corpus' -args -update
+    go test ./cascade ./cli ./remote -run 'Golden|Script|Corpus|Transcript' -args -update
     git diff --stat
 
 # Formatting, vet and staticcheck, pinned

@@ -7,6 +7,13 @@ import "github.com/seed47708276/sluice/cascade"
 // Prefixes below which the declarations of this package are complete.
 var Prefixes = []string{"com.openexchange.redis."}
 
+// Names of the buffer's properties (spec websockets.md, 6.2).
+const (
+	PropDelay     = "com.openexchange.websockets.grizzly.remote.delayDuration"
+	PropMaxDelay  = "com.openexchange.websockets.grizzly.remote.maxDelayDuration"
+	PropFrequency = "com.openexchange.websockets.grizzly.remote.timerFrequency"
+)
+
 const (
 	maxBufferMillis = 600_000   // ten minutes: beyond it a message is no news
 	maxMillis       = 3_600_000 // an hour
@@ -17,17 +24,17 @@ const (
 // Remote). The buffer's three are read in the server scope, in milliseconds.
 var Properties = []cascade.Declaration{
 	{
-		Name: "com.openexchange.websockets.grizzly.remote.delayDuration", Kind: cascade.Duration, Unit: "ms", Default: "1000", Min: 0, Max: maxBufferMillis, Server: true, File: "websockets.properties", Since: "7.8.3",
-		Related: []string{"com.openexchange.websockets.grizzly.remote.maxDelayDuration"},
+		Name: PropDelay, Kind: cascade.Duration, Unit: "ms", Default: "1000", Min: 0, Max: maxBufferMillis, Server: true, File: "websockets.properties", Since: "7.8.3",
+		Related: []string{PropMaxDelay},
 		Doc:     "How long a message for other members waits for an equal one; 0 sends at once.",
 	},
 	{
-		Name: "com.openexchange.websockets.grizzly.remote.maxDelayDuration", Kind: cascade.Duration, Unit: "ms", Default: "3000", Min: 0, Max: maxBufferMillis, Server: true, File: "websockets.properties", Since: "7.8.3",
-		Related: []string{"com.openexchange.websockets.grizzly.remote.delayDuration"},
+		Name: PropMaxDelay, Kind: cascade.Duration, Unit: "ms", Default: "3000", Min: 0, Max: maxBufferMillis, Server: true, File: "websockets.properties", Since: "7.8.3",
+		Related: []string{PropDelay},
 		Doc:     "How long equal messages may make a message wait in all, since the first; 0 is no limit.",
 	},
 	{
-		Name: "com.openexchange.websockets.grizzly.remote.timerFrequency", Kind: cascade.Duration, Unit: "ms", Default: "500", Min: 10, Max: maxBufferMillis, Server: true, File: "websockets.properties", Since: "7.8.3",
+		Name: PropFrequency, Kind: cascade.Duration, Unit: "ms", Default: "500", Min: 10, Max: maxBufferMillis, Server: true, File: "websockets.properties", Since: "7.8.3",
 		Doc: "How often messages that are due are looked for.",
 	},
 

@@ -1,0 +1,28 @@
+package remote
+
+// Message is a service message on its way to other members.
+type Message struct {
+	ID          string
+	Context     int32 // 0: everybody
+	User        int32 // 0: everybody in Context
+	PathFilter  string
+	SourceToken string
+	Name        string
+	Args        string // JSON array, compact
+}
+
+// addressee is whom a message is for.
+type addressee struct{ context, user int32 }
+
+func (m *Message) addressee() addressee { return addressee{m.Context, m.User} }
+
+// sameness is what makes two messages equal (design, "Buffer"): everything but
+// the id.
+type sameness struct {
+	to                      addressee
+	filter, token, nm, args string
+}
+
+func (m *Message) sameness() sameness {
+	return sameness{m.addressee(), m.PathFilter, m.SourceToken, m.Name, m.Args}
+}
