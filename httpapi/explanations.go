@@ -4,7 +4,6 @@ import (
 	"encoding/base64"
 	"net/http"
 	"net/url"
-	"strconv"
 	"strings"
 	"unicode/utf8"
 
@@ -140,11 +139,9 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 	if !q.query.Has("prefix") {
 		return fail(http.StatusBadRequest, "bad_query", "ask with ?name= for one property, or with ?prefix= for a list")
 	}
-	limit := defaultLimit
-	if q.query.Has("limit") {
-		if limit, err = strconv.Atoi(q.query.Get("limit")); err != nil || limit < 1 || limit > maxLimit {
-			return fail(http.StatusBadRequest, "bad_query", "limit is 1 to %d", maxLimit)
-		}
+	limit, err := limitOf(q.query)
+	if err != nil {
+		return err
 	}
 	after, err := base64.RawURLEncoding.DecodeString(q.query.Get("cursor"))
 	if err != nil {

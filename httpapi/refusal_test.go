@@ -125,7 +125,7 @@ func TestRefusals(t *testing.T) {
 
 func TestNotFoundDoesNotRepeatThePath(t *testing.T) {
 	w := newWorld(t, tree)
-	a := w.ask("GET", "/admin/v1/sessions/0123456789abcdef", "")
+	a := w.ask("GET", "/admin/v1/session/0123456789abcdef", "")
 	a.refused(t, 404, "not_found")
 	if strings.Contains(a.body, "0123456789abcdef") {
 		t.Errorf("a session id is in %s", a.body)

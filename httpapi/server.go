@@ -19,7 +19,7 @@ import (
 type Options struct {
 	Engine   *cascade.Engine
 	Sockets  *websockets.Server
-	Sessions *websockets.MemorySessions
+	Sessions websockets.Sessions // see sessionMaker and sessionEnder
 	Config   func() *websockets.Config
 	Logger   *slog.Logger
 	Member   string // name of this member
@@ -104,6 +104,10 @@ func (s *Server) Admin() http.Handler {
 		r.Get("/config", s.handle(s.config))
 		r.Post("/config/reload", s.handle(s.reload))
 		r.Post("/sessions", s.handle(s.createSession))
+		r.Get("/sessions/{session}", s.handle(s.session))
+		r.Delete("/sessions/{session}", s.handle(s.deleteSession))
+		r.Get("/sockets", s.handle(s.listSockets))
+		r.Delete("/sockets", s.handle(s.closeSockets))
 		r.Post("/messages", s.handle(s.sendMessages))
 		r.Get("/tags", s.handle(s.tags))
 		for _, base := range []string{"/properties", "/contexts/{context}/properties", "/contexts/{context}/users/{user}/properties"} {

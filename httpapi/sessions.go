@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"errors"
 	"net/http"
 	"time"
@@ -16,7 +17,24 @@ const (
 	maxUserAgentLen = 2048
 )
 
+// sessionMaker and sessionEnder are what a store of sessions can do beside
+// looking them up. One that belongs to somebody else can do neither.
+type (
+	sessionMaker interface {
+		Create(ctx context.Context, s *websockets.Session) error
+	}
+	sessionEnder interface {
+		Delete(ctx context.Context, id string) error
+	}
+)
+
+var errForeignSessions = fail(http.StatusConflict, "foreign_sessions", "the sessions belong to App Suite: log in and out there")
+
 func (s *Server) createSession(w http.ResponseWriter, r *http.Request) error {
+	store, ok := s.Sessions.(sessionMaker)
+	if !ok {
+		return errForeignSessions
+	}
 	var in struct {
 		Context   int64  `json:"context"`
 		User      int64  `json:"user"`
@@ -34,7 +52,7 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusBadRequest, "bad_client", "client has 1 to %d bytes, userAgent at most %d", maxClientLen, maxUserAgentLen)
 	}
 	ses := websockets.NewSession(int32(su.Context), int32(su.User), in.Client, in.UserAgent, 0, s.Config().Cookie)
-	err = s.Sessions.Create(r.Context(), ses)
+	err = store.Create(r.Context(), ses)
 	switch {
 	case errors.Is(err, websockets.ErrTooManySessions):
 		return fail(http.StatusServiceUnavailable, "too_many_sessions", "%s", err)
@@ -51,4 +69,80 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) error {
 		Cookie  cookie    `json:"cookie"`
 		Expires time.Time `json:"expires"`
 	}{ses.ID, ses.Secret, cookie{ses.CookieName(), ses.Secret}, ses.Expires.UTC()})
+}
+
+// session shows what is known of a session, but never its secret.
+func (s *Server) session(w http.ResponseWriter, r *http.Request) error {
+	ses, err := s.findSession(r)
+	if err != nil {
+		return err
+	}
+	sockets, _ := s.Sockets.List(websockets.Selector{Context: ses.Context, User: ses.User, Session: ses.ID}, "", maxLimit)
+	return s.answer(w, http.StatusOK, struct {
+		Session    string     `json:"session"`
+		Context    int32      `json:"context"`
+		User       int32      `json:"user"`
+		Client     string     `json:"client"`
+		UserAgent  string     `json:"userAgent"`
+		Guest      bool       `json:"guest"`
+		Restricted bool       `json:"restricted"`
+		Created    *time.Time `json:"created"`
+		Expires    *time.Time `json:"expires"`
+		Sockets    int        `json:"sockets"`
+	}{
+		ses.ID, ses.Context, ses.User, ses.Client, ses.UserAgent, ses.Guest, ses.Restricted,
+		known(ses.Created), known(ses.Expires), len(sockets),
+	})
+}
+
+// known is nil for a time that the store does not have.
+func known(t time.Time) *time.Time {
+	if t.IsZero() {
+		return nil
+	}
+	t = t.UTC()
+	return &t
+}
+
+// deleteSession ends a session and its sockets.
+func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request) error {
+	store, ok := s.Sessions.(sessionEnder)
+	if !ok {
+		return errForeignSessions
+	}
+	ses, err := s.findSession(r)
+	if err == nil {
+		err = store.Delete(r.Context(), ses.ID)
+	}
+	if errors.Is(err, websockets.ErrNoSession) {
+		err = errNoSession
+	}
+	if err != nil {
+		return err
+	}
+	s.Logger.Info("session ended by an administrator", "context", ses.Context, "user", ses.User)
+	w.WriteHeader(http.StatusNoContent)
+	return nil
+}
+
+// The id is not repeated: whoever knows it is half way in.
+var errNoSession = fail(http.StatusNotFound, "no_session", "there is no such session: it was ended, has expired, or never was")
+
+func (s *Server) findSession(r *http.Request) (*websockets.Session, error) {
+	id, err := param(r, "session")
+	if err != nil {
+		return nil, err
+	}
+	if id == "" || len(id) > websockets.MaxSessionID {
+		return nil, errNoSession
+	}
+	ses, err := s.Sessions.Get(r.Context(), id)
+	switch {
+	case errors.Is(err, websockets.ErrNoSession):
+		return nil, errNoSession
+	case err != nil:
+		s.Logger.Error("session not read", "err", err)
+		return nil, fail(http.StatusServiceUnavailable, "store_unavailable", "sessions cannot be read at the moment: the log has the reason")
+	}
+	return ses, nil
 }

@@ -80,7 +80,8 @@ type SocketInfo struct {
 
 // List returns up to limit (1 to MaxList) sockets in the order of context,
 // user and ID, beginning after the one that next named, or at the start for
-// "". A next that is not empty says that there are more.
+// "" and for one that is none. A next that is not empty says that there are
+// more.
 func (s *Server) List(sel Selector, after string, limit int) (infos []SocketInfo, next string) {
 	limit = min(max(limit, 1), MaxList)
 	from, resumed := parseOrder(after)
@@ -102,6 +103,12 @@ func (s *Server) List(sel Selector, after string, limit int) (infos []SocketInfo
 	return infos, next
 }
 
+// ValidNext reports whether next may have come from List.
+func ValidNext(next string) bool {
+	_, ok := parseOrder(next)
+	return ok || next == ""
+}
+
 // order is the place of a socket in a list: context, user and id.
 type order [8 + secretBytes]byte
 
@@ -115,7 +122,7 @@ func (s *socket) order() (o order) {
 // String is opaque to callers of List.
 func (o order) String() string { return hex.EncodeToString(o[:]) }
 
-// parseOrder reads what String has written; anything else is the start.
+// parseOrder reads what String has written.
 func parseOrder(text string) (o order, ok bool) {
 	if len(text) != hex.EncodedLen(len(o)) {
 		return order{}, false

@@ -1,0 +1,190 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// closed reads until the close and compares its code; it returns what came
+// before.
+func (s *socket) closed(code websocket.StatusCode) (before []string) {
+	s.t.Helper()
+	ctx, cancel := context.WithTimeout(s.t.Context(), patience)
+	defer cancel()
+	for {
+		_, data, err := s.conn.Read(ctx)
+		if err != nil {
+			if got := websocket.CloseStatus(err); got != code {
+				s.t.Fatalf("close %d (%v), want %d", got, err, code)
+			}
+			return before
+		}
+		before = append(before, string(data))
+	}
+}
+
+type socketPage struct {
+	Sockets []listedSocket
+	Next    string
+}
+
+func TestSockets(t *testing.T) {
+	w := newWorld(t, tree)
+	l17, l18 := w.login(17), w.login(18)
+	a, b := w.connect(l17, "a"), w.connect(l17, "b")
+	c := w.connect(l18, "c")
+
+	var all socketPage
+	for cursor := ""; ; {
+		var page socketPage
+		w.ask("GET", "/admin/v1/sockets?limit=2&cursor="+cursor, "").into(t, &page)
+		if len(page.Sockets) > 2 {
+			t.Fatalf("a page of %d", len(page.Sockets))
+		}
+		all.Sockets = append(all.Sockets, page.Sockets...)
+		if cursor = page.Next; cursor == "" {
+			break
+		}
+	}
+	if len(all.Sockets) != 3 || all.Sockets[2].User != 18 {
+		t.Fatalf("%+v", all)
+	}
+	first := all.Sockets[2]
+	if first.Context != 7 || first.Connection != "c" || first.Path != "/socket.io/appsuite/" || first.Protocol != "engine.io-v3" ||
+		first.Client != "open-xchange-appsuite" || first.Member != "one" || !first.Address.IsLoopback() || time.Since(first.Since) > time.Minute || first.ID == "" {
+		t.Errorf("%+v", first)
+	}
+	for query, want := range map[string]int{
+		"context=7": 3, "context=8": 0, "context=7&user=17": 2, "context=7&connection=a": 1, "connection=b": 1,
+		"path=/socket.io/*": 3, "path=/ws/*": 0, "context=7&user=18&path=/socket.io/appsuite/*": 1,
+	} {
+		var page socketPage
+		w.ask("GET", "/admin/v1/sockets?"+query, "").into(t, &page)
+		if len(page.Sockets) != want || page.Next != "" {
+			t.Errorf("%s: %+v, want %d", query, page, want)
+		}
+	}
+	for _, text := range []string{l17.Session, l17.Secret} {
+		if body := w.ask("GET", "/admin/v1/sockets", "").body; strings.Contains(body, text) {
+			t.Errorf("a session's id or secret is in %s", body)
+		}
+	}
+
+	wantClosed := func(query string, n int) {
+		t.Helper()
+		var got struct{ Closed int }
+		w.ask("DELETE", "/admin/v1/sockets?"+query, "").into(t, &got)
+		if got.Closed != n {
+			t.Errorf("%s closed %d, want %d", query, got.Closed, n)
+		}
+	}
+	wantClosed("context=7&user=17&connection=a", 1)
+	if before := a.closed(4410); len(before) != 1 || before[0] != "41" {
+		t.Errorf("before the close: %q", before)
+	}
+	wantClosed("context=7&user=17", 1)
+	b.closed(4410)
+	wantClosed("all=true", 1)
+	c.closed(4410)
+	wantClosed("context=7", 0)
+}
+
+func TestSocketRefusals(t *testing.T) {
+	w := newWorld(t, tree)
+	for _, c := range []struct {
+		method, query string
+		code          string
+	}{
+		{"GET", "user=17", "bad_id"},
+		{"GET", "context=0", "bad_id"},
+		{"GET", "context=-1", "bad_id"},
+		{"GET", "context=x", "bad_id"},
+		{"GET", "context=2147483648", "bad_id"},
+		{"GET", "context=1&context=2", "bad_query"},
+		{"GET", "session=x", "bad_query"},
+		{"GET", "limit=0", "bad_query"},
+		{"GET", "limit=1001", "bad_query"},
+		{"GET", "cursor=x", "bad_query"},
+		{"GET", "path=/*", "bad_path_filter"},
+		{"GET", "path=", "bad_path_filter"},
+		{"GET", "%zz", "bad_query"},
+		{"DELETE", "", "bad_query"},
+		{"DELETE", "connection=a", "bad_query"},
+		{"DELETE", "all=false", "bad_query"},
+		{"DELETE", "all=true&context=1", "bad_query"},
+		{"DELETE", "limit=1&context=1", "bad_query"},
+	} {
+		w.ask(c.method, "/admin/v1/sockets?"+c.query, "").refused(t, http.StatusBadRequest, c.code)
+	}
+	w.ask("POST", "/admin/v1/sockets", "{}").refused(t, http.StatusMethodNotAllowed, "method_not_allowed")
+	w.ask("DELETE", "/admin/v1/sockets?all=true", "", "Sec-Fetch-Site: cross-site").refused(t, http.StatusForbidden, "cross_origin")
+}
+
+func TestSessionOfAdministrator(t *testing.T) {
+	w := newWorld(t, tree)
+	l, other := w.login(17), w.login(18)
+	s, witness := w.connect(l, "a"), w.connect(other, "b")
+	path := "/admin/v1/sessions/" + l.Session
+
+	a := w.ask("GET", path, "")
+	var got struct {
+		Session       string
+		Context, User int
+		Client        string
+		Expires       time.Time
+		Sockets       int
+	}
+	a.into(t, &got)
+	if a.status != http.StatusOK || got.Session != l.Session || got.Context != 7 || got.User != 17 || got.Sockets != 1 ||
+		got.Client != "open-xchange-appsuite" || time.Until(got.Expires) < time.Minute || strings.Contains(a.body, l.Secret) {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+
+	if a := w.ask("DELETE", path, ""); a.status != http.StatusNoContent || a.body != "" {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	if before := s.closed(4401); strings.Join(before, " ") != `42["session:invalid"] 41` {
+		t.Errorf("before the close: %q", before)
+	}
+	w.ask("GET", path, "").refused(t, http.StatusNotFound, "no_session")
+	w.ask("DELETE", path, "").refused(t, http.StatusNotFound, "no_session")
+	w.ask("GET", "/admin/v1/sessions/"+strings.Repeat("x", 5000), "").refused(t, http.StatusNotFound, "no_session")
+	w.ask("GET", "/admin/v1/sessions/%2F", "").refused(t, http.StatusNotFound, "no_session")
+	w.ask("POST", "/admin/v1/messages", `{"context":7,"user":18,"name":"n"}`)
+	witness.want(`42["n"]`)
+	if logs := w.logs.String(); strings.Contains(logs, l.Session) || strings.Contains(logs, l.Secret) {
+		t.Errorf("a session's id or secret is in the log: %s", logs)
+	}
+}
+
+// foreign are sessions that can only be looked up; broken ones not even that.
+type foreign struct{ err error }
+
+func (f foreign) Get(context.Context, string) (*websockets.Session, error) {
+	if f.err != nil {
+		return nil, f.err
+	}
+	return &websockets.Session{ID: "s", Secret: "hidden", Context: 1, User: 2}, nil
+}
+
+func (f foreign) Touch(context.Context, string) error { return f.err }
+
+func TestForeignSessions(t *testing.T) {
+	w := newWorld(t, tree)
+	w.server.Sessions = foreign{}
+	w.ask("POST", "/admin/v1/sessions", `{"context":7,"user":1,"client":"c"}`).refused(t, http.StatusConflict, "foreign_sessions")
+	w.ask("DELETE", "/admin/v1/sessions/s", "").refused(t, http.StatusConflict, "foreign_sessions")
+	if a := w.ask("GET", "/admin/v1/sessions/s", ""); a.status != http.StatusOK || !strings.Contains(a.body, `"created":null,"expires":null`) || strings.Contains(a.body, "hidden") {
+		t.Errorf("%d %s", a.status, a.body)
+	}
+	w.server.Sessions = foreign{errors.New("connection refused")}
+	w.ask("GET", "/admin/v1/sessions/s", "").refused(t, http.StatusServiceUnavailable, "store_unavailable")
+}
