@@ -392,6 +392,13 @@ type Status struct {
 	Files    []FileReport `json:"files"`
 }
 
+// LastLoad tells when the state in force was read, how long that took, and how
+// many times a change was read since the start.
+func (e *Engine) LastLoad() (at time.Time, took time.Duration, loads uint64) {
+	l := e.lastLoad.Load()
+	return l.at, l.took, l.loads
+}
+
 // Identity names a state: Files and Overrides are comparable across members,
 // Generation counts the swaps of this one.
 type Identity struct {

@@ -85,7 +85,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		return nil, err
 	}
 	s.api = httpapi.New(httpapi.Options{
-		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: settings.Config, Logger: s.log, Member: host,
+		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: settings.Config, Logger: s.log, Member: host, Version: thisBuild().Version,
 	})
 	if s.public, err = s.listen(opt.public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
 		return nil, err

@@ -85,7 +85,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 		Gate: NewGate(w.engine), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
 	})
 	w.server = New(Options{
-		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one",
+		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one", Version: "test",
 	})
 	w.server.SetReady(true)
 	listen := func(h http.Handler) *httptest.Server {

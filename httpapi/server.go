@@ -23,13 +23,15 @@ type Options struct {
 	Config   func() *websockets.Config
 	Logger   *slog.Logger
 	Member   string // name of this member
+	Version  string // of this build
 }
 
 // Server holds the handlers of both listeners.
 type Server struct {
 	Options
-	state atomic.Int32
-	sent  sentIDs
+	state   atomic.Int32
+	sent    sentIDs
+	metrics *metrics
 }
 
 // The states of a server.
@@ -42,7 +44,9 @@ const (
 // New makes a server that is not ready yet.
 func New(o Options) *Server {
 	o.Logger = o.Logger.With("member", o.Member)
-	return &Server{Options: o}
+	s := &Server{Options: o}
+	s.metrics = newMetrics(s)
+	return s
 }
 
 // SetReady tells the probes that the server takes requests, or, once it did,
@@ -95,9 +99,11 @@ func (s *Server) Public() http.Handler {
 // Admin is the handler of the admin listener.
 func (s *Server) Admin() http.Handler {
 	r := chi.NewRouter()
+	r.Use(s.metrics.measure)
 	r.Use(middleware.GetHead)
 	r.NotFound(s.handle(notFound))
 	r.MethodNotAllowed(s.handle(methodNotAllowed))
+	r.Method(http.MethodGet, "/metrics", s.metrics.handler)
 	r.Get("/livez", s.handle(s.livez))
 	r.Get("/readyz", s.handle(s.readyz))
 	r.Route("/admin/v1", func(r chi.Router) {
