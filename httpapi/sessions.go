@@ -83,14 +83,13 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) error {
 		Context    int32      `json:"context"`
 		User       int32      `json:"user"`
 		Client     string     `json:"client"`
-		UserAgent  string     `json:"userAgent"`
 		Guest      bool       `json:"guest"`
 		Restricted bool       `json:"restricted"`
 		Created    *time.Time `json:"created"`
 		Expires    *time.Time `json:"expires"`
 		Sockets    int        `json:"sockets"`
 	}{
-		ses.ID, ses.Context, ses.User, ses.Client, ses.UserAgent, ses.Guest, ses.Restricted,
+		ses.ID, ses.Context, ses.User, ses.Client, ses.Guest, ses.Restricted,
 		known(ses.Created), known(ses.Expires), len(sockets),
 	})
 }
