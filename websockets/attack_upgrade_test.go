@@ -287,7 +287,7 @@ func TestBrokenUpgrades(t *testing.T) {
 		{"a path with an escaped slash", a.upgrade(get("/ws%2fx?session="+good.ID), good), notFound},
 		{"a path in capitals", a.upgrade(get("/WS/x?session="+good.ID), good), notFound},
 		{"a path of 10 kB", a.upgrade(get("/ws/"+long+"?session="+good.ID), good), badHandshake},
-		{"an asterisk", a.upgrade("GET * HTTP/1.1", good), noRequest},
+		{"an asterisk", a.upgrade("GET * HTTP/1.1", good), notFound},
 
 		// U13, U14: addresses and users.
 		{"another address", a.upgrade(get("/ws/x?session="+far.ID), far), forbiddenHere},

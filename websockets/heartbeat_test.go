@@ -51,14 +51,7 @@ func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
 // bubble runs a test in virtual time with a server on a network in memory.
 func bubble(t *testing.T, f func(t *testing.T, w *world, dial func(s *Session, path string) *client)) {
 	t.Helper()
-	synctest.Test(t, func(t *testing.T) {
-		w := &world{t: t, gate: &gates{}, config: testConfig()}
-		w.sessions = NewMemorySessions(func(s *Session) { w.server.CloseSession(s) })
-		w.server = New(Options{Gate: w.gate, Sessions: w.sessions, Config: w.current})
-		network := newPipes()
-		srv := &http.Server{Handler: w.server}
-		var serving sync.WaitGroup
-		serving.Go(func() { _ = srv.Serve(network) })
+	bubbleOn(t, func(t *testing.T, w *world, network *pipes) {
 		transport := &http.Transport{DialContext: network.dial}
 		f(t, w, func(s *Session, path string) *client {
 			t.Helper()
@@ -71,9 +64,25 @@ func bubble(t *testing.T, f func(t *testing.T, w *world, dial func(s *Session, p
 			return &client{t, conn}
 		})
 		w.server.Close()
+		transport.CloseIdleConnections()
+	})
+}
+
+// bubbleOn is bubble for clients of the test's own.
+func bubbleOn(t *testing.T, f func(t *testing.T, w *world, network *pipes)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{t: t, gate: &gates{}, config: testConfig()}
+		w.sessions = NewMemorySessions(func(s *Session) { w.server.CloseSession(s) })
+		w.server = New(Options{Gate: w.gate, Sessions: w.sessions, Config: w.current})
+		network := newPipes()
+		srv := &http.Server{Handler: w.server}
+		var serving sync.WaitGroup
+		serving.Go(func() { _ = srv.Serve(network) })
+		f(t, w, network)
+		w.server.Close()
 		_ = srv.Close()
 		serving.Wait()
-		transport.CloseIdleConnections()
 		if n := len(w.server.hub.every()); n != 0 {
 			t.Errorf("%d sockets left", n)
 		}
@@ -164,22 +173,8 @@ func TestHeartbeatPlain(t *testing.T) {
 
 // A /ws client that is gone without a word is noticed by the missing pong.
 func TestHeartbeatPlainHalfOpen(t *testing.T) {
-	bubble(t, func(t *testing.T, w *world, _ func(*Session, string) *client) {
-		s := w.login(1, 2)
-		near, far := net.Pipe()
-		served := &oneConn{conn: far, done: make(chan struct{})}
-		srv := &http.Server{Handler: w.server}
-		var serving sync.WaitGroup
-		serving.Go(func() { _ = srv.Serve(served) })
-		r := bufio.NewReader(near)
-		serving.Go(func() {
-			fmt.Fprintf(near, "GET /ws/x?session=%s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
-				"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nUser-Agent: %s\r\nCookie: %s=%s\r\n\r\n",
-				s.ID, testAgent, s.CookieName(), s.Secret)
-		})
-		if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != 101 {
-			t.Fatal(resp, err)
-		}
+	bubbleOn(t, func(t *testing.T, w *world, network *pipes) {
+		near, r := w.rawPipe(network, w.login(1, 2), "/ws/x?")
 		start := time.Now()
 		if f := readFrame(t, r); f.opcode != opPing || time.Since(start) != DefaultPingInterval {
 			t.Errorf("frame %x after %v, want a ping after 25s", f.opcode, time.Since(start))
@@ -191,33 +186,27 @@ func TestHeartbeatPlainHalfOpen(t *testing.T) {
 			t.Errorf("%v after %v, want the end", err, time.Since(start))
 		}
 		near.Close()
-		_ = srv.Close()
-		serving.Wait()
 	})
 }
 
-// oneConn is a listener of one connection.
-type oneConn struct {
-	conn net.Conn
-	once sync.Once
-	done chan struct{}
-}
-
-func (l *oneConn) Accept() (net.Conn, error) {
-	if c := l.conn; c != nil {
-		l.conn = nil
-		return c, nil
+// rawPipe is rawDial on a network in memory.
+func (w *world) rawPipe(network *pipes, s *Session, path string) (net.Conn, *bufio.Reader) {
+	w.t.Helper()
+	conn, err := network.dial(w.t.Context(), "", "")
+	if err != nil {
+		w.t.Fatal(err)
 	}
-	<-l.done
-	return nil, net.ErrClosed
+	if _, err := fmt.Fprintf(conn, "GET %ssession=%s HTTP/1.1\r\nHost: h\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
+		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nUser-Agent: %s\r\nCookie: %s=%s\r\n\r\n",
+		path, s.ID, testAgent, s.CookieName(), s.Secret); err != nil {
+		w.t.Fatal(err)
+	}
+	r := bufio.NewReader(conn)
+	if resp, err := http.ReadResponse(r, nil); err != nil || resp.StatusCode != 101 {
+		w.t.Fatal(resp, err)
+	}
+	return conn, r
 }
-
-func (l *oneConn) Close() error {
-	l.once.Do(func() { close(l.done) })
-	return nil
-}
-
-func (l *oneConn) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
 
 func TestConnectTimeout(t *testing.T) {
 	bubble(t, func(t *testing.T, w *world, dial func(*Session, string) *client) {
