@@ -76,6 +76,13 @@ var servingLine = regexp.MustCompile(`msg=serving public=(\S+) admin=(\S+)`)
 func launch(t *testing.T, tree, state string, args ...string) *process {
 	t.Helper()
 	p := start(t, tree, state, args...)
+	p.serving()
+	return p
+}
+
+// serving waits until the server says where it serves.
+func (p *process) serving() {
+	p.t.Helper()
 	p.poll("the server serves", func() bool {
 		m := servingLine.FindStringSubmatch(p.log())
 		if m != nil {
@@ -83,14 +90,20 @@ func launch(t *testing.T, tree, state string, args ...string) *process {
 		}
 		return m != nil
 	})
-	return p
 }
 
 func start(t *testing.T, tree, state string, args ...string) *process {
 	t.Helper()
-	p := &process{t: t, tree: tree, state: state, exited: make(chan error, 1)}
-	args = append([]string{"serve", "--etc", tree, "--state", state, "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"}, args...)
-	p.cmd = exec.Command(binary(t), args...)
+	return startCommand(t, exec.Command(binary(t), append(serveArgs(tree, state), args...)...), tree, state)
+}
+
+func serveArgs(tree, state string) []string {
+	return []string{"serve", "--etc", tree, "--state", state, "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
+}
+
+func startCommand(t *testing.T, cmd *exec.Cmd, tree, state string) *process {
+	t.Helper()
+	p := &process{t: t, cmd: cmd, tree: tree, state: state, exited: make(chan error, 1)}
 	r, err := p.cmd.StderrPipe()
 	if err != nil {
 		t.Fatal(err)

@@ -3,6 +3,7 @@ package cli
 import (
 	"context"
 	"crypto/rand"
+	"crypto/tls"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -43,12 +44,15 @@ type server struct {
 	level   *slog.LevelVar
 	lock    *os.File
 
+	settings      *httpapi.Settings
+	certificate   *httpapi.Certificate // nil: no TLS
 	public, admin net.Listener
 	recheck       chan struct{} // a swap happened: ask the gate for everybody
 }
 
-// drainLimit bounds the time from SIGTERM to the end; systemd kills after 90 s.
-const drainLimit = 30 * time.Second
+// drainGrace bounds the time from the end of sluice.drain.spread to that of the
+// process: the last sockets have 2 s, and requests that run the rest.
+const drainGrace = 20 * time.Second
 
 func openServer(opt serverOptions) (_ *server, err error) {
 	s := &server{level: &slog.LevelVar{}, recheck: make(chan struct{}, 1)}
@@ -75,17 +79,25 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		return nil, err
 	}
 	s.setLevel()
-	settings := httpapi.NewSettings(s.engine, s.log, salt)
+	files, err := httpapi.FileLimit()
+	if err != nil {
+		return nil, err
+	}
+	s.settings = httpapi.NewSettings(s.engine, s.log, salt)
+	if s.certificate, err = s.loadCertificate(); err != nil {
+		return nil, err
+	}
 	sessions := websockets.NewMemorySessions(func(ses *websockets.Session) { s.sockets.CloseSession(ses) })
 	s.sockets = websockets.New(websockets.Options{
-		Gate: httpapi.NewGate(s.engine), Sessions: sessions, Config: settings.Config, Logger: s.log,
+		Gate: httpapi.NewGate(s.engine), Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 	})
 	host, err := os.Hostname()
 	if err != nil {
 		return nil, err
 	}
 	s.api = httpapi.New(httpapi.Options{
-		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: settings.Config, Logger: s.log, Member: host, Version: thisBuild().Version,
+		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
+		Member: host, Version: thisBuild().Version, Files: files, Certificate: s.certificate,
 	})
 	if s.public, err = s.listen(opt.public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
 		return nil, err
@@ -97,6 +109,22 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		return nil, fmt.Errorf("%s is %s: without tokens the admin listener is open to everybody, so it must be a loopback address", httpapi.PropAdminHost, s.admin.Addr())
 	}
 	return s, nil
+}
+
+// loadCertificate returns nil where no TLS is configured.
+func (s *server) loadCertificate() (*httpapi.Certificate, error) {
+	cert, key := s.engine.Text(httpapi.PropPublicCert).Server(), s.engine.Text(httpapi.PropPublicKey).Server()
+	switch {
+	case cert == "" && key == "":
+		return nil, nil
+	case cert == "" || key == "":
+		return nil, fmt.Errorf("%s and %s belong together: set both, or neither for no TLS", httpapi.PropPublicCert, httpapi.PropPublicKey)
+	}
+	c, err := httpapi.LoadCertificate(cert, key, s.log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", httpapi.PropPublicCert, err)
+	}
+	return c, nil
 }
 
 func (s *server) listen(flag, host, port string) (net.Listener, error) {
@@ -187,7 +215,11 @@ func (s *server) run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { s.gate(background) })
-	servers := []*http.Server{httpapi.NewHTTPServer(s.api.Public(), s.log), httpapi.NewHTTPServer(s.api.Admin(), s.log)}
+	if s.certificate != nil {
+		wg.Go(func() { s.certificate.Run(background) })
+		s.public = tls.NewListener(s.public, s.certificate.Config())
+	}
+	servers := []*http.Server{s.api.Listener(s.api.Public()), s.api.Listener(s.api.Admin())}
 	for i, l := range []net.Listener{s.public, s.admin} {
 		wg.Go(func() {
 			if err := servers[i].Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -204,7 +236,7 @@ func (s *server) run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	s.api.SetReady(false)
-	limit, cancel := context.WithTimeout(context.Background(), drainLimit)
+	limit, cancel := context.WithTimeout(context.Background(), s.settings.Config().DrainSpread+drainGrace)
 	defer cancel()
 	err = errors.Join(err, s.sockets.Shutdown(limit))
 	for _, h := range servers {

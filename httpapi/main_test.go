@@ -85,12 +85,12 @@ func newWorld(t testing.TB, files map[string]string) *world {
 		Gate: NewGate(w.engine), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
 	})
 	w.server = New(Options{
-		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one", Version: "test",
+		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one", Version: "test", Files: 10_000,
 	})
 	w.server.SetReady(true)
 	listen := func(h http.Handler) *httptest.Server {
 		s := httptest.NewUnstartedServer(h)
-		s.Config = NewHTTPServer(h, log)
+		s.Config = w.server.Listener(h)
 		s.Start()
 		return s
 	}

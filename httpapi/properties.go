@@ -8,6 +8,8 @@ const (
 	PropPublicPort = "sluice.public.port"
 	PropAdminHost  = "sluice.admin.host"
 	PropAdminPort  = "sluice.admin.port"
+	PropPublicCert = "sluice.public.tls.cert"
+	PropPublicKey  = "sluice.public.tls.key"
 )
 
 const (
@@ -24,6 +26,16 @@ var Properties = []cascade.Declaration{
 	{
 		Name: PropPublicPort, Kind: cascade.Int, Default: "8011", Min: 0, Max: 65_535, Server: true, Restart: true, File: ownFile, Since: ownSince,
 		Doc: "Port of the listener for clients; 0 takes any free one.",
+	},
+	{
+		Name: PropPublicCert, Kind: cascade.Text, Default: "", Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Related: []string{PropPublicKey},
+		Doc:     "File with the certificate chain of the listener for clients, in PEM; empty: no TLS. Its contents may change without a restart.",
+	},
+	{
+		Name: PropPublicKey, Kind: cascade.Text, Default: "", Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Related: []string{PropPublicCert},
+		Doc:     "File with the key of that certificate, in PEM.",
 	},
 	{
 		Name: PropAdminHost, Kind: cascade.Text, Default: "127.0.0.1", Server: true, Restart: true, File: ownFile, Since: ownSince,

@@ -24,6 +24,9 @@ type Options struct {
 	Logger   *slog.Logger
 	Member   string // name of this member
 	Version  string // of this build
+	Files    int    // descriptors that the process may have, see FileLimit
+	// Certificate of the public listener; nil: it has none.
+	Certificate *Certificate
 }
 
 // Server holds the handlers of both listeners.
@@ -31,6 +34,7 @@ type Server struct {
 	Options
 	state   atomic.Int32
 	sent    sentIDs
+	budget  *budget
 	metrics *metrics
 }
 
@@ -44,7 +48,7 @@ const (
 // New makes a server that is not ready yet.
 func New(o Options) *Server {
 	o.Logger = o.Logger.With("member", o.Member)
-	s := &Server{Options: o}
+	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count)}
 	s.metrics = newMetrics(s)
 	return s
 }
@@ -68,13 +72,14 @@ const (
 	maxHeaderBytes    = 16 << 10
 )
 
-// NewHTTPServer wraps a handler with the limits of a listener. Sockets leave
+// Listener wraps Public or Admin with the limits of a listener. Sockets leave
 // it at their handshake, so no limit of a whole request may be set on it.
-func NewHTTPServer(h http.Handler, log *slog.Logger) *http.Server {
+func (s *Server) Listener(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		ConnState: s.budget.follow,
 		// What the package itself logs are panics of handlers and failing accepts.
-		ErrorLog: slog.NewLogLogger(log.Handler(), slog.LevelError),
+		ErrorLog: slog.NewLogLogger(s.Logger.Handler(), slog.LevelError),
 	}
 }
 

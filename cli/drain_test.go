@@ -1,0 +1,188 @@
+package cli_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+)
+
+// dial opens a Socket.IO 4 socket (Engine.IO 3), which is connected at once.
+func (p *process) dial(l login, connection string) *websocket.Conn {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, p.public+"/socket.io/appsuite/?EIO=3&transport=websocket&connection="+connection+"&session="+l.Session,
+		&websocket.DialOptions{HTTPHeader: http.Header{"Cookie": {l.Cookie.Name + "=" + l.Cookie.Value}}})
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	p.t.Cleanup(func() { _ = conn.CloseNow() })
+	return conn
+}
+
+// closeCode reads a socket to its end.
+func closeCode(t *testing.T, conn *websocket.Conn) websocket.StatusCode {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		if _, _, err := conn.Read(ctx); err != nil {
+			return websocket.CloseStatus(err)
+		}
+	}
+}
+
+func (p *process) ready() int {
+	res, err := http.Get(p.public + "/readyz")
+	if err != nil {
+		return 0
+	}
+	_ = res.Body.Close()
+	return res.StatusCode
+}
+
+// A server that is told to stop says so, closes its sockets one after the
+// other, serves those that are still open, and ends when the last is gone.
+func TestDrain(t *testing.T) {
+	tree := newTree(t)
+	put(t, tree, "own.properties", "sluice.drain.spread=2s\n")
+	p := launch(t, tree, t.TempDir())
+	const sockets = 8
+	l := p.login(17)
+	var conns []*websocket.Conn
+	for i := range sockets {
+		conns = append(conns, p.dial(l, fmt.Sprint("c", i)))
+	}
+	if code := p.ready(); code != http.StatusOK {
+		t.Fatalf("readyz %d", code)
+	}
+	began := time.Now()
+	p.signal(syscall.SIGTERM)
+	p.poll("the server says that it is not ready", func() bool { return p.ready() == http.StatusServiceUnavailable })
+	if p.request("POST", "/admin/v1/messages", `{"context":1337,"user":17,"name":"late"}`, nil) != http.StatusOK {
+		t.Error("no message while the server drains")
+	}
+	ends := make(chan time.Duration, sockets)
+	for _, c := range conns {
+		go func() {
+			if code := closeCode(t, c); code != websocket.StatusServiceRestart {
+				t.Errorf("close %d", code)
+			}
+			ends <- time.Since(began)
+		}()
+	}
+	var first, last time.Duration
+	for i := range sockets {
+		last = <-ends
+		if i == 0 {
+			first = last
+		}
+	}
+	if last-first < time.Second {
+		t.Errorf("all closed within %v, want them spread over 2 s", last-first)
+	}
+	if code := p.wait(); code != 0 {
+		t.Errorf("exit code %d\n%s", code, p.log())
+	}
+}
+
+// A second signal ends the process at once, whatever is open.
+func TestSecondSignal(t *testing.T) {
+	for _, second := range []syscall.Signal{syscall.SIGTERM, syscall.SIGINT} {
+		tree := newTree(t)
+		put(t, tree, "own.properties", "sluice.drain.spread=10m\n")
+		p := launch(t, tree, t.TempDir())
+		l := p.login(17)
+		a := p.dial(l, "a")
+		p.dial(l, "b")
+		p.dial(l, "c")
+		p.signal(syscall.SIGTERM)
+		p.poll("the drain begins", func() bool { return p.ready() == http.StatusServiceUnavailable })
+		began := time.Now()
+		p.signal(second)
+		if code := p.wait(); code != 1 {
+			t.Errorf("exit code %d\n%s", code, p.log())
+		}
+		if d := time.Since(began); d > 5*time.Second {
+			t.Errorf("took %v", d)
+		}
+		closeCode(t, a)
+	}
+}
+
+// However many descriptors clients take, the files can be read again, and who
+// has a socket keeps it.
+func TestFewDescriptors(t *testing.T) {
+	tree, state := newTree(t), t.TempDir()
+	wrapper := filepath.Join(t.TempDir(), "sluice")
+	put(t, filepath.Dir(wrapper), "sluice", fmt.Sprintf("#!/bin/sh\nulimit -n 400\nexec %s \"$@\"\n", binary(t)))
+	if err := os.Chmod(wrapper, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	p := startCommand(t, exec.Command(wrapper, serveArgs(tree, state)...), tree, state)
+	p.serving()
+	witness := p.dial(p.login(17), "witness")
+
+	var conns []net.Conn
+	defer func() {
+		for _, c := range conns {
+			_ = c.Close()
+		}
+	}()
+	for range 600 {
+		c, err := net.Dial("tcp", strings.TrimPrefix(p.public, "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		conns = append(conns, c)
+	}
+	put(t, tree, "own.properties", plainKey+"=read\n")
+	p.signal(syscall.SIGHUP)
+	p.poll("the file was read", func() bool { return strings.Contains(p.log(), "configuration reloaded") })
+	for _, c := range conns {
+		_ = c.Close()
+	}
+	p.poll("the value is in force", func() bool { return p.value(plainKey) == "read" })
+	if code := p.request("POST", "/admin/v1/messages", `{"context":1337,"user":17,"name":"n"}`, nil); code != http.StatusOK {
+		t.Errorf("message: %d", code)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	for {
+		_, data, err := witness.Read(ctx)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if string(data) == `42["n"]` {
+			break
+		}
+	}
+	var refused string
+	p.poll("the refusals are counted", func() bool {
+		res, err := http.Get(p.admin + "/metrics")
+		if err != nil {
+			return false
+		}
+		defer res.Body.Close()
+		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+			if v, ok := strings.CutPrefix(lines.Text(), "sluice_http_connections_refused_total "); ok {
+				refused = v
+			}
+		}
+		return refused != "0" && refused != ""
+	})
+	if strings.Contains(p.log(), "too many open files") {
+		t.Errorf("descriptors ran out:\n%s", p.log())
+	}
+}
