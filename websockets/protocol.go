@@ -186,6 +186,7 @@ func (p *packets) tick(now time.Time) ([]byte, error) {
 // plain is the protocol of /ws/*: the JSON of service messages as text, Web
 // Socket pings, and nothing that a client could say.
 type plain struct {
+	limit    int64
 	interval time.Duration
 	timeout  time.Duration
 	pinged   bool
@@ -196,14 +197,19 @@ type plain struct {
 var pingFrame = appendFrame(nil, opPing, nil)
 
 func newPlain(cfg *Config, now time.Time) *plain {
-	return &plain{interval: cfg.PingInterval, timeout: cfg.PingTimeout, due: now.Add(cfg.PingInterval)}
+	return &plain{limit: cfg.MaxPayload, interval: cfg.PingInterval, timeout: cfg.PingTimeout, due: now.Add(cfg.PingInterval)}
 }
 
 func (p *plain) name() string   { return "text" }
 func (p *plain) open() [][]byte { return nil }
 func (p *plain) joined() bool   { return true }
 
-func (p *plain) text([]byte, time.Time) ([]byte, *socketio.Incoming, error) { return nil, nil, nil }
+func (p *plain) text(data []byte, _ time.Time) ([]byte, *socketio.Incoming, error) {
+	if int64(len(data)) > p.limit {
+		return nil, nil, engineio.ErrTooBig
+	}
+	return nil, nil, nil
+}
 
 func (p *plain) binary([]byte, time.Time) (*socketio.Incoming, error) { return nil, errBinary }
 

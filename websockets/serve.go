@@ -107,8 +107,7 @@ var messageBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 const maxPooledMessage = 4 << 10
 
 // read takes the client's messages until there is none, or the connection
-// ends. Once the socket is closing they are discarded, and what is awaited is
-// the client's close.
+// ends. Once the socket is closing, all that is awaited is the client's close.
 func (s *socket) read() error {
 	buf := messageBuffers.Get().(*bytes.Buffer)
 	defer func() {
@@ -138,7 +137,7 @@ func (s *socket) read() error {
 		w.inMessage = false
 		s.shard.counters.framesIn.Add(1)
 		if s.closing() {
-			continue
+			return errEnded
 		}
 		if cause := s.receive(kind, buf.Bytes(), time.Now()); cause != CauseNone {
 			s.close(cause)
@@ -164,18 +163,14 @@ func (s *socket) receive(kind websocket.MessageType, data []byte, now time.Time)
 	} else {
 		event, err = s.proto.binary(data, now)
 	}
-	joined, due := s.proto.joined(), s.proto.deadline()
-	s.talk.Unlock()
 	if err != nil {
+		s.talk.Unlock()
 		return causeOf(err)
 	}
-	if reply != nil {
-		s.answer(reply)
-	}
+	s.follow(reply)
 	if event != nil {
 		s.deliver(event)
 	}
-	s.arm(joined, due)
 	return CauseNone
 }
 
@@ -215,18 +210,25 @@ func (s *socket) deliver(event *socketio.Incoming) {
 	}
 }
 
-// arm follows the protocol after something has come in or was due.
-func (s *socket) arm(joined bool, due time.Time) {
+// follow does what the protocol wants after something has come in or was due:
+// it sends its frame, if any, lets the messages go that waited for the client to
+// join, and sets the timer. The caller holds talk, which follow gives back: so
+// the client cannot know of a state that the socket is not in, and the timer is
+// never set to what was due before.
+func (s *socket) follow(frame []byte) {
 	s.mu.Lock()
-	s.joinedLocked(joined)
+	full := false
+	if frame != nil {
+		full = s.queueLocked([][]byte{frame})
+	}
+	s.joinedLocked(s.proto.joined())
 	mine := s.claimLocked()
 	if s.cause == CauseNone && !s.deaf {
-		s.timer.Reset(untilBeat(due))
+		s.timer.Reset(untilBeat(s.proto.deadline()))
 	}
 	s.mu.Unlock()
-	if mine {
-		s.flush()
-	}
+	s.talk.Unlock()
+	s.see(mine, full)
 }
 
 // beat is the grid on which heartbeats are due that are more than a second
@@ -262,16 +264,12 @@ func (s *socket) tick() {
 	s.mu.Unlock()
 	s.talk.Lock()
 	frame, err := s.proto.tick(now)
-	joined, due := s.proto.joined(), s.proto.deadline()
-	s.talk.Unlock()
 	if err != nil {
+		s.talk.Unlock()
 		s.close(causeOf(err))
 		return
 	}
-	if frame != nil {
-		s.answer(frame)
-	}
-	s.arm(joined, due)
+	s.follow(frame)
 }
 
 // onPing is called by coder/websocket, on the serving goroutine; it reports
@@ -289,23 +287,29 @@ func (s *socket) onPing(context.Context, []byte) bool {
 func (s *socket) onPong(context.Context, []byte) {
 	s.wire.atBoundary()
 	now := time.Now()
-	if !s.meter(now) {
+	switch {
+	case !s.meter(now):
 		s.close(CauseRate)
-		return
+	case s.wire.inMessage:
+		// No sign of life, so that a message cannot take for ever.
+	default:
+		s.talk.Lock()
+		s.proto.pong(now)
+		s.follow(nil)
 	}
-	s.talk.Lock()
-	s.proto.pong(now)
-	joined, due := s.proto.joined(), s.proto.deadline()
-	s.talk.Unlock()
-	s.arm(joined, due)
 }
 
 // finish ends the socket: the writer first, then the connection.
 func (s *socket) finish(err error) {
 	s.yield()
-	agreed := websocket.CloseStatus(err) != -1 // both sides have said close
-	if s.wire.err == nil && !agreed {
-		// A frame that the library refuses without a word to the client.
+	agreed := websocket.CloseStatus(err) != -1 // the client has said close
+	switch last := s.wire.last; {
+	case agreed && last != nil && utf8.Valid(last[min(4, len(last)):]):
+		s.closeWith(CauseClient, last)
+	case errors.Is(err, websocket.ErrMessageTooBig):
+		s.close(CauseTooBig)
+	case s.wire.err == nil:
+		// A frame that the library refuses, be it without a word.
 		s.close(CauseProtocol)
 	}
 	s.mu.Lock()
@@ -360,8 +364,11 @@ func (s *socket) linger() {
 	if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // failing, it leaves the deadline to end the wait
 	}
-	_, _ = io.Copy(io.Discard, struct{ io.Reader }{s.conn})
+	_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{s.conn}, make([]byte, lingerBuffer))
 }
+
+// lingerBuffer is small, because many sockets may close at once.
+const lingerBuffer = 1 << 10
 
 func (s *socket) record(cause Cause) {
 	s.server.totals.closed[cause].Add(1)

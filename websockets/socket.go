@@ -2,7 +2,6 @@ package websockets
 
 import (
 	"crypto/rand"
-	"encoding/binary"
 	"encoding/hex"
 	"log/slog"
 	"net"
@@ -170,50 +169,38 @@ func (s *socket) fullLocked(f *outgoing, cfg *Config) bool {
 // asks for more answers than it reads is as slow as one that does not read its
 // messages.
 func (s *socket) answer(frames ...[]byte) {
-	cfg := s.server.opts.Config()
 	s.mu.Lock()
+	full := s.queueLocked(frames)
+	mine := s.claimLocked()
+	s.mu.Unlock()
+	s.see(mine, full)
+}
+
+// queueLocked reports whether the queue has no place for all of them.
+func (s *socket) queueLocked(frames [][]byte) (full bool) {
 	if s.cause != CauseNone {
-		s.mu.Unlock()
-		return
+		return false
 	}
-	full := false
+	cfg := s.server.opts.Config()
 	for _, data := range frames {
 		f := &outgoing{data: data}
-		if full = s.fullLocked(f, cfg); full {
-			break
+		if s.fullLocked(f, cfg) {
+			return true
 		}
 		s.waiting.add(f)
 		s.queue = append(s.queue, f)
 	}
-	mine := s.claimLocked()
-	s.mu.Unlock()
+	return false
+}
+
+// see does what is left to whoever has queued something: it writes, when that
+// is up to it, and ends a socket that is full.
+func (s *socket) see(mine, full bool) {
 	if full {
 		s.close(CauseSlow)
 	}
 	if mine {
 		s.flush()
-	}
-}
-
-// control takes a control frame of coder/websocket: a pong, or the close with
-// which it answers the client's or reports a broken frame.
-func (s *socket) control(data []byte) {
-	data = append([]byte(nil), data...)
-	if data[0] != finBit|opClose {
-		s.answer(data)
-		return
-	}
-	code := uint16(1000)
-	if len(data) >= 4 {
-		code = binary.BigEndian.Uint16(data[2:])
-	}
-	switch code {
-	case closings[CauseProtocol].code:
-		s.close(CauseProtocol)
-	case closings[CauseTooBig].code:
-		s.close(CauseTooBig)
-	default:
-		s.closeWith(CauseClient, data)
 	}
 }
 

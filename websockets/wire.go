@@ -37,10 +37,22 @@ type wire struct {
 	err   error  // of the connection, so that it can be told from a protocol error
 	bytes bucket
 
+	last  []byte // the close frame that the library has made
+	after int    // bytes that came since the socket began to close
+
 	inMessage bool // between the first and the last frame of a message
 	boundary  bool // every byte read so far belongs to a whole frame that is over
 	drained   bool // the last read took all there was; more is told by the poller
 }
+
+// errEnded is what reading ends with when the client goes on talking to a socket
+// that closes.
+var errEnded = errors.New("the socket closes")
+
+// maxAfterClose is how much a client may have sent before it saw that the socket
+// closes, and still get its close frame understood. What is above it is read
+// without a look.
+const maxAfterClose = 4 << 10
 
 // Read returns errIdle instead of waiting at a boundary. Within a frame it
 // waits: the heartbeat bounds how long.
@@ -63,6 +75,11 @@ func (w *wire) Read(p []byte) (int, error) {
 	if n > 0 {
 		w.boundary = false
 		w.meter(n)
+		if w.sock.closing() {
+			if w.after += n; w.after > maxAfterClose {
+				return 0, errEnded
+			}
+		}
 		return n, nil
 	}
 	if err != errIdle {
@@ -100,9 +117,16 @@ func (w *wire) meter(n int) {
 	}
 }
 
-// Write takes one whole control frame.
+// Write takes one whole control frame: a pong, or the close with which the
+// library answers the client's or reports a broken frame. finish tells the two
+// apart.
 func (w *wire) Write(p []byte) (int, error) {
-	w.sock.control(p)
+	frame := append([]byte(nil), p...)
+	if frame[0] == finBit|opClose {
+		w.last = frame
+	} else {
+		w.sock.answer(frame)
+	}
 	return len(p), nil
 }
 
