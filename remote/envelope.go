@@ -1,0 +1,111 @@
+package remote
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"unicode/utf8"
+)
+
+// envelopeVersion is that of the format. A change that an older member would
+// misunderstand raises it; one that it may ignore adds a field.
+const envelopeVersion = 1
+
+// The bounds of an envelope. Messages are below them; what is not was written
+// by something else.
+const (
+	maxEnvelope   = 512 << 10
+	maxEnvelopeID = 128
+	maxOrigin     = 512
+	maxFilter     = 255
+	maxToken      = 64
+	maxName       = 255
+)
+
+// Why an envelope is skipped; each is counted by itself.
+var (
+	// ErrVersion: of a newer member, which this one does not understand.
+	ErrVersion = errors.New("envelope of a newer version")
+	// ErrEnvelope: not written by a member.
+	ErrEnvelope = errors.New("unreadable envelope")
+)
+
+// envelope is what goes through an inbox. The names are short, because Redis
+// keeps them with each message.
+type envelope struct {
+	Version     int             `json:"v"`
+	ID          string          `json:"id"`
+	Origin      string          `json:"o"`
+	Context     int32           `json:"c,omitempty"`
+	User        int32           `json:"u,omitempty"`
+	PathFilter  string          `json:"f,omitempty"`
+	SourceToken string          `json:"t,omitempty"`
+	Name        string          `json:"n"`
+	Args        json.RawMessage `json:"a"`
+}
+
+// encodeEnvelope is the text of a message of origin, a member's incarnation.
+// The message is one that websockets.Message has validated.
+func encodeEnvelope(origin string, m *Message) ([]byte, error) {
+	var b bytes.Buffer
+	enc := json.NewEncoder(&b)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(envelope{
+		envelopeVersion, m.ID, origin, m.Context, m.User, m.PathFilter, m.SourceToken, m.Name, json.RawMessage(m.Args),
+	})
+	if err != nil {
+		return nil, fmt.Errorf("message %q: %w", m.ID, err)
+	}
+	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
+}
+
+// decodeEnvelope reads what encodeEnvelope, of this version or a later one that
+// it can be read as, has written. It returns ErrVersion or an error that wraps
+// ErrEnvelope and does not repeat the contents.
+func decodeEnvelope(text []byte) (m Message, origin string, err error) {
+	bad := func(what string) (Message, string, error) {
+		return Message{}, "", fmt.Errorf("%w: %s", ErrEnvelope, what)
+	}
+	if len(text) > maxEnvelope {
+		return bad("too long")
+	}
+	if !utf8.Valid(text) {
+		return bad("not UTF-8")
+	}
+	var v struct {
+		Version *int64 `json:"v"`
+	}
+	if json.Unmarshal(text, &v) != nil || v.Version == nil {
+		return bad("no version")
+	}
+	if *v.Version > envelopeVersion {
+		return Message{}, "", ErrVersion
+	}
+	var e envelope
+	if json.Unmarshal(text, &e) != nil {
+		return bad("wrong types")
+	}
+	switch {
+	case e.Version != envelopeVersion:
+		return bad("no version")
+	case e.ID == "" || len(e.ID) > maxEnvelopeID:
+		return bad("id")
+	case e.Origin == "" || len(e.Origin) > maxOrigin:
+		return bad("origin")
+	case e.Context < 0, e.User < 0, e.Context == 0 && e.User != 0:
+		return bad("addressee")
+	case len(e.PathFilter) > maxFilter:
+		return bad("path filter")
+	case len(e.SourceToken) > maxToken:
+		return bad("source token")
+	case e.Name == "" || len(e.Name) > maxName:
+		return bad("name")
+	case len(e.Args) == 0 || e.Args[0] != '[':
+		return bad("arguments")
+	}
+	return Message{
+		ID: e.ID, Context: e.Context, User: e.User, PathFilter: e.PathFilter,
+		SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args),
+	}, e.Origin, nil
+}

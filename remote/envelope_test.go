@@ -1,0 +1,109 @@
+package remote
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+	"unicode/utf8"
+)
+
+func TestEnvelope(t *testing.T) {
+	for _, m := range []Message{
+		{ID: "1", Name: "n", Args: `[]`},
+		{ID: "1", Context: 1337, Name: "n", Args: `[1]`},
+		{ID: strings.Repeat("x", 128), Context: 2147483647, User: 17, PathFilter: "/socket.io/appsuite/*", SourceToken: "abc", Name: "ox:mail:new", Args: `[{"a":"<&>\u2028?==? ?=3D=3D? \u0000\n"},[[]],null]`},
+	} {
+		text, err := encodeEnvelope("member#1", &m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got, origin, err := decodeEnvelope(text)
+		if err != nil || got != m || origin != "member#1" {
+			t.Errorf("%s becomes %+v of %q, %v", text, got, origin, err)
+		}
+	}
+}
+
+func TestEnvelopeOfOthers(t *testing.T) {
+	for _, c := range []struct {
+		text string
+		want error
+	}{
+		{`{"v":1,"id":"a","o":"m","n":"e","a":[],"future":{"x":1}}`, nil},
+		{`{"v":2,"id":["another","type"]}`, ErrVersion},
+		{`{"v":9223372036854775807}`, ErrVersion},
+		{`{"v":0,"id":"a","o":"m","n":"e","a":[]}`, ErrEnvelope},
+		{`{"v":-1,"id":"a","o":"m","n":"e","a":[]}`, ErrEnvelope},
+		{`{"v":1.5,"id":"a","o":"m","n":"e","a":[]}`, ErrEnvelope},
+		{`{"v":"1","id":"a","o":"m","n":"e","a":[]}`, ErrEnvelope},
+		{`{"id":"a","o":"m","n":"e","a":[]}`, ErrEnvelope},
+		{``, ErrEnvelope},
+		{`null`, ErrEnvelope},
+		{`[1]`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"e","a":[`, ErrEnvelope},
+		{`{"v":1,"id":"","o":"m","n":"e","a":[]}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"","n":"e","a":[]}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"","a":[]}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"e"}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"e","a":{}}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"e","a":null}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"e","a":[],"c":-1}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"e","a":[],"c":2147483648}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"e","a":[],"u":5}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"e","a":[],"c":"1"}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"` + strings.Repeat("x", 256) + `","a":[]}`, ErrEnvelope},
+		{"{\"v\":1,\"id\":\"a\",\"o\":\"m\",\"n\":\"\xff\",\"a\":[]}", ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"e","a":["` + strings.Repeat("x", maxEnvelope) + `"]}`, ErrEnvelope},
+	} {
+		_, _, err := decodeEnvelope([]byte(c.text))
+		if !errors.Is(err, c.want) || c.want == nil && err != nil {
+			t.Errorf("%.80s: %v, want %v", c.text, err, c.want)
+		}
+		if err != nil && strings.Contains(err.Error(), `"a"`) {
+			t.Errorf("%.80s: the error repeats it: %v", c.text, err)
+		}
+	}
+}
+
+// What is read is within the bounds, and is read again from what it is written
+// as.
+func FuzzEnvelope(f *testing.F) {
+	f.Add([]byte(`{"v":1,"id":"a","o":"m","c":1,"u":2,"f":"*","t":"x","n":"e","a":[1,"\u2028"]}`))
+	f.Add([]byte(`{"v":1,"V":2,"id":"a","ID":"b","o":"m","n":"e","a":[]}`))
+	f.Add([]byte(`{"v":1,"id":"\ud800","o":"m","n":"e","a":["\udfff"]}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		m, origin, err := decodeEnvelope(text)
+		if err != nil {
+			return
+		}
+		if m.ID == "" || origin == "" || m.Context < 0 || m.User < 0 || !utf8.ValidString(m.Name) || !json.Valid([]byte(m.Args)) {
+			t.Fatalf("%q becomes %+v", text, m)
+		}
+		again, err := encodeEnvelope(origin, &m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if len(again) > maxEnvelope {
+			return
+		}
+		m2, origin2, err := decodeEnvelope(again)
+		m.Args, m2.Args = compact(t, m.Args), compact(t, m2.Args)
+		if err != nil || m2 != m || origin2 != origin {
+			t.Fatalf("%q becomes %+v, then %+v, %v", text, m, m2, err)
+		}
+	})
+}
+
+func compact(t *testing.T, args string) string {
+	t.Helper()
+	var v any
+	if err := json.Unmarshal([]byte(args), &v); err != nil {
+		t.Fatal(err)
+	}
+	b, err := json.Marshal(v)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(b)
+}
