@@ -145,15 +145,6 @@ func (p *Packet) attach(attachments int) error {
 	return nil
 }
 
-// AckFor returns the packet that answers an ack request of "/" with args, a
-// valid JSON array; nil args answer with an empty one.
-func AckFor(id uint64, args json.RawMessage) []byte {
-	if args == nil {
-		args = json.RawMessage("[]")
-	}
-	return Packet{Type: Ack, HasID: true, ID: id, Data: args}.Append(nil)
-}
-
 // AppendEvent appends an EVENT packet of "/". name is UTF-8, args a valid JSON
 // array.
 func AppendEvent(dst []byte, name string, args json.RawMessage) []byte {
@@ -162,15 +153,29 @@ func AppendEvent(dst []byte, name string, args json.RawMessage) []byte {
 
 // appendArray appends the array of an event: its name and then args, an array.
 func appendArray(dst []byte, name string, args json.RawMessage) []byte {
-	var quoted bytes.Buffer
-	e := json.NewEncoder(&quoted)
-	e.SetEscapeHTML(false)
-	if err := e.Encode(name); err != nil {
-		panic(fmt.Sprintf("socketio: event name: %v", err)) // a string always encodes
-	}
-	dst = append(append(dst, '['), bytes.TrimSuffix(quoted.Bytes(), []byte{'\n'})...)
+	dst = appendText(append(dst, '['), name)
 	if inner := bytes.TrimSpace(args[1 : len(args)-1]); len(inner) > 0 {
 		dst = append(append(dst, ','), inner...)
 	}
 	return append(dst, ']')
+}
+
+// appendText appends s, which is UTF-8, as a JSON string.
+func appendText(dst []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c == '"' || c == '\\' || c >= utf8.RuneSelf {
+			return appendEscaped(dst, s)
+		}
+	}
+	return append(append(append(dst, '"'), s...), '"')
+}
+
+func appendEscaped(dst []byte, s string) []byte {
+	var quoted bytes.Buffer
+	e := json.NewEncoder(&quoted)
+	e.SetEscapeHTML(false)
+	if err := e.Encode(s); err != nil {
+		panic(fmt.Sprintf("socketio: event name: %v", err)) // a string always encodes
+	}
+	return append(dst, bytes.TrimSuffix(quoted.Bytes(), []byte{'\n'})...)
 }

@@ -14,19 +14,12 @@ func TestAppendEvent(t *testing.T) {
 		{"a", `[]`, `2["a"]`},
 		{"a", ` [ ] `[1:4], `2["a"]`},
 		{`q"uo<te`, `[1,"<b>"]`, `2["q\"uo<te",1,"<b>"]`},
+		{"<&>\x7f", `[]`, "2[\"<&>\x7f\"]"},
+		{"\u00e4\n\\", `[1]`, `2["` + "\u00e4" + `\n\\",1]`},
 	} {
 		if got := AppendEvent(nil, c.name, json.RawMessage(c.args)); string(got) != c.want {
 			t.Errorf("%s, want %s", got, c.want)
 		}
-	}
-}
-
-func TestAckFor(t *testing.T) {
-	if got := string(AckFor(7, nil)); got != "37[]" {
-		t.Error(got)
-	}
-	if got := string(AckFor(7, []byte(`[1]`))); got != "37[1]" {
-		t.Error(got)
 	}
 }
 
