@@ -7,9 +7,10 @@ import (
 	"strings"
 )
 
-// MaxProxyRanges bounds com.openexchange.server.knownProxies: every handshake
-// walks the list for every forwarded address.
-const MaxProxyRanges = 256
+// MaxRanges bounds com.openexchange.server.knownProxies, because every
+// handshake walks the list for every forwarded address, and
+// sluice.websockets.noIPCheck.
+const MaxRanges = 256
 
 // maxForwarded bounds the forwarded addresses that a handshake looks at, from
 // the right. Chains of proxies are far shorter.
@@ -18,11 +19,11 @@ const maxForwarded = 32
 // AddrRange is a range of addresses of one family, both ends included.
 type AddrRange struct{ From, To netip.Addr }
 
-// ParseProxies reads the comma list of com.openexchange.server.knownProxies:
-// single addresses, CIDR prefixes and "from-to" ranges (spec 3.3). The error
-// names the first entry that is none of these; the caller decides whether the
-// old list stays.
-func ParseProxies(list string) ([]AddrRange, error) {
+// ParseRanges reads the comma list of com.openexchange.server.knownProxies or
+// sluice.websockets.noIPCheck: single addresses, CIDR prefixes and "from-to"
+// ranges (spec 3.3). The error names the first entry that is none of these;
+// the caller decides whether the old list stays.
+func ParseRanges(list string) ([]AddrRange, error) {
 	var ranges []AddrRange
 	for entry := range strings.SplitSeq(list, ",") {
 		entry = strings.TrimSpace(entry)
@@ -33,8 +34,8 @@ func ParseProxies(list string) ([]AddrRange, error) {
 		if err != nil {
 			return nil, err
 		}
-		if len(ranges) == MaxProxyRanges {
-			return nil, fmt.Errorf("more than %d known proxies: use prefixes such as 10.0.0.0/8", MaxProxyRanges)
+		if len(ranges) == MaxRanges {
+			return nil, fmt.Errorf("more than %d entries: use prefixes such as 10.0.0.0/8", MaxRanges)
 		}
 		ranges = append(ranges, r)
 	}
@@ -42,7 +43,7 @@ func ParseProxies(list string) ([]AddrRange, error) {
 }
 
 func parseRange(entry string) (AddrRange, error) {
-	bad := fmt.Errorf("known proxy %.64q is no address, prefix (10.0.0.0/8) or range (10.0.0.1-10.0.0.9)", entry)
+	bad := fmt.Errorf("%.64q is no address, prefix (10.0.0.0/8) or range (10.0.0.1-10.0.0.9)", entry)
 	if p, err := netip.ParsePrefix(entry); err == nil {
 		p = p.Masked()
 		return AddrRange{p.Addr().Unmap(), lastOf(p).Unmap()}, nil
@@ -109,7 +110,7 @@ func forwardedAddr(values []string, proxies []AddrRange) (netip.Addr, bool) {
 			return netip.Addr{}, false
 		}
 		a = a.Unmap().WithZone("")
-		if !knownProxy(proxies, a) {
+		if !inRanges(proxies, a) {
 			return a, true
 		}
 		if comma < 0 {
@@ -119,11 +120,17 @@ func forwardedAddr(values []string, proxies []AddrRange) (netip.Addr, bool) {
 	return netip.Addr{}, false
 }
 
-func knownProxy(proxies []AddrRange, a netip.Addr) bool {
-	for _, p := range proxies {
-		if p.contains(a) {
+func inRanges(ranges []AddrRange, a netip.Addr) bool {
+	for _, r := range ranges {
+		if r.contains(a) {
 			return true
 		}
 	}
 	return false
+}
+
+// overTLS reports whether the client is known to use TLS: up to here, or up to
+// a proxy that says wss (spec 3.3; other values do not count).
+func overTLS(r *http.Request, cfg *Config) bool {
+	return r.TLS != nil || cfg.ConsiderXForwards && strings.EqualFold(r.Header.Get(cfg.ProtocolHeader), "wss")
 }

@@ -26,7 +26,23 @@ type Config struct {
 
 	ConsiderXForwards bool        // com.openexchange.server.considerXForwards
 	ForHeader         string      // com.openexchange.server.forHeader
-	KnownProxies      []AddrRange // com.openexchange.server.knownProxies, see ParseProxies
+	ProtocolHeader    string      // com.openexchange.server.protocolHeader
+	KnownProxies      []AddrRange // com.openexchange.server.knownProxies, see ParseRanges
+
+	// IPRules returns the rules of a user, whose properties may differ from
+	// the server's. Nil: mode none for everybody. It must not block.
+	IPRules func(context, user int32) IPRules `json:"-"`
+
+	Sessions SessionConfig
+}
+
+// SessionConfig bounds the sessions (spec 10.3). The lifetimes are those of
+// sessions made from now on, and of all in App Suite's store.
+type SessionConfig struct {
+	Max          int           // com.openexchange.sessiond.maxSession: on this member; 0 or above MaxSessions: MaxSessions
+	MaxPerUser   int           // com.openexchange.sessiond.maxSessionPerUser; 0: no limit but Max
+	Lifetime     time.Duration // com.openexchange.sessiond.sessionDefaultLifeTime, above 0
+	LongLifetime time.Duration // com.openexchange.sessiond.sessionLongLifeTime, above 0: of those that stay signed in
 }
 
 // CookieConfig names the secret cookie (spec 3.1 and 3.2).
@@ -51,6 +67,9 @@ const (
 	DefaultQueueMessages  = 256
 	DefaultQueueBytes     = 1 << 20
 
+	DefaultMaxSessionsPerUser = 100
+	DefaultLongLifetime       = 7 * 24 * time.Hour
+
 	// DefaultMaxSockets keeps one member below about 4 GiB at the 20 KiB that
 	// an idle socket may take with its share of the kernel's memory.
 	DefaultMaxSockets = 200_000
@@ -72,5 +91,11 @@ func DefaultConfig() *Config {
 		QueueBytes:        DefaultQueueBytes,
 		ConsiderXForwards: true,
 		ForHeader:         "X-Forwarded-For",
+		ProtocolHeader:    "X-Forwarded-Proto",
+		Sessions: SessionConfig{
+			MaxPerUser:   DefaultMaxSessionsPerUser,
+			Lifetime:     SessionLifetime,
+			LongLifetime: DefaultLongLifetime,
+		},
 	}
 }

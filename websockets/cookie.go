@@ -46,16 +46,24 @@ func secretPresented(r *http.Request, s *Session, cfg *CookieConfig) bool {
 	if s.Secret == "" {
 		return false
 	}
-	agent := r.UserAgent()
-	if agent == "" || cfg.Hash == CookieRemember {
-		value, found := firstCookie(r, s.CookieName())
-		return found && sameSecret(value, s.Secret)
+	agent, named := firstValue(r.Header, "User-Agent")
+	if !named || cfg.Hash == CookieRemember {
+		return s.Hash != "" && sameSecret(r.Header, s.CookieName(), s.Secret) == secretRight
 	}
-	value, found := firstCookie(r, SecretCookiePrefix+requestHash(r, agent, s, cfg))
-	if !found && (s.UserAgent == "" || changeableAgent(agent)) {
-		value, found = firstCookie(r, s.CookieName())
+	found := sameSecret(r.Header, SecretCookiePrefix+requestHash(r, agent, s, cfg), s.Secret)
+	if found == secretMissing && s.Hash != "" && (s.AnyAgent || changeableAgent(agent)) {
+		found = sameSecret(r.Header, s.CookieName(), s.Secret)
 	}
-	return found && sameSecret(value, s.Secret)
+	return found == secretRight
+}
+
+// firstValue returns the first field of that name, which has its canonical
+// form, and whether there is one.
+func firstValue(h http.Header, name string) (string, bool) {
+	if v := h[name]; len(v) > 0 {
+		return v[0], true
+	}
+	return "", false
 }
 
 func requestHash(r *http.Request, agent string, s *Session, cfg *CookieConfig) string {
@@ -72,16 +80,59 @@ func requestHash(r *http.Request, agent string, s *Session, cfg *CookieConfig) s
 	return CookieHash(agent, s.Client, additional, fields, cfg.Salt)
 }
 
-func firstCookie(r *http.Request, name string) (string, bool) {
-	c, err := r.Cookie(name)
-	if err != nil {
-		return "", false
+// What a handshake looks at in its cookies. Browsers keep at most 180 for a
+// site and 4096 bytes in each.
+const (
+	maxCookies     = 256
+	maxCookieBytes = 16 << 10 // of all, as much as the listener's header takes
+)
+
+type secretMatch uint8
+
+const (
+	secretMissing secretMatch = iota
+	secretWrong
+	secretRight
+)
+
+// sameSecret compares the first cookie of a name with a secret, in constant
+// time.
+func sameSecret(h http.Header, name, secret string) secretMatch {
+	value, found := firstCookie(h, name)
+	switch {
+	case !found:
+		return secretMissing
+	case subtle.ConstantTimeCompare([]byte(value), []byte(secret)) == 1:
+		return secretRight
+	default:
+		return secretWrong
 	}
-	return c.Value, true
 }
 
-func sameSecret(a, b string) bool {
-	return subtle.ConstantTimeCompare([]byte(a), []byte(b)) == 1
+// firstCookie finds a cookie (RFC 6265, 4.2.1) without making anything of the
+// others.
+func firstCookie(h http.Header, name string) (string, bool) {
+	seen, size := 0, 0
+	for _, line := range h["Cookie"] {
+		if size += len(line); size > maxCookieBytes {
+			return "", false
+		}
+		for pair := range strings.SplitSeq(line, ";") {
+			if seen++; seen > maxCookies {
+				return "", false
+			}
+			n, value, _ := strings.Cut(pair, "=")
+			if strings.TrimSpace(n) != name {
+				continue
+			}
+			value = strings.TrimSpace(value)
+			if len(value) > 1 && value[0] == '"' && value[len(value)-1] == '"' {
+				value = value[1 : len(value)-1]
+			}
+			return value, true
+		}
+	}
+	return "", false
 }
 
 // changeableAgent reports whether an agent is known to change its User-Agent

@@ -24,9 +24,9 @@ func TestSecretPresented(t *testing.T) {
 	calculate := CookieConfig{Salt: testSalt}
 	remember := CookieConfig{Salt: testSalt, Hash: CookieRemember}
 	fields := CookieConfig{Salt: testSalt, Fields: []string{"X-Brand", "X-Absent"}}
-	session := &Session{Secret: "s3cret", Context: 1, User: 2, Client: testClient, UserAgent: testAgent, Hash: "remembered"}
-	guest := &Session{Secret: "s3cret", Context: 1, User: 2, Client: testClient, UserAgent: testAgent, Hash: "remembered", Guest: true}
-	every := &Session{Secret: "s3cret", Client: testClient, Hash: "remembered"}
+	session := &Session{Secret: "s3cret", Context: 1, User: 2, Client: testClient, Hash: "remembered"}
+	guest := &Session{Secret: "s3cret", Context: 1, User: 2, Client: testClient, Hash: "remembered", Guest: true}
+	every := &Session{Secret: "s3cret", Client: testClient, Hash: "remembered", AnyAgent: true}
 	computed := CookieHash(testAgent, testClient, nil, nil, testSalt)
 	for _, c := range []struct {
 		name    string

@@ -18,8 +18,9 @@ type Verdict struct {
 }
 
 // Reason tells why a user is not served. A handshake answers 400 "disabled"
-// for SwitchedOff and 403 "forbidden" for the others (spec 2.2); a live
-// socket is closed in the same way for all of them.
+// for SwitchedOff and 403 "forbidden" for the others, and removes the session
+// of a disabled context or an unknown user (spec 2.2); a live socket is closed
+// in the same way for all of them.
 type Reason uint8
 
 // The reasons. The zero value is SwitchedOff: a Verdict{} refuses.

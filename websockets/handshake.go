@@ -6,6 +6,7 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
+	"net/netip"
 	"strings"
 	"time"
 
@@ -22,10 +23,19 @@ const (
 	// sessionLookupTimeout bounds the look-up of the handshake: a store that
 	// does not answer becomes a 503 that the client can act on.
 	sessionLookupTimeout = 5 * time.Second
+	// maxAuthenticating bounds the handshakes whose session is being looked up:
+	// when all clients of another member come at once, or the store is slow,
+	// the next gets a 503 with Retry-After instead of a place in a queue. At
+	// 2 ms a look-up 256 are more than 100,000 handshakes a second.
+	maxAuthenticating = 256
 	// readSlack is added to maxPayload for the library's limit, so that a
 	// message of exactly maxPayload passes.
 	readSlack = 1
 )
+
+// authenticating has a place for each handshake that is being authenticated in
+// this process, whose memory and store it protects.
+var authenticating = make(chan struct{}, maxAuthenticating)
 
 // ServeHTTP answers a request below /socket.io or /ws: with a socket, or with
 // a JSON error of the design's table ("Sockets"). The checks run in the order
@@ -122,57 +132,54 @@ func (s *Server) examine(r *http.Request) (*socket, *refusal) {
 	if len(path) > MaxPathFilter {
 		return nil, refusePath
 	}
-	query := r.URL.Query()
-	if !asText {
-		if query.Get("transport") != "websocket" {
-			return nil, refuseTransport
-		}
-		if query.Has("sid") {
-			return nil, refuseSID
-		}
-	}
-	connection := query.Get("connection")
-	if !query.Has("connection") {
-		connection = randomHex()
-	} else if !validConnectionID(connection) {
+	query, refused := parseParams(r.URL.RawQuery)
+	switch {
+	case refused != nil:
+		return nil, refused
+	case !asText && query.transport.value != "websocket":
+		return nil, refuseTransport
+	case !asText && query.sid.given:
+		return nil, refuseSID
+	case !query.connection.given:
+		query.connection.value = randomHex()
+	case !printable(query.connection.value, maxConnectionID):
 		return nil, refuseConnID
 	}
-	if !query.Has("session") {
+	if !query.session.given {
 		return nil, refuseParameter
 	}
-	if !originAllowed(r, cfg.AllowedOrigins) {
+	if !originAllowed(r, cfg) {
 		return nil, refuseOrigin
 	}
-	session, refused := s.authenticate(r, query.Get("session"), cfg)
+	address := clientAddr(r, cfg)
+	session, refused := s.authenticate(r, query.session.value, address, cfg)
 	if refused != nil {
 		return nil, refused
-	}
-	address := clientAddr(r, cfg)
-	if s.opts.IPCheck != nil && !s.opts.IPCheck(session, address) {
-		return nil, forbidAddress
-	}
-	if v := s.opts.Gate.Allowed(session.Context, session.User); !v.Allowed {
-		if v.Reason == SwitchedOff {
-			return nil, refuseDisabled
-		}
-		return nil, forbidSubject
 	}
 	speaks := PlainText
 	switch {
 	case asText:
-	case engineio.ParseVersion(query.Get("EIO")) == engineio.V4:
+	case engineio.ParseVersion(query.version.value) == engineio.V4:
 		speaks = EngineIO4
 	default:
 		speaks = EngineIO3
 	}
-	return s.newSocket(session, speaks, connection, path, address), nil
+	return s.newSocket(session, speaks, query.connection.value, path, address), nil
 }
 
-// authenticate finds the session and wants its secret in the right cookie. All
-// its reasons are one answer, so that nobody learns which sessions exist.
-func (s *Server) authenticate(r *http.Request, id string, cfg *Config) (*Session, *refusal) {
-	if id == "" || len(id) > MaxSessionID {
-		return nil, forbidLongID
+// authenticate finds the session, wants its secret in the right cookie, its
+// client at the right address, and its user served (spec 2.2, steps 3 to 13).
+// All its reasons but the last are one answer, so that nobody learns which
+// sessions exist.
+func (s *Server) authenticate(r *http.Request, id string, address netip.Addr, cfg *Config) (*Session, *refusal) {
+	if !printable(id, MaxSessionID) {
+		return nil, forbidParameter
+	}
+	select {
+	case authenticating <- struct{}{}:
+		defer func() { <-authenticating }()
+	default:
+		return nil, refuseBusy
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), sessionLookupTimeout)
 	defer cancel()
@@ -181,7 +188,8 @@ func (s *Server) authenticate(r *http.Request, id string, cfg *Config) (*Session
 	case errors.Is(err, ErrNoSession):
 		return nil, forbidNoSession
 	case err != nil:
-		s.log.Warn("session cannot be looked up: handshake answered with 503", slog.Any(keyError, err))
+		// The store has said so once; each handshake would only repeat it.
+		s.log.Debug("session cannot be looked up: handshake answered with 503", slog.Any(keyError, err))
 		return nil, refuseStore
 	case session.ID != id: // a store may look in other ids too (spec 2.2, step 5)
 		return nil, forbidOtherID
@@ -189,27 +197,52 @@ func (s *Server) authenticate(r *http.Request, id string, cfg *Config) (*Session
 		return nil, forbidNoSession
 	case session.Restricted:
 		return nil, forbidRestricted
-	case !secretPresented(r, session, &cfg.Cookie):
+	}
+	verdict := s.opts.Gate.Allowed(session.Context, session.User)
+	if !verdict.Allowed && verdict.Reason != SwitchedOff {
+		s.endSession(ctx, session, verdict.Reason)
+		return nil, forbidAccount(verdict.Reason)
+	}
+	if !secretPresented(r, session, &cfg.Cookie) {
 		return nil, forbidSecret
 	}
+	ok, adopt := s.checkAddress(session, address, cfg)
+	switch {
+	case !ok:
+		return nil, forbidAddress
+	case !verdict.Allowed:
+		return nil, refuseDisabled
+	case adopt:
+		s.moveSession(ctx, session, address)
+	}
 	return session, nil
+}
+
+// endSession removes a session that has lost its owner (spec 2.2, steps 7 and
+// 8), where the store is ours.
+func (s *Server) endSession(ctx context.Context, session *Session, why Reason) {
+	if why != ContextDisabled && why != UserUnknown {
+		return
+	}
+	if store, ours := s.opts.Sessions.(SessionDeleter); ours {
+		if err := store.Delete(ctx, session.ID); err != nil && !errors.Is(err, ErrNoSession) {
+			s.log.Warn("session of a disabled context or deleted user stays", slog.Any(keySession, session), slog.Any(keyError, err))
+		}
+	}
+}
+
+// moveSession gives a session the address from which it is used now.
+func (s *Server) moveSession(ctx context.Context, session *Session, address netip.Addr) {
+	if store, ours := s.opts.Sessions.(SessionMover); ours {
+		if err := store.Move(ctx, session.ID, address); err != nil && !errors.Is(err, ErrNoSession) {
+			s.log.Warn("session keeps its old address", slog.Any(keySession, session), slog.Any(keyError, err))
+		}
+	}
 }
 
 func below(path, root string) bool {
 	rest, ok := strings.CutPrefix(path, root)
 	return ok && (rest == "" || rest[0] == '/')
-}
-
-func validConnectionID(id string) bool {
-	if id == "" || len(id) > maxConnectionID {
-		return false
-	}
-	for i := range len(id) {
-		if id[i] <= ' ' || id[i] > '~' {
-			return false
-		}
-	}
-	return true
 }
 
 // checkHeaders validates the upgrade request (RFC 6455, 4.2.1).

@@ -9,12 +9,14 @@ import (
 // originAllowed holds the Origin header against the rule of the design: none
 // is fine, because only browsers send one and they always do; else it must be
 // an http or https origin with the request's own host and port, or be in the
-// allow-list. "null", which sandboxed pages send, is refused.
+// allow-list. "null", which sandboxed pages send, is refused. Where the client
+// is known to use TLS, a page of the own host that did not is as foreign as any
+// other: whoever sits in between may have made it.
 //
 // An entry of the list is an origin ("https://mail.example.com"), or a host
 // with its port if any ("mail.example.com:8443") for both schemes; a host that
 // starts with "*." stands for all its subdomains.
-func originAllowed(r *http.Request, allowed []string) bool {
+func originAllowed(r *http.Request, cfg *Config) bool {
 	values := r.Header.Values("Origin")
 	if len(values) == 0 {
 		return true
@@ -26,10 +28,10 @@ func originAllowed(r *http.Request, allowed []string) bool {
 	if !ok {
 		return false
 	}
-	if host == withoutDefaultPort(scheme, r.Host) {
+	if host == withoutDefaultPort(scheme, r.Host) && (scheme == "https" || !overTLS(r, cfg)) {
 		return true
 	}
-	for _, entry := range allowed {
+	for _, entry := range cfg.AllowedOrigins {
 		if originMatches(strings.ToLower(strings.TrimSpace(entry)), scheme, host) {
 			return true
 		}

@@ -1,6 +1,10 @@
 package websockets
 
-import "github.com/seed47708276/sluice/cascade"
+import (
+	"math"
+
+	"github.com/seed47708276/sluice/cascade"
+)
 
 // Prefixes below which the declarations of Sluice are complete.
 var Prefixes = []string{"com.openexchange.websockets."}
@@ -24,12 +28,37 @@ const (
 	PropCookieSalt        = "com.openexchange.cookie.hash.salt"
 	PropConsiderXForwards = "com.openexchange.server.considerXForwards"
 	PropForHeader         = "com.openexchange.server.forHeader"
+	PropProtocolHeader    = "com.openexchange.server.protocolHeader"
 	PropKnownProxies      = "com.openexchange.server.knownProxies"
+
+	PropIPCheck     = "com.openexchange.IPCheck"
+	PropIPCheckMode = "com.openexchange.ipcheck.mode"
+	PropIPWhitelist = "com.openexchange.IPCheckWhitelist"
+	PropIPMaskV4    = "com.openexchange.IPMaskV4"
+	PropIPMaskV6    = "com.openexchange.IPMaskV6"
+	PropNoIPCheck   = "sluice.websockets.noIPCheck"
+
+	PropRedisSessions      = "com.openexchange.sessiond.redis.enabled"
+	PropMaxSessions        = "com.openexchange.sessiond.maxSession"
+	PropMaxSessionsPerUser = "com.openexchange.sessiond.maxSessionPerUser"
+	PropSessionLifetime    = "com.openexchange.sessiond.sessionDefaultLifeTime"
+	PropLongLifetime       = "com.openexchange.sessiond.sessionLongLifeTime"
 )
+
+// The values of PropIPCheckMode.
+const (
+	IPCheckNone    = "none"
+	IPCheckStrict  = "strict"
+	IPCheckCountry = "countrycode" // counts as strict: there is no data on countries here
+)
+
+// maxLifetime of a session in ms, a year: longer is a mistake in the unit.
+const maxLifetime = 366 * 24 * 3_600_000
 
 const (
 	ownFile    = "sluice.properties"
 	serverFile = "server.properties"
+	sessFile   = "sessiond.properties"
 	ownSince   = "sluice 1.0"
 )
 
@@ -102,8 +131,64 @@ var Properties = []cascade.Declaration{
 		Doc:     "Header in which proxies pass the client's address.",
 	},
 	{
+		Name: PropProtocolHeader, Kind: cascade.Text, Default: "X-Forwarded-Proto", Server: true, File: serverFile, Since: "7.0",
+		Related: []string{PropConsiderXForwards},
+		Doc:     "Header in which proxies pass ws or wss; with wss the origin of the own host must be https.",
+	},
+	{
 		Name: PropKnownProxies, Kind: cascade.Text, Default: "", Server: true, File: serverFile, Since: "7.0",
 		Related: []string{PropConsiderXForwards},
 		Doc:     "Addresses and ranges of the proxies; the right-most other address is the client.",
+	},
+	{
+		Name: PropIPCheck, Kind: cascade.Bool, Default: "false", File: serverFile, Since: "6.0",
+		Related: []string{PropIPCheckMode},
+		Doc:     "Whether a session is refused from another address than before; true is the mode strict.",
+	},
+	{
+		Name: PropIPCheckMode, Kind: cascade.Enum, Enum: []string{IPCheckNone, IPCheckStrict, IPCheckCountry}, Default: IPCheckNone, File: serverFile, Since: "7.10",
+		Related: []string{PropIPCheck, PropIPWhitelist, PropIPMaskV4, PropIPMaskV6, PropNoIPCheck},
+		Doc:     "Which addresses a session may be used from; countrycode, which needs data on countries, counts as strict.",
+	},
+	{
+		Name: PropIPWhitelist, Kind: cascade.List, Default: `"open-xchange-mailapp", "open-xchange-mobile-api-facade"`, File: serverFile, Since: "6.20",
+		Related: []string{PropIPCheckMode},
+		Doc:     "Client ids whose sessions may be used from every address; * stands for any text, ? for one character.",
+	},
+	{
+		Name: PropIPMaskV4, Kind: cascade.Text, Default: "", File: serverFile, Since: "6.20",
+		Related: []string{PropIPCheckMode, PropIPMaskV6},
+		Doc:     "Subnet within which a session may change its version 4 address, as /24 or 255.255.255.0.",
+	},
+	{
+		Name: PropIPMaskV6, Kind: cascade.Text, Default: "", File: serverFile, Since: "6.20",
+		Related: []string{PropIPCheckMode, PropIPMaskV4},
+		Doc:     "Subnet within which a session may change its version 6 address, as /64.",
+	},
+	{
+		Name: PropNoIPCheck, Kind: cascade.Text, Default: "127.0.0.0/8, ::1", Server: true, File: ownFile, Since: ownSince,
+		Related: []string{PropIPCheckMode},
+		Doc:     "Addresses and ranges from which every session may be used: what noipcheck.cnf holds in the existing system.",
+	},
+	{
+		Name: PropRedisSessions, Kind: cascade.Bool, Default: "false", Server: true, Restart: true, File: sessFile, Since: "8.0",
+		Related: []string{PropCookieSalt, "com.openexchange.redis.hosts"},
+		Doc:     "Whether sessions are those that App Suite 8 keeps in Redis.",
+	},
+	{
+		Name: PropMaxSessions, Kind: cascade.Int, Default: "0", Min: 0, Max: math.MaxInt32, Server: true, File: sessFile, Since: "6.0",
+		Doc: "Sessions that one member keeps, of at most 200000; 0 is the most.",
+	},
+	{
+		Name: PropMaxSessionsPerUser, Kind: cascade.Int, Default: "100", Min: 0, Max: math.MaxInt32, Server: true, File: sessFile, Since: "6.0",
+		Doc: "Sessions that one user may have; 0 is no limit.",
+	},
+	{
+		Name: PropSessionLifetime, Kind: cascade.Duration, Unit: "ms", Default: "3600000", Min: 1000, Max: maxLifetime, Server: true, File: sessFile, Since: "6.0",
+		Doc: "How long a session lives that nobody uses.",
+	},
+	{
+		Name: PropLongLifetime, Kind: cascade.TimeSpan, Default: "1W", Min: 1000, Max: maxLifetime, Server: true, File: sessFile, Since: "6.0",
+		Doc: "How long a session of App Suite lives that nobody uses and whose user stays signed in.",
 	},
 }

@@ -2,6 +2,7 @@ package websockets
 
 import (
 	"encoding/json"
+	"math/rand/v2"
 	"net/http"
 	"strconv"
 )
@@ -16,9 +17,10 @@ type refusal struct {
 	why    string // for the log: the check that failed, where the code hides it
 }
 
-// retryAfterSeconds is sent with 503. The clients' own back-off decides; this
-// is for proxies and scripts.
-const retryAfterSeconds = 5
+// maxRetryAfter is the most that a 503 asks a client to wait, in seconds: each
+// is told another time from 1 on, so that they do not return as they came. The
+// known clients follow their own back-off; this is for proxies and scripts.
+const maxRetryAfter = 10
 
 var (
 	refuseNotFound   = &refusal{http.StatusNotFound, "not_found", "there is no Web Socket here: use /socket.io/ or /ws/", ""}
@@ -28,6 +30,7 @@ var (
 	refuseVersion    = &refusal{http.StatusBadRequest, "bad_handshake", "the Sec-WebSocket-Version must be 13", ""}
 	refuseKey        = &refusal{http.StatusBadRequest, "bad_handshake", "there must be one Sec-WebSocket-Key, of 16 bytes in Base64", ""}
 	refusePath       = &refusal{http.StatusBadRequest, "bad_handshake", "the path is too long", ""}
+	refuseQuery      = &refusal{http.StatusBadRequest, "bad_handshake", "the query is too long, or a parameter in it has a broken % escape", ""}
 	refuseTransport  = &refusal{http.StatusBadRequest, "bad_handshake", "the only transport is websocket: set transport=websocket", ""}
 	refuseSID        = &refusal{http.StatusBadRequest, "bad_handshake", "there is nothing to upgrade: connect without sid", ""}
 	refuseConnID     = &refusal{http.StatusBadRequest, "bad_handshake", "the parameter connection must have 1 to 64 printable ASCII characters", ""}
@@ -37,6 +40,7 @@ var (
 	refuseDuplicate  = &refusal{http.StatusBadRequest, "duplicate_connection", "another session of this user uses this connection id: choose another", ""}
 	refuseTooMany    = &refusal{http.StatusBadRequest, "too_many", "this user has the maximum number of sockets: close one", ""}
 	refuseOverload   = &refusal{http.StatusServiceUnavailable, "overload", "this server has the maximum number of sockets: try again", ""}
+	refuseBusy       = &refusal{http.StatusServiceUnavailable, "overload", "this server has the maximum number of handshakes in progress: try again", "authenticating"}
 	refuseDraining   = &refusal{http.StatusServiceUnavailable, "draining", "this server is stopping: try again", ""}
 	refuseServer     = &refusal{http.StatusInternalServerError, "internal", "this server cannot upgrade connections: its log says why", ""}
 	refuseStore      = &refusal{http.StatusServiceUnavailable, "store_unavailable", "sessions cannot be read at the moment: try again", ""}
@@ -44,14 +48,32 @@ var (
 
 // The checks behind the code "forbidden" (spec 2.2).
 var (
-	forbidLongID     = forbidden("session_parameter")
+	forbidParameter  = forbidden("session_parameter")
 	forbidNoSession  = forbidden("no_session")
 	forbidOtherID    = forbidden("other_session_id")
 	forbidRestricted = forbidden("not_fully_authenticated")
 	forbidSecret     = forbidden("secret_cookie")
 	forbidAddress    = forbidden("client_address")
-	forbidSubject    = forbidden("context_or_user")
+
+	forbidContextDisabled = forbidden(ContextDisabled.String())
+	forbidContextUnknown  = forbidden(ContextUnknown.String())
+	forbidUserDisabled    = forbidden(UserDisabled.String())
+	forbidUserUnknown     = forbidden(UserUnknown.String())
 )
+
+// forbidAccount is the refusal for an account that the gate does not serve.
+func forbidAccount(why Reason) *refusal {
+	switch why {
+	case ContextDisabled:
+		return forbidContextDisabled
+	case ContextUnknown:
+		return forbidContextUnknown
+	case UserDisabled:
+		return forbidUserDisabled
+	default:
+		return forbidUserUnknown
+	}
+}
 
 func forbidden(why string) *refusal {
 	return &refusal{http.StatusForbidden, "forbidden", "the session is not valid here: log in again", why}
@@ -75,7 +97,7 @@ func (f *refusal) write(w http.ResponseWriter) {
 	case f == refuseVersion:
 		h.Set("Sec-WebSocket-Version", "13")
 	case f.status == http.StatusServiceUnavailable:
-		h.Set("Retry-After", strconv.Itoa(retryAfterSeconds))
+		h.Set("Retry-After", strconv.Itoa(1+rand.IntN(maxRetryAfter)))
 	}
 	w.WriteHeader(f.status)
 	// The client may be gone; there is nobody else to tell.

@@ -48,7 +48,8 @@ func TestValidatePathFilter(t *testing.T) {
 }
 
 func TestOrigin(t *testing.T) {
-	allowed := []string{"https://mail.example.com", "intra.example.com:8443", "*.wild.example", " HTTP://Upper.example ", "*", "*.", "", "null"}
+	cfg := DefaultConfig()
+	cfg.AllowedOrigins = []string{"https://mail.example.com", "intra.example.com:8443", "*.wild.example", " HTTP://Upper.example ", "*", "*.", "", "null"}
 	for origin, want := range map[string]bool{
 		"http://server.example":                true,
 		"https://server.example":               true, // a proxy may have ended TLS
@@ -91,17 +92,17 @@ func TestOrigin(t *testing.T) {
 	} {
 		r := httptest.NewRequest("GET", "http://server.example/ws/x", nil)
 		r.Header["Origin"] = []string{origin}
-		if got := originAllowed(r, allowed); got != want {
+		if got := originAllowed(r, cfg); got != want {
 			t.Errorf("origin %q: %v, want %v", origin, got, want)
 		}
 	}
-	if !originAllowed(httptest.NewRequest("GET", "/", nil), nil) {
+	if !originAllowed(httptest.NewRequest("GET", "/", nil), cfg) {
 		t.Error("a request without an origin is refused")
 	}
 }
 
 func TestClientAddr(t *testing.T) {
-	proxies, err := ParseProxies("10.0.0.0/8, 192.0.2.1 , 2001:db8::/32,172.16.0.1-172.16.0.9")
+	proxies, err := ParseRanges("10.0.0.0/8, 192.0.2.1 , 2001:db8::/32,172.16.0.1-172.16.0.9")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -144,13 +145,13 @@ func TestClientAddr(t *testing.T) {
 	}
 }
 
-func TestParseProxiesRefuses(t *testing.T) {
-	for _, list := range []string{"x", "10.0.0.0/33", "10.0.0.9-10.0.0.1", "10.0.0.1-::1", "10.0.0.1-", "1.1.1.1;2.2.2.2", strings.Repeat("1.1.1.1,", MaxProxyRanges+1)} {
-		if r, err := ParseProxies(list); err == nil {
+func TestParseRangesRefuses(t *testing.T) {
+	for _, list := range []string{"x", "10.0.0.0/33", "10.0.0.9-10.0.0.1", "10.0.0.1-::1", "10.0.0.1-", "1.1.1.1;2.2.2.2", strings.Repeat("1.1.1.1,", MaxRanges+1)} {
+		if r, err := ParseRanges(list); err == nil {
 			t.Errorf("%.40q: %v, want an error", list, r)
 		}
 	}
-	if r, err := ParseProxies(" , "); err != nil || len(r) != 0 {
+	if r, err := ParseRanges(" , "); err != nil || len(r) != 0 {
 		t.Errorf("an empty list: %v (%v)", r, err)
 	}
 }

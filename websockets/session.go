@@ -19,11 +19,15 @@ const SessionLifetime = time.Hour
 // bits, so that guessing is hopeless at any rate.
 const secretBytes = 16
 
+// keySession is the log key of a session, which shows no more than its owner.
+const keySession = "session"
+
 // ErrNoSession is what Sessions answer for an id that they do not have, or
 // have no more. The handshake turns it into 403; any other error into 503.
 var ErrNoSession = errors.New("no such session: log in again")
 
-// Sessions are where the handshake looks a session up.
+// Sessions are where the handshake looks a session up. No error of theirs may
+// hold an id or a secret, because errors are logged.
 type Sessions interface {
 	// Get returns the session with that id without extending its life, or
 	// ErrNoSession. The caller must not change what it gets.
@@ -33,18 +37,32 @@ type Sessions interface {
 	Touch(ctx context.Context, id string) error
 }
 
+// SessionDeleter is a store whose sessions are ours to remove: the handshake
+// removes those whose context is disabled or whose user is gone (spec 2.2).
+type SessionDeleter interface {
+	// Delete removes a session, or returns ErrNoSession.
+	Delete(ctx context.Context, id string) error
+}
+
+// SessionMover is a store whose sessions are ours to change: a client that may
+// come from another address takes its session there (spec 3.3).
+type SessionMover interface {
+	// Move sets the address of a session, or returns ErrNoSession.
+	Move(ctx context.Context, id string, address netip.Addr) error
+}
+
 // Session is a fully authenticated login of a user. Its id and secret never
 // appear in logs or errors: String and LogValue leave them out.
 type Session struct {
-	ID        string // 1 to MaxSessionID bytes
-	Secret    string // value of the secret cookie; an empty one matches nothing
-	Context   int32
-	User      int32
-	Client    string     // client id, such as open-xchange-appsuite
-	UserAgent string     // of the login; empty: the remembered cookie name is good for every agent
-	Hash      string     // the remembered hash in the cookie's name (spec 3.1)
-	Guest     bool       // context and user id take part in the hash (spec 3.2)
-	Address   netip.Addr // address of the login, for the IP check; may be zero
+	ID       string // 1 to MaxSessionID bytes
+	Secret   string // value of the secret cookie; an empty one matches nothing
+	Context  int32
+	User     int32
+	Client   string     // client id, such as open-xchange-appsuite
+	AnyAgent bool       // the remembered cookie name is good for every agent
+	Hash     string     // the remembered hash in the cookie's name (spec 3.1); empty: there is none
+	Guest    bool       // context and user id take part in the hash (spec 3.2)
+	Address  netip.Addr // from which the session is used, for the IP check; may be zero
 
 	// Restricted is set for a session that waits for its second factor or is
 	// otherwise not fully authenticated. It gets no socket.
@@ -70,16 +88,16 @@ func NewSession(context, user int32, client, userAgent string, lifetime time.Dur
 	}
 	now := time.Now()
 	return &Session{
-		ID:        randomHex(),
-		Secret:    randomHex(),
-		Context:   context,
-		User:      user,
-		Client:    client,
-		UserAgent: userAgent,
-		Hash:      CookieHash(userAgent, client, nil, nil, cookie.Salt),
-		Created:   now,
-		Expires:   now.Add(lifetime),
-		Lifetime:  lifetime,
+		ID:       randomHex(),
+		Secret:   randomHex(),
+		Context:  context,
+		User:     user,
+		Client:   client,
+		AnyAgent: userAgent == "",
+		Hash:     CookieHash(userAgent, client, nil, nil, cookie.Salt),
+		Created:  now,
+		Expires:  now.Add(lifetime),
+		Lifetime: lifetime,
 	}
 }
 
