@@ -5,6 +5,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 need=""
+PATH=$PATH:/usr/sbin:/sbin # where Debian puts daemons, also for users without them
 want() { # command, package
 	command -v "$1" >/dev/null 2>&1 || need="$need $2"
 }
@@ -13,9 +14,20 @@ want vim vim
 want setpriv util-linux
 want flock util-linux
 want node nodejs
+want nginx nginx
+want apache2 apache2
+want chromium chromium
 if [ -n "$need" ]; then
 	sudo=""
 	[ "$(id -u)" = 0 ] || sudo=sudo
+	# The tests start what they need: no package may start a daemon. Debian asks
+	# this file; one that is there already is the machine's own answer.
+	policy=/usr/sbin/policy-rc.d
+	if [ ! -e $policy ]; then
+		trap '$sudo rm -f $policy' EXIT
+		printf '#!/bin/sh\nexit 101\n' | $sudo tee $policy >/dev/null
+		$sudo chmod 755 $policy
+	fi
 	$sudo apt-get update -qq
 	# shellcheck disable=SC2086
 	$sudo env DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $need
