@@ -1,81 +1,140 @@
 package websockets
 
 import (
+	"container/heap"
 	"context"
 	"errors"
 	"fmt"
+	"net/netip"
 	"sync"
 	"time"
 )
 
-// MaxSessions bounds MemorySessions. At about 500 bytes a session that is
-// 100 MiB, and as many as one member may have sockets.
+// MaxSessions bounds MemorySessions. At about 600 bytes a session that is
+// 120 MiB, and as many as one member may have sockets.
 const MaxSessions = 200_000
 
-// sessionSweepInterval is how often Create looks for expired sessions that
-// nobody asked for: often enough that they are not kept much longer than a
-// twentieth of their life, seldom enough that the walk does not count.
-const sessionSweepInterval = 3 * time.Minute
+// expiryBatch is how many sessions expire under one lock: when all of a
+// morning's sessions end at once, handshakes go on in between.
+const expiryBatch = 1000
 
-// ErrTooManySessions is returned by Create when MaxSessions are alive.
-var ErrTooManySessions = fmt.Errorf("the session store holds its maximum of %d sessions: delete some or wait until they expire", MaxSessions)
+// The errors of Create.
+var (
+	ErrTooManySessions = errors.New("this member holds its maximum of sessions: delete some, wait until they expire, or raise " + PropMaxSessions)
+	ErrSessionExists   = errors.New("a session with this id exists: make a new one with NewSession")
+)
 
-// ErrSessionExists is returned by Create for an id that is taken.
-var ErrSessionExists = errors.New("a session with this id exists: make a new one with NewSession")
+// UserSessionsError is returned by Create for a user that has its maximum of
+// sessions. It is an ErrTooManySessions as well.
+type UserSessionsError struct {
+	Context, User int32
+	Limit         int
+}
+
+func (e *UserSessionsError) Error() string {
+	return fmt.Sprintf("user %d in context %d has its maximum of %d sessions: delete some, wait until they expire, or raise %s",
+		e.User, e.Context, e.Limit, PropMaxSessionsPerUser)
+}
+
+// Is makes errors.Is(err, ErrTooManySessions) hold.
+func (e *UserSessionsError) Is(target error) bool { return target == ErrTooManySessions }
 
 // MemorySessions keeps sessions of one member in memory, until they expire or
 // are deleted. It is safe for concurrent use.
 type MemorySessions struct {
 	onRemove func(*Session)
 
-	mu       sync.Mutex
-	byID     map[string]*Session // entries are replaced, never changed
-	sweepDue time.Time
+	mu      sync.Mutex
+	limits  func() SessionConfig
+	byID    map[string]*held
+	perUser map[subject]int
+	queue   expiryQueue // of those that expire
+	timer   *time.Timer // of the first in the queue; nil before there was one
+	closed  bool
+	firing  sync.WaitGroup // of expire
 }
 
-// NewMemorySessions returns an empty store. onRemove, which may be nil, is
-// called without a lock for every session that was deleted or has expired;
-// the owner closes the session's sockets there.
+// held is a session in the store.
+type held struct {
+	session *Session // replaced, never changed
+	place   int      // in the queue; neverExpires
+}
+
+const neverExpires = -1
+
+// NewMemorySessions returns an empty store with the default limits. onRemove,
+// which may be nil, is called without a lock for every session that was
+// deleted or has expired, at the moment when it does; the owner closes the
+// session's sockets there. Close ends the store.
 func NewMemorySessions(onRemove func(*Session)) *MemorySessions {
 	return &MemorySessions{
 		onRemove: onRemove,
-		byID:     make(map[string]*Session),
-		sweepDue: time.Now().Add(sessionSweepInterval),
+		limits:   func() SessionConfig { return DefaultConfig().Sessions },
+		byID:     make(map[string]*held),
+		perUser:  make(map[subject]int),
 	}
 }
 
-// Create stores a session. It returns ErrSessionExists or ErrTooManySessions.
+// Limit has Create ask f for its limits. Sessions beyond a limit that was
+// lowered stay.
+func (m *MemorySessions) Limit(f func() SessionConfig) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.limits = f
+}
+
+// Create stores a session. It returns ErrSessionExists, ErrTooManySessions or
+// a UserSessionsError.
 func (m *MemorySessions) Create(_ context.Context, s *Session) error {
-	now := time.Now()
 	stored := *s
 	m.mu.Lock()
-	var gone []*Session
-	if now.After(m.sweepDue) || len(m.byID) >= MaxSessions {
-		gone = m.sweepLocked(now)
+	defer m.mu.Unlock()
+	limits, owner := m.limits(), subject{s.Context, s.User}
+	total := limits.Max
+	if total <= 0 || total > MaxSessions {
+		total = MaxSessions
 	}
-	err := error(nil)
 	switch {
 	case m.byID[s.ID] != nil:
-		err = ErrSessionExists
-	case len(m.byID) >= MaxSessions:
-		err = ErrTooManySessions
-	default:
-		m.byID[s.ID] = &stored
+		return ErrSessionExists
+	case limits.MaxPerUser > 0 && m.perUser[owner] >= limits.MaxPerUser:
+		return &UserSessionsError{s.Context, s.User, limits.MaxPerUser}
+	case len(m.byID) >= total:
+		return ErrTooManySessions
 	}
-	m.mu.Unlock()
-	m.removed(gone)
-	return err
+	h := &held{session: &stored, place: neverExpires}
+	m.byID[s.ID] = h
+	m.perUser[owner]++
+	if !s.Expires.IsZero() {
+		heap.Push(&m.queue, h)
+		m.armLocked()
+	}
+	return nil
 }
 
 // Get returns the session, or ErrNoSession when it is unknown or expired.
 func (m *MemorySessions) Get(_ context.Context, id string) (*Session, error) {
-	return m.look(id, false)
+	return m.change(id, nil)
 }
 
 // Touch extends the session's life to its lifetime from now, or returns
 // ErrNoSession.
 func (m *MemorySessions) Touch(_ context.Context, id string) error {
-	_, err := m.look(id, true)
+	_, err := m.change(id, func(s *Session) {
+		lifetime := s.Lifetime
+		if lifetime <= 0 {
+			lifetime = SessionLifetime
+		}
+		if !s.Expires.IsZero() {
+			s.Expires = time.Now().Add(lifetime)
+		}
+	})
+	return err
+}
+
+// Move sets the address from which a session is used, or returns ErrNoSession.
+func (m *MemorySessions) Move(_ context.Context, id string, address netip.Addr) error {
+	_, err := m.change(id, func(s *Session) { s.Address = address })
 	return err
 }
 
@@ -83,69 +142,151 @@ func (m *MemorySessions) Touch(_ context.Context, id string) error {
 // there is none.
 func (m *MemorySessions) Delete(_ context.Context, id string) error {
 	m.mu.Lock()
-	s := m.byID[id]
-	delete(m.byID, id)
-	m.mu.Unlock()
-	if s == nil {
+	h := m.byID[id]
+	if h == nil {
+		m.mu.Unlock()
 		return ErrNoSession
 	}
-	m.removed([]*Session{s})
+	m.removeLocked(h)
+	m.mu.Unlock()
+	m.removed(h.session)
 	return nil
 }
 
-// Len is the number of sessions held, expired ones that were not yet swept
-// included.
+// Len is the number of sessions held.
 func (m *MemorySessions) Len() int {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return len(m.byID)
 }
 
-func (m *MemorySessions) look(id string, touch bool) (*Session, error) {
-	now := time.Now()
+// Close ends the expiry and waits until what it has begun is over. Sessions
+// that have expired are still not found afterwards, but nobody is told.
+func (m *MemorySessions) Close() {
 	m.mu.Lock()
-	s := m.byID[id]
-	if s == nil {
-		m.mu.Unlock()
-		return nil, ErrNoSession
-	}
-	if s.Expired(now) {
-		delete(m.byID, id)
-		m.mu.Unlock()
-		m.removed([]*Session{s})
-		return nil, ErrNoSession
-	}
-	if touch {
-		lifetime := s.Lifetime
-		if lifetime <= 0 {
-			lifetime = SessionLifetime
-		}
-		touched := *s
-		touched.Expires = now.Add(lifetime)
-		m.byID[id] = &touched
-		s = &touched
+	m.closed = true
+	if m.timer != nil {
+		m.timer.Stop()
 	}
 	m.mu.Unlock()
-	return s, nil
+	m.firing.Wait()
 }
 
-func (m *MemorySessions) sweepLocked(now time.Time) []*Session {
-	m.sweepDue = now.Add(sessionSweepInterval)
-	var gone []*Session
-	for id, s := range m.byID {
-		if s.Expired(now) {
-			delete(m.byID, id)
-			gone = append(gone, s)
-		}
+// change returns the session with that id after f, if any, has changed it. One
+// whose time is over is removed, should its timer be late.
+func (m *MemorySessions) change(id string, f func(*Session)) (*Session, error) {
+	m.mu.Lock()
+	h := m.byID[id]
+	if h == nil {
+		m.mu.Unlock()
+		return nil, ErrNoSession
 	}
-	return gone
+	if h.session.Expired(time.Now()) {
+		m.removeLocked(h)
+		m.mu.Unlock()
+		m.removed(h.session)
+		return nil, ErrNoSession
+	}
+	defer m.mu.Unlock()
+	if f == nil {
+		return h.session, nil
+	}
+	changed := *h.session
+	f(&changed)
+	h.session = &changed
+	if h.place != neverExpires {
+		heap.Fix(&m.queue, h.place)
+		m.armLocked()
+	}
+	return h.session, nil
 }
 
-func (m *MemorySessions) removed(gone []*Session) {
+func (m *MemorySessions) removeLocked(h *held) {
+	s := h.session
+	delete(m.byID, s.ID)
+	owner := subject{s.Context, s.User}
+	if m.perUser[owner]--; m.perUser[owner] == 0 {
+		delete(m.perUser, owner)
+	}
+	if h.place != neverExpires {
+		heap.Remove(&m.queue, h.place)
+		m.armLocked()
+	}
+}
+
+// armLocked has the timer follow the first of the queue. A timer that fires
+// too early finds nothing to do.
+func (m *MemorySessions) armLocked() {
+	switch {
+	case m.closed || len(m.queue) == 0:
+		if m.timer != nil {
+			m.timer.Stop()
+		}
+	case m.timer == nil:
+		m.timer = time.AfterFunc(time.Until(m.queue[0].session.Expires), m.expire)
+	default:
+		m.timer.Reset(time.Until(m.queue[0].session.Expires))
+	}
+}
+
+// expire is what the timer calls.
+func (m *MemorySessions) expire() {
+	m.mu.Lock()
+	if m.closed {
+		m.mu.Unlock()
+		return
+	}
+	m.firing.Add(1)
+	defer m.firing.Done()
+	now := time.Now()
+	var gone []*Session
+	for len(gone) < expiryBatch && len(m.queue) > 0 && m.queue[0].session.Expired(now) {
+		h := m.queue[0]
+		m.removeLocked(h)
+		gone = append(gone, h.session)
+	}
+	m.armLocked()
+	m.mu.Unlock()
+	m.removed(gone...)
+}
+
+func (m *MemorySessions) removed(gone ...*Session) {
 	if m.onRemove == nil {
 		return
 	}
 	for _, s := range gone {
 		m.onRemove(s)
 	}
+}
+
+// expiryQueue is a heap by the time of expiry.
+type expiryQueue []*held
+
+func (q expiryQueue) Len() int { return len(q) }
+
+func (q expiryQueue) Less(i, j int) bool {
+	return q[i].session.Expires.Before(q[j].session.Expires)
+}
+
+func (q expiryQueue) Swap(i, j int) {
+	q[i], q[j] = q[j], q[i]
+	q[i].place, q[j].place = i, j
+}
+
+// Push implements heap.Interface.
+func (q *expiryQueue) Push(x any) {
+	h := x.(*held)
+	h.place = len(*q)
+	*q = append(*q, h)
+}
+
+// Pop implements heap.Interface.
+func (q *expiryQueue) Pop() any {
+	old := *q
+	last := len(old) - 1
+	h := old[last]
+	old[last] = nil
+	h.place = neverExpires
+	*q = old[:last]
+	return h
 }
