@@ -83,7 +83,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.settings = httpapi.NewSettings(s.engine, s.log, salt)
+	s.settings = httpapi.NewSettings(s.engine, s.log, salt, files)
 	if s.certificate, err = s.loadCertificate(); err != nil {
 		return nil, err
 	}

@@ -49,6 +49,7 @@ func TestSettings(t *testing.T) {
 	want := *websockets.DefaultConfig()
 	want.AllowedOrigins, want.Cookie.Fields = []string{}, []string{}
 	want.Cookie.Hash, want.Cookie.Salt = "calculate", ownSalt
+	want.MaxSockets = maxSockets(10_000)
 	if got, _ := json.Marshal(first); string(got) != string(mustJSON(t, want)) {
 		t.Errorf("without a tree: %s", got)
 	}
@@ -69,7 +70,7 @@ func TestSettings(t *testing.T) {
 	if c.MaxPerUser != 3 || c.PingInterval != 7*time.Second || c.PingTimeout != 6*time.Second || c.ConnectTimeout != 5*time.Second ||
 		c.MaxPayload != 2048 || c.QueueMessages != 9 || c.QueueBytes != 2<<20 || !slices.Equal(c.AllowedOrigins, []string{"https://a.example", "https://b.example"}) ||
 		c.Cookie.Hash != websockets.CookieRemember || !slices.Equal(c.Cookie.Fields, []string{"X-One", "X-Two"}) || c.Cookie.Salt != "theirs" ||
-		c.ConsiderXForwards || c.ForHeader != "X-Client" || c.MaxSockets != websockets.DefaultMaxSockets {
+		c.ConsiderXForwards || c.ForHeader != "X-Client" || c.MaxSockets != maxSockets(10_000) {
 		t.Errorf("%+v", c)
 	}
 	ten := []websockets.AddrRange{{From: netip.MustParseAddr("10.0.0.0"), To: netip.MustParseAddr("10.255.255.255")}}

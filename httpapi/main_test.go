@@ -79,7 +79,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	log := slog.New(slog.NewTextHandler(&w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.engine, err = cascade.Open(cascade.Options{Roots: []string{w.etc}, Schema: schema, Logger: log})
 	must(t, err)
-	w.settings = NewSettings(w.engine, log, ownSalt)
+	w.settings = NewSettings(w.engine, log, ownSalt, 10_000)
 	w.sessions = websockets.NewMemorySessions(func(s *websockets.Session) { w.sockets.CloseSession(s) })
 	w.sockets = websockets.New(websockets.Options{
 		Gate: NewGate(w.engine), Sessions: w.sessions, Config: w.settings.Config, Logger: log,

@@ -13,20 +13,22 @@ import (
 
 // Settings keeps the sockets' configuration as the engine has it now.
 type Settings struct {
-	engine   *cascade.Engine
-	log      *slog.Logger
-	salt     string
-	appSuite bool       // the sessions are those of App Suite; fixed at start
-	mu       sync.Mutex // one read at a time, so that none stores an older state
-	exempt   []websockets.AddrRange
-	cur      atomic.Pointer[websockets.Config]
+	engine     *cascade.Engine
+	log        *slog.Logger
+	salt       string
+	maxSockets int
+	appSuite   bool       // the sessions are those of App Suite; fixed at start
+	mu         sync.Mutex // one read at a time, so that none stores an older state
+	exempt     []websockets.AddrRange
+	cur        atomic.Pointer[websockets.Config]
 }
 
 // NewSettings follows the engine for as long as that lives. ownSalt is the
 // salt of the cookie's name where the tree has none and the sessions are our
-// own: those of App Suite need the salt of the existing system.
-func NewSettings(e *cascade.Engine, log *slog.Logger, ownSalt string) *Settings {
-	s := &Settings{engine: e, log: log, salt: ownSalt}
+// own: those of App Suite need the salt of the existing system. files is how
+// many descriptors the process may have, which bounds the sockets.
+func NewSettings(e *cascade.Engine, log *slog.Logger, ownSalt string, files int) *Settings {
+	s := &Settings{engine: e, log: log, salt: ownSalt, maxSockets: maxSockets(files)}
 	s.appSuite = server[bool](e.Snapshot(), websockets.PropRedisSessions)
 	names := make([]string, 0, len(websockets.Properties))
 	for _, d := range websockets.Properties {
@@ -47,6 +49,7 @@ func (s *Settings) read() {
 	sn, c := s.engine.Snapshot(), websockets.DefaultConfig()
 	c.AllowedOrigins = server[[]string](sn, websockets.PropAllowedOrigins)
 	c.MaxPerUser = int(server[int64](sn, websockets.PropMaxPerUser))
+	c.MaxSockets = s.maxSockets
 	c.PingInterval = server[time.Duration](sn, websockets.PropPingInterval)
 	c.PingTimeout = server[time.Duration](sn, websockets.PropPingTimeout)
 	c.ConnectTimeout = server[time.Duration](sn, websockets.PropConnectTimeout)

@@ -33,17 +33,13 @@ const (
 	readSlack = 1
 )
 
-// authenticating has a place for each handshake that is being authenticated in
-// this process, whose memory and store it protects.
-var authenticating = make(chan struct{}, maxAuthenticating)
-
 // ServeHTTP answers a request below /socket.io or /ws: with a socket, or with
 // a JSON error of the design's table ("Sockets"). The checks run in the order
 // route, headers, session, client address, gate, limits; only when all have
 // passed is the socket registered, and only then is the 101 written.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enter() {
-		s.refuse(w, refuseDraining)
+		s.refuse(w, r, refuseDraining)
 		return
 	}
 	started := false
@@ -52,17 +48,17 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.work.Done()
 		}
 	}()
-	if !hijackable(w) {
-		s.log.Error("a middleware in front of the Web Sockets hides the connection: let it implement Unwrap")
-		s.refuse(w, refuseServer)
-		return
-	}
 	sock, refused := s.examine(r)
-	if refused == nil {
+	switch {
+	case refused != nil:
+	case !hijackable(w):
+		s.log.Error("a middleware in front of the Web Sockets hides the connection: let it implement Unwrap")
+		refused = refuseServer
+	default:
 		refused = s.register(sock)
 	}
 	if refused != nil {
-		s.refuse(w, refused)
+		s.refuse(w, r, refused)
 		return
 	}
 	defer func() {
@@ -82,10 +78,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	go sock.begin()
 }
 
-func (s *Server) refuse(w http.ResponseWriter, f *refusal) {
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, f *refusal) {
 	s.totals.handshake(Handshake{f.code, f.why})
 	s.log.Debug("handshake refused", slog.String(keyCode, f.code), slog.String(keyReason, f.why))
-	f.write(w)
+	f.write(w, r.ProtoMajor == 1)
 }
 
 func accept(w http.ResponseWriter, r *http.Request, sock *socket) (*websocket.Conn, *wire, error) {
@@ -176,8 +172,8 @@ func (s *Server) authenticate(r *http.Request, id string, address netip.Addr, cf
 		return nil, forbidParameter
 	}
 	select {
-	case authenticating <- struct{}{}:
-		defer func() { <-authenticating }()
+	case s.authenticating <- struct{}{}:
+		defer func() { <-s.authenticating }()
 	default:
 		return nil, refuseBusy
 	}

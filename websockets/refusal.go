@@ -81,17 +81,18 @@ func forbidden(why string) *refusal {
 
 func (f *refusal) Error() string { return f.code + ": " + f.text }
 
-// write answers the request.
-func (f *refusal) write(w http.ResponseWriter) {
+// write answers the request. hopByHop: its protocol has fields for the next hop
+// only, which HTTP/2 forbids (RFC 9113, 8.2.2).
+func (f *refusal) write(w http.ResponseWriter, hopByHop bool) {
 	h := w.Header()
 	h.Set("Content-Type", "application/json")
 	h.Set("Cache-Control", "no-store")
 	h.Set("X-Content-Type-Options", "nosniff")
 	switch {
-	case f.status == http.StatusUpgradeRequired:
+	case f.status == http.StatusUpgradeRequired && hopByHop:
 		h.Set("Connection", "Upgrade")
 		h.Set("Upgrade", "websocket")
-	case f == refuseMethod:
+	case f == refuseMethod && hopByHop:
 		// Otherwise the answer would wait for the body that nobody wants.
 		h.Set("Connection", "close")
 	case f == refuseVersion:

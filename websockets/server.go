@@ -76,6 +76,8 @@ type Server struct {
 	poller  poller
 	flushes flusher
 	reading chan struct{} // see readingSlots
+	// authenticating has a place for each handshake that is being authenticated.
+	authenticating chan struct{}
 
 	mu      sync.Mutex // guards closed and the first Add of work
 	closed  bool
@@ -97,7 +99,7 @@ func New(opts Options) *Server {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: opts, log: opts.Logger, hub: newHub(), reading: make(chan struct{}, readingSlots)}
+	s := &Server{opts: opts, log: opts.Logger, hub: newHub(), reading: make(chan struct{}, readingSlots), authenticating: make(chan struct{}, maxAuthenticating)}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.work.Go(s.checkSessions)
 	return s
