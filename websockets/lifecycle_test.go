@@ -28,7 +28,7 @@ func rounds(short, full int) int {
 
 // narrowBuffer is what the kernel keeps for a connection of a narrow server,
 // so that a client that does not read is soon noticed. The kernel doubles it.
-const narrowBuffer = 4 << 10
+const narrowBuffer = 32 << 10
 
 // narrow has the server listen where the kernel keeps little for a connection.
 func (w *world) narrow() {
