@@ -43,29 +43,40 @@ func (p *process) login(user int) (l login) {
 	return l
 }
 
-func (p *process) node(lib string, l login) *node {
+// node starts a client on the public listener.
+func (p *process) node(lib string, l login) *node { return p.nodeAt(p.public, lib, l) }
+
+// nodeAt starts a client somewhere else, with more in its environment.
+func (p *process) nodeAt(base, lib string, l login, env ...string) *node {
 	p.t.Helper()
+	return runNode(p.t, lib, env, "client.js", lib, base, l.Session, l.Cookie.Name+"="+l.Cookie.Value, "conn-"+lib)
+}
+
+// runNode runs a script of the clients' folder, which prints its events, until
+// the test is over.
+func runNode(t *testing.T, name string, env []string, args ...string) *node {
+	t.Helper()
 	if _, err := exec.LookPath("node"); err != nil {
-		p.t.Fatal("node is missing: install the package nodejs")
+		t.Fatal("node is missing: install the package nodejs")
 	}
-	if _, err := os.Stat(filepath.Join(clientDir, "node_modules", lib)); err != nil {
-		p.t.Fatal("the npm clients are missing: run `just setup`")
+	if _, err := os.Stat(filepath.Join(clientDir, "node_modules", "sio4")); err != nil {
+		t.Fatal("the npm clients are missing: run `just setup`")
 	}
-	cmd := exec.Command("node", "client.js", lib, p.public, l.Session, l.Cookie.Name+"="+l.Cookie.Value, "conn-"+lib)
-	cmd.Dir = clientDir
+	cmd := exec.Command("node", args...)
+	cmd.Dir, cmd.Env = clientDir, append(os.Environ(), env...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
 	cmd.Stderr = os.Stderr
 	if err := cmd.Start(); err != nil {
-		p.t.Fatal(err)
+		t.Fatal(err)
 	}
-	n := &node{name: lib}
+	n := &node{name: name}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
@@ -80,7 +91,7 @@ func (p *process) node(lib string, l login) *node {
 		}
 		_ = cmd.Wait()
 	}()
-	p.t.Cleanup(func() {
+	t.Cleanup(func() {
 		_ = in.Close() // the client ends with its input
 		<-done
 	})
@@ -105,7 +116,9 @@ func (n *node) seen(event string, k int) *nodeEvent {
 // TestRealClients is the main job on real input: an administrator saves a
 // file, and real clients are let in, dropped, and come back.
 func TestRealClients(t *testing.T) {
-	p := launch(t, newTree(t), t.TempDir())
+	tree := newTree(t)
+	put(t, tree, "own.properties", "sluice.drain.spread=500ms\n")
+	p := launch(t, tree, t.TempDir())
 	l := p.login(17)
 	var clients []*node
 	for _, lib := range []string{"sio1", "sio2", "sio3", "sio4"} {

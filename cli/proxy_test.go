@@ -1,0 +1,339 @@
+package cli_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"regexp"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"go.yaml.in/yaml/v3"
+
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// The times of these tests: an idle proxy gives up sooner than the test ends,
+// and heartbeats come sooner than it gives up.
+const (
+	proxyIdle   = time.Second
+	proxyPings  = "300ms"
+	proxyAnswer = "200ms"
+)
+
+// proxyTree is a tree whose heartbeats keep a proxy of proxyIdle awake.
+func proxyTree(t *testing.T) string {
+	t.Helper()
+	tree := newTree(t)
+	put(t, tree, "own.properties", fmt.Sprintf("%s=%s\n%s=%s\n%s=1s\n",
+		websockets.PropPingInterval, proxyPings, websockets.PropPingTimeout, proxyAnswer, websockets.PropDrainSpread))
+	return tree
+}
+
+// edge is a proxy as its clients see it.
+type edge struct {
+	base     string // https://127.0.0.1:PORT
+	certFile string
+	pool     *x509.CertPool
+	logs     string // its access log
+}
+
+var edges = map[string]func(*testing.T, *process) *edge{"nginx": nginxEdge, "apache": apacheEdge}
+
+func nginxEdge(t *testing.T, p *process) *edge {
+	t.Helper()
+	cert, key, pool := newCertificate(t)
+	port, logs := freePort(t), filepath.Join(t.TempDir(), "access.log")
+	runNginx(t, port, documented(t, "nginx",
+		"127.0.0.1:8011", strings.TrimPrefix(p.public, "http://"),
+		"listen 443", "listen 127.0.0.1:"+port,
+		"/etc/ssl/mail.example.com.crt", cert,
+		"/etc/ssl/mail.example.com.key", key,
+		"read_timeout 75s", fmt.Sprintf("read_timeout %dms", proxyIdle.Milliseconds()),
+		"/var/log/nginx/sluice.log", logs,
+	))
+	return &edge{"https://127.0.0.1:" + port, cert, pool, logs}
+}
+
+func apacheEdge(t *testing.T, p *process) *edge {
+	t.Helper()
+	cert, key, pool := newCertificate(t)
+	port, logs := freePort(t), filepath.Join(t.TempDir(), "access.log")
+	runApache(t, port, documented(t, "apache",
+		"127.0.0.1:8011", strings.TrimPrefix(p.public, "http://"),
+		"*:443", "127.0.0.1:"+port,
+		"/etc/ssl/mail.example.com.crt", cert,
+		"/etc/ssl/mail.example.com.key", key,
+		"timeout=75", fmt.Sprintf("timeout=%d", int(proxyIdle.Seconds())),
+		"${APACHE_LOG_DIR}/sluice.log", logs,
+	))
+	return &edge{"https://127.0.0.1:" + port, cert, pool, logs}
+}
+
+// from is a client with an address of its own.
+func (e *edge) from(t *testing.T, addr string) *http.Client {
+	t.Helper()
+	dialer := net.Dialer{LocalAddr: &net.TCPAddr{IP: net.ParseIP(addr)}}
+	transport := &http.Transport{DialContext: dialer.DialContext, TLSClientConfig: &tls.Config{RootCAs: e.pool}}
+	t.Cleanup(transport.CloseIdleConnections)
+	return &http.Client{Transport: transport, Timeout: patience}
+}
+
+// dial opens a socket from an address; a refusal is its status and code.
+func (e *edge) dial(t *testing.T, addr, connection string, l login, headers ...string) error {
+	t.Helper()
+	h := http.Header{"Cookie": {l.Cookie.Name + "=" + l.Cookie.Value}}
+	for _, line := range headers {
+		name, value, _ := strings.Cut(line, ": ")
+		h.Set(name, value)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
+	defer cancel()
+	conn, res, err := websocket.Dial(ctx, e.base+"/socket.io/appsuite/?EIO=4&transport=websocket&connection="+connection+"&session="+l.Session,
+		&websocket.DialOptions{HTTPClient: e.from(t, addr), HTTPHeader: h})
+	if err == nil {
+		t.Cleanup(func() { _ = conn.CloseNow() })
+		return nil
+	}
+	if res == nil {
+		return err
+	}
+	var body struct{ Error string }
+	b, _ := io.ReadAll(res.Body) // what is missing is missing from the comparison
+	_ = json.Unmarshal(b, &body)
+	return errors.New(strings.TrimSpace(strconv.Itoa(res.StatusCode) + " " + body.Error))
+}
+
+// address is where the server thinks that a socket is from.
+func (p *process) address(connection string) string {
+	p.t.Helper()
+	var page struct{ Sockets []struct{ Address string } }
+	p.request("GET", "/admin/v1/sockets?connection="+connection, "", &page)
+	if len(page.Sockets) != 1 {
+		p.t.Fatalf("%d sockets have the connection %s", len(page.Sockets), connection)
+	}
+	return page.Sockets[0].Address
+}
+
+// TestProxies runs the proxies of docs/proxy.md with real clients behind them.
+func TestProxies(t *testing.T) {
+	for name, start := range edges {
+		t.Run(name, func(t *testing.T) {
+			p := launch(t, proxyTree(t), t.TempDir())
+			throughProxy(t, p, start(t, p))
+		})
+	}
+}
+
+func throughProxy(t *testing.T, p *process, e *edge) {
+	l := p.login(17)
+	var clients []*node
+	for _, lib := range []string{"sio1", "sio2", "sio3", "sio4"} {
+		clients = append(clients, p.nodeAt(e.base, lib, l, "NODE_EXTRA_CA_CERTS="+e.certFile))
+	}
+	all := func(event string, k int) {
+		t.Helper()
+		for _, c := range clients {
+			p.poll(fmt.Sprintf("%s sees %s for the %d. time", c.name, event, k), func() bool { return c.seen(event, k) != nil })
+		}
+	}
+	all("connect", 1)
+	connected := time.Now()
+
+	other := p.login(18)
+	for _, c := range []struct{ what, origin, want string }{
+		{"the host of the page", e.base, ""},
+		{"another host", "https://example.org", "403 origin"},
+		{"another port", "https://127.0.0.1:1", "403 origin"},
+		{"the own host without TLS", "http" + strings.TrimPrefix(e.base, "https"), "403 origin"},
+	} {
+		got := ""
+		if err := e.dial(t, "127.0.0.1", "origin", other, "Origin: "+c.origin); err != nil {
+			got = err.Error()
+		}
+		if got != c.want {
+			t.Errorf("from a page of %s: %q, want %q", c.what, got, c.want)
+		}
+	}
+	if err := e.dial(t, "127.0.0.5", "address", other, "X-Forwarded-For: 192.0.2.1, 198.51.100.7"); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.address("address"); got != "127.0.0.5" {
+		t.Errorf("the client's address is %s", got)
+	}
+	for path, want := range map[string]string{"/socket.io/": "426 upgrade_required", "/ws/": "426 upgrade_required"} {
+		res, err := e.from(t, "127.0.0.1").Get(e.base + path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var body struct{ Error string }
+		err = json.NewDecoder(res.Body).Decode(&body)
+		res.Body.Close()
+		if got := fmt.Sprint(res.StatusCode, " ", body.Error); err != nil || got != want {
+			t.Errorf("GET %s: %s (%v), want %s", path, got, err, want)
+		}
+	}
+
+	// Nothing but heartbeats passes until the proxy would have given up twice.
+	p.poll("the clients are idle for long", func() bool { return time.Since(connected) > 3*proxyIdle })
+	for _, c := range clients {
+		if c.seen("disconnect", 1) != nil {
+			t.Errorf("%s was dropped while idle", c.name)
+		}
+	}
+	if code := p.request("POST", "/admin/v1/messages", `{"context":1337,"user":17,"name":"ox:mail:new","args":["hello"]}`, nil); code != http.StatusOK {
+		t.Errorf("message: %d", code)
+	}
+	all("ox:mail:new", 1)
+
+	p.save("websockets.properties", websockets.PropEnabled, "false", true)
+	all("sluice:disabled", 1)
+	all("disconnect", 1)
+	all("connect_error", 1)
+	if err := e.dial(t, "127.0.0.1", "off", l); err == nil || err.Error() != "400 disabled" {
+		t.Errorf("while switched off: %v", err)
+	}
+	p.save("websockets.properties", websockets.PropEnabled, "true", true)
+	all("connect", 2)
+
+	b, err := os.ReadFile(e.logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if text := string(b); strings.Contains(text, l.Session) || strings.Contains(text, other.Session) || !strings.Contains(text, "GET /socket.io/appsuite/") {
+		t.Errorf("the log of the proxy has no requests, or has sessions:\n%s", text)
+	}
+}
+
+// TestIdleProxy shows why the time of a proxy must be longer than that between
+// heartbeats: with Sluice's default, this one gives up first.
+func TestIdleProxy(t *testing.T) {
+	for name, start := range edges {
+		t.Run(name, func(t *testing.T) {
+			p := launch(t, newTree(t), t.TempDir())
+			e := start(t, p)
+			c := p.nodeAt(e.base, "sio4", p.login(17), "NODE_EXTRA_CA_CERTS="+e.certFile)
+			p.poll("an idle client is dropped, and comes back", func() bool { return c.seen("disconnect", 1) != nil && c.seen("connect", 2) != nil })
+		})
+	}
+}
+
+// TestTwoProxies puts Apache in front of nginx: the client is found behind
+// both once the outer one is known.
+func TestTwoProxies(t *testing.T) {
+	tree := proxyTree(t)
+	p := launch(t, tree, t.TempDir())
+	inner := freePort(t)
+	cert, key, _ := newCertificate(t)
+	runNginx(t, inner, documented(t, "nginx",
+		"127.0.0.1:8011", strings.TrimPrefix(p.public, "http://"),
+		"listen 443 ssl", "listen 127.0.0.1:"+inner,
+		"/etc/ssl/mail.example.com.crt", cert,
+		"/etc/ssl/mail.example.com.key", key,
+		"/var/log/nginx/sluice.log", filepath.Join(t.TempDir(), "access.log"),
+	))
+	e := apacheEdge(t, &process{public: "http://127.0.0.1:" + inner})
+	l := p.login(17)
+	if err := e.dial(t, "127.0.0.5", "unknown", l); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.address("unknown"); got != "127.0.0.1" {
+		t.Errorf("without knownProxies the client is %s, want the outer proxy", got)
+	}
+	p.save("server.properties", websockets.PropKnownProxies, "127.0.0.1", true)
+	p.poll("the proxy is known", func() bool { return p.value(websockets.PropKnownProxies) == "127.0.0.1" })
+	p.poll("the client is found behind both", func() bool {
+		if err := e.dial(t, "127.0.0.5", "known", l, "X-Forwarded-For: 192.0.2.1"); err != nil {
+			t.Fatal(err)
+		}
+		return p.address("known") == "127.0.0.5"
+	})
+}
+
+// TestDocumentedTimes holds the times of the page to the defaults.
+func TestDocumentedTimes(t *testing.T) {
+	least := websockets.DefaultPingInterval + websockets.DefaultPingTimeout
+	page, err := os.ReadFile("../docs/proxy.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := fmt.Sprintf("(%d s)", int(least.Seconds())); !strings.Contains(string(page), want) {
+		t.Errorf("the page does not say %s", want)
+	}
+	found := regexp.MustCompile(`(?:timeout=|read_timeout |(?:read|send)-timeout: ")(\d+)`).FindAllSubmatch(page, -1)
+	if len(found) != 5 {
+		t.Errorf("%d times found, want 5", len(found))
+	}
+	for _, m := range found {
+		if s, err := strconv.Atoi(string(m[1])); err != nil || time.Duration(s)*time.Second <= least {
+			t.Errorf("%s: want more than %v", m[0], least)
+		}
+	}
+}
+
+// TestDocumentedIngress holds the manifest to what Sluice serves.
+func TestDocumentedIngress(t *testing.T) {
+	type backend struct {
+		Service struct {
+			Name string
+			Port struct{ Name string }
+		}
+	}
+	type object struct {
+		Kind     string
+		Metadata struct{ Name string }
+		Spec     struct {
+			Ports []struct {
+				Name string
+				Port int
+			}
+			Rules []struct {
+				HTTP struct {
+					Paths []struct {
+						Path     string
+						PathType string `yaml:"pathType"`
+						Backend  backend
+					}
+				}
+			}
+		}
+	}
+	dec := yaml.NewDecoder(strings.NewReader(documented(t, "yaml")))
+	objects := map[string]object{}
+	for {
+		var o object
+		err := dec.Decode(&o)
+		if errors.Is(err, io.EOF) {
+			break
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		objects[o.Kind] = o
+	}
+	service, ingress := objects["Service"], objects["Ingress"]
+	if len(service.Spec.Ports) != 1 || service.Spec.Ports[0].Port != 8011 || len(ingress.Spec.Rules) != 1 {
+		t.Fatalf("%+v", objects)
+	}
+	var paths []string
+	for _, path := range ingress.Spec.Rules[0].HTTP.Paths {
+		paths = append(paths, path.Path)
+		if to := path.Backend.Service; path.PathType != "Prefix" || to.Name != service.Metadata.Name || to.Port.Name != service.Spec.Ports[0].Name {
+			t.Errorf("%+v", path)
+		}
+	}
+	if strings.Join(paths, " ") != "/socket.io/ /ws/" {
+		t.Errorf("paths %v", paths)
+	}
+}
