@@ -3,6 +3,8 @@ package websockets
 import (
 	"net/http"
 	"net/http/httptest"
+	"slices"
+	"strings"
 	"testing"
 )
 
@@ -79,5 +81,70 @@ func TestNewSession(t *testing.T) {
 	}
 	if got := a.Expires.Sub(a.Created); got != SessionLifetime {
 		t.Errorf("lives for %v", got)
+	}
+}
+
+func TestFirstCookie(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		lines []string
+		value string
+		found bool
+	}{
+		{"one", []string{"a=1"}, "1", true},
+		{"among others", []string{"x=2; a=1; y=3"}, "1", true},
+		{"without blanks", []string{"x=2;a=1"}, "1", true},
+		{"first counts", []string{"a=1; a=2"}, "1", true},
+		{"in a second line", []string{"x=2", "a=1"}, "1", true},
+		{"quoted", []string{`a="1"`}, "1", true},
+		{"half quoted", []string{`a="1`}, `"1`, true},
+		{"only a quote", []string{`a="`}, `"`, true},
+		{"with equals signs", []string{"a=1=2="}, "1=2=", true},
+		{"empty", []string{"a="}, "", true},
+		{"without a value", []string{"a"}, "", true},
+		{"another case", []string{"A=1"}, "", false},
+		{"a longer name", []string{"aa=1; xa=1"}, "", false},
+		{"none", nil, "", false},
+		{"the last that is looked at", []string{strings.Repeat("x=y; ", maxCookies-1) + "a=1"}, "1", true},
+		{"behind too many", []string{strings.Repeat("x=y; ", maxCookies) + "a=1"}, "", false},
+		{"behind too many lines", append(slices.Repeat([]string{"x=y"}, maxCookies), "a=1"), "", false},
+		{"behind too much", []string{"x=" + strings.Repeat("y", maxCookieBytes), "a=1"}, "", false},
+	} {
+		value, found := firstCookie(http.Header{"Cookie": c.lines}, "a")
+		if value != c.value || found != c.found {
+			t.Errorf("%s: %q, %v, want %q, %v", c.name, value, found, c.value, c.found)
+		}
+	}
+}
+
+// An agent that is there and says nothing is an agent; a session without a
+// remembered name has none that could fit.
+func TestSecretPresentedEdges(t *testing.T) {
+	cfg := CookieConfig{Salt: testSalt}
+	s := &Session{Secret: "s3cret", Client: testClient}
+	request := func(hash string, agent ...string) *http.Request {
+		r := httptest.NewRequest(http.MethodGet, "/ws/x", nil)
+		if len(agent) > 0 {
+			r.Header["User-Agent"] = agent
+		}
+		r.Header.Set("Cookie", SecretCookiePrefix+hash+"=s3cret")
+		return r
+	}
+	ofNone := CookieHash("", testClient, nil, nil, testSalt)
+	if !secretPresented(request(ofNone, ""), s, &cfg) {
+		t.Error("the name that is calculated from an empty agent is refused")
+	}
+	if secretPresented(request(ofNone), s, &cfg) || secretPresented(request(""), s, &cfg) {
+		t.Error("a session without a remembered name is found by one")
+	}
+	cfg.Hash = CookieRemember
+	if secretPresented(request("", testAgent), s, &cfg) {
+		t.Error("the prefix alone is taken for a remembered name")
+	}
+	s.Hash, s.Secret = "h", ""
+	r := request("h", testAgent)
+	r.Header.Set("Cookie", SecretCookiePrefix+"h=")
+	if secretPresented(r, s, &cfg) {
+		t.Error("an empty secret is enough")
 	}
 }

@@ -107,13 +107,13 @@ func (s *Server) checkAddress(session *Session, client netip.Addr, cfg *Config) 
 	if client.IsValid() && client == session.Address {
 		return true, false
 	}
-	var rules IPRules
-	if cfg.IPRules != nil {
-		rules = cfg.IPRules(session.Context, session.User)
-	}
 	_, ours := s.opts.Sessions.(SessionMover)
 	if ours && !session.Address.IsValid() && client.IsValid() {
 		return true, true
+	}
+	var rules IPRules
+	if cfg.IPRules != nil {
+		rules = cfg.IPRules(session.Context, session.User)
 	}
 	ok, adopt = rules.pass(session, client)
 	return ok, adopt && ours

@@ -1,0 +1,165 @@
+package websockets
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// farStore is a BatchSessions over a store, which counts and can fail.
+type farStore struct {
+	Sessions
+	mu      sync.Mutex
+	batches []int
+	touched map[string]int
+	gone    map[string]bool
+	err     error
+}
+
+func (f *farStore) TouchAll(_ context.Context, ids []string) (gone []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.batches = append(f.batches, len(ids))
+	for _, id := range ids {
+		f.touched[id]++
+		if f.gone[id] {
+			gone = append(gone, id)
+		}
+	}
+	return gone, f.err
+}
+
+func (f *farStore) set(change func()) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	change()
+}
+
+func farWorld(t *testing.T) (*world, *farStore, *recorder) {
+	far := &farStore{touched: map[string]int{}, gone: map[string]bool{}}
+	logs := &recorder{}
+	w := newWorld(t, func(o *Options) {
+		far.Sessions = o.Sessions
+		o.Sessions = far
+		o.Logger = slog.New(slog.NewTextHandler(logs, nil))
+	})
+	return w, far, logs
+}
+
+// fill registers sockets without connections.
+func (w *world) fill(n int) (ids []string) {
+	cfg := w.current()
+	for i := range n {
+		s := &Session{ID: randomHex(), Context: 1, User: int32(i + 1)}
+		sock := w.server.newSocket(s, PlainText, randomHex(), "/ws/x", netip.Addr{})
+		if _, refused := w.server.hub.add(sock, cfg.MaxPerUser, cfg.MaxSockets); refused != nil {
+			w.t.Fatal(refused)
+		}
+		ids = append(ids, s.ID)
+		w.t.Cleanup(func() { w.server.hub.forget(sock) })
+	}
+	return ids
+}
+
+// Every session has its turn, in batches that a far store can answer, and the
+// sockets of those that are gone are closed.
+func TestTouchInBatches(t *testing.T) {
+	w, far, _ := farWorld(t)
+	ids := w.fill(3*touchBatch + 5)
+	far.set(func() { far.gone[ids[7]], far.gone[ids[700]] = true, true })
+	all := map[string]subject{}
+	for i := range w.server.hub.shards {
+		maps.Copy(all, w.server.hub.shards[i].sessions(nil))
+	}
+	if err := w.server.touchSessions(all); err != nil {
+		t.Fatal(err)
+	}
+	if !slices.Equal(far.batches, []int{touchBatch, touchBatch, touchBatch, 5}) || len(far.touched) != len(ids) {
+		t.Errorf("batches of %v, %d sessions", far.batches, len(far.touched))
+	}
+	if n := w.server.Count(); n != int64(len(ids)-2) {
+		t.Errorf("%d sockets are left, want %d", n, len(ids)-2)
+	}
+	far.set(func() { far.batches, far.err = nil, errors.New("down") })
+	if err := w.server.touchSessions(all); err == nil || len(far.batches) != 1 {
+		t.Errorf("a store that is down is asked %d times (%v)", len(far.batches), err)
+	}
+	if n := w.server.Count(); n != int64(len(ids)-2) {
+		t.Errorf("%d sockets are left by a store that cannot answer", n)
+	}
+}
+
+// A hint is looked after for the sessions that are open here only, and closes
+// what is really gone.
+func TestRecheckSessions(t *testing.T) {
+	w, far, logs := farWorld(t)
+	ids := w.fill(20)
+	far.set(func() { far.gone[ids[0]] = true })
+	if n := w.server.RecheckSessions([]string{ids[0], ids[1], ids[1], "elsewhere", ""}); n != 2 {
+		t.Errorf("%d looked at, want 2", n)
+	}
+	if want := map[string]int{ids[0]: 1, ids[1]: 1}; !maps.Equal(far.touched, want) {
+		t.Errorf("touched %v, want %v", far.touched, want)
+	}
+	if n := w.server.Count(); n != 19 {
+		t.Errorf("%d sockets are left, want 19", n)
+	}
+	far.set(func() { far.err = errors.New("down") })
+	w.server.RecheckSessions([]string{ids[2]})
+	if w.server.Count() != 19 || !strings.Contains(logs.text(), "sessions cannot be looked at again") || strings.Contains(logs.text(), ids[2]) {
+		t.Errorf("%d sockets are left; logged %s", w.server.Count(), logs.text())
+	}
+}
+
+// All sessions are looked at once a minute, a part of them each second, and a
+// store that is down is reported once.
+func TestCheckIsSpread(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := &farStore{Sessions: NewMemorySessions(nil), touched: map[string]int{}, gone: map[string]bool{}}
+		logs := &recorder{}
+		w := &world{t: t, gate: &gates{}, config: testConfig()}
+		s := New(Options{Gate: w.gate, Sessions: far, Config: w.current, Logger: slog.New(slog.NewTextHandler(logs, nil))})
+		w.server = s
+		defer s.Close()
+		ids := w.fill(2000)
+		most, last := 0, 0
+		for range 60 {
+			time.Sleep(time.Second)
+			n := 0
+			far.set(func() {
+				for _, k := range far.touched {
+					n += k
+				}
+			})
+			most, last = max(most, n-last), n
+		}
+		time.Sleep(time.Second)
+		far.set(func() {
+			if len(far.touched) != len(ids) {
+				t.Errorf("%d of %d sessions had their turn", len(far.touched), len(ids))
+			}
+		})
+		if most > 200 {
+			t.Errorf("%d sessions in one second, want about 33", most)
+		}
+		far.set(func() { far.err = errors.New("down") })
+		time.Sleep(10 * time.Minute)
+		far.set(func() { far.err = nil })
+		time.Sleep(time.Minute)
+		text := logs.text()
+		if strings.Count(text, "cannot be checked") != 1 || strings.Count(text, "can be checked again") != 1 {
+			t.Errorf("logged: %s", text)
+		}
+		if s.Count() != int64(len(ids)) {
+			t.Errorf("%d sockets are left, want all", s.Count())
+		}
+	})
+}
