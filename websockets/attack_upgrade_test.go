@@ -5,8 +5,6 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
-	"fmt"
 	"io"
 	"maps"
 	"net"
@@ -447,7 +445,7 @@ func TestGoneDuringHandshake(t *testing.T) {
 			}
 			a = newArena(t, func(o *Options) {
 				if step == "session" {
-					o.Sessions = hooked{o.Sessions, func() { stop() }}
+					o.Sessions = hooked{o.Sessions, func() error { stop(); return nil }}
 				}
 			})
 			s := a.login(1, 2)
@@ -485,17 +483,15 @@ func TestGoneDuringHandshake(t *testing.T) {
 	}
 }
 
-// hooked are sessions with a call before each look-up.
+// hooked are sessions with a call before each look-up, which may fail it.
 type hooked struct {
 	Sessions
-	before func()
+	before func() error
 }
 
 func (h hooked) Get(ctx context.Context, id string) (*Session, error) {
-	h.before()
-	s, err := h.Sessions.Get(ctx, id)
-	if err != nil && !errors.Is(err, ErrNoSession) {
-		return nil, fmt.Errorf("look-up: %w", err)
+	if err := h.before(); err != nil {
+		return nil, err
 	}
-	return s, err
+	return h.Sessions.Get(ctx, id)
 }
