@@ -1,7 +1,6 @@
 package cli_test
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"net"
@@ -168,18 +167,8 @@ func TestFewDescriptors(t *testing.T) {
 			break
 		}
 	}
-	var refused string
 	p.poll("the refusals are counted", func() bool {
-		res, err := http.Get(p.admin + "/metrics")
-		if err != nil {
-			return false
-		}
-		defer res.Body.Close()
-		for lines := bufio.NewScanner(res.Body); lines.Scan(); {
-			if v, ok := strings.CutPrefix(lines.Text(), "sluice_http_connections_refused_total "); ok {
-				refused = v
-			}
-		}
+		refused := p.metric("sluice_http_connections_refused_total")
 		return refused != "0" && refused != ""
 	})
 	if strings.Contains(p.log(), "too many open files") {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -111,6 +112,17 @@ func (n *node) seen(event string, k int) *nodeEvent {
 		}
 	}
 	return nil
+}
+
+// String is all that the client has said.
+func (n *node) String() string {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	var b strings.Builder
+	for _, e := range n.events {
+		fmt.Fprintf(&b, "\n%s %s %s", e.at.Format(time.TimeOnly), e.Event, e.Data)
+	}
+	return b.String()
 }
 
 // TestRealClients is the main job on real input: an administrator saves a

@@ -234,3 +234,19 @@ func (p *process) request(method, path, body string, out any) int {
 	}
 	return res.StatusCode
 }
+
+// metric is the value of a series of /metrics, by its name with labels; empty
+// where there is none, or no server any more.
+func (p *process) metric(series string) string {
+	res, err := http.Get(p.admin + "/metrics")
+	if err != nil {
+		return ""
+	}
+	defer res.Body.Close()
+	for lines := bufio.NewScanner(res.Body); lines.Scan(); {
+		if value, ok := strings.CutPrefix(lines.Text(), series+" "); ok {
+			return value
+		}
+	}
+	return ""
+}

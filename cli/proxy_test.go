@@ -15,6 +15,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -206,6 +207,14 @@ func throughProxy(t *testing.T, p *process, e *edge) {
 	}
 	p.save("websockets.properties", websockets.PropEnabled, "true", true)
 	all("connect", 2)
+
+	// A member that stops says so through the proxy, and closes what it has.
+	p.signal(syscall.SIGTERM)
+	p.poll("handshakes are refused while it drains", func() bool {
+		err := e.dial(t, "127.0.0.1", "late", l)
+		return err != nil && err.Error() == "503 draining"
+	})
+	all("disconnect", 2)
 
 	b, err := os.ReadFile(e.logs)
 	if err != nil {
