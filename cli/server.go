@@ -19,9 +19,13 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
+	"github.com/seed47708276/sluice/websockets/appsuite"
 )
 
 // serverOptions are the flags of serve.
@@ -45,7 +49,10 @@ type server struct {
 	lock    *os.File
 
 	settings      *httpapi.Settings
-	certificate   *httpapi.Certificate // nil: no TLS
+	certificate   *httpapi.Certificate       // nil: no TLS
+	own           *websockets.MemorySessions // nil: they are App Suite's
+	appSuite      *appsuite.Store            // nil: they are our own
+	redis         redis.UniversalClient      // nil: it is not used
 	public, admin net.Listener
 	recheck       chan struct{} // a swap happened: ask the gate for everybody
 }
@@ -87,7 +94,10 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if s.certificate, err = s.loadCertificate(); err != nil {
 		return nil, err
 	}
-	sessions := websockets.NewMemorySessions(func(ses *websockets.Session) { s.sockets.CloseSession(ses) })
+	sessions, err := s.openSessions()
+	if err != nil {
+		return nil, err
+	}
 	s.sockets = websockets.New(websockets.Options{
 		Gate: httpapi.NewGate(s.engine), Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 	})
@@ -109,6 +119,33 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		return nil, fmt.Errorf("%s is %s: without tokens the admin listener is open to everybody, so it must be a loopback address", httpapi.PropAdminHost, s.admin.Addr())
 	}
 	return s, nil
+}
+
+// openSessions returns those of App Suite where it keeps them in Redis, else our
+// own.
+func (s *server) openSessions() (websockets.Sessions, error) {
+	if sn := s.engine.Snapshot(); !s.engine.Bool(websockets.PropRedisSessions).In(sn, cascade.Subject{}) {
+		s.own = websockets.NewMemorySessions(func(ses *websockets.Session) { s.sockets.CloseSession(ses) })
+		s.own.Limit(func() websockets.SessionConfig { return s.settings.Config().Sessions })
+		return s.own, nil
+	}
+	if s.engine.Text(websockets.PropCookieSalt).Server() == "" {
+		return nil, fmt.Errorf("%s is not set: with %s the cookies are App Suite's, so set its salt", websockets.PropCookieSalt, websockets.PropRedisSessions)
+	}
+	way, _, err := remote.ReadRedis(s.engine.Snapshot())
+	if err != nil {
+		return nil, err
+	}
+	remote.SetRedisLogger(s.log)
+	if s.redis, err = remote.NewClient(way); err != nil {
+		return nil, fmt.Errorf("%w: %s needs the Redis of App Suite (com.openexchange.redis.hosts)", err, websockets.PropRedisSessions)
+	}
+	s.appSuite = appsuite.New(appsuite.Options{
+		Client: s.redis, Config: s.settings.Config, Logger: s.log,
+		Held: func(ids map[string]bool) []websockets.Selector { return s.sockets.Held(ids) },
+		End:  func(sel websockets.Selector) { s.sockets.CloseSockets(sel, websockets.CauseSession) },
+	})
+	return s.appSuite, nil
 }
 
 // loadCertificate returns nil where no TLS is configured.
@@ -215,6 +252,9 @@ func (s *server) run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { s.gate(background) })
+	if s.appSuite != nil {
+		wg.Go(func() { s.appSuite.Run(background) })
+	}
 	if s.certificate != nil {
 		wg.Go(func() { s.certificate.Run(background) })
 		s.public = tls.NewListener(s.public, s.certificate.Config())
@@ -273,6 +313,12 @@ func (s *server) close() {
 	}
 	if s.sockets != nil {
 		s.sockets.Close()
+	}
+	if s.own != nil {
+		s.own.Close()
+	}
+	if s.redis != nil {
+		_ = s.redis.Close()
 	}
 	_ = s.lock.Close()
 }

@@ -14,6 +14,7 @@ want vim vim
 want setpriv util-linux
 want flock util-linux
 want node nodejs
+want redis-server redis-server
 want nginx nginx
 want apache2 apache2
 want chromium chromium

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"maps"
 	"net/netip"
 	"slices"
 	"time"
@@ -132,3 +133,14 @@ func parseOrder(text string) (o order, ok bool) {
 }
 
 func compareOrder(a, b order) int { return bytes.Compare(a[:], b[:]) }
+
+// Held returns a selector for each of these sessions that has a socket here.
+func (s *Server) Held(ids map[string]bool) []Selector {
+	found := map[Selector]bool{}
+	s.hub.all(func(subject) bool { return true }, func(sock *socket) {
+		if ids[sock.session] {
+			found[Selector{Context: sock.subject.context, User: sock.subject.user, Session: sock.session}] = true
+		}
+	})
+	return slices.Collect(maps.Keys(found))
+}
