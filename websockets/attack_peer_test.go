@@ -120,19 +120,6 @@ func (p *peer) leave() {
 	}
 }
 
-// untilClose reads up to the close frame.
-func (p *peer) untilClose() (frames []frame, err error) {
-	for {
-		f, err := nextFrame(p.r)
-		if err != nil {
-			return frames, err
-		}
-		if frames = append(frames, f); f.opcode == opClose {
-			return frames, nil
-		}
-	}
-}
-
 // ending reads up to the end of the connection, answers the close frame as
 // real clients do, and returns the frames up to it. Behind it there must be
 // none. A reset is an end too: the client may still be writing.

@@ -99,7 +99,8 @@ func (s *Store) Touch(ctx context.Context, id string) error {
 func (s *Store) read(ctx context.Context, id string) (ses *websockets.Session, index string, err error) {
 	var text *redis.StringCmd
 	var long, short *redis.FloatCmd
-	_, err = s.opts.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
+	// Its error is that of a command, which are looked at one by one.
+	_, _ = s.opts.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
 		text = p.GetRange(ctx, sessionKey+id, 0, maxDocument)
 		long = p.ZScore(ctx, longKey, id)
 		short = p.ZScore(ctx, shortKey, id)
@@ -148,7 +149,7 @@ func (s *Store) failed(what string, err error) error {
 		return nil
 	}
 	s.counts.failures.Add(1)
-	return fmt.Errorf("App Suite's sessions in Redis: %s: %w", what, err)
+	return fmt.Errorf("sessions of App Suite in Redis: %s: %w", what, err)
 }
 
 // strangeEvery is how often one line may say that documents cannot be read.
