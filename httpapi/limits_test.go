@@ -20,6 +20,9 @@ func TestListenerLimits(t *testing.T) {
 			{"many headers", "GET /readyz HTTP/1.1\r\nHost: localhost\r\n" + strings.Repeat("X: y\r\n", 5000) + "\r\n", "HTTP/1.1 431 "},
 			{"preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 40"},
 			{"no HTTP", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03 hello\r\n\r\n", "HTTP/1.1 400 "},
+			{"HTTP/1.0", "GET /readyz HTTP/1.0\r\nHost: localhost\r\n\r\n", "HTTP/1.0 200 "},
+			{"HTTP/0.9", "GET /readyz\r\n\r\n", "HTTP/1.1 400 "},
+			{"HTTP/3.0", "GET /readyz HTTP/3.0\r\nHost: localhost\r\n\r\n", "HTTP/1.1 505 "},
 			{"no host", "GET /readyz HTTP/1.1\r\n\r\n", "HTTP/1.1 400 "},
 			{"two lengths", "GET /readyz HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nx", "HTTP/1.1 400 "},
 			{"unknown transfer encoding", "GET /readyz HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: xchunked\r\n\r\n", "HTTP/1.1 501 "},
@@ -35,6 +38,30 @@ func TestListenerLimits(t *testing.T) {
 			}
 			_ = conn.Close()
 		}
+	}
+}
+
+// What follows a request is one as well, or the end of the connection.
+func TestPipelining(t *testing.T) {
+	w := newWorld(t, tree)
+	const request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+	for _, base := range []string{w.public.URL, w.admin.URL} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
+		must(t, err)
+		_ = conn.SetDeadline(time.Now().Add(patience))
+		_, err = io.WriteString(conn, request+request+"\x81\x85garbage\r\n\r\n"+request)
+		must(t, err)
+		b, _ := io.ReadAll(conn) // ends with the connection, in whatever way
+		var got []string
+		for line := range strings.Lines(string(b)) {
+			if status, ok := strings.CutPrefix(line, "HTTP/1.1 "); ok {
+				got = append(got, status[:3])
+			}
+		}
+		if strings.Join(got, " ") != "200 200 400" {
+			t.Errorf("answers %v: %q", got, b)
+		}
+		_ = conn.Close()
 	}
 }
 
@@ -76,15 +103,7 @@ func TestBudget(t *testing.T) {
 		defer conn.Close()
 		kept = append(kept, conn)
 	}
-	poll := func(what string, ok func() bool) {
-		t.Helper()
-		for end := time.Now().Add(patience); !ok(); time.Sleep(time.Millisecond) {
-			if time.Now().After(end) {
-				t.Fatal(what)
-			}
-		}
-	}
-	poll("four are open", func() bool { return small.budget.open.Load() == 4 })
+	w.poll("four are open", func() bool { return small.budget.open.Load() == 4 })
 	extra, err := net.Dial("tcp", addr)
 	must(t, err)
 	defer extra.Close()
@@ -92,12 +111,12 @@ func TestBudget(t *testing.T) {
 	if n, err := extra.Read(make([]byte, 1)); n != 0 || err == nil || os.IsTimeout(err) {
 		t.Errorf("a fifth got %d bytes, %v", n, err)
 	}
-	poll("it is counted and forgotten", func() bool { return small.budget.refused.Load() == 1 && small.budget.open.Load() == 4 })
+	w.poll("it is counted and forgotten", func() bool { return small.budget.refused.Load() == 1 && small.budget.open.Load() == 4 })
 	_, err = io.WriteString(kept[0], "GET /readyz HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n")
 	must(t, err)
 	_ = kept[0].SetDeadline(time.Now().Add(patience))
 	if b, err := io.ReadAll(kept[0]); err != nil || !strings.HasPrefix(string(b), "HTTP/1.1 200 ") {
 		t.Errorf("%q %v", b, err)
 	}
-	poll("its place is free", func() bool { return small.budget.open.Load() == 3 })
+	w.poll("its place is free", func() bool { return small.budget.open.Load() == 3 })
 }

@@ -126,6 +126,20 @@ func must(t testing.TB, err error) {
 	}
 }
 
+// poll waits for a condition.
+func (w *world) poll(what string, ok func() bool) {
+	w.t.Helper()
+	tick := time.NewTicker(time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); !ok(); {
+		select {
+		case <-deadline:
+			w.t.Fatalf("not within %v: %s\n%s", patience, what, w.logs.String())
+		case <-tick.C:
+		}
+	}
+}
+
 // answer is what came back.
 type answer struct {
 	status int

@@ -70,6 +70,17 @@ func asProblem(err error) *problem {
 	return newProblem(http.StatusInternalServerError, "internal", "the server failed: its log has the reason")
 }
 
+// plain refuses parameters where there are none: one that is not looked at is a
+// mistake that its caller would not notice.
+func plain(h func(http.ResponseWriter, *http.Request) error) func(http.ResponseWriter, *http.Request) error {
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if r.URL.RawQuery != "" {
+			return fail(http.StatusBadRequest, "bad_query", "this takes no parameters: leave out everything from the ? on")
+		}
+		return h(w, r)
+	}
+}
+
 // handle turns a handler that returns its error into one that answers it.
 func (s *Server) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {

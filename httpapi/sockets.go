@@ -104,7 +104,10 @@ func socketQuery(r *http.Request, more ...string) (query url.Values, sel websock
 	if sel.User != 0 && sel.Context == 0 {
 		return nil, sel, fail(http.StatusBadRequest, "bad_id", "a user belongs to a context: name it with ?context=")
 	}
-	sel.Connection = query.Get("connection")
+	// An empty one, of a script whose variable is not set, would name all.
+	if sel.Connection = query.Get("connection"); query.Has("connection") && sel.Connection == "" {
+		return nil, sel, fail(http.StatusBadRequest, "bad_query", "connection is empty: name one, or leave it out")
+	}
 	if query.Has("path") {
 		sel.PathFilter = query.Get("path")
 		if err := websockets.ValidatePathFilter(sel.PathFilter); err != nil {

@@ -97,37 +97,6 @@ func TestSockets(t *testing.T) {
 	wantClosed("context=7", 0)
 }
 
-func TestSocketRefusals(t *testing.T) {
-	w := newWorld(t, tree)
-	for _, c := range []struct {
-		method, query string
-		code          string
-	}{
-		{"GET", "user=17", "bad_id"},
-		{"GET", "context=0", "bad_id"},
-		{"GET", "context=-1", "bad_id"},
-		{"GET", "context=x", "bad_id"},
-		{"GET", "context=2147483648", "bad_id"},
-		{"GET", "context=1&context=2", "bad_query"},
-		{"GET", "session=x", "bad_query"},
-		{"GET", "limit=0", "bad_query"},
-		{"GET", "limit=1001", "bad_query"},
-		{"GET", "cursor=x", "bad_query"},
-		{"GET", "path=/*", "bad_path_filter"},
-		{"GET", "path=", "bad_path_filter"},
-		{"GET", "%zz", "bad_query"},
-		{"DELETE", "", "bad_query"},
-		{"DELETE", "connection=a", "bad_query"},
-		{"DELETE", "all=false", "bad_query"},
-		{"DELETE", "all=true&context=1", "bad_query"},
-		{"DELETE", "limit=1&context=1", "bad_query"},
-	} {
-		w.ask(c.method, "/admin/v1/sockets?"+c.query, "").refused(t, http.StatusBadRequest, c.code)
-	}
-	w.ask("POST", "/admin/v1/sockets", "{}").refused(t, http.StatusMethodNotAllowed, "method_not_allowed")
-	w.ask("DELETE", "/admin/v1/sockets?all=true", "", "Sec-Fetch-Site: cross-site").refused(t, http.StatusForbidden, "cross_origin")
-}
-
 func TestSessionOfAdministrator(t *testing.T) {
 	w := newWorld(t, tree)
 	l, other := w.login(17), w.login(18)
