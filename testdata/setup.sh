@@ -15,7 +15,6 @@ want setpriv util-linux
 want flock util-linux
 want node nodejs
 want redis-server redis-server
-want redis-server redis-server
 want nginx nginx
 want apache2 apache2
 want chromium chromium
