@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -32,6 +33,7 @@ type Certificate struct {
 	digest    [sha256.Size]byte
 	current   atomic.Pointer[tls.Certificate]
 	failed    atomic.Bool
+	reported  string // the failure that the log has; Run's goroutine only
 }
 
 // LoadCertificate reads the files, in PEM. The error names the file or says
@@ -102,11 +104,7 @@ func (c *Certificate) Run(ctx context.Context) {
 	if err == nil {
 		defer watcher.Close()
 		events, errs = watcher.Events, watcher.Errors
-		for _, file := range []string{c.cert, c.key} {
-			if err = watcher.Add(filepath.Dir(file)); err != nil {
-				break
-			}
-		}
+		err = c.watch(watcher)
 	}
 	if err != nil {
 		c.log.Warn("the certificate's folder is not watched: it is looked at now and then", "every", certificateRescan, "err", err)
@@ -128,22 +126,33 @@ func (c *Certificate) Run(ctx context.Context) {
 		case <-quiet.C:
 			c.reload()
 		case <-rescan.C:
+			if watcher != nil {
+				_ = c.watch(watcher) // until that helps, this is how they are followed
+			}
 			c.reload()
 		}
 	}
 }
 
+// watch has the folders of both files reported. Again, it finds one that has
+// taken the place of another, of which nothing is heard any more.
+func (c *Certificate) watch(w *fsnotify.Watcher) error {
+	return errors.Join(w.Add(filepath.Dir(c.cert)), w.Add(filepath.Dir(c.key)))
+}
+
 func (c *Certificate) reload() {
 	changed, err := c.read()
-	switch {
-	case err != nil:
-		if !c.failed.Swap(true) {
+	c.failed.Store(err != nil)
+	if err != nil {
+		// Once for each reason, however often it is found again.
+		if err.Error() != c.reported {
 			c.log.Error("the new certificate is not used, the one before stays: correct the files", "cert", c.cert, "key", c.key, "err", err)
 		}
-	default:
-		c.failed.Store(false)
-		if changed {
-			c.log.Info("certificate reloaded", "cert", c.cert, "expires", c.Expires())
-		}
+		c.reported = err.Error()
+		return
+	}
+	c.reported = ""
+	if changed {
+		c.log.Info("certificate reloaded", "cert", c.cert, "expires", c.Expires())
 	}
 }

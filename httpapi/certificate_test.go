@@ -9,6 +9,7 @@ import (
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"encoding/pem"
+	"io"
 	"log/slog"
 	"math/big"
 	"net"
@@ -21,6 +22,7 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+	"github.com/fsnotify/fsnotify"
 )
 
 // issue makes a certificate for loopback, with a name to tell it by.
@@ -148,6 +150,85 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	w.ask("POST", "/admin/v1/messages", `{"context":7,"user":17,"name":"n"}`)
 	s.want(`42["n"]`)
 	_ = conn.CloseNow()
+}
+
+// A folder that another one replaces is watched once it is looked for again.
+func TestCertificateFolderReplaced(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "tls")
+	must(t, os.Mkdir(dir, 0o755))
+	cert, key := issue(t, "a")
+	files := func() {
+		save(t, filepath.Join(dir, "cert"), cert)
+		save(t, filepath.Join(dir, "key"), key)
+	}
+	files()
+	c, err := LoadCertificate(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), slog.New(slog.DiscardHandler))
+	must(t, err)
+	watcher, err := fsnotify.NewWatcher()
+	must(t, err)
+	defer watcher.Close()
+	must(t, c.watch(watcher))
+	must(t, os.Rename(dir, dir+".old"))
+	if err := c.watch(watcher); err == nil {
+		t.Error("a folder that is not there is watched")
+	}
+	must(t, os.Mkdir(dir, 0o755))
+	must(t, c.watch(watcher))
+	files()
+	heard := func() bool {
+		for deadline := time.After(patience); ; {
+			select {
+			case e := <-watcher.Events:
+				if e.Name == filepath.Join(dir, "key") {
+					return true
+				}
+			case <-deadline:
+				return false
+			}
+		}
+	}
+	if !heard() {
+		t.Error("nothing is heard of the new folder")
+	}
+}
+
+// What anybody can cause by not speaking TLS is counted, and no error.
+func TestHandshakeErrors(t *testing.T) {
+	w := newWorld(t, tree)
+	dir := t.TempDir()
+	cert, key := issue(t, "a")
+	save(t, filepath.Join(dir, "cert"), cert)
+	save(t, filepath.Join(dir, "key"), key)
+	c, err := LoadCertificate(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), slog.New(slog.DiscardHandler))
+	must(t, err)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	must(t, err)
+	srv := w.server.Listener(w.server.Public())
+	var serving sync.WaitGroup
+	serving.Go(func() { _ = srv.Serve(tls.NewListener(l, c.Config())) })
+	t.Cleanup(func() {
+		_ = srv.Close()
+		serving.Wait()
+	})
+	for name, config := range map[string]*tls.Config{
+		"a name that nobody signed": {ServerName: "mail.example.com"},
+		"TLS 1.1":                   {InsecureSkipVerify: true, MaxVersion: tls.VersionTLS11},
+		"HTTP/2 alone":              {InsecureSkipVerify: true, NextProtos: []string{"h2"}},
+	} {
+		if conn, err := tls.Dial("tcp", l.Addr().String(), config); err == nil {
+			_ = conn.Close()
+			t.Errorf("%s is accepted", name)
+		}
+	}
+	plain, err := net.Dial("tcp", l.Addr().String())
+	must(t, err)
+	defer plain.Close()
+	_, err = io.WriteString(plain, "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	must(t, err)
+	w.poll("all four are counted", func() bool { return w.metric("sluice_tls_handshake_errors_total") == "4" })
+	if logs := w.logs.String(); strings.Contains(logs, "level=ERROR") || !strings.Contains(logs, "TLS handshake") {
+		t.Errorf("log: %s", logs)
+	}
 }
 
 func TestCertificateRefusals(t *testing.T) {

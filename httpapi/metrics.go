@@ -154,12 +154,13 @@ var (
 	connections        = desc("http_connections", "Connections of both listeners that are no sockets.")
 	connectionsRefused = desc("http_connections_refused_total", "Connections that were closed at once, because there were too many descriptors.")
 	certificateExpires = desc("tls_certificate_expiry_timestamp_seconds", "When the certificate of the public listener ends, where it has one.")
+	handshakesFailed   = desc("tls_handshake_errors_total", "TLS handshakes that failed.")
 	certificateFailed  = desc("tls_certificate_reload_failed", "1 when the certificate's files have changed and cannot be used, else 0.")
 )
 
 // Describe implements prometheus.Collector.
 func (c processCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{connections, connectionsRefused, certificateExpires, certificateFailed} {
+	for _, d := range []*prometheus.Desc{connections, connectionsRefused, handshakesFailed, certificateExpires, certificateFailed} {
 		ch <- d
 	}
 }
@@ -169,6 +170,7 @@ func (c processCollector) Collect(ch chan<- prometheus.Metric) {
 	b := c.server.budget
 	ch <- prometheus.MustNewConstMetric(connections, prometheus.GaugeValue, float64(b.open.Load()))
 	ch <- prometheus.MustNewConstMetric(connectionsRefused, prometheus.CounterValue, float64(b.refused.Load()))
+	ch <- prometheus.MustNewConstMetric(handshakesFailed, prometheus.CounterValue, float64(c.server.errors.handshakes.Load()))
 	if cert := c.server.Certificate; cert != nil {
 		ch <- prometheus.MustNewConstMetric(certificateExpires, prometheus.GaugeValue, float64(cert.Expires().Unix()))
 		ch <- prometheus.MustNewConstMetric(certificateFailed, prometheus.GaugeValue, oneIf(cert.failed.Load()))

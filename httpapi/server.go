@@ -35,6 +35,7 @@ type Server struct {
 	state   atomic.Int32
 	sent    sentIDs
 	budget  *budget
+	errors  errorLog
 	metrics *metrics
 }
 
@@ -49,6 +50,7 @@ const (
 func New(o Options) *Server {
 	o.Logger = o.Logger.With("member", o.Member)
 	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count)}
+	s.errors.log = o.Logger
 	s.metrics = newMetrics(s)
 	return s
 }
@@ -78,8 +80,7 @@ func (s *Server) Listener(h http.Handler) *http.Server {
 	return &http.Server{
 		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
 		ConnState: s.budget.follow,
-		// What the package itself logs are panics of handlers and failing accepts.
-		ErrorLog: slog.NewLogLogger(s.Logger.Handler(), slog.LevelError),
+		ErrorLog:  s.errors.logger(),
 	}
 }
 
