@@ -315,9 +315,11 @@ func TestSendersTogether(t *testing.T) {
 			t.Errorf("user %d got %d frames more, the first %.80q", k.user, len(more), more[0].payload)
 		}
 	}
-	if st := w.server.Stats(); st.Queued != 0 || st.QueuedBytes != 0 {
-		t.Errorf("%d frames of %d bytes still counted as queued", st.Queued, st.QueuedBytes)
-	}
+	// A client may have a frame before it counts as written.
+	until(t, "nothing counts as queued", func() bool {
+		st := w.server.Stats()
+		return st.Queued == 0 && st.QueuedBytes == 0
+	})
 }
 
 // A quarter of the clients do not read. They are closed as too slow; all others
