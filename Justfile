@@ -25,7 +25,8 @@ test *ARGS:
 # The full counts of what `test` runs in short rounds
 torture:
     go test -race -timeout 60m -count=1 ./cascade -args -torture
-    go test -race -timeout 60m -count=5 ./cli ./httpapi ./websockets/...
+    go test -race -timeout 60m -count=1 ./websockets -args -torture
+    go test -race -timeout 60m -count=5 ./cli ./httpapi ./remote/... ./websockets/...
     sh testdata/fuzz.sh 60s
 
 # Each fuzz target for a while
@@ -34,7 +35,7 @@ fuzz TIME="20s":
 
 # Rewrite the golden files, then show what changed
 golden:
-    go test ./cascade ./cli ./remote -run 'Golden|Script|Corpus|Transcript' -args -update
+    go test ./cascade ./cli ./remote ./websockets ./httpapi -run 'Golden|Script|Corpus|Transcript|Exchange' -args -update
     git diff --stat
 
 # Formatting, vet and staticcheck, pinned
