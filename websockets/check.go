@@ -36,7 +36,7 @@ func (s *Server) checkSessions() {
 			return
 		case <-tick.C:
 		}
-		owners := s.hub.shards[i].sessions(nil)
+		owners := s.hub.shards[i].sessions()
 		if len(owners) == 0 {
 			continue
 		}
@@ -54,37 +54,14 @@ func (s *Server) checkSessions() {
 	}
 }
 
-// RecheckSessions looks again at those of the given sessions that have open
-// sockets here, and closes the sockets of those that are gone. It is for hints
-// of a store that sessions may have ended: what a hint says is never taken for
-// more. It returns the number of sessions looked at.
-func (s *Server) RecheckSessions(ids []string) int {
-	wanted := make(map[string]bool, len(ids))
-	for _, id := range ids {
-		wanted[id] = true
-	}
-	found := 0
-	for i := range s.hub.shards {
-		owners := s.hub.shards[i].sessions(wanted)
-		found += len(owners)
-		if err := s.touchSessions(owners); err != nil && s.stopped.Err() == nil {
-			s.log.Warn("sessions cannot be looked at again: the next check will", slog.Int(keyCount, len(owners)), slog.Any(keyError, err))
-		}
-	}
-	return found
-}
-
-// sessions returns the owners of the sessions of the shard's sockets, of all or
-// of those that are wanted.
-func (sh *shard) sessions(wanted map[string]bool) map[string]subject {
+// sessions returns the owners of the sessions of the shard's sockets.
+func (sh *shard) sessions() map[string]subject {
 	owners := make(map[string]subject)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	for owner, list := range sh.users {
 		for _, sock := range list {
-			if wanted == nil || wanted[sock.session] {
-				owners[sock.session] = owner
-			}
+			owners[sock.session] = owner
 		}
 	}
 	return owners

@@ -77,7 +77,7 @@ func TestTouchInBatches(t *testing.T) {
 	far.set(func() { far.gone[ids[7]], far.gone[ids[700]] = true, true })
 	all := map[string]subject{}
 	for i := range w.server.hub.shards {
-		maps.Copy(all, w.server.hub.shards[i].sessions(nil))
+		maps.Copy(all, w.server.hub.shards[i].sessions())
 	}
 	if err := w.server.touchSessions(all); err != nil {
 		t.Fatal(err)
@@ -94,28 +94,6 @@ func TestTouchInBatches(t *testing.T) {
 	}
 	if n := w.server.Count(); n != int64(len(ids)-2) {
 		t.Errorf("%d sockets are left by a store that cannot answer", n)
-	}
-}
-
-// A hint is looked after for the sessions that are open here only, and closes
-// what is really gone.
-func TestRecheckSessions(t *testing.T) {
-	w, far, logs := farWorld(t)
-	ids := w.fill(20)
-	far.set(func() { far.gone[ids[0]] = true })
-	if n := w.server.RecheckSessions([]string{ids[0], ids[1], ids[1], "elsewhere", ""}); n != 2 {
-		t.Errorf("%d looked at, want 2", n)
-	}
-	if want := map[string]int{ids[0]: 1, ids[1]: 1}; !maps.Equal(far.touched, want) {
-		t.Errorf("touched %v, want %v", far.touched, want)
-	}
-	if n := w.server.Count(); n != 19 {
-		t.Errorf("%d sockets are left, want 19", n)
-	}
-	far.set(func() { far.err = errors.New("down") })
-	w.server.RecheckSessions([]string{ids[2]})
-	if w.server.Count() != 19 || !strings.Contains(logs.text(), "sessions cannot be looked at again") || strings.Contains(logs.text(), ids[2]) {
-		t.Errorf("%d sockets are left; logged %s", w.server.Count(), logs.text())
 	}
 }
 

@@ -1,8 +1,8 @@
 package appsuite
 
 import (
+	"bytes"
 	"encoding/json"
-	"errors"
 	"net/netip"
 	"strings"
 	"time"
@@ -10,73 +10,142 @@ import (
 	"github.com/seed47708276/sluice/websockets"
 )
 
-// documentVersion is that of the documents that this package reads (spec 10.4).
-const documentVersion = 2
+const (
+	// ownVersion is the version of the documents that this package knows. Older
+	// ones, which are 1 or have none, have the same members (spec 10.4).
+	ownVersion = 2
 
-// maxDocument bounds a document. Those of the existing system have some 2 KiB,
-// of which tokens of an identity provider are most.
-const maxDocument = 256 << 10
+	// maxDocument bounds a document in bytes. Real ones have about 1 KiB, and
+	// with the tokens of a single sign-on up to 16.
+	maxDocument = 256 << 10
+	// maxText bounds the client id and the hash, which are kept as long as the
+	// sockets.
+	maxText = 255
+	// maxSecret bounds the secret, in bytes: what a cookie may hold.
+	maxSecret = 4096
+)
 
-// errDocument is why a document is no session. It does not repeat the contents.
-var errDocument = errors.New("unreadable session document")
+// result is what a look-up came to: a key of Counts.Lookups.
+type result string
 
-// document is what is read of a session (spec 10.4): the rest, which has the
-// user's password, is left where it is.
+// The results.
+const (
+	found       result = "found"
+	unknown     result = "unknown"      // no key
+	expired     result = "expired"      // not used for its lifetime
+	unscored    result = "unscored"     // in neither set: nobody knows when it was used
+	wrongType   result = "wrong_type"   // the key holds no string
+	tooBig      result = "too_big"      // above maxDocument
+	badDocument result = "bad_document" // not JSON, or a member that is missing or of another type
+	badVersion  result = "bad_version"  // a version that this package does not know
+	otherID     result = "other_id"     // the document is that of another session
+	storeError  result = "store_error"  // Redis did not answer
+)
+
+// unreadable are results that an operator must look after.
+func (r result) unreadable() bool {
+	return r == wrongType || r == tooBig || r == badDocument || r == badVersion || r == otherID
+}
+
+// document is a session as it was read. stays says which of the two sets it is
+// in.
 type document struct {
-	SessionID  string                     `json:"sessionId"`
-	Context    int32                      `json:"contextId"`
-	User       int32                      `json:"userId"`
-	Version    int64                      `json:"version"`
-	Secret     string                     `json:"secret"`
-	LocalIP    string                     `json:"localIp"`
-	Hash       string                     `json:"hash"`
-	Client     string                     `json:"client"`
-	LoginTime  int64                      `json:"loginTime"` // Unix milliseconds; -1 unknown
-	Parameters map[string]json.RawMessage `json:"parameters"`
+	session *websockets.Session
+	stays   bool
 }
 
-// parse reads the document of a session id.
-func parse(text, id string) (*websockets.Session, error) {
-	var d document
+// members are those of a JSON object under their exact names: encoding/json
+// would take "SECRET" for "secret".
+type members map[string]json.RawMessage
+
+// parse reads the document of a session (spec 10.4). What is not a session is
+// never half of one.
+func parse(id string, data []byte) (document, result) {
+	if len(data) > maxDocument {
+		return document{}, tooBig
+	}
+	var m members
+	if err := json.Unmarshal(data, &m); err != nil || m == nil {
+		return document{}, badDocument
+	}
+	// Before the rest, because in another version that may mean anything.
+	version, ok := read[int](m, "version", false)
 	switch {
-	case len(text) > maxDocument:
-		return nil, errDocument
-	case json.Unmarshal([]byte(text), &d) != nil:
-		return nil, errDocument
-	case d.Version > 1 && d.Version != documentVersion:
-		return nil, errDocument
-	case d.SessionID != id, d.Context < 1, d.User < 1, d.Secret == "":
-		return nil, errDocument
+	case !ok:
+		return document{}, badDocument
+	case version > 1 && version != ownVersion:
+		return document{}, badVersion
 	}
+	var all conjunction = true
 	s := &websockets.Session{
-		ID: id, Secret: strings.Clone(d.Secret), Context: d.Context, User: d.User,
-		Client: d.Client, Hash: d.Hash, Guest: isTrue(d.Parameters["__session.guest"]),
-		Restricted: restricted(d.Parameters),
+		ID:      must[string](m, "sessionId", &all),
+		Secret:  must[string](m, "secret", &all),
+		Context: must[int32](m, "contextId", &all),
+		User:    must[int32](m, "userId", &all),
+		Client:  may[string](m, "client", &all),
+		Hash:    may[string](m, "hash", &all),
+		Address: address(may[string](m, "localIp", &all)),
 	}
-	if a, err := netip.ParseAddr(d.LocalIP); err == nil {
-		s.Address = a.Unmap().WithZone("")
+	d := document{s, may[bool](m, "staySignedIn", &all)}
+	login := may[int64](m, "loginTime", &all)
+	parameters := may[members](m, "parameters", &all)
+	if !all || s.Context < 1 || s.User < 1 || s.Secret == "" || len(s.Secret) > maxSecret || len(s.Client) > maxText || len(s.Hash) > maxText {
+		return document{}, badDocument
 	}
-	if d.LoginTime > 0 {
-		s.Created = time.UnixMilli(d.LoginTime)
+	if s.ID != id {
+		return document{}, otherID
 	}
-	return s, nil
+	if login > 0 { // -1: unknown
+		s.Created = time.UnixMilli(login)
+	}
+	s.Guest = isTrue(parameters["__session.guest"])
+	s.Restricted = isSet(parameters["restricted"]) ||
+		isSet(parameters["multifactor"]) && !isTrue(parameters["multifactorAuthenticated"])
+	return d, found
 }
 
-// restricted reports whether a session is not fully authenticated: it waits for
-// its second factor, or may do some things only (design, "Sockets").
-func restricted(parameters map[string]json.RawMessage) bool {
-	if isTrue(parameters["multifactor"]) && !isTrue(parameters["multifactorAuthenticated"]) {
-		return true
-	}
-	switch v := string(parameters["restricted"]); v {
-	case "", "null", "false", `""`, `"false"`:
-		return false
-	default:
-		return true
-	}
+// conjunction is false once a member was not what it must be.
+type conjunction bool
+
+func must[T any](m members, name string, all *conjunction) T {
+	v, ok := read[T](m, name, true)
+	*all = *all && conjunction(ok)
+	return v
 }
 
-// isTrue takes a boolean, and the text that it may have become on its way.
-func isTrue(v json.RawMessage) bool {
-	return string(v) == "true" || string(v) == `"true"`
+func may[T any](m members, name string, all *conjunction) T {
+	v, ok := read[T](m, name, false)
+	*all = *all && conjunction(ok)
+	return v
+}
+
+// read returns a member, and whether it is of that type; null is none.
+func read[T any](m members, name string, required bool) (value T, ok bool) {
+	raw := m[name]
+	if isNull(raw) {
+		return value, !required
+	}
+	return value, json.Unmarshal(raw, &value) == nil
+}
+
+func isNull(raw json.RawMessage) bool { return len(raw) == 0 || bytes.Equal(raw, []byte("null")) }
+
+// isTrue takes a parameter for true only when it clearly is.
+func isTrue(raw json.RawMessage) bool {
+	return bytes.Equal(raw, []byte("true")) || bytes.EqualFold(raw, []byte(`"true"`))
+}
+
+// isSet takes a parameter for false only when it clearly is: a session is
+// refused rather than trusted.
+func isSet(raw json.RawMessage) bool {
+	return !isNull(raw) && !bytes.Equal(raw, []byte("false")) && !bytes.EqualFold(raw, []byte(`"false"`)) && !bytes.Equal(raw, []byte(`""`))
+}
+
+// address is zero for a text that is none.
+func address(text string) netip.Addr {
+	a, err := netip.ParseAddr(strings.TrimSpace(text))
+	if err != nil {
+		return netip.Addr{}
+	}
+	return a.Unmap().WithZone("")
 }

@@ -1,7 +1,3 @@
-// Package appsuite reads the sessions that App Suite 8 keeps in Redis
-// (com.openexchange.sessiond.redis.enabled; spec websockets.md 10.4). They
-// belong to the existing system: nothing is ever written but the time of the
-// last use of a session that has an open socket.
 package appsuite
 
 import (
@@ -9,9 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"strconv"
+	"slices"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -19,16 +14,25 @@ import (
 	"github.com/seed47708276/sluice/websockets"
 )
 
-// The keys of the existing system.
+// The keys of App Suite (spec 10.4).
 const (
-	sessionKey  = "ox-session:"
-	longKey     = "ox-sessionids-longlife"
-	shortKey    = "ox-sessionids-shortlife"
-	eventsTopic = "ox-channel:sessionEvents"
+	sessionKey = "ox-session:" // followed by the id
+	shortKey   = "ox-sessionids-shortlife"
+	longKey    = "ox-sessionids-longlife"
+)
+
+const (
+	// answerTimeout bounds one way to Redis and back, so that a handshake knows
+	// soon that there is no answer.
+	answerTimeout = 2 * time.Second
+	// maxBatch is how many sessions go one way to Redis together.
+	maxBatch = 256
 )
 
 // Options are what a Store needs; all but Logger are required.
 type Options struct {
+	// Client is a client whose commands end with their contexts, as that of
+	// remote.NewClient. The owner closes it, after the store's last use.
 	Client redis.UniversalClient
 	// Config gives the lifetimes; it is called at each use.
 	Config func() *websockets.Config
@@ -39,127 +43,222 @@ type Options struct {
 	Logger *slog.Logger
 }
 
-// Store is websockets.Sessions over the sessions of App Suite 8.
+// Store is websockets.BatchSessions over the sessions of App Suite 8. It is
+// neither a websockets.SessionDeleter nor a SessionMover: they are not ours. It
+// is safe for concurrent use.
 type Store struct {
 	opts   Options
+	log    *slog.Logger
 	counts counts
-	silent atomic.Int64 // Unix seconds of the last log line about documents
-}
-
-type counts struct{ unreadable, events, strange, failures atomic.Int64 }
-
-// Counts are since the start.
-type Counts struct {
-	Unreadable int64 // documents that are no sessions
-	Events     int64 // messages of the channel
-	Strange    int64 // of those, that were not understood
-	Failures   int64 // commands that Redis did not answer, or refused
+	hints  hints
 }
 
 // New returns a store. Run follows the channel of the existing system.
 func New(opts Options) *Store {
-	if opts.Logger == nil {
-		opts.Logger = slog.New(slog.DiscardHandler)
+	s := &Store{opts: opts, log: opts.Logger, hints: newHints()}
+	if s.log == nil {
+		s.log = slog.New(slog.DiscardHandler)
 	}
-	return &Store{opts: opts}
+	return s
 }
 
-// Counts returns the counters.
-func (s *Store) Counts() Counts {
-	return Counts{s.counts.unreadable.Load(), s.counts.events.Load(), s.counts.strange.Load(), s.counts.failures.Load()}
+// alive is a session that can be used, and the set in which it was found.
+type alive struct {
+	*websockets.Session
+	set string
 }
 
-// Get implements websockets.Sessions. Documents have no expiry of their own:
-// a session whose last use is longer ago than its lifetime is none, though the
-// existing system has not removed it yet.
+// usable reports whether a socket of the session may stay open: one that got
+// restricted is as good as gone.
+func (a alive) usable() bool { return a.Session != nil && !a.Restricted }
+
+// Get implements websockets.Sessions. A session whose second factor is missing
+// is found, and restricted.
 func (s *Store) Get(ctx context.Context, id string) (*websockets.Session, error) {
-	ses, _, err := s.read(ctx, id)
-	return ses, err
+	sessions, err := s.read(ctx, []string{id})
+	if err != nil {
+		return nil, err
+	}
+	if sessions[0].Session == nil {
+		return nil, websockets.ErrNoSession
+	}
+	return sessions[0].Session, nil
 }
 
-// Touch implements websockets.Sessions: it reads the session again and writes
-// the time of its use where the existing system does.
+// Touch implements websockets.Sessions.
 func (s *Store) Touch(ctx context.Context, id string) error {
-	ses, index, err := s.read(ctx, id)
-	if err != nil {
-		return err
-	}
-	if ses.Restricted {
+	gone, err := s.TouchAll(ctx, []string{id})
+	if len(gone) > 0 {
 		return websockets.ErrNoSession
 	}
-	// XX: a session that ends meanwhile must not come back. GT: another
-	// member's clock may be ahead.
-	err = s.opts.Client.ZAddArgs(ctx, index, redis.ZAddArgs{
-		XX: true, GT: true, Members: []redis.Z{{Score: float64(time.Now().UnixMilli()), Member: id}},
-	}).Err()
-	return s.failed("touch", err)
+	return err
 }
 
-// read returns a session and the index that has the time of its last use.
-func (s *Store) read(ctx context.Context, id string) (ses *websockets.Session, index string, err error) {
-	var text *redis.StringCmd
-	var long, short *redis.FloatCmd
-	// Its error is that of a command, which are looked at one by one.
-	_, _ = s.opts.Client.Pipelined(ctx, func(p redis.Pipeliner) error {
-		text = p.GetRange(ctx, sessionKey+id, 0, maxDocument)
-		long = p.ZScore(ctx, longKey, id)
-		short = p.ZScore(ctx, shortKey, id)
-		return nil
-	})
-	switch {
-	case wrongType(text.Err()):
-		s.unreadable("the key is no text")
-		return nil, "", websockets.ErrNoSession
-	case text.Err() != nil:
-		return nil, "", s.failed("read", text.Err())
-	case text.Val() == "":
-		return nil, "", websockets.ErrNoSession
+// TouchAll implements websockets.BatchSessions, in two ways to Redis.
+func (s *Store) TouchAll(ctx context.Context, ids []string) (gone []string, err error) {
+	sessions, err := s.read(ctx, ids)
+	if err != nil {
+		return nil, err
 	}
-	cfg := s.opts.Config().Sessions
-	lifetime, score := cfg.LongLifetime, long
-	index = longKey
-	if errors.Is(long.Err(), redis.Nil) {
-		lifetime, score, index = cfg.Lifetime, short, shortKey
+	used := map[string][]redis.Z{}
+	now := float64(time.Now().UnixMilli())
+	for i, a := range sessions {
+		if !a.usable() {
+			gone = append(gone, ids[i])
+			continue
+		}
+		used[a.set] = append(used[a.set], redis.Z{Score: now, Member: ids[i]})
 	}
-	switch err := score.Err(); {
-	case errors.Is(err, redis.Nil): // removed, or not finished
-		return nil, "", websockets.ErrNoSession
-	case err != nil:
-		return nil, "", s.failed("read", err)
-	}
-	if ses, err = parse(text.Val(), id); err != nil {
-		s.unreadable(err.Error())
-		return nil, "", websockets.ErrNoSession
-	}
-	ses.Lifetime = lifetime
-	ses.Expires = time.UnixMilli(int64(score.Val())).Add(lifetime)
-	if ses.Expired(time.Now()) {
-		return nil, "", websockets.ErrNoSession
-	}
-	return ses, index, nil
+	return gone, s.touch(ctx, used)
 }
 
-func wrongType(err error) bool {
-	return err != nil && strings.HasPrefix(err.Error(), "WRONGTYPE")
-}
-
-// failed counts an error of Redis, whose text has no id.
-func (s *Store) failed(what string, err error) error {
-	if err == nil {
+// touch is all that this package ever writes: XX, so that an id that App Suite
+// has removed stays removed; GT, so that a clock that is behind ends nothing.
+func (s *Store) touch(ctx context.Context, used map[string][]redis.Z) error {
+	if len(used) == 0 {
 		return nil
 	}
-	s.counts.failures.Add(1)
-	return fmt.Errorf("sessions of App Suite in Redis: %s: %w", what, err)
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	p := s.opts.Client.Pipeline()
+	n := 0
+	for set, members := range used {
+		p.ZAddArgs(ctx, set, redis.ZAddArgs{XX: true, GT: true, Members: members})
+		n += len(members)
+	}
+	if _, err := p.Exec(ctx); err != nil {
+		return s.failed(ctx, err)
+	}
+	s.counts.touched.Add(int64(n))
+	return nil
 }
 
-// strangeEvery is how often one line may say that documents cannot be read.
-const strangeEvery = 60
+// read looks sessions up, in one way to Redis. Those without a Session are no
+// sessions; an error says that nothing is known of any.
+func (s *Store) read(ctx context.Context, ids []string) ([]alive, error) {
+	ctx, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	type query struct {
+		document    *redis.StringCmd
+		short, long *redis.FloatCmd
+	}
+	queries := make([]query, len(ids))
+	p := s.opts.Client.Pipeline()
+	for i, id := range ids {
+		// A GET with a bound: the documents are not ours.
+		queries[i] = query{p.GetRange(ctx, sessionKey+id, 0, maxDocument), p.ZScore(ctx, shortKey, id), p.ZScore(ctx, longKey, id)}
+	}
+	// Each command has its own error; Exec has the first of them.
+	_, _ = p.Exec(ctx)
+	now := time.Now()
+	limits := s.opts.Config().Sessions
+	sessions := make([]alive, len(ids))
+	results := make([]result, len(ids))
+	for i, q := range queries {
+		data, err := q.document.Bytes()
+		if err != nil {
+			if !redis.HasErrorPrefix(err, "WRONGTYPE") {
+				return nil, s.failed(ctx, err)
+			}
+			results[i] = wrongType
+			continue
+		}
+		if len(data) == 0 { // of a key that does not exist
+			results[i] = unknown
+			continue
+		}
+		var d document
+		if d, results[i] = parse(ids[i], data); results[i] != found {
+			continue
+		}
+		used, set, err := lastUse(now, d.stays, q.short, q.long)
+		if err != nil {
+			return nil, s.failed(ctx, err)
+		}
+		d.session.Lifetime = limits.Lifetime
+		if set == longKey {
+			d.session.Lifetime = limits.LongLifetime
+		}
+		d.session.Expires = used.Add(d.session.Lifetime)
+		switch {
+		case set == "":
+			results[i] = unscored
+		case d.session.Expired(now):
+			results[i] = expired
+		default:
+			sessions[i] = alive{d.session, set}
+		}
+	}
+	s.answered(results)
+	return sessions, nil
+}
 
-func (s *Store) unreadable(why string) {
-	n := s.counts.unreadable.Add(1)
-	now := time.Now().Unix()
-	if last := s.silent.Load(); now-last >= strangeEvery && s.silent.CompareAndSwap(last, now) {
-		s.opts.Logger.Warn("session documents that cannot be read count as no sessions: is this App Suite 8 with version 2 of them?",
-			"err", why, "count", strconv.FormatInt(n, 10))
+// lastUse returns when a session was used, and the set that says so: the one
+// that its document names, or else the other, in which it is for a moment while
+// its user decides to stay. It is "" for one that is in neither. A clock that is
+// ahead makes nobody younger.
+func lastUse(now time.Time, stays bool, short, long *redis.FloatCmd) (used time.Time, set string, err error) {
+	order := []struct {
+		set   string
+		score *redis.FloatCmd
+	}{{shortKey, short}, {longKey, long}}
+	if stays {
+		slices.Reverse(order)
+	}
+	for _, o := range order {
+		score, err := o.score.Result()
+		switch {
+		case errors.Is(err, redis.Nil):
+			continue
+		case err != nil:
+			return time.Time{}, "", err
+		}
+		// As a float first, because a score may be more than an integer holds.
+		ms := int64(max(0, min(score, float64(now.UnixMilli()))))
+		return time.UnixMilli(ms), o.set, nil
+	}
+	return time.Time{}, "", nil
+}
+
+// failed counts an error of Redis and makes one of it that may be logged: what
+// a Redis says about a command can hold its arguments. The first of a row is
+// logged, unless it is the caller who has given up.
+func (s *Store) failed(ctx context.Context, err error) error {
+	var said redis.Error
+	if errors.As(err, &said) {
+		err = fmt.Errorf("Redis answers %s", code(said.Error()))
+	}
+	err = fmt.Errorf("sessions of App Suite: %w", err)
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return err
+	}
+	if s.counts.failed() {
+		s.log.Warn("Redis does not answer for sessions: new sockets get 503, open ones stay", slog.Any("err", err))
+	}
+	return err
+}
+
+// code is the first word of an error of Redis, where that is a code.
+func code(text string) string {
+	word, _, _ := strings.Cut(text, " ")
+	for i := range len(word) {
+		if word[i] < 'A' || word[i] > 'Z' {
+			return "an error"
+		}
+	}
+	return word
+}
+
+// answered counts the results of look-ups, and reports at most once a minute
+// for each what an operator must look after.
+func (s *Store) answered(results []result) {
+	if n := s.counts.recovered(); n > 0 {
+		s.log.Info("Redis answers for sessions again", slog.Int64("failures", n))
+	}
+	for _, r := range results {
+		if n := s.counts.add(r, time.Now()); n > 0 {
+			s.log.Warn("session documents cannot be used: is this the Redis of an App Suite of a version that is known here?",
+				slog.String("reason", string(r)), slog.Int64("count", n))
+		}
 	}
 }

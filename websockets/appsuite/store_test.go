@@ -1,124 +1,17 @@
 package appsuite
 
 import (
-	"context"
-	"encoding/json"
 	"errors"
-	"fmt"
-	"log/slog"
 	"maps"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"go.uber.org/goleak"
 
-	"github.com/seed47708276/sluice/remote/redistest"
 	"github.com/seed47708276/sluice/websockets"
 )
-
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-const patience = 20 * time.Second
-
-// suite is App Suite's side: it writes sessions as spec 10.4 describes.
-type suite struct {
-	t      *testing.T
-	server *redistest.Server
-	redis  *redis.Client
-	store  *Store
-
-	mu    sync.Mutex
-	held  []websockets.Selector
-	ended []string
-}
-
-func newSuite(t *testing.T) *suite {
-	s := &suite{t: t, server: redistest.Start(t)}
-	s.redis = s.server.Client()
-	client := redis.NewClient(&redis.Options{
-		Addr: s.server.Addr, DisableIdentity: true, ContextTimeoutEnabled: true,
-		DialTimeout: 500 * time.Millisecond, ReadTimeout: time.Second, WriteTimeout: time.Second, MaxRetries: -1,
-	})
-	t.Cleanup(func() { _ = client.Close() })
-	cfg := websockets.DefaultConfig()
-	s.store = New(Options{
-		Client: client, Config: func() *websockets.Config { return cfg }, Logger: slog.New(slog.DiscardHandler),
-		Held: func(ids map[string]bool) []websockets.Selector {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			var found []websockets.Selector
-			for _, sel := range s.held {
-				if ids[sel.Session] {
-					found = append(found, sel)
-				}
-			}
-			return found
-		},
-		End: func(sel websockets.Selector) {
-			s.mu.Lock()
-			defer s.mu.Unlock()
-			s.ended = append(s.ended, sel.Session)
-		},
-	})
-	return s
-}
-
-// dump is every key with its contents.
-func (s *suite) dump() map[string]string {
-	s.t.Helper()
-	keys, err := s.redis.Keys(s.ctx(), "*").Result()
-	s.must(err)
-	all := make(map[string]string, len(keys))
-	for _, k := range keys {
-		contents, err := s.redis.Dump(s.ctx(), k).Result()
-		s.must(err)
-		ttl, err := s.redis.PTTL(s.ctx(), k).Result()
-		s.must(err)
-		all[k] = fmt.Sprintf("%x, ttl %v", contents, ttl)
-	}
-	return all
-}
-
-func (s *suite) ctx() context.Context { return s.t.Context() }
-
-func (s *suite) must(err error) {
-	s.t.Helper()
-	if err != nil {
-		s.t.Fatal(err)
-	}
-}
-
-// login writes a session. change may replace or remove (nil) members.
-func (s *suite) login(id string, lastUse time.Time, long bool, change map[string]any) {
-	s.t.Helper()
-	d := map[string]any{
-		"sessionId": id, "contextId": 1337, "userId": 17, "version": 2, "loginName": "anton", "password": "obfuscated",
-		"secret": "secret-of-" + id, "login": "anton@acme", "randomToken": "r", "localIp": "192.0.2.7", "authId": "a",
-		"hash": "remembered", "client": "open-xchange-appsuite", "userLogin": "anton", "origin": "HTTP_JSON",
-		"staySignedIn": long, "alternativeId": "alt", "userAgent": "Mozilla/5.0", "loginTime": 1795000000000,
-		"parameters": map[string]any{},
-	}
-	maps.Copy(d, change)
-	for k, v := range change {
-		if v == nil {
-			delete(d, k)
-		}
-	}
-	text, err := json.Marshal(d)
-	s.must(err)
-	index := shortKey
-	if long {
-		index = longKey
-	}
-	s.must(s.redis.Set(s.ctx(), sessionKey+id, text, 0).Err())
-	s.must(s.redis.SAdd(s.ctx(), "ox-sessionids:1337:17", id).Err())
-	s.must(s.redis.Set(s.ctx(), "ox-session-altid:alt", id, 0).Err())
-	s.must(s.redis.ZAdd(s.ctx(), index, redis.Z{Score: float64(lastUse.UnixMilli()), Member: id}).Err())
-}
 
 func TestGet(t *testing.T) {
 	s := newSuite(t)
@@ -218,12 +111,18 @@ func TestStrangeDocuments(t *testing.T) {
 			t.Errorf("%s: touch %v", id, err)
 		}
 	}
-	if n := s.store.Counts().Unreadable; n < 40 {
-		t.Errorf("%d counted", n)
+	want := map[string]int64{"bad_version": 2 * 2, "bad_document": 2 * 18, "other_id": 2, "wrong_type": 2, "too_big": 2, "unscored": 2, "unknown": 2}
+	if got := s.store.Counts().Lookups; !maps.Equal(got, want) {
+		t.Errorf("counted %v, want %v", got, want)
+	}
+	for _, reason := range []string{"bad_version", "bad_document", "other_id", "wrong_type", "too_big"} {
+		if n := strings.Count(s.logs.String(), "reason="+reason+" "); n != 1 {
+			t.Errorf("%s is reported %d times a minute, want once", reason, n)
+		}
 	}
 	// An index of the wrong type is trouble of the store, not of the session.
 	s.login("good", time.Now(), false, nil)
-	s.must(s.redis.Set(s.ctx(), longKey, "x", 0).Err())
+	s.must(s.redis.Set(s.ctx(), shortKey, "x", 0).Err())
 	if _, err := s.store.Get(s.ctx(), "good"); err == nil || errors.Is(err, websockets.ErrNoSession) {
 		t.Errorf("broken index: %v", err)
 	}
@@ -294,99 +193,21 @@ func TestRedisAway(t *testing.T) {
 	s.server.Pause()
 	fails("paused")
 	s.server.Resume()
+	s.until("it answers again", func() bool { _, err := s.store.Get(s.ctx(), "a"); return err == nil })
 	s.server.Kill()
 	fails("killed")
 	s.server.Restart()
 	s.must(s.redis.ConfigSet(s.ctx(), "requirepass", "x").Err())
 	fails("without its password")
-	if s.store.Counts().Failures < 6 {
-		t.Errorf("%+v", s.store.Counts())
+	if n := s.store.Counts().Lookups["store_error"]; n != 6 {
+		t.Errorf("%d failures counted, want 6", n)
 	}
-}
-
-// A message of the channel is a hint: what it says is looked up.
-func TestEvents(t *testing.T) {
-	s := newSuite(t)
-	for _, id := range []string{"lives", "gone", "expired", "elsewhere"} {
-		s.login(id, time.Now(), false, nil)
-		if id != "elsewhere" {
-			s.held = append(s.held, websockets.Selector{Context: 1337, User: 17, Session: id})
-		}
+	s.must(s.redis.ConfigSet(s.ctx(), "requirepass", "").Err())
+	s.login("a", time.Now(), false, nil)
+	if _, err := s.store.Get(s.ctx(), "a"); err != nil {
+		t.Errorf("after all of it: %v", err)
 	}
-	s.must(s.redis.Del(s.ctx(), sessionKey+"gone").Err())
-	s.must(s.redis.ZAdd(s.ctx(), shortKey, redis.Z{Score: 1, Member: "expired"}).Err())
-	ctx, cancel := context.WithCancel(s.ctx())
-	var running sync.WaitGroup
-	running.Go(func() { s.store.Run(ctx) })
-	defer running.Wait()
-	defer cancel()
-
-	publish := func(payload string) {
-		t.Helper()
-		before := s.store.Counts().Events
-		s.until("it arrives", func() bool {
-			// Until the channel is followed, or followed again, nobody gets it.
-			return s.redis.Publish(s.ctx(), eventsTopic, payload).Val() > 0 || s.store.Counts().Events > before
-		})
-		s.until("it is counted", func() bool { return s.store.Counts().Events > before })
+	if text := s.logs.String(); strings.Count(text, "does not answer for sessions") != 2 || strings.Count(text, "answers for sessions again") != 2 {
+		t.Errorf("logged:\n%s", text)
 	}
-	event := func(operation string, ids ...string) string {
-		data, err := json.Marshal(map[string]any{"operation": operation, "sessionIds": ids})
-		s.must(err)
-		text, err := json.Marshal(map[string]any{"data": string(data), "instanceId": "0123456789abcdef0123456789abcdef"})
-		s.must(err)
-		return string(text)
-	}
-	for _, strange := range []string{"", "null", "[]", "x", `{"data":5}`, `{"data":"x"}`, `{"data":"{\"sessionIds\":[1]}"}`, strings.Repeat("x", maxEvent+1)} {
-		publish(strange)
-	}
-	publish(event("other", "gone"))
-	publish(event("invalidate"))
-	publish(event("invalidate", "lives", "unknown", "elsewhere"))
-	publish(event("invalidate", "lives", "gone", "expired"))
-	s.until("two sessions end", func() bool { return len(s.endedIDs()) == 2 })
-	if got := s.endedIDs(); !slices.Equal(got, []string{"expired", "gone"}) {
-		t.Errorf("ended: %v", got)
-	}
-	if n := s.store.Counts().Strange; n < 5 {
-		t.Errorf("%d strange ones", n)
-	}
-
-	// The channel is followed again after Redis was away.
-	s.server.Kill()
-	s.server.Restart()
-	s.login("lives", time.Now(), false, nil)
-	publish(event("invalidate", "lives"))
-	s.must(s.redis.Del(s.ctx(), sessionKey+"lives").Err())
-	publish(event("invalidate", "lives"))
-	s.until("the third ends", func() bool { return len(s.endedIDs()) == 3 })
-}
-
-func (s *suite) endedIDs() []string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return slices.Compact(slices.Sorted(slices.Values(s.ended))) // a message may come twice
-}
-
-func (s *suite) until(what string, ok func() bool) {
-	s.t.Helper()
-	for end := time.Now().Add(patience); !ok(); time.Sleep(5 * time.Millisecond) {
-		if time.Now().After(end) {
-			s.t.Fatalf("not within %v: %s (%+v)", patience, what, s.store.Counts())
-		}
-	}
-}
-
-func FuzzParse(f *testing.F) {
-	f.Add(`{"sessionId":"a","contextId":1,"userId":2,"version":2,"secret":"s","parameters":{"multifactor":true}}`)
-	f.Add(`{"sessionId":"a","contextId":1,"userId":2,"secret":"s","localIp":"::ffff:1.2.3.4%eth0","parameters":{"restricted":null}}`)
-	f.Fuzz(func(t *testing.T, text string) {
-		ses, err := parse(text, "a")
-		if err != nil {
-			return
-		}
-		if ses.ID != "a" || ses.Secret == "" || ses.Context < 1 || ses.User < 1 || ses.AnyAgent {
-			t.Fatal(fmt.Sprint(ses))
-		}
-	})
 }
