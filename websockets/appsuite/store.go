@@ -241,6 +241,9 @@ func (s *Store) failed(ctx context.Context, err error) error {
 // code is the first word of an error of Redis, where that is a code.
 func code(text string) string {
 	word, _, _ := strings.Cut(text, " ")
+	if word == "" {
+		return "an error"
+	}
 	for i := range len(word) {
 		if word[i] < 'A' || word[i] > 'Z' {
 			return "an error"

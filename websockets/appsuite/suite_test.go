@@ -59,14 +59,24 @@ func (l *logs) String() string {
 	return l.all.String()
 }
 
-func newSuite(t *testing.T, args ...string) *suite {
-	s := &suite{t: t, server: redistest.Start(t, args...), logs: &logs{}, cfg: *websockets.DefaultConfig()}
+func newSuite(t *testing.T) *suite {
+	s := &suite{t: t, server: redistest.Start(t), logs: &logs{}, cfg: *websockets.DefaultConfig()}
 	s.redis = s.server.Client()
+	s.attach()
+	return s
+}
+
+// attach makes the store.
+func (s *suite) attach() {
 	client := redis.NewClient(&redis.Options{
 		Addr: s.server.Addr, DisableIdentity: true, ContextTimeoutEnabled: true,
 		DialTimeout: 500 * time.Millisecond, ReadTimeout: time.Second, WriteTimeout: time.Second, MaxRetries: -1, DialerRetries: 1,
 	})
-	t.Cleanup(func() { _ = client.Close() })
+	s.t.Cleanup(func() { _ = client.Close() })
+	s.attachTo(client)
+}
+
+func (s *suite) attachTo(client redis.UniversalClient) {
 	s.store = New(Options{
 		Client: client, Config: s.config, Logger: slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Held: func(ids map[string]bool) []websockets.Selector {
@@ -86,7 +96,6 @@ func newSuite(t *testing.T, args ...string) *suite {
 			s.ended = append(s.ended, sel.Session)
 		},
 	})
-	return s
 }
 
 func (s *suite) config() *websockets.Config {
