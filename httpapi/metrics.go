@@ -44,6 +44,7 @@ func newMetrics(s *Server) *metrics {
 		processCollector{s},
 		configCollector{s.Engine},
 		socketCollector{s.Sockets},
+		sessionCollector{s},
 	)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError})
 	return m

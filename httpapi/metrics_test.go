@@ -46,6 +46,7 @@ func TestMetrics(t *testing.T) {
 	w.wantMetric(`sluice_config_last_reload_successful`, "1")
 	w.wantMetric(`sluice_config_degraded`, "0")
 	w.wantMetric(`sluice_build_info{version="test"}`, "1")
+	w.wantMetric(`sluice_sessions`, "1")
 
 	w.file("a.properties", "broken=\\u00zz\n")
 	w.reload()
