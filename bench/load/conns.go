@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"fmt"
 	"syscall"
 	"time"
@@ -13,6 +14,7 @@ type sock struct {
 	stage   stage
 	partial []byte // of a response head or a frame
 	request []byte
+	code    int // of the close frame that it got
 }
 
 type stage uint8
@@ -25,53 +27,97 @@ const (
 	lost
 )
 
-// clients is all sockets of a run, served by one thread.
+// readBytes is what one read takes: more than a server writes at once, so that
+// this program needs few system calls.
+const readBytes = 1 << 20
+
+// clients are the sockets of a run. One thread serves them all.
 type clients struct {
 	ep      int
 	list    []sock
 	speak   dialect
 	ready   int
 	lost    int
+	dead    error // why the first one was lost
 	buf     []byte
 	events  []syscall.EpollEvent
-	message func(i int, payload []byte, at time.Time) // of each delivery
-	readyAt func(i int)
+	message func(i int, text []byte, at time.Time) error // of each delivery
 }
 
 // dialect is what a peer's sockets speak.
 type dialect struct {
-	socketIO bool   // Engine.IO 4 with Socket.IO, else bare text
-	prefix   string // of the text of a delivery
+	socketIO bool // Engine.IO 4 with Socket.IO, else bare text
+	before   string
+	after    string // of the text of a delivery
 }
 
 func newClients(n int, d dialect) (*clients, error) {
-	ep, err := syscall.EpollCreate1(0)
+	ep, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	return &clients{
-		ep: ep, list: make([]sock, n), speak: d,
-		buf: make([]byte, 1<<20), events: make([]syscall.EpollEvent, 1024),
-	}, nil
+	c := &clients{ep: ep, list: make([]sock, n), speak: d, buf: make([]byte, readBytes), events: make([]syscall.EpollEvent, 1024)}
+	for i := range c.list {
+		c.list[i].fd = -1
+	}
+	return c, nil
 }
 
 func (c *clients) close() {
 	for i := range c.list {
-		if c.list[i].fd > 0 {
+		if c.list[i].fd >= 0 {
 			_ = syscall.Close(c.list[i].fd)
 		}
 	}
 	_ = syscall.Close(c.ep)
 }
 
-// dial starts the connection of client i.
-func (c *clients) dial(i int, port int, request []byte) error {
+// reset drops all connections without leaving their ports in TIME_WAIT, and
+// makes the clients ready to be dialled again.
+func (c *clients) reset() error {
+	for i := range c.list {
+		fd := c.list[i].fd
+		if err := syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1}); err != nil {
+			return fmt.Errorf("linger: %w", err)
+		}
+		if err := syscall.Close(fd); err != nil {
+			return fmt.Errorf("close: %w", err)
+		}
+		c.list[i] = sock{fd: -1}
+	}
+	c.ready = 0
+	return nil
+}
+
+// connect opens all connections, so many at a time, and waits until all are
+// ready: for Socket.IO, until the CONNECT is answered.
+func (c *clients) connect(ctx context.Context, port, inFlight int, request func(i int) []byte) error {
+	for next := 0; c.ready < len(c.list); {
+		for next < len(c.list) && next-c.ready < inFlight {
+			if err := c.dial(next, port, request(next)); err != nil {
+				return fmt.Errorf("client %d: %w", next, err)
+			}
+			next++
+		}
+		if err := c.poll(ctx, 100*time.Millisecond); err != nil {
+			return err
+		}
+		if c.lost > 0 {
+			return fmt.Errorf("while others connect: %w", c.dead)
+		}
+	}
+	return nil
+}
+
+func (c *clients) dial(i, port int, request []byte) error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return fmt.Errorf("socket: %w: the limit of descriptors is the limit of sockets", err)
+		return fmt.Errorf("socket: %w: the limit of descriptors (ulimit -n) is the limit of sockets", err)
 	}
-	_ = syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1)
 	c.list[i] = sock{fd: fd, request: request}
+	if err := syscall.SetsockoptInt(fd, syscall.IPPROTO_TCP, syscall.TCP_NODELAY, 1); err != nil {
+		return fmt.Errorf("no delay: %w", err)
+	}
 	err = syscall.Connect(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}})
 	if err != nil && err != syscall.EINPROGRESS {
 		return fmt.Errorf("connect: %w", err)
@@ -79,23 +125,22 @@ func (c *clients) dial(i int, port int, request []byte) error {
 	return syscall.EpollCtl(c.ep, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLOUT, Fd: int32(i)})
 }
 
-// watch waits for what client i is sent; ignore does not.
-func (c *clients) watch(i int) error {
-	return syscall.EpollCtl(c.ep, syscall.EPOLL_CTL_MOD, c.list[i].fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(i)})
-}
-
+// ignore has client i read no more.
 func (c *clients) ignore(i int) error {
 	return syscall.EpollCtl(c.ep, syscall.EPOLL_CTL_DEL, c.list[i].fd, nil)
 }
 
 // poll serves the sockets once, waiting at most that long.
-func (c *clients) poll(wait time.Duration) error {
+func (c *clients) poll(ctx context.Context, wait time.Duration) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
 	n, err := syscall.EpollWait(c.ep, c.events, int(wait.Milliseconds()))
 	if err == syscall.EINTR {
 		return nil
 	}
 	if err != nil {
-		return err
+		return fmt.Errorf("epoll: %w", err)
 	}
 	for _, e := range c.events[:n] {
 		if err := c.serve(int(e.Fd)); err != nil {
@@ -105,14 +150,27 @@ func (c *clients) poll(wait time.Duration) error {
 	return nil
 }
 
+// rest serves the sockets for a while, of which none may be lost.
+func (c *clients) rest(ctx context.Context, d time.Duration) error {
+	for end := time.Now().Add(d); time.Now().Before(end); {
+		if err := c.poll(ctx, 10*time.Millisecond); err != nil {
+			return err
+		}
+	}
+	if c.lost > 0 {
+		return fmt.Errorf("%d sockets were lost, %w", c.lost, c.dead)
+	}
+	return nil
+}
+
 func (c *clients) serve(i int) error {
 	s := &c.list[i]
 	if s.stage == connecting {
-		if err := c.send(s, s.request); err != nil {
+		if err := s.send(s.request); err != nil {
 			return err
 		}
 		s.stage, s.request = upgrading, nil
-		return c.watch(i)
+		return syscall.EpollCtl(c.ep, syscall.EPOLL_CTL_MOD, s.fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(i)})
 	}
 	n, err := syscall.Read(s.fd, c.buf[len(s.partial):])
 	switch {
@@ -121,110 +179,81 @@ func (c *clients) serve(i int) error {
 	case n <= 0:
 		s.stage = lost
 		c.lost++
+		if c.dead == nil {
+			c.dead = fmt.Errorf("client %d was the first to be closed, code %d (0: none), read: %v", i, s.code, err)
+		}
 		return c.ignore(i)
 	}
 	at := time.Now()
 	copy(c.buf, s.partial)
 	data := c.buf[:len(s.partial)+n]
 	if s.stage == upgrading {
-		head := bytes.Index(data, []byte("\r\n\r\n"))
-		if head < 0 {
-			s.partial = append([]byte(nil), data...)
-			return nil
+		size, err := answered(data)
+		if err != nil {
+			return err
 		}
-		if !bytes.HasPrefix(data, []byte("HTTP/1.1 101 ")) {
-			return fmt.Errorf("refused: %.200q", data)
-		}
-		data = data[head+4:]
-		s.stage = opening
-		if !c.speak.socketIO {
-			c.isReady(i)
+		data = data[size:]
+		if size > 0 {
+			s.stage = opening
+			if !c.speak.socketIO {
+				c.isReady(s)
+			}
 		}
 	}
-	for {
-		payload, opcode, size := cut(data)
+	for s.stage != upgrading {
+		f, size := cut(data)
 		if size == 0 {
 			break
 		}
-		if err := c.frame(i, opcode, payload, at); err != nil {
+		if err := c.frame(i, f, at); err != nil {
 			return err
 		}
 		data = data[size:]
 	}
-	s.partial = append(s.partial[:0], data...)
-	if len(data) == 0 {
+	if s.partial = append(s.partial[:0], data...); len(data) == 0 {
 		s.partial = nil
 	}
 	return nil
 }
 
-func (c *clients) isReady(i int) {
-	c.list[i].stage = ready
+func (c *clients) isReady(s *sock) {
+	s.stage = ready
 	c.ready++
-	if c.readyAt != nil {
-		c.readyAt(i)
-	}
 }
 
-// cut finds the first whole frame; size is 0 where there is none.
-func cut(data []byte) (payload []byte, opcode byte, size int) {
-	if len(data) < 2 {
-		return nil, 0, 0
-	}
-	n, head := int(data[1]&0x7F), 2
-	switch n {
-	case 126:
-		if len(data) < 4 {
-			return nil, 0, 0
-		}
-		n, head = int(data[2])<<8|int(data[3]), 4
-	case 127:
-		if len(data) < 10 {
-			return nil, 0, 0
-		}
-		n, head = int(data[6])<<24|int(data[7])<<16|int(data[8])<<8|int(data[9]), 10
-	}
-	if len(data) < head+n {
-		return nil, 0, 0
-	}
-	return data[head : head+n], data[0] & 0xF, head + n
-}
-
-func (c *clients) frame(i int, opcode byte, payload []byte, at time.Time) error {
+// frame takes a whole frame of the server.
+func (c *clients) frame(i int, f frame, at time.Time) error {
 	s := &c.list[i]
 	switch {
-	case opcode == 9:
-		return c.send(s, masked(0xA, string(payload)))
-	case opcode == 8:
+	case f.opcode == opPing && f.final:
+		return s.send(masked(opPong, f.payload))
+	case f.opcode == opClose && len(f.payload) >= 2:
+		s.code = int(f.payload[0])<<8 | int(f.payload[1])
 		return nil // the end of the stream follows
-	case opcode != 1:
-		return fmt.Errorf("frame of opcode %x", opcode)
+	case f.opcode != opText || !f.final:
+		return fmt.Errorf("a frame of opcode %x, final %t", f.opcode, f.final)
 	case !c.speak.socketIO:
-	case bytes.HasPrefix(payload, []byte("0{")):
-		return c.send(s, masked(1, "40"))
-	case string(payload) == "2":
-		return c.send(s, masked(1, "3"))
-	case s.stage == opening && bytes.HasPrefix(payload, []byte("40")):
-		c.isReady(i)
+	case s.stage == opening && bytes.HasPrefix(f.payload, []byte("0{")):
+		return s.send(masked(opText, []byte("40")))
+	case s.stage == opening && bytes.HasPrefix(f.payload, []byte("40")):
+		c.isReady(s)
 		return nil
+	case string(f.payload) == "2":
+		return s.send(masked(opText, []byte("3")))
 	}
-	if !bytes.HasPrefix(payload, []byte(c.speak.prefix)) {
-		return fmt.Errorf("unexpected text %.100q", payload)
+	text, ok := bytes.CutPrefix(f.payload, []byte(c.speak.before))
+	if ok {
+		text, ok = bytes.CutSuffix(text, []byte(c.speak.after))
 	}
-	if c.message != nil {
-		c.message(i, payload[len(c.speak.prefix):], at)
+	if !ok || c.message == nil {
+		return fmt.Errorf("unexpected text %.100q", f.payload)
 	}
-	return nil
+	return c.message(i, text, at)
 }
 
-func masked(opcode byte, text string) []byte {
-	return append([]byte{0x80 | opcode, 0x80 | byte(len(text)), 0, 0, 0, 0}, text...)
-}
-
-func (c *clients) send(s *sock, data []byte) error {
-	n, err := syscall.Write(s.fd, data)
-	if err != nil || n < len(data) {
-		return fmt.Errorf("write: %d of %d bytes: %w", n, len(data), err)
+func (s *sock) send(data []byte) error {
+	if n, err := syscall.Write(s.fd, data); err != nil || n < len(data) {
+		return fmt.Errorf("write: %d of %d bytes: %v", n, len(data), err)
 	}
 	return nil
 }

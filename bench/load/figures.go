@@ -1,381 +1,218 @@
 package main
 
 import (
-	"errors"
+	"context"
 	"fmt"
 	"math/rand/v2"
-	"slices"
-	"strings"
-	"sync"
 	"sync/atomic"
 	"time"
 )
 
 // figure is one thing that is measured: one or more numbers of one run.
 type figure struct {
-	name    string
+	label   string
 	columns []column
-	run     func(p peer) ([]float64, error)
+	run     func(ctx context.Context, r *rig, p peer) (reading, error)
 }
 
-// column is a number with its aim against Socket.IO in the same run.
+func (f figure) name() string { return f.label }
+
+// column is a number with its aim.
 type column struct {
-	name   string
-	factor float64 // of Socket.IO's number
+	label  string
+	factor float64 // of Socket.IO's number in the same run; 0: no aim
 	more   bool    // at least, else at most
 	limit  float64 // at most, whatever the peers reach; 0: none
 }
 
 var figures = []figure{
-	{"idle", []column{{name: "resident KiB per idle socket", factor: 0.5}}, idle},
-	{"hold", []column{{name: "CPU us per idle socket and second", factor: 0.5}}, hold},
-	{"accept", []column{{name: "CPU us per handshake", factor: 0.5}}, accept},
-	{"fanout16", []column{{name: "deliveries/s, 16 messages in flight", factor: 8, more: true}}, func(p peer) ([]float64, error) { return fanout(p, 16) }},
-	{"fanout1", []column{{name: "deliveries/s, 1 message in flight", factor: 1.4, more: true}}, func(p peer) ([]float64, error) { return fanout(p, 1) }},
-	{"user", []column{{name: "deliveries/s to users of 2 sockets", factor: 1.7, more: true}, {name: "p50 ms"}, {name: "p99 ms", factor: 0.5}}, toUsers},
-	{"slow", []column{{name: "p50 ms of healthy sockets"}, {name: "p99 ms of healthy sockets", limit: 4}}, slow},
+	{"idle", []column{{label: "resident KiB per socket", factor: 0.5}, {label: "the same, with the logins"}, {label: "resident MiB of the process"}}, idle},
+	{"hold", []column{{label: "CPU us per socket and second", factor: 0.5}}, hold},
+	{"accept", []column{{label: "CPU us per handshake", factor: 0.5}, {label: "handshakes/s"}}, accept},
+	{"fanout16", []column{{label: "deliveries/s", factor: 8, more: true}, {label: "CPU us per delivery"}, {label: "p99 ms"}}, fanout(16)},
+	{"fanout1", []column{{label: "deliveries/s", factor: 1.4, more: true}, {label: "CPU us per delivery"}, {label: "p99 ms"}}, fanout(1)},
+	{"user", []column{{label: "deliveries/s", factor: 1.7, more: true}, {label: "CPU us per delivery"}, {label: "p50 ms"}, {label: "p99 ms", factor: 0.5}}, user},
+	{"slow", []column{{label: "p50 ms of those that read"}, {label: "p99 ms of those that read", limit: 4}, {label: "resident MiB of the process"}}, slow},
 }
 
-// The protocol of the figures (shared/speed.md).
-const (
-	payloadBytes = 128
-	idPlaces     = 9
-	idleSockets  = 10_000
-	dialing      = 128 // handshakes in flight
-	longPing     = 25 * time.Second
-	settle       = 2500 * time.Millisecond
-	// A socket is connected once for each of these handshakes; the limit of
-	// descriptors is 20,000 a process.
-	handshakes = 15_000
-)
+// extent is how much of everything a figure takes.
+type extent struct {
+	dialing int // handshakes in flight
+	ping    time.Duration
 
-// userOf is the user of socket i; users have two sockets where perUser is 2.
-func userOf(i int) int { return i%userCount + 1 }
+	idleSockets int
+	settle      time.Duration // from the last handshake to reading the memory
 
-var userCount int
+	holdPing, hold time.Duration
 
-// open starts a peer and connects n sockets of so many users.
-func open(p peer, n, users int, ping time.Duration) (*child, *clients, float64, error) {
-	userCount = users
-	server, err := p.start(users, ping)
-	if err != nil {
-		return nil, nil, 0, err
-	}
-	c, err := newClients(n, server.dialect)
-	if err != nil {
-		server.stop()
-		return nil, nil, 0, err
-	}
-	before := resident(server.pid())
-	if err := connect(server, c); err != nil {
-		c.close()
-		server.stop()
-		return nil, nil, 0, err
-	}
-	return server, c, before, nil
+	// Handshakes come in waves, because a process may have 20,000 descriptors.
+	waves, perWave int
+
+	fanout, payload        int // sockets, bytes
+	warmUp, window, drain  time.Duration
+	users, perUser         int
+	inFlight, batch, posts int // messages, messages in a POST, POSTs at a time
+
+	slow, stalled, slowPayload, slowPerSecond int
+	slowFor                                   time.Duration
 }
 
-func connect(server *child, c *clients) error {
-	next := 0
-	for c.ready < len(c.list) {
-		for next < len(c.list) && next-c.ready < dialing {
-			if err := c.dial(next, server.port, server.request(next)); err != nil {
-				return err
-			}
-			next++
-		}
-		if err := c.poll(100 * time.Millisecond); err != nil {
-			return err
-		}
-		if c.lost > 0 {
-			return errors.New("a socket was closed while others connect")
-		}
-	}
-	return nil
+// full is the protocol of docs/bench.md.
+var full = extent{
+	dialing: 128, ping: 25 * time.Second,
+	idleSockets: 10_000, settle: 2500 * time.Millisecond,
+	holdPing: 5 * time.Second, hold: 15 * time.Second,
+	waves: 2, perWave: 15_000,
+	fanout: 5_000, payload: 128,
+	warmUp: time.Second, window: 5 * time.Second, drain: 30 * time.Second,
+	users: 5_000, perUser: 2, inFlight: 1024, batch: 32, posts: 8,
+	slow: 200, stalled: 50, slowPayload: 4096, slowPerSecond: 300, slowFor: 15 * time.Second,
 }
 
-// rest serves the sockets for a while.
-func rest(c *clients, d time.Duration) error {
-	for end := time.Now().Add(d); time.Now().Before(end); {
-		if err := c.poll(10 * time.Millisecond); err != nil {
-			return err
-		}
+func idle(ctx context.Context, r *rig, p peer) (reading, error) {
+	n := r.extent.idleSockets
+	st, err := r.stand(ctx, p, n, n, r.extent.ping)
+	if err != nil {
+		return reading{}, err
 	}
-	if c.lost > 0 {
-		return fmt.Errorf("%d sockets were closed", c.lost)
+	defer st.close()
+	m, err := startMeter(st.pid())
+	if err != nil {
+		return reading{}, err
 	}
-	return nil
+	if err := st.rest(ctx, r.extent.settle); err != nil {
+		return reading{}, err
+	}
+	kib, err := resident(st.pid())
+	if err != nil {
+		return reading{}, err
+	}
+	u, err := m.stop()
+	return reading{[]float64{(kib - st.before) / float64(n), (kib - st.fresh) / float64(n), kib / 1024}, u}, err
 }
 
-func idle(p peer) ([]float64, error) {
-	server, c, before, err := open(p, idleSockets, idleSockets, longPing)
+func hold(ctx context.Context, r *rig, p peer) (reading, error) {
+	n := r.extent.idleSockets
+	st, err := r.stand(ctx, p, n, n, r.extent.holdPing)
 	if err != nil {
-		return nil, err
+		return reading{}, err
 	}
-	defer server.stop()
-	defer c.close()
-	if err := rest(c, settle); err != nil {
-		return nil, err
+	defer st.close()
+	if err := st.rest(ctx, r.extent.holdPing); err != nil {
+		return reading{}, err
 	}
-	return []float64{(resident(server.pid()) - before) / idleSockets}, nil
+	m, err := startMeter(st.pid())
+	if err != nil {
+		return reading{}, err
+	}
+	if err := st.rest(ctx, r.extent.hold); err != nil {
+		return reading{}, err
+	}
+	u, err := m.stop()
+	return reading{[]float64{micros(u.server) / float64(n) / u.took.Seconds()}, u}, err
 }
 
-func hold(p peer) ([]float64, error) {
-	const ping, dur = 5 * time.Second, 15 * time.Second
-	server, c, _, err := open(p, idleSockets, idleSockets, ping)
+func accept(ctx context.Context, r *rig, p peer) (reading, error) {
+	x := r.extent
+	s, err := p.start(ctx, r, x.perWave, x.ping)
 	if err != nil {
-		return nil, err
+		return reading{}, err
 	}
-	defer server.stop()
-	defer c.close()
-	if err := rest(c, ping); err != nil {
-		return nil, err
-	}
-	start := cpuTime(server.pid())
-	if err := rest(c, dur); err != nil {
-		return nil, err
-	}
-	return []float64{float64((cpuTime(server.pid()) - start).Microseconds()) / idleSockets / dur.Seconds()}, nil
-}
-
-func accept(p peer) ([]float64, error) {
-	userCount = handshakes
-	server, err := p.start(handshakes, longPing)
+	defer s.stop()
+	c, err := newClients(x.perWave, s.dialect)
 	if err != nil {
-		return nil, err
-	}
-	defer server.stop()
-	c, err := newClients(handshakes, server.dialect)
-	if err != nil {
-		return nil, err
+		return reading{}, err
 	}
 	defer c.close()
-	start := cpuTime(server.pid())
-	if err := connect(server, c); err != nil {
-		return nil, err
-	}
-	return []float64{float64((cpuTime(server.pid()) - start).Microseconds()) / handshakes}, nil
-}
-
-// ledger follows messages by their numbers.
-type ledger struct {
-	mu    sync.Mutex
-	sent  map[int]*entry
-	next  int
-	total int64
-	delay []time.Duration // of deliveries, where it is kept
-	keep  bool
-	twice int
-}
-
-type entry struct {
-	at   time.Time
-	left int
-	done chan struct{} // gets or gives one when all have it
-	take bool
-}
-
-// add numbers a message that want sockets are to get. When they all have it,
-// one value is put into done, or taken from it.
-func (l *ledger) add(want int, done chan struct{}, take bool) (id int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.next++
-	l.sent[l.next] = &entry{at: time.Now(), left: want, done: done, take: take}
-	return l.next
-}
-
-// got is called for each delivery.
-func (l *ledger) got(payload []byte, at time.Time) {
-	id := 0
-	for _, d := range payload[:idPlaces] {
-		id = id*10 + int(d-'0')
-	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	e := l.sent[id]
-	if e == nil {
-		l.twice++
-		return
-	}
-	l.total++
-	if l.keep {
-		l.delay = append(l.delay, at.Sub(e.at))
-	}
-	if e.left--; e.left == 0 {
-		delete(l.sent, id)
-		switch {
-		case e.take:
-			<-e.done
-		case e.done != nil:
-			e.done <- struct{}{}
-		}
-	}
-}
-
-func payload(id, size int) string {
-	return fmt.Sprintf("%0*d", idPlaces, id) + strings.Repeat("x", size-idPlaces)
-}
-
-// measure runs publishers while the sockets are served, and returns the
-// deliveries and the seconds of the part after the warm-up.
-func measure(c *clients, l *ledger, publishers int, publish func(stop func() bool) error) (int64, float64, error) {
-	const warmUp, dur, drain = time.Second, 5 * time.Second, 30 * time.Second
-	c.message = func(_ int, data []byte, at time.Time) { l.got(data, at) }
-	var stopped atomic.Bool
-	errs := make(chan error, publishers)
-	for range publishers {
-		go func() { errs <- publish(stopped.Load) }()
-	}
-	left := publishers
-	serve := func(d time.Duration, until func() bool) error {
-		for end := time.Now().Add(d); time.Now().Before(end) && !until(); {
-			if err := c.poll(5 * time.Millisecond); err != nil {
-				return err
-			}
-			select {
-			case err := <-errs:
-				if left--; err != nil {
-					return err
-				}
-			default:
+	var sum usage
+	for range x.waves {
+		if c.ready > 0 {
+			if err := c.reset(); err != nil {
+				return reading{}, err
 			}
 		}
-		return nil
+		if err := s.quiet(ctx); err != nil {
+			return reading{}, err
+		}
+		m, err := startMeter(s.pid())
+		if err != nil {
+			return reading{}, err
+		}
+		if err := c.connect(ctx, s.port, x.dialing, s.request); err != nil {
+			return reading{}, err
+		}
+		u, err := m.stop()
+		if err != nil {
+			return reading{}, err
+		}
+		sum.server, sum.took = sum.server+u.server, sum.took+u.took
+		sum.driver, sum.foreign = max(sum.driver, u.driver), max(sum.foreign, u.foreign)
 	}
-	never := func() bool { return false }
-	if err := serve(warmUp, never); err != nil {
-		return 0, 0, err
-	}
-	l.mu.Lock()
-	first, start := l.total, time.Now()
-	l.delay = nil
-	l.mu.Unlock()
-	if err := serve(dur, never); err != nil {
-		return 0, 0, err
-	}
-	l.mu.Lock()
-	n, took := l.total-first, time.Since(start).Seconds()
-	l.mu.Unlock()
-	stopped.Store(true)
-	err := serve(drain, func() bool {
-		l.mu.Lock()
-		defer l.mu.Unlock()
-		return left == 0 && len(l.sent) == 0
-	})
-	if err == nil && (len(l.sent) > 0 || l.twice > 0 || c.lost > 0) {
-		err = fmt.Errorf("%d messages did not reach all their sockets, %d deliveries too many, %d sockets lost", len(l.sent), l.twice, c.lost)
-	}
-	return n, took, err
+	n := float64(x.waves * x.perWave)
+	return reading{[]float64{micros(sum.server) / n, n / sum.took.Seconds()}, sum}, nil
 }
 
-func fanout(p peer, inFlight int) ([]float64, error) {
-	const sockets = 5_000
-	server, c, _, err := open(p, sockets, sockets, longPing)
+func fanout(inFlight int) func(context.Context, *rig, peer) (reading, error) {
+	return func(ctx context.Context, r *rig, p peer) (reading, error) {
+		n := r.extent.fanout
+		st, err := r.stand(ctx, p, n, n, r.extent.ping)
+		if err != nil {
+			return reading{}, err
+		}
+		defer st.close()
+		l := newLedger(n, r.extent.payload, inFlight, st.userOf, func(int) int { return n })
+		u, delay, got, err := r.drive(ctx, st, l, inFlight, toAll(st, l), none)
+		return reading{[]float64{float64(got) / u.took.Seconds(), micros(u.server) / float64(got), quantile(delay, 0.99)}, u}, err
+	}
+}
+
+func user(ctx context.Context, r *rig, p peer) (reading, error) {
+	x := r.extent
+	n := x.users * x.perUser
+	st, err := r.stand(ctx, p, n, x.users, x.ping)
 	if err != nil {
-		return nil, err
+		return reading{}, err
 	}
-	defer server.stop()
-	defer c.close()
-	l := &ledger{sent: map[int]*entry{}}
-	n, took, err := measure(c, l, inFlight, func(stop func() bool) error {
-		done := make(chan struct{}, 1)
-		for !stop() {
-			id := l.add(sockets, done, false)
-			if err := server.post([]message{{0, payload(id, payloadBytes)}}); err != nil {
-				return err
-			}
-			<-done
-		}
-		return nil
-	})
-	return []float64{float64(n) / took}, err
+	defer st.close()
+	l := newLedger(n, x.payload, x.inFlight, st.userOf, func(int) int { return x.perUser })
+	pick := func() int { return 1 + rand.IntN(x.users) }
+	u, delay, got, err := r.drive(ctx, st, l, x.posts, toUsers(st, l, x.batch, pick), none)
+	return reading{[]float64{float64(got) / u.took.Seconds(), micros(u.server) / float64(got), quantile(delay, 0.5), quantile(delay, 0.99)}, u}, err
 }
 
-func toUsers(p peer) ([]float64, error) {
-	const users, perUser, window, batch, publishers = 5_000, 2, 1024, 32, 8
-	server, c, _, err := open(p, users*perUser, users, longPing)
+// slowPosts is how many POSTs of the steady rate may be out at a time, so that
+// a slow answer does not hold up the next message.
+const slowPosts = 8
+
+func slow(ctx context.Context, r *rig, p peer) (reading, error) {
+	x := r.extent
+	st, err := r.stand(ctx, p, x.slow, x.slow, x.ping)
 	if err != nil {
-		return nil, err
+		return reading{}, err
 	}
-	defer server.stop()
-	defer c.close()
-	l := &ledger{sent: map[int]*entry{}, keep: true}
-	tokens := make(chan struct{}, window)
-	n, took, err := measure(c, l, publishers, func(stop func() bool) error {
-		for !stop() {
-			var list []message
-			for range batch {
-				tokens <- struct{}{}
-				id := l.add(perUser, tokens, true)
-				list = append(list, message{1 + rand.IntN(users), payload(id, payloadBytes)})
-			}
-			if err := server.post(list); err != nil {
-				return err
+	defer st.close()
+	every := x.slow / x.stalled
+	stalled := func(i int) bool { return i%every == 0 }
+	for i := range x.slow {
+		if stalled(i) {
+			if err := st.ignore(i); err != nil {
+				return reading{}, err
 			}
 		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
-	p50, p99 := quantiles(l.delay)
-	return []float64{float64(n) / took, p50, p99}, nil
+	l := newLedger(x.slow, x.slowPayload, 0, st.userOf, func(int) int { return x.slow - x.stalled })
+	steady := *r
+	steady.extent.warmUp, steady.extent.window = 0, x.slowFor
+	var next atomic.Int64
+	u, delay, got, err := steady.drive(ctx, st, l, slowPosts, atRate(st, l, time.Now(), x.slowPerSecond, &next), stalled)
+	if err != nil {
+		return reading{}, err
+	}
+	if want := int(x.slowFor.Seconds()*float64(x.slowPerSecond)) * (x.slow - x.stalled); got < want*9/10 {
+		return reading{}, fmt.Errorf("%d deliveries instead of %d: the server takes no %d messages a second", got, want, x.slowPerSecond)
+	}
+	kib, err := resident(st.pid())
+	return reading{[]float64{quantile(delay, 0.5), quantile(delay, 0.99), kib / 1024}, u}, err
 }
 
-func slow(p peer) ([]float64, error) {
-	const sockets, stalled, size, perSecond, dur = 200, 50, 4096, 300, 15 * time.Second
-	server, c, _, err := open(p, sockets, sockets, longPing)
-	if err != nil {
-		return nil, err
-	}
-	defer server.stop()
-	defer c.close()
-	for i := range stalled {
-		if err := c.ignore(i * sockets / stalled); err != nil {
-			return nil, err
-		}
-	}
-	l := &ledger{sent: map[int]*entry{}, keep: true}
-	c.message = func(_ int, data []byte, at time.Time) { l.got(data, at) }
-	posted := make(chan error, 1)
-	go func() {
-		var err error
-		tick := time.NewTicker(time.Second / perSecond)
-		defer tick.Stop()
-		for end := time.Now().Add(dur); err == nil && time.Now().Before(end); {
-			<-tick.C
-			id := l.add(sockets-stalled, nil, false)
-			err = server.post([]message{{0, payload(id, size)}})
-		}
-		posted <- err
-	}()
-	for waiting := true; waiting; {
-		if err := c.poll(5 * time.Millisecond); err != nil {
-			return nil, err
-		}
-		select {
-		case err = <-posted:
-			waiting = false
-		default:
-		}
-	}
-	if err == nil {
-		err = rest(c, time.Second)
-	}
-	if err == nil && len(l.sent) > 0 {
-		err = fmt.Errorf("%d messages did not reach all healthy sockets", len(l.sent))
-	}
-	p50, p99 := quantiles(l.delay)
-	return []float64{p50, p99}, err
-}
-
-// quantiles are in milliseconds.
-func quantiles(d []time.Duration) (p50, p99 float64) {
-	if len(d) == 0 {
-		return 0, 0
-	}
-	slices.Sort(d)
-	ms := func(q float64) float64 { return float64(d[int(q*float64(len(d)-1))].Microseconds()) / 1000 }
-	return ms(0.5), ms(0.99)
-}
+func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

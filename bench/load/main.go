@@ -1,199 +1,185 @@
 // Command load measures the sockets of Sluice and of its peers in one run, the
-// servers pinned to the first core and itself to the second. See docs/bench.md.
+// servers pinned to the first core and itself to the second. What each figure
+// means is in docs/bench.md.
 package main
 
 import (
+	"context"
+	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
-	"text/tabwriter"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
 
-var (
-	folder  = flag.String("folder", "load", "folder of this program's sources, with the peers")
-	runs    = flag.Int("runs", 5, "runs of each figure, alternated between the peers")
-	only    = flag.String("figure", "", "comma list of figures instead of all")
-	against = flag.String("peer", "", "comma list of peers instead of all")
-	verbose = flag.Bool("v", false, "print the numbers of each run")
-	binary  = flag.String("sluice", "", "binary to measure, instead of one built from the sources beside")
-	usual   = new(string)
+// Cores of the servers and of this program: each has one of its own, so that
+// the figures are those of one core whatever the machine has.
+const (
+	serverCore = 0
+	driverCore = 1
 )
 
+// rig is what the figures are measured with.
+type rig struct {
+	folder string // this program's sources, with the peers
+	sluice string // binary
+	usual  string // binary
+	pinned bool   // servers to serverCore
+	extent extent
+}
+
+type options struct {
+	runs    int
+	figures []figure
+	peers   []peer
+	verbose bool
+	foreign float64 // share above which a run is done again
+	again   int     // times that a noisy run is done again
+}
+
 func main() {
-	flag.Parse()
-	err := pin()
-	if err == nil {
-		err = run()
-	}
-	if err != nil {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "load:", err)
 		os.Exit(1)
 	}
 }
 
-// pin has the program start again on the second core, unless it is there.
-func pin() error {
-	var own unix.CPUSet
-	if err := unix.SchedGetaffinity(0, &own); err != nil {
-		return err
-	}
-	if own.Count() == 1 && own.IsSet(1) {
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	var o options
+	r := rig{pinned: true, extent: full}
+	flags := flag.NewFlagSet("load", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&r.folder, "folder", "load", "folder of this program's sources, with the peers")
+	flags.StringVar(&r.sluice, "sluice", "", "binary to measure, instead of one built from the sources beside")
+	flags.IntVar(&o.runs, "runs", 5, "runs of each figure, alternated between the peers")
+	flags.BoolVar(&o.verbose, "v", false, "print the numbers of each run")
+	flags.IntVar(&o.again, "again", 2, "times that a noisy run is done again; the quietest counts")
+	percent := flags.Float64("foreign", 12, "a run is noisy when other processes use more than that of the two cores, in percent")
+	only := flags.String("figure", "", "comma list of figures instead of all: "+strings.Join(names(figures), ", "))
+	against := flags.String("peer", "", "comma list of peers instead of all: "+strings.Join(names(peers), ", "))
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
-	}
-	taskset, err := exec.LookPath("taskset")
-	if err != nil {
-		return fmt.Errorf("%w: it is of the package util-linux", err)
-	}
-	self, err := os.Executable()
-	if err != nil {
+	} else if err != nil {
 		return err
 	}
-	return unix.Exec(taskset, append([]string{"taskset", "-c", "1", self}, os.Args[1:]...), os.Environ())
-}
-
-func run() error {
+	if flags.NArg() > 0 || o.runs < 1 || o.again < 0 {
+		return fmt.Errorf("%q is no use of it: -h tells the flags", args)
+	}
+	o.foreign = *percent / 100
+	var err error
+	if o.figures, err = choose(figures, *only); err != nil {
+		return err
+	}
+	if o.peers, err = choose(peers, *against); err != nil {
+		return err
+	}
+	if err := pin(); err != nil {
+		return err
+	}
+	// On its one core, one thread serves the sockets while others publish.
+	runtime.GOMAXPROCS(2)
 	built, err := os.MkdirTemp("", "sluice-load-bin-")
 	if err != nil {
 		return err
 	}
 	defer os.RemoveAll(built)
-	if err := prepare(built); err != nil {
+	if err := r.prepare(ctx, built, o.peers); err != nil {
 		return err
 	}
-	// On its one core, a thread serves the sockets while others publish.
-	runtime.GOMAXPROCS(2)
-	for _, f := range figures {
-		if chosen(*only, f.name) {
-			if err := f.measure(); err != nil {
-				return fmt.Errorf("%s: %w", f.name, err)
-			}
-		}
+	return r.compare(ctx, o, stdout, stderr)
+}
+
+// pin has the program start again on its core, unless it is there.
+func pin() error {
+	var own unix.CPUSet
+	if err := unix.SchedGetaffinity(0, &own); err != nil {
+		return fmt.Errorf("affinity: %w", err)
 	}
-	return nil
-}
-
-func chosen(list, name string) bool {
-	return list == "" || slices.Contains(strings.Split(list, ","), name)
-}
-
-// prepare builds the servers.
-func prepare(dir string) error {
-	command := func(in, name string, args ...string) error {
-		cmd := exec.Command(name, args...)
-		cmd.Dir, cmd.Stderr = in, os.Stderr
-		if err := cmd.Run(); err != nil {
-			return fmt.Errorf("%s: %w", cmd, err)
-		}
+	if own.Count() == 1 && own.IsSet(driverCore) {
 		return nil
 	}
-	*usual = filepath.Join(dir, "usual")
-	if err := command(*folder, "go", "build", "-o", *usual, "./usual"); err != nil {
-		return err
+	taskset, err := exec.LookPath("taskset")
+	if err != nil {
+		return fmt.Errorf("%w: install the package util-linux", err)
 	}
-	if *binary == "" {
-		*binary = filepath.Join(dir, "sluice")
-		if err := command(filepath.Join(*folder, "..", ".."), "go", "build", "-o", *binary, "."); err != nil {
-			return err
-		}
-	}
-	abs, err := filepath.Abs(*folder)
+	self, err := os.Executable()
 	if err != nil {
 		return err
 	}
-	*folder = abs
-	if !chosen(*against, "socket.io") {
-		return nil
-	}
-	if _, err := exec.LookPath("node"); err != nil {
-		return fmt.Errorf("%w: install the package nodejs", err)
-	}
-	return command(filepath.Join(abs, "socketio"), "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
+	return unix.Exec(taskset, append([]string{"taskset", "-c", fmt.Sprint(driverCore), self}, os.Args[1:]...), os.Environ())
 }
 
-// measure prints the table of one figure.
-func (f figure) measure() error {
-	all := map[string][][]float64{}
-	foreign := 0.0
-	for round := range *runs {
-		for _, p := range peers {
-			if !chosen(*against, p.name) {
-				continue
-			}
-			before := sampleCPU()
-			numbers, err := f.run(p)
-			if err != nil {
-				return fmt.Errorf("%s: %w", p.name, err)
-			}
-			after := sampleCPU()
-			share := after.foreign(before)
-			foreign = max(foreign, share)
-			all[p.name] = append(all[p.name], numbers)
-			if *verbose {
-				fmt.Printf("%s, %s, run %d: %.4g, own CPU %.0f %%, foreign CPU %.0f %%\n", f.name, p.name, round+1, numbers, 100*after.self(before), 100*share)
-			}
-		}
-	}
-	w := tabwriter.NewWriter(os.Stdout, 0, 0, 2, ' ', 0)
-	for k, col := range f.columns {
-		fmt.Fprintf(w, "%s: %s", f.name, col.name)
-		medians := map[string]float64{}
-		for _, p := range peers {
-			if values := all[p.name]; values != nil {
-				medians[p.name] = median(values, k)
-				fmt.Fprintf(w, "\t%s %s", p.name, number(medians[p.name]))
-			}
-		}
-		fmt.Fprintf(w, "\t%s\n", col.verdict(medians))
-	}
-	if err := w.Flush(); err != nil {
+// prepare builds the servers that will be started.
+func (r *rig) prepare(ctx context.Context, dir string, chosen []peer) error {
+	var err error
+	if r.folder, err = filepath.Abs(r.folder); err != nil {
 		return err
 	}
-	fmt.Printf("  (median of %d, foreign CPU at most %.0f %%)\n", *runs, 100*foreign)
+	build := func(in, name string, args ...string) error {
+		cmd := exec.CommandContext(ctx, name, args...)
+		cmd.Dir = in
+		if out, err := cmd.CombinedOutput(); err != nil {
+			return fmt.Errorf("%s in %s: %w\n%s", cmd, in, err, out)
+		}
+		return nil
+	}
+	for _, p := range chosen {
+		switch {
+		case p.label == labelSluice && r.sluice == "":
+			r.sluice = filepath.Join(dir, "sluice")
+			err = build(filepath.Join(r.folder, "..", ".."), "go", "build", "-o", r.sluice, ".")
+		case p.label == labelUsual:
+			r.usual = filepath.Join(dir, "usual")
+			err = build(r.folder, "go", "build", "-o", r.usual, "./usual")
+		case p.label == labelSocketIO:
+			for _, tool := range []string{"node", "npm"} {
+				if _, err := exec.LookPath(tool); err != nil {
+					return fmt.Errorf("%w: install the packages nodejs and npm", err)
+				}
+			}
+			err = build(filepath.Join(r.folder, "socketio"), "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
+		}
+		if err != nil {
+			return err
+		}
+	}
 	return nil
 }
 
-func (c column) verdict(medians map[string]float64) string {
-	own, peer := medians["sluice"], medians["socket.io"]
-	switch {
-	case own == 0 || peer == 0 && c.limit == 0:
-		return ""
-	case c.limit > 0:
-		return fmt.Sprintf("aim: at most %g: %s", c.limit, met(own <= c.limit))
-	case c.factor == 0:
-		return fmt.Sprintf("%.2f times socket.io", own/peer)
-	case c.more:
-		return fmt.Sprintf("%.2f times socket.io, aim at least %g: %s", own/peer, c.factor, met(own >= c.factor*peer))
-	default:
-		return fmt.Sprintf("%.2f times socket.io, aim at most %g: %s", own/peer, c.factor, met(own <= c.factor*peer))
+// named is a figure or a peer.
+type named interface{ name() string }
+
+func names[T named](all []T) []string {
+	var list []string
+	for _, x := range all {
+		list = append(list, x.name())
 	}
+	return list
 }
 
-func met(yes bool) string {
-	if yes {
-		return "met"
+// choose returns those of a comma list, or all for an empty one.
+func choose[T named](all []T, list string) ([]T, error) {
+	if list == "" {
+		return all, nil
 	}
-	return "NOT MET"
-}
-
-func median(rows [][]float64, column int) float64 {
-	var v []float64
-	for _, r := range rows {
-		v = append(v, r[column])
+	var chosen []T
+	for _, name := range strings.Split(list, ",") {
+		i := slices.IndexFunc(all, func(x T) bool { return x.name() == name })
+		if i < 0 {
+			return nil, fmt.Errorf("there is no %q: choose from %s", name, strings.Join(names(all), ", "))
+		}
+		chosen = append(chosen, all[i])
 	}
-	slices.Sort(v)
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}
-
-func number(v float64) string {
-	if v >= 1000 {
-		return fmt.Sprintf("%.0f", v)
-	}
-	return fmt.Sprintf("%.2f", v)
+	return chosen, nil
 }

@@ -11,75 +11,113 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tick is the unit of times in /proc, on every Linux that Go runs on.
+// tick is the unit of times in /proc, on every Linux that Go runs on (proc(5)).
 const tick = 10 * time.Millisecond
 
-// resident is the process's memory in KiB.
-func resident(pid int) float64 {
+// resident is a process's memory in KiB.
+func resident(pid int) (float64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
-		return 0
+		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
 		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
-			n, _ := strconv.Atoi(strings.Fields(rest)[0])
-			return float64(n)
+			return strconv.ParseFloat(strings.Fields(rest)[0], 64)
 		}
 	}
-	return 0
+	return 0, fmt.Errorf("process %d has no VmRSS: it has ended", pid)
 }
 
-// cpuTime is what the process has used, in the kernel and out of it.
-func cpuTime(pid int) time.Duration {
+// cpuTime is what a process has used, in the kernel and out of it.
+func cpuTime(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
-		return 0
+		return 0, err
 	}
-	// The name, in brackets, may have blanks.
+	// The name, in brackets, may have blanks; utime and stime are fields 14 and
+	// 15, the state after the name is field 3.
 	f := strings.Fields(string(b[bytes.LastIndexByte(b, ')')+1:]))
-	user, _ := strconv.Atoi(f[11])
-	system, _ := strconv.Atoi(f[12])
-	return time.Duration(user+system) * tick
+	if len(f) < 13 {
+		return 0, fmt.Errorf("/proc/%d/stat: %d fields after the name", pid, len(f))
+	}
+	return sumTicks(f[11:13])
 }
 
-// cpuSample is the time that the machine has worked, and this program with
-// the servers that it has waited for.
-type cpuSample struct {
-	at                time.Time
-	busy, own, driver time.Duration
+func sumTicks(fields []string) (time.Duration, error) {
+	var sum time.Duration
+	for _, f := range fields {
+		n, err := strconv.ParseInt(f, 10, 64)
+		if err != nil {
+			return 0, err
+		}
+		sum += time.Duration(n) * tick
+	}
+	return sum, nil
 }
 
-func sampleCPU() cpuSample {
-	s := cpuSample{at: time.Now()}
+// busyTime is what the two cores have worked, for whomever.
+func busyTime() (time.Duration, error) {
 	b, err := os.ReadFile("/proc/stat")
-	if err == nil {
-		f := strings.Fields(strings.SplitN(string(b), "\n", 2)[0])
-		for _, i := range []int{1, 2, 3, 6, 7, 8} { // user, nice, system, irq, softirq, steal
-			n, _ := strconv.Atoi(f[i])
-			s.busy += time.Duration(n) * tick
-		}
+	if err != nil {
+		return 0, err
 	}
-	for _, who := range []int{unix.RUSAGE_SELF, unix.RUSAGE_CHILDREN} {
-		var u unix.Rusage
-		if unix.Getrusage(who, &u) == nil {
-			s.own += time.Duration(u.Utime.Nano() + u.Stime.Nano())
-			if who == unix.RUSAGE_SELF {
-				s.driver = s.own
-			}
+	var sum time.Duration
+	for line := range strings.Lines(string(b)) {
+		f := strings.Fields(line)
+		if len(f) < 9 || f[0] != fmt.Sprintf("cpu%d", serverCore) && f[0] != fmt.Sprintf("cpu%d", driverCore) {
+			continue
 		}
+		// user, nice, system; irq, softirq, steal: all but idle and iowait.
+		n, err := sumTicks(append(f[1:4:4], f[6:9]...))
+		if err != nil {
+			return 0, fmt.Errorf("/proc/stat: %w", err)
+		}
+		sum += n
 	}
-	return s
+	return sum, nil
 }
 
-// foreign is the share of the machine's time since before that was neither
-// idle nor ours. Interrupts on behalf of ours count as foreign.
-func (s cpuSample) foreign(before cpuSample) float64 {
-	total := time.Duration(float64(s.at.Sub(before.at)) * 2)
-	return max(0, float64((s.busy-before.busy)-(s.own-before.own))/float64(total))
+func ownTime() (time.Duration, error) {
+	var u unix.Rusage
+	err := unix.Getrusage(unix.RUSAGE_SELF, &u)
+	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), err
 }
 
-// self is the share of its core that this program used. Where it is near 1
-// over the time that a figure measures, the server could do more.
-func (s cpuSample) self(before cpuSample) float64 {
-	return float64(s.driver-before.driver) / float64(s.at.Sub(before.at))
+// meter tells what was used since it was started.
+type meter struct {
+	pid               int
+	at                time.Time
+	busy, own, server time.Duration
+}
+
+func startMeter(pid int) (m meter, err error) {
+	m.pid, m.at = pid, time.Now()
+	if m.busy, err = busyTime(); err != nil {
+		return m, err
+	}
+	if m.own, err = ownTime(); err != nil {
+		return m, err
+	}
+	m.server, err = cpuTime(pid)
+	return m, err
+}
+
+// usage is what was used in the measured part of a run.
+type usage struct {
+	took    time.Duration
+	server  time.Duration // CPU
+	driver  float64       // share of its core; near 1 the server could do more
+	foreign float64       // share of the two cores that others used, interrupts included
+}
+
+func (m meter) stop() (usage, error) {
+	end, err := startMeter(m.pid)
+	if err != nil {
+		return usage{}, err
+	}
+	u := usage{took: end.at.Sub(m.at), server: end.server - m.server}
+	own := end.own - m.own
+	u.driver = float64(own) / float64(u.took)
+	u.foreign = max(0, float64(end.busy-m.busy-own-u.server)/float64(2*u.took))
+	return u, nil
 }

@@ -1,11 +1,15 @@
-// Command usual is a server as the documentation of coder/websocket writes
-// one: the handler reads, a goroutine writes from a channel and pings.
+// Command usual is a server as the documentation and the chat example of
+// coder/websocket write one: the handler reads, a goroutine writes from a
+// channel and pings.
+//
+// usage: usual SOCKETS PUBLISH PING, two addresses and a duration
 package main
 
 import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"fmt"
 	"net/http"
 	"os"
 	"strconv"
@@ -15,38 +19,64 @@ import (
 	"github.com/coder/websocket"
 )
 
+// queue is the messages that may wait for one socket, as in Sluice.
 const queue = 256
 
-var (
+// writeTimeout is what the chat example gives a write.
+const writeTimeout = 5 * time.Second
+
+type hub struct {
 	mu    sync.RWMutex
-	users = map[int]map[chan []byte]struct{}{}
-)
+	users map[int]map[chan []byte]struct{}
+}
 
 func main() {
-	ping, err := time.ParseDuration(os.Args[3])
-	if err != nil {
-		panic(err)
+	if err := run(os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "usual:", err)
+		os.Exit(1)
 	}
-	go func() { panic(http.ListenAndServe("127.0.0.1:"+os.Args[2], http.HandlerFunc(publish))) }()
-	panic(http.ListenAndServe("127.0.0.1:"+os.Args[1], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		conn, err := websocket.Accept(w, r, nil)
-		if err != nil {
-			return
+}
+
+func run(args []string) error {
+	if len(args) != 3 {
+		return fmt.Errorf("%d arguments: usual SOCKETS PUBLISH PING", len(args))
+	}
+	ping, err := time.ParseDuration(args[2])
+	if err != nil {
+		return err
+	}
+	h := &hub{users: map[int]map[chan []byte]struct{}{}}
+	failed := make(chan error, 2)
+	go func() { failed <- http.ListenAndServe(args[1], http.HandlerFunc(h.publish)) }()
+	go func() {
+		failed <- http.ListenAndServe(args[0], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, ping) }))
+	}()
+	return <-failed
+}
+
+func (h *hub) serve(w http.ResponseWriter, r *http.Request, ping time.Duration) {
+	user, err := strconv.Atoi(r.URL.Query().Get("user"))
+	if err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
+		return
+	}
+	// Joined before the answer, so that a client that has it misses nothing.
+	out := make(chan []byte, queue)
+	h.join(user, out)
+	defer h.leave(user, out)
+	conn, err := websocket.Accept(w, r, nil)
+	if err != nil {
+		return // Accept has answered
+	}
+	defer conn.CloseNow()
+	ctx, cancel := context.WithCancel(r.Context())
+	defer cancel()
+	go write(ctx, cancel, conn, out, ping)
+	for {
+		if _, _, err := conn.Read(ctx); err != nil {
+			return // the client went
 		}
-		defer conn.CloseNow()
-		user, _ := strconv.Atoi(r.URL.Query().Get("user"))
-		out := make(chan []byte, queue)
-		join(user, out)
-		defer leave(user, out)
-		ctx, cancel := context.WithCancel(r.Context())
-		defer cancel()
-		go write(ctx, cancel, conn, out, ping)
-		for {
-			if _, _, err := conn.Read(ctx); err != nil {
-				return
-			}
-		}
-	})))
+	}
 }
 
 func write(ctx context.Context, cancel func(), conn *websocket.Conn, out chan []byte, ping time.Duration) {
@@ -61,62 +91,71 @@ func write(ctx context.Context, cancel func(), conn *websocket.Conn, out chan []
 		case <-tick.C:
 			err = bounded(ctx, conn.Ping)
 		case <-ctx.Done():
-			err = ctx.Err()
+			return
 		}
 		if err != nil {
-			return
+			return // the reader sees the end too
 		}
 	}
 }
 
 func bounded(ctx context.Context, f func(context.Context) error) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
 	defer cancel()
 	return f(ctx)
 }
 
-func join(user int, out chan []byte) {
-	mu.Lock()
-	defer mu.Unlock()
-	if users[user] == nil {
-		users[user] = map[chan []byte]struct{}{}
+func (h *hub) join(user int, out chan []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.users[user] == nil {
+		h.users[user] = map[chan []byte]struct{}{}
 	}
-	users[user][out] = struct{}{}
+	h.users[user][out] = struct{}{}
 }
 
-func leave(user int, out chan []byte) {
-	mu.Lock()
-	defer mu.Unlock()
-	delete(users[user], out)
+func (h *hub) leave(user int, out chan []byte) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	delete(h.users[user], out)
+	if len(h.users[user]) == 0 {
+		delete(h.users, user)
+	}
 }
 
-func publish(_ http.ResponseWriter, r *http.Request) {
+// publish takes lines of {"user","data"}; user 0 is everybody.
+func (h *hub) publish(w http.ResponseWriter, r *http.Request) {
 	lines := bufio.NewScanner(r.Body)
 	for lines.Scan() {
 		var m struct {
 			User int
 			Data string
 		}
-		if json.Unmarshal(lines.Bytes(), &m) != nil {
-			continue
+		if err := json.Unmarshal(lines.Bytes(), &m); err != nil {
+			http.Error(w, err.Error(), http.StatusBadRequest)
+			return
 		}
-		mu.RLock()
+		data := []byte(m.Data)
+		h.mu.RLock()
 		if m.User != 0 {
-			send(users[m.User], m.Data)
+			send(h.users[m.User], data)
 		} else {
-			for _, outs := range users {
-				send(outs, m.Data)
+			for _, outs := range h.users {
+				send(outs, data)
 			}
 		}
-		mu.RUnlock()
+		h.mu.RUnlock()
+	}
+	if err := lines.Err(); err != nil {
+		http.Error(w, err.Error(), http.StatusBadRequest)
 	}
 }
 
 // send drops the message where the queue is full, as such servers do.
-func send(outs map[chan []byte]struct{}, data string) {
+func send(outs map[chan []byte]struct{}, data []byte) {
 	for out := range outs {
 		select {
-		case out <- []byte(data):
+		case out <- data:
 		default:
 		}
 	}
