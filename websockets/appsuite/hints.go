@@ -27,7 +27,10 @@ type hints struct {
 }
 
 func newHints() hints {
-	return hints{waiting: make(chan struct{}, 1), pending: make(map[string]bool), counts: make(map[string]int64)}
+	return hints{
+		waiting: make(chan struct{}, 1), pending: make(map[string]bool),
+		counts: map[string]int64{"invalidate": 0, "other": 0, "strange": 0, "dropped": 0},
+	}
 }
 
 // parseEvent reads an event (spec 10.4): its data is JSON in a text. ok is false
