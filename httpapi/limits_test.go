@@ -10,13 +10,21 @@ import (
 	"time"
 )
 
+// padded is a request of that many bytes.
+func padded(n int) string {
+	const head, end = "GET /readyz HTTP/1.1\r\nHost: localhost\r\nX: ", "\r\n\r\n"
+	return head + strings.Repeat("x", n-len(head)-len(end)) + end
+}
+
 // What the listeners take: raw requests, and what comes back first.
 func TestListenerLimits(t *testing.T) {
 	w := newWorld(t, tree)
 	for _, base := range []string{w.public.URL, w.admin.URL} {
 		addr := strings.TrimPrefix(base, "http://")
 		for _, c := range []struct{ name, send, want string }{
-			{"long header", "GET /readyz HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("x", maxHeaderBytes+8192) + "\r\n\r\n", "HTTP/1.1 431 "},
+			{"a header that fits", padded(maxHeaderBytes), "HTTP/1.1 200 "},
+			{"a byte more", padded(maxHeaderBytes + 1), "HTTP/1.1 431 "},
+			{"a long path", "GET /" + strings.Repeat("x", maxHeaderBytes) + " HTTP/1.1\r\nHost: localhost\r\n\r\n", "HTTP/1.1 431 "},
 			{"many headers", "GET /readyz HTTP/1.1\r\nHost: localhost\r\n" + strings.Repeat("X: y\r\n", 5000) + "\r\n", "HTTP/1.1 431 "},
 			{"preface of HTTP/2", "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", "HTTP/1.1 40"},
 			{"no HTTP", "\x16\x03\x01\x00\xa5\x01\x00\x00\xa1\x03\x03 hello\r\n\r\n", "HTTP/1.1 400 "},

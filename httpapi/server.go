@@ -71,14 +71,15 @@ func (s *Server) SetReady(yes bool) {
 const (
 	readHeaderTimeout = 5 * time.Second
 	idleTimeout       = 120 * time.Second
-	maxHeaderBytes    = 16 << 10
+	maxHeaderBytes    = 16 << 10 // of a request line and its headers
+	headerSlop        = 4 << 10  // which net/http adds to its limit
 )
 
 // Listener wraps Public or Admin with the limits of a listener. Sockets leave
 // it at their handshake, so no limit of a whole request may be set on it.
 func (s *Server) Listener(h http.Handler) *http.Server {
 	return &http.Server{
-		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes,
+		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes - headerSlop,
 		ConnState: s.budget.follow,
 		ErrorLog:  s.errors.logger(),
 	}
