@@ -85,10 +85,10 @@ type Counts struct {
 
 // Counts returns the counters.
 func (s *Store) Counts() Counts {
-	c := Counts{Lookups: make(map[string]int64), Touched: s.counts.touched.Load()}
+	c := Counts{Lookups: make(map[string]int64, len(results)), Touched: s.counts.touched.Load()}
 	s.counts.mu.Lock()
-	for r, n := range s.counts.lookups {
-		c.Lookups[string(r)] = n
+	for _, r := range results {
+		c.Lookups[string(r)] = s.counts.lookups[r]
 	}
 	s.counts.mu.Unlock()
 	c.Events, c.Following = s.hints.counters()

@@ -42,6 +42,9 @@ const (
 	storeError  result = "store_error"  // Redis did not answer
 )
 
+// results are all of them, so that each has its counter from the start.
+var results = []result{found, unknown, expired, unscored, wrongType, tooBig, badDocument, badVersion, otherID, storeError}
+
 // unreadable are results that an operator must look after.
 func (r result) unreadable() bool {
 	return r == wrongType || r == tooBig || r == badDocument || r == badVersion || r == otherID

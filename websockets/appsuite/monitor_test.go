@@ -151,7 +151,7 @@ func TestErrorsKeepIDs(t *testing.T) {
 					t.Errorf("the error gives the session away: %v", err)
 				}
 			}
-			if touchErr == nil || errors.Is(touchErr, websockets.ErrNoSession) || allErr == nil || !strings.Contains(touchErr.Error(), "Redis answers ERR") {
+			if touchErr == nil || errors.Is(touchErr, websockets.ErrNoSession) || allErr == nil || !strings.Contains(touchErr.Error(), "the answer of Redis is ERR") {
 				t.Errorf("touch: %v, %v", touchErr, allErr)
 			}
 			if text := s.logs.String(); strings.Contains(text, id) || !strings.Contains(text, "does not answer for sessions") {

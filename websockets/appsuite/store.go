@@ -153,22 +153,22 @@ func (s *Store) read(ctx context.Context, ids []string) ([]alive, error) {
 	now := time.Now()
 	limits := s.opts.Config().Sessions
 	sessions := make([]alive, len(ids))
-	results := make([]result, len(ids))
+	came := make([]result, len(ids))
 	for i, q := range queries {
 		data, err := q.document.Bytes()
 		if err != nil {
 			if !redis.HasErrorPrefix(err, "WRONGTYPE") {
 				return nil, s.failed(ctx, err)
 			}
-			results[i] = wrongType
+			came[i] = wrongType
 			continue
 		}
 		if len(data) == 0 { // of a key that does not exist
-			results[i] = unknown
+			came[i] = unknown
 			continue
 		}
 		var d document
-		if d, results[i] = parse(ids[i], data); results[i] != found {
+		if d, came[i] = parse(ids[i], data); came[i] != found {
 			continue
 		}
 		used, set, err := lastUse(now, d.stays, q.short, q.long)
@@ -182,14 +182,14 @@ func (s *Store) read(ctx context.Context, ids []string) ([]alive, error) {
 		d.session.Expires = used.Add(d.session.Lifetime)
 		switch {
 		case set == "":
-			results[i] = unscored
+			came[i] = unscored
 		case d.session.Expired(now):
-			results[i] = expired
+			came[i] = expired
 		default:
 			sessions[i] = alive{d.session, set}
 		}
 	}
-	s.answered(results)
+	s.answered(came)
 	return sessions, nil
 }
 
@@ -226,7 +226,7 @@ func lastUse(now time.Time, stays bool, short, long *redis.FloatCmd) (used time.
 func (s *Store) failed(ctx context.Context, err error) error {
 	var said redis.Error
 	if errors.As(err, &said) {
-		err = fmt.Errorf("Redis answers %s", code(said.Error()))
+		err = fmt.Errorf("the answer of Redis is %s", code(said.Error()))
 	}
 	err = fmt.Errorf("sessions of App Suite: %w", err)
 	if errors.Is(ctx.Err(), context.Canceled) {
@@ -254,11 +254,11 @@ func code(text string) string {
 
 // answered counts the results of look-ups, and reports at most once a minute
 // for each what an operator must look after.
-func (s *Store) answered(results []result) {
+func (s *Store) answered(came []result) {
 	if n := s.counts.recovered(); n > 0 {
 		s.log.Info("Redis answers for sessions again", slog.Int64("failures", n))
 	}
-	for _, r := range results {
+	for _, r := range came {
 		if n := s.counts.add(r, time.Now()); n > 0 {
 			s.log.Warn("session documents cannot be used: is this the Redis of an App Suite of a version that is known here?",
 				slog.String("reason", string(r)), slog.Int64("count", n))

@@ -111,7 +111,7 @@ func TestStrangeDocuments(t *testing.T) {
 			t.Errorf("%s: touch %v", id, err)
 		}
 	}
-	want := map[string]int64{"bad_version": 2 * 2, "bad_document": 2 * 18, "other_id": 2, "wrong_type": 2, "too_big": 2, "unscored": 2, "unknown": 2}
+	want := map[string]int64{"bad_version": 2 * 2, "bad_document": 2 * 18, "other_id": 2, "wrong_type": 2, "too_big": 2, "unscored": 2, "unknown": 2, "found": 0, "expired": 0, "store_error": 0}
 	if got := s.store.Counts().Lookups; !maps.Equal(got, want) {
 		t.Errorf("counted %v, want %v", got, want)
 	}
