@@ -148,10 +148,7 @@ func (s *socket) read() error {
 // receive takes one message, which it does not keep, and returns why the
 // socket must close, if so.
 func (s *socket) receive(kind websocket.MessageType, data []byte, now time.Time) Cause {
-	switch {
-	case !s.meter(now):
-		return CauseRate
-	case kind == websocket.MessageText && !utf8.Valid(data):
+	if kind == websocket.MessageText && !utf8.Valid(data) {
 		return CauseText
 	}
 	var reply []byte
@@ -172,11 +169,6 @@ func (s *socket) receive(kind websocket.MessageType, data []byte, now time.Time)
 		s.deliver(event)
 	}
 	return CauseNone
-}
-
-// meter counts a message, ping or pong of the client.
-func (s *socket) meter(now time.Time) bool {
-	return s.frames.take(1, inboundFrames, inboundFramesBurst, now)
 }
 
 // deliver hands an event to the hook and answers it if the client wants that.
@@ -276,27 +268,18 @@ func (s *socket) tick() {
 // whether a pong is to be sent.
 func (s *socket) onPing(context.Context, []byte) bool {
 	s.wire.atBoundary()
-	if !s.meter(time.Now()) {
-		s.close(CauseRate)
-		return false
-	}
-	return true
+	return !s.closing()
 }
 
 // onPong is called by coder/websocket, on the serving goroutine.
 func (s *socket) onPong(context.Context, []byte) {
 	s.wire.atBoundary()
-	now := time.Now()
-	switch {
-	case !s.meter(now):
-		s.close(CauseRate)
-	case s.wire.inMessage:
-		// No sign of life, so that a message cannot take for ever.
-	default:
-		s.talk.Lock()
-		s.proto.pong(now)
-		s.follow(nil)
+	if s.wire.inMessage {
+		return // no sign of life, so that a message cannot take for ever
 	}
+	s.talk.Lock()
+	s.proto.pong(time.Now())
+	s.follow(nil)
 }
 
 // finish ends the socket: the writer first, then the connection.

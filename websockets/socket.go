@@ -57,7 +57,6 @@ type socket struct {
 	proto protocol
 
 	// Of the goroutine that serves the socket.
-	frames  bucket
 	holding bool // one of the server's reading slots
 
 	mu       sync.Mutex

@@ -35,7 +35,9 @@ type wire struct {
 	sock  *socket
 	early []byte // what the client sent before it had the 101
 	err   error  // of the connection, so that it can be told from a protocol error
-	bytes bucket
+
+	counter       frameCounter
+	frames, bytes bucket
 
 	last  []byte // the close frame that the library has made
 	after int    // bytes that came since the socket began to close
@@ -61,6 +63,7 @@ func (w *wire) Read(p []byte) (int, error) {
 		n := copy(p, w.early)
 		w.early = w.early[n:]
 		w.boundary = false
+		w.meter(p[:n])
 		return n, nil
 	}
 	deaf, ended := w.sock.hearing()
@@ -74,7 +77,7 @@ func (w *wire) Read(p []byte) (int, error) {
 	n, err := w.next(p)
 	if n > 0 {
 		w.boundary = false
-		w.meter(n)
+		w.meter(p[:n])
 		if w.sock.closing() {
 			if w.after += n; w.after > maxAfterClose {
 				return 0, errEnded
@@ -109,10 +112,14 @@ func (w *wire) atBoundary() {
 	w.boundary = !w.inMessage && len(w.early) == 0 && w.buf.Buffered() == 0
 }
 
-func (w *wire) meter(n int) {
-	w.sock.shard.counters.bytesIn.Add(int64(n))
+// meter counts what the client has sent, and closes the socket of one that
+// sends too much.
+func (w *wire) meter(data []byte) {
+	w.sock.shard.counters.bytesIn.Add(int64(len(data)))
+	now := time.Now()
 	burst := float64(2*w.sock.server.opts.Config().MaxPayload + inboundBytesBurst)
-	if !w.bytes.take(float64(n), inboundBytes, burst, time.Now()) {
+	if !w.bytes.take(float64(len(data)), inboundBytes, burst, now) ||
+		!w.frames.take(float64(w.counter.count(data)), inboundFrames, inboundFramesBurst, now) {
 		w.sock.close(CauseRate)
 	}
 }
