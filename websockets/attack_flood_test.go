@@ -11,8 +11,8 @@ import (
 // and whether it reads the answers or not (faults.md, W3, W5, W17).
 func TestFloods(t *testing.T) {
 	const (
-		frames   = 3 * inboundFramesBurst                // says too much at once
-		burst    = inboundFramesBurst + 10*inboundFrames // answers that a slow test may get
+		frames = 3 * inboundFramesBurst                // says too much at once
+		burst  = inboundFramesBurst + 10*inboundFrames // answers that a slow test may get
 	)
 	a := newArena(t)
 	a.configure(func(c *Config) { c.MaxPayload = attackPayload })
