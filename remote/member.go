@@ -1,0 +1,27 @@
+package remote
+
+import "time"
+
+// Member is what a member tells of itself with each heartbeat.
+type Member struct {
+	Name        string    `json:"member"`
+	Incarnation string    `json:"incarnation"` // of this process: a restart is another
+	Version     string    `json:"version"`
+	Started     time.Time `json:"started"`
+	Sockets     int64     `json:"sockets"`
+	Generation  uint64    `json:"generation"` // of its configuration
+	Digest      string    `json:"digest"`     // of its effective configuration
+	Degraded    bool      `json:"degraded"`   // its configuration or its link
+
+	// What the reader knows of it, never sent.
+	Alive bool          `json:"-"`
+	Age   time.Duration `json:"-"` // since its last heartbeat
+	Self  bool          `json:"-"`
+}
+
+// Answer is what one member answered to Ask: a body, or why there is none.
+type Answer struct {
+	Member, Incarnation string
+	Body                []byte
+	Err                 error
+}
