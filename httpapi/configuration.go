@@ -67,8 +67,21 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) error {
 	return s.answer(w, http.StatusOK, s.Engine.Status())
 }
 
-// reload reads the trees now; 422 says that a file did not load.
+// reload reads the trees now, those of all members where the query says so; 422
+// says that a file did not load.
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
+	query, err := parseQuery(r)
+	if err != nil {
+		return err
+	}
+	for key, values := range query {
+		switch {
+		case key != "cluster":
+			return fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known (cluster)", key)
+		case len(values) != 1 || values[0] != "true" && values[0] != "false":
+			return fail(http.StatusBadRequest, "bad_query", "cluster is true, or false for this member alone")
+		}
+	}
 	// It needs no body; whatever has one, or a type, has that of every write.
 	if r.ContentLength != 0 || r.Header.Get("Content-Type") != "" {
 		if _, err := mediaType(r, jsonType); err != nil {
@@ -84,13 +97,12 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
-	result, err := s.Engine.Reload(r.Context())
+	if query.Get("cluster") == "true" {
+		return s.reloadAll(w, r)
+	}
+	own, err := s.reloadOwn(r.Context())
 	if err != nil {
 		return err
 	}
-	status := http.StatusOK
-	if result.BadFiles > 0 {
-		status = http.StatusUnprocessableEntity
-	}
-	return s.answer(w, status, result)
+	return s.answer(w, statusOf(own.Status), own.ReloadResult)
 }

@@ -22,7 +22,10 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata/http")
 // testdata/http. A file has lines of these kinds:
 //
 //	# what is shown
-//	= login USER              a session of context 7, and $SESSION-USER from then on
+//	= member NAME             another member, with a tree like that of this one
+//	= silent NAME             that member does not answer any more
+//	= save NAME FILE LINE     what a file of that member's tree has from now on
+//	= login USER [NAME]       a session of context 7, and $SESSION-USER from then on
 //	= connect USER NAME       a socket of that session
 //	= sessions foreign|broken the store cannot write, or not even read
 //	= read NAME               what the socket got, up to its close
@@ -40,7 +43,8 @@ func TestGoldenExchanges(t *testing.T) {
 		t.Run(strings.TrimSuffix(filepath.Base(file), ".txt"), func(t *testing.T) {
 			want, err := os.ReadFile(file)
 			must(t, err)
-			x := &exchanges{w: newWorld(t, tree), logins: map[string]login{}, sockets: map[string]*socket{}}
+			x := &exchanges{w: newWorld(t, tree), logins: map[string]login{}, sockets: map[string]*socket{}, homes: map[string]*world{}}
+			x.members = &members{self: x.w, gone: map[string]bool{}}
 			got := x.play(string(want))
 			if *update {
 				must(t, os.WriteFile(file, []byte(got), 0o644))
@@ -59,7 +63,9 @@ func TestGoldenExchanges(t *testing.T) {
 // exchanges are those of one file.
 type exchanges struct {
 	w       *world
-	logins  map[string]login // by user
+	members *members
+	homes   map[string]*world // of a login, by user
+	logins  map[string]login  // by user
 	sockets map[string]*socket
 	cursor  string
 }
@@ -93,12 +99,22 @@ func (x *exchanges) play(text string) string {
 func (x *exchanges) step(words []string) string {
 	x.w.t.Helper()
 	switch strings.Join(append(words[:1:1], strconv.Itoa(len(words))), " ") {
-	case "login 2":
+	case "login 2", "login 3":
 		user, err := strconv.Atoi(words[1])
 		must(x.w.t, err)
-		x.logins[words[1]] = x.w.login(user)
+		home := x.w
+		if len(words) == 3 {
+			home = x.members.get(words[2])
+		}
+		x.homes[words[1]], x.logins[words[1]] = home, home.login(user)
 	case "connect 3":
-		x.sockets[words[2]] = x.w.connect(x.logins[words[1]], words[2])
+		x.sockets[words[2]] = x.homes[words[1]].connect(x.logins[words[1]], words[2])
+	case "member 2":
+		x.members.add(words[1])
+	case "silent 2":
+		x.members.gone[words[1]] = true
+	case "save 4":
+		x.members.get(words[1]).file(words[2], words[3]+"\n")
 	case "sessions 2":
 		f := foreign{}
 		if words[1] == "broken" {
@@ -149,7 +165,8 @@ func (x *exchanges) ask(request []string) string {
 	}
 	// A list may show what is being written, and a socket that has just ended.
 	x.w.poll("nothing waits, and only the open sockets are left", func() bool {
-		return x.w.sockets.Count() == int64(len(x.sockets)) && x.w.sockets.Stats().Queued == 0
+		open, queued := x.members.sockets()
+		return open == int64(len(x.sockets)) && queued == 0
 	})
 	a := x.w.ask(method, path, body, headers...)
 	out := fmt.Sprintf("< %d\n", a.status)
@@ -184,6 +201,7 @@ func (x *exchanges) given(text string) string {
 var (
 	aTime     = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
 	aSocketID = regexp.MustCompile(`"id":"[0-9a-zA-Z_-]+"`)
+	ofProcess = regexp.MustCompile(`("incarnation":"|"digest":"|digest |incarnations |[0-9a-f]{32} and )[0-9a-f+]{12,}`)
 )
 
 // named puts names where an answer has values that differ from run to run.
@@ -197,6 +215,7 @@ func (x *exchanges) named(text string) string {
 		text = strings.ReplaceAll(text, x.cursor, "$CURSOR")
 	}
 	text = aTime.ReplaceAllString(text, `"TIME"`)
+	text = ofProcess.ReplaceAllString(text, "${1}HEX")
 	return aSocketID.ReplaceAllString(text, `"id":"ID"`)
 }
 

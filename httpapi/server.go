@@ -15,7 +15,8 @@ import (
 	"github.com/seed47708276/sluice/websockets"
 )
 
-// Options are what a Server answers from. All are required.
+// Options are what a Server answers from. All are required but those that say
+// what nil means.
 type Options struct {
 	Engine   *cascade.Engine
 	Sockets  *websockets.Server
@@ -27,6 +28,8 @@ type Options struct {
 	Files    int    // descriptors that the process may have, see FileLimit
 	// Certificate of the public listener; nil: it has none.
 	Certificate *Certificate
+	// Cluster are the other members; nil: there are none.
+	Cluster Cluster
 }
 
 // Server holds the handlers of both listeners.
@@ -37,6 +40,9 @@ type Server struct {
 	budget  *budget
 	errors  errorLog
 	metrics *metrics
+
+	incarnation string // where the link does not name one
+	started     time.Time
 }
 
 // The states of a server.
@@ -49,7 +55,7 @@ const (
 // New makes a server that is not ready yet.
 func New(o Options) *Server {
 	o.Logger = o.Logger.With("member", o.Member)
-	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count)}
+	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count), incarnation: randomID(), started: time.Now().UTC()}
 	s.errors.log = o.Logger
 	s.metrics = newMetrics(s)
 	return s
@@ -115,7 +121,8 @@ func (s *Server) Admin() http.Handler {
 	r.Get("/readyz", s.handle(s.readyz))
 	r.Route("/admin/v1", func(r chi.Router) {
 		r.Get("/config", s.handle(plain(s.config)))
-		r.Post("/config/reload", s.handle(plain(s.reload)))
+		r.Post("/config/reload", s.handle(s.reload))
+		r.Get("/members", s.handle(plain(s.members)))
 		r.Post("/sessions", s.handle(plain(s.createSession)))
 		r.Get("/sessions/{session}", s.handle(plain(s.session)))
 		r.Delete("/sessions/{session}", s.handle(plain(s.deleteSession)))

@@ -1,6 +1,9 @@
 package httpapi
 
 import (
+	"context"
+	"encoding/json"
+	"fmt"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -10,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -29,7 +33,8 @@ type listedSocket struct {
 	QueuedBytes int        `json:"queuedBytes"`
 }
 
-// listSockets answers a page of the sockets that the query names.
+// listSockets answers a page of the sockets that the query names, of all
+// members.
 func (s *Server) listSockets(w http.ResponseWriter, r *http.Request) error {
 	query, sel, err := socketQuery(r, "limit", "cursor")
 	if err != nil {
@@ -42,22 +47,95 @@ func (s *Server) listSockets(w http.ResponseWriter, r *http.Request) error {
 	if !websockets.ValidNext(query.Get("cursor")) {
 		return fail(http.StatusBadRequest, "bad_query", "the cursor is not one of this server: use the next of an answer, or leave it out")
 	}
-	infos, next := s.Sockets.List(sel, query.Get("cursor"), limit)
-	page := struct {
-		Sockets []listedSocket `json:"sockets"`
-		Next    string         `json:"next"`
-	}{[]listedSocket{}, next}
+	page, err := s.allPage(r.Context(), sel, query.Get("cursor"), limit)
+	if err != nil {
+		return err
+	}
+	return s.answer(w, http.StatusOK, page)
+}
+
+// socketPage is a page of a list. A member answers another one with it.
+type socketPage struct {
+	Sockets []listedSocket `json:"sockets"`
+	Next    string         `json:"next"`
+	// Unreachable are members whose sockets are not in it.
+	Unreachable []string `json:"unreachable,omitempty"`
+}
+
+// ownPage is a page of this member's sockets.
+func (s *Server) ownPage(sel websockets.Selector, cursor string, limit int) socketPage {
+	infos, next := s.Sockets.List(sel, cursor, limit)
+	page := socketPage{[]listedSocket{}, next, nil}
 	for _, i := range infos {
 		page.Sockets = append(page.Sockets, listedSocket{
 			i.ID, s.Member, i.Context, i.User, i.Connection, i.Path, i.Client, i.Protocol,
 			i.Address, i.Since.UTC(), i.Queued, i.QueuedBytes,
 		})
 	}
-	return s.answer(w, http.StatusOK, page)
+	return page
 }
 
-// closeSockets closes the sockets that the query names, for good: their
-// clients do not come back by themselves.
+// allPage is a page of all members' sockets. Each has answered its own first
+// ones after the cursor, so the first ones of all are among them.
+func (s *Server) allPage(ctx context.Context, sel websockets.Selector, cursor string, limit int) (socketPage, error) {
+	q := s.newQuestion(sel)
+	q.Cursor, q.Limit = cursor, limit
+	var all []placedSocket
+	more := false
+	add := func(p socketPage) error {
+		placed := make([]placedSocket, len(p.Sockets))
+		for i, l := range p.Sockets {
+			placed[i] = placedSocket{websockets.Next(l.Context, l.User, l.ID), l}
+			// One that no cursor can name would end the list, or begin it again.
+			if !websockets.ValidNext(placed[i].place) || placed[i].place <= cursor {
+				return fmt.Errorf("the socket %.100q is not one of this page", l.ID)
+			}
+		}
+		all, more = append(all, placed...), more || p.Next != ""
+		return nil
+	}
+	wait := s.ask(ctx, opList, q, func(a remote.Answer) error {
+		var p socketPage
+		if err := json.Unmarshal(a.Body, &p); err != nil {
+			return err
+		}
+		for i := range p.Sockets {
+			p.Sockets[i].Member = a.Member
+		}
+		return add(p)
+	})
+	err := add(s.ownPage(sel, cursor, limit))
+	page := socketPage{Sockets: []listedSocket{}, Unreachable: wait()}
+	if err != nil {
+		return page, err
+	}
+	slices.SortFunc(all, func(a, b placedSocket) int { return strings.Compare(a.place, b.place) })
+	if len(all) > limit {
+		all, more = all[:limit], true
+	}
+	for _, p := range all {
+		page.Sockets = append(page.Sockets, p.listedSocket)
+	}
+	if more && len(all) > 0 {
+		page.Next = all[len(all)-1].place
+	}
+	return page, nil
+}
+
+// placedSocket is one with its place in the order of a list.
+type placedSocket struct {
+	place string
+	listedSocket
+}
+
+// closedSockets is how many were closed, and who may have more of them.
+type closedSockets struct {
+	Closed      int      `json:"closed"`
+	Unreachable []string `json:"unreachable,omitempty"`
+}
+
+// closeSockets closes the sockets that the query names, on all members and for
+// good: their clients do not come back by themselves.
 func (s *Server) closeSockets(w http.ResponseWriter, r *http.Request) error {
 	query, sel, err := socketQuery(r, "all")
 	if err != nil {
@@ -71,9 +149,25 @@ func (s *Server) closeSockets(w http.ResponseWriter, r *http.Request) error {
 	case all == "" && sel.Context == 0:
 		return fail(http.StatusBadRequest, "bad_query", "name a context with ?context=, or say ?all=true to close the sockets of everybody")
 	}
+	q, sum := s.newQuestion(sel), closedSockets{}
+	q.All = query.Get("all") == "true"
+	wait := s.ask(r.Context(), opClose, q, func(a remote.Answer) error {
+		var theirs closedSockets
+		err := json.Unmarshal(a.Body, &theirs)
+		sum.Closed += theirs.Closed
+		return err
+	})
+	own := s.closeOwn(sel, s.Member)
+	sum.Unreachable = wait()
+	sum.Closed += own
+	return s.answer(w, http.StatusOK, sum)
+}
+
+// closeOwn closes sockets of this member, for an administrator who asked from.
+func (s *Server) closeOwn(sel websockets.Selector, from string) int {
 	closed := s.Sockets.CloseSockets(sel, websockets.CauseAdmin)
-	s.Logger.Info("sockets closed by an administrator", "context", sel.Context, "user", sel.User, "closed", closed)
-	return s.answer(w, http.StatusOK, map[string]int{"closed": closed})
+	s.Logger.Info("sockets closed by an administrator", "context", sel.Context, "user", sel.User, "closed", closed, "from", from)
+	return closed
 }
 
 // socketQuery reads which sockets a request is about; more are the parameters

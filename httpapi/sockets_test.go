@@ -31,11 +31,6 @@ func (s *socket) closed(code websocket.StatusCode) (before []string) {
 	}
 }
 
-type socketPage struct {
-	Sockets []listedSocket
-	Next    string
-}
-
 func TestSockets(t *testing.T) {
 	w := newWorld(t, tree)
 	l17, l18 := w.login(17), w.login(18)

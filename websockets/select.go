@@ -110,6 +110,16 @@ func ValidNext(next string) bool {
 	return ok || next == ""
 }
 
+// Next is what List answers as next after a socket: whoever merges the lists
+// of several servers goes on in all of them behind the same socket. It is no
+// ValidNext where the id is not of a socket.
+func Next(context, user int32, id string) string {
+	var place [8]byte
+	binary.BigEndian.PutUint32(place[:], uint32(context))
+	binary.BigEndian.PutUint32(place[4:], uint32(user))
+	return hex.EncodeToString(place[:]) + id
+}
+
 // order is the place of a socket in a list: context, user and id.
 type order [8 + secretBytes]byte
 

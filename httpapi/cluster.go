@@ -1,0 +1,131 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// Cluster is the link to the other members.
+type Cluster interface {
+	// Name is that of the cluster.
+	Name() string
+	// Members are all that the link knows, this one among them; status is "ok"
+	// or "degraded".
+	Members() (list []remote.Member, status string)
+	// Ask asks all members but this one; each answers or fails, at the latest
+	// when ctx ends.
+	Ask(ctx context.Context, op string, body []byte) []remote.Answer
+}
+
+// What members ask each other.
+const (
+	opList   = "sockets.list"
+	opClose  = "sockets.close"
+	opReload = "reload"
+)
+
+// askTimeout is how long other members have for an answer. A reload of a large
+// tree is well below, and so is a link that was lost and is made again; the
+// command line waits longer.
+const askTimeout = 15 * time.Second
+
+// memberQuestion is the body of each of them. A member refuses one that has what
+// it does not know: without a filter of a newer version it would close too much.
+type memberQuestion struct {
+	Context    int32  `json:"context,omitempty"`
+	User       int32  `json:"user,omitempty"`
+	Connection string `json:"connection,omitempty"`
+	PathFilter string `json:"pathFilter,omitempty"`
+	All        bool   `json:"all,omitempty"`    // close: everybody
+	Cursor     string `json:"cursor,omitempty"` // list: begin after it
+	Limit      int    `json:"limit,omitempty"`  // list
+	From       string `json:"from,omitempty"`   // the member that was asked first
+}
+
+func (s *Server) newQuestion(sel websockets.Selector) memberQuestion {
+	return memberQuestion{Context: sel.Context, User: sel.User, Connection: sel.Connection, PathFilter: sel.PathFilter, From: s.Member}
+}
+
+// selector reads whom a question of another member is about. Nothing is
+// believed: a question that names nobody would be about everybody.
+func (q *memberQuestion) selector() (websockets.Selector, error) {
+	sel := websockets.Selector{Context: q.Context, User: q.User, Connection: q.Connection, PathFilter: q.PathFilter}
+	if _, err := cascade.NewSubject(int64(q.Context), int64(q.User)); err != nil {
+		return sel, err
+	}
+	if q.PathFilter == "" {
+		return sel, nil
+	}
+	return sel, websockets.ValidatePathFilter(q.PathFilter)
+}
+
+// AnswerMember answers what another member asks with Ask.
+func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
+	var q memberQuestion
+	if err := decode(body, &q); err != nil {
+		return nil, err
+	}
+	sel, err := q.selector()
+	if err != nil {
+		return nil, err
+	}
+	switch op {
+	case opList:
+		if !websockets.ValidNext(q.Cursor) {
+			return nil, fail(http.StatusBadRequest, "bad_query", "the cursor %.100q is of another version: run the same Sluice on all members", q.Cursor)
+		}
+		return json.Marshal(s.ownPage(sel, q.Cursor, q.Limit))
+	case opClose:
+		if q.All == (sel.Context != 0) {
+			return nil, fail(http.StatusBadRequest, "bad_query", "a close names a context, or all")
+		}
+		return json.Marshal(closedSockets{Closed: s.closeOwn(sel, q.From)})
+	case opReload:
+		r, err := s.reloadOwn(context.Background())
+		if err != nil {
+			return nil, err
+		}
+		return json.Marshal(r)
+	}
+	return nil, fail(http.StatusBadRequest, "bad_request", "%.100q is nothing that this version answers: run the same Sluice on all members", op)
+}
+
+// ask puts a question to all other members and returns at once. wait hands each
+// answer to read, and names those that have none, or none that can be read.
+func (s *Server) ask(ctx context.Context, op string, q memberQuestion, read func(remote.Answer) error) (wait func() (unreachable []string)) {
+	if s.Cluster == nil {
+		return func() []string { return nil }
+	}
+	// What has begun is done on all members, even if its caller goes away.
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), askTimeout)
+	got := make(chan []remote.Answer, 1)
+	go func() {
+		defer cancel()
+		body, err := json.Marshal(q)
+		if err != nil {
+			s.Logger.Error("question not encoded", "op", op, "err", err)
+		}
+		got <- s.Cluster.Ask(ctx, op, body)
+	}()
+	return func() (unreachable []string) {
+		for _, a := range <-got {
+			err := a.Err
+			if err == nil {
+				err = read(a)
+			}
+			if err != nil {
+				s.Logger.Warn("a member did not answer", "op", op, "asked", a.Member, "incarnation", a.Incarnation, "err", err)
+				unreachable = append(unreachable, a.Member)
+			}
+		}
+		slices.Sort(unreachable)
+		return unreachable
+	}
+}

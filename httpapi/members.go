@@ -1,0 +1,99 @@
+package httpapi
+
+import (
+	"cmp"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed47708276/sluice/remote"
+)
+
+// Self is what this member tells of itself with each heartbeat.
+func (s *Server) Self() remote.Member {
+	st := s.Engine.Status()
+	return remote.Member{
+		Name: s.Member, Incarnation: s.incarnation, Version: s.Version, Started: s.started,
+		Sockets: s.Sockets.Count(), Generation: st.Identity.Generation,
+		// Of both, what is comparable across members.
+		Digest:   st.Identity.Files + "+" + st.Identity.Overrides,
+		Degraded: st.Status != "ok", Alive: true, Self: true,
+	}
+}
+
+// listedMember is what an administrator sees of a member.
+type listedMember struct {
+	remote.Member
+	Alive bool   `json:"alive"`
+	Self  bool   `json:"self"`
+	Age   string `json:"age"`   // since its last heartbeat
+	Drift bool   `json:"drift"` // it is alive and has another configuration than this one
+}
+
+type memberList struct {
+	Cluster  string         `json:"cluster"`
+	Status   string         `json:"status"` // alone, ok or degraded
+	Members  []listedMember `json:"members"`
+	Warnings []string       `json:"warnings"`
+}
+
+// members answers who is in the cluster, and what is wrong among them.
+func (s *Server) members(w http.ResponseWriter, _ *http.Request) error {
+	list := memberList{Status: "alone"}
+	ms := []remote.Member{s.Self()}
+	if s.Cluster != nil {
+		list.Cluster = s.Cluster.Name()
+		ms, list.Status = s.Cluster.Members()
+	}
+	list.fill(ms, s.Self())
+	return s.answer(w, http.StatusOK, list)
+}
+
+// fill lists members by their names. own is this member where it is not among
+// them: it may have lost its lease.
+func (l *memberList) fill(ms []remote.Member, own remote.Member) {
+	for _, m := range ms {
+		if m.Self {
+			own = m
+		}
+	}
+	l.Members, l.Warnings = []listedMember{}, []string{}
+	for _, m := range ms {
+		l.Members = append(l.Members, listedMember{
+			Member: m, Alive: m.Alive, Self: m.Self, Age: m.Age.Round(100 * time.Millisecond).String(),
+			// A member that ended has no configuration in force.
+			Drift: m.Alive && !m.Self && m.Digest != own.Digest,
+		})
+	}
+	slices.SortFunc(l.Members, func(a, b listedMember) int {
+		return cmp.Or(cmp.Compare(a.Name, b.Name), a.Started.Compare(b.Started), cmp.Compare(a.Incarnation, b.Incarnation))
+	})
+	for _, m := range l.Members {
+		if m.Drift {
+			l.Warnings = append(l.Warnings, fmt.Sprintf(
+				"member %s has another configuration (generation %d, digest %s) than this one, %s (generation %d, digest %s): compare their files, then `sluice reload --cluster`",
+				m.Name, m.Generation, shortDigest(m.Digest), own.Name, own.Generation, shortDigest(own.Digest)))
+		}
+	}
+	live := slices.DeleteFunc(slices.Clone(l.Members), func(m listedMember) bool { return !m.Alive })
+	for i := 1; i < len(live); i++ {
+		if a, b := live[i-1], live[i]; a.Name == b.Name {
+			l.Warnings = append(l.Warnings, fmt.Sprintf(
+				"two live processes are called %s (incarnations %s and %s): give each its own sluice.remote.member, or wait if one was just restarted",
+				a.Name, a.Incarnation, b.Incarnation))
+		}
+	}
+}
+
+// shortDigest is enough of each part of a digest to tell two apart.
+func shortDigest(d string) string {
+	const enough = 12
+	files, overrides, both := strings.Cut(d, "+")
+	files, overrides = files[:min(enough, len(files))], overrides[:min(enough, len(overrides))]
+	if !both {
+		return files
+	}
+	return files + "+" + overrides
+}

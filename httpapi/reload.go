@@ -1,0 +1,82 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"net/http"
+	"slices"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/remote"
+)
+
+// What came of a member's reload.
+const (
+	reloadOK       = "ok"
+	reloadBadFiles = "bad_files"   // some did not load; their last good contents are in force
+	reloadFailed   = "unreachable" // the member did not answer: it may have read its files
+)
+
+// memberReload is what came of it on one member. A member answers another one
+// with it.
+type memberReload struct {
+	Member string `json:"member"`
+	Status string `json:"status"`
+	Error  string `json:"error,omitempty"` // why there is no result
+	*cascade.ReloadResult
+}
+
+func (s *Server) reloadOwn(ctx context.Context) (memberReload, error) {
+	r, err := s.Engine.Reload(ctx)
+	if err != nil {
+		return memberReload{}, err
+	}
+	own := memberReload{Member: s.Member, Status: reloadOK, ReloadResult: &r}
+	if r.BadFiles > 0 {
+		own.Status = reloadBadFiles
+	}
+	return own, nil
+}
+
+// reloadAll makes all members read their trees now. That one did not load is
+// no reason to leave the others as they are: each has its own files.
+func (s *Server) reloadAll(w http.ResponseWriter, r *http.Request) error {
+	var list []memberReload
+	wait := s.ask(r.Context(), opReload, memberQuestion{From: s.Member}, func(a remote.Answer) error {
+		var m memberReload
+		if err := json.Unmarshal(a.Body, &m); err != nil {
+			return err
+		}
+		if m.ReloadResult == nil || m.Status != reloadOK && m.Status != reloadBadFiles {
+			return errors.New("the answer has no result: run the same Sluice on all members")
+		}
+		m.Member = a.Member
+		list = append(list, m)
+		return nil
+	})
+	own, err := s.reloadOwn(r.Context())
+	for _, name := range wait() {
+		list = append(list, memberReload{Member: name, Status: reloadFailed, Error: "it did not answer: ask it for GET /admin/v1/config, or reload again"})
+	}
+	if err != nil {
+		return err
+	}
+	list = append(list, own)
+	slices.SortStableFunc(list, func(a, b memberReload) int { return cmp.Compare(a.Member, b.Member) })
+	status := http.StatusOK
+	for _, m := range list {
+		status = max(status, statusOf(m.Status))
+	}
+	return s.answer(w, status, map[string][]memberReload{"members": list})
+}
+
+// statusOf is 422 for a member of which a file did not load. One that did not
+// answer is told of in the body: the others have done what was asked.
+func statusOf(result string) int {
+	if result == reloadBadFiles {
+		return http.StatusUnprocessableEntity
+	}
+	return http.StatusOK
+}
