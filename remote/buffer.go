@@ -78,17 +78,28 @@ func (b *Buffer) Release() {
 // Offer puts a message into the place that was reserved for it. It reports
 // whether an equal message was waiting, which then carries this one too.
 func (b *Buffer) Offer(m Message) (coalesced bool) {
+	return b.offer(m, b.queue.offer, false)
+}
+
+// OfferNow is Offer for a message that is due at once, and with it what must
+// not come after it.
+func (b *Buffer) OfferNow(m Message) (coalesced bool) {
+	return b.offer(m, b.queue.offerNow, true)
+}
+
+func (b *Buffer) offer(m Message, put func(Message, time.Time) bool, now bool) (coalesced bool) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.reserved--
-	coalesced = b.queue.offer(m, time.Now())
+	coalesced = put(m, time.Now())
 	if coalesced {
 		b.counts.Coalesced++
 	}
 	if !b.running {
 		b.running = true
 		go b.run() // Close waits for it
-	} else if b.queue.timings.Delay == 0 {
+	}
+	if now || b.queue.timings.Delay == 0 {
 		b.nudgeLocked()
 	}
 	return coalesced

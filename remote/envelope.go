@@ -15,7 +15,7 @@ const envelopeVersion = 1
 // The bounds of an envelope. Messages are below them; what is not was written
 // by something else.
 const (
-	maxEnvelope   = 512 << 10
+	maxEnvelope   = 1 << 20
 	maxEnvelopeID = 128
 	maxOrigin     = 512
 	maxFilter     = 255
@@ -43,19 +43,38 @@ type envelope struct {
 	SourceToken string          `json:"t,omitempty"`
 	Name        string          `json:"n"`
 	Args        json.RawMessage `json:"a"`
+	Kind        string          `json:"k,omitempty"`
+	Ref         string          `json:"r,omitempty"`
 }
 
-// encodeEnvelope is the text of a message of origin, a member's incarnation.
-// The message is one that websockets.Message has validated.
-func encodeEnvelope(origin string, m *Message) ([]byte, error) {
+// The kinds of what goes through an inbox. A member skips those that it does
+// not know.
+const (
+	kindMessage = ""        // for the sockets of its addressee
+	kindReplace = "replace" // the socket named Name was taken over by another member
+	kindAsk     = "ask"     // Name is an op, Args holds its body: answered to the origin
+	kindReply   = "reply"   // to the ask whose id is Ref: Args holds the body, or an error in Name
+)
+
+// parcel is what goes through an inbox.
+type parcel struct {
+	Message
+	Kind   string
+	Ref    string // id of an ask
+	Origin string // incarnation of the sender
+}
+
+// encodeEnvelope is the text of a parcel of origin, a member's incarnation. Its
+// message is one that websockets.Message has validated.
+func encodeEnvelope(origin string, p *parcel) ([]byte, error) {
 	var b bytes.Buffer
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(envelope{
-		envelopeVersion, m.ID, origin, m.Context, m.User, m.PathFilter, m.SourceToken, m.Name, json.RawMessage(m.Args),
+		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("message %q: %w", m.ID, err)
+		return nil, fmt.Errorf("message %q: %w", p.ID, err)
 	}
 	return bytes.TrimSuffix(b.Bytes(), []byte{'\n'}), nil
 }
@@ -63,9 +82,9 @@ func encodeEnvelope(origin string, m *Message) ([]byte, error) {
 // decodeEnvelope reads what encodeEnvelope, of this version or a later one that
 // it can be read as, has written. It returns ErrVersion or an error that wraps
 // ErrEnvelope and does not repeat the contents.
-func decodeEnvelope(text []byte) (m Message, origin string, err error) {
-	bad := func(what string) (Message, string, error) {
-		return Message{}, "", fmt.Errorf("%w: %s", ErrEnvelope, what)
+func decodeEnvelope(text []byte) (*parcel, error) {
+	bad := func(what string) (*parcel, error) {
+		return nil, fmt.Errorf("%w: %s", ErrEnvelope, what)
 	}
 	if len(text) > maxEnvelope {
 		return bad("too long")
@@ -73,39 +92,43 @@ func decodeEnvelope(text []byte) (m Message, origin string, err error) {
 	if !utf8.Valid(text) {
 		return bad("not UTF-8")
 	}
-	var v struct {
-		Version *int64 `json:"v"`
-	}
-	if json.Unmarshal(text, &v) != nil || v.Version == nil {
-		return bad("no version")
-	}
-	if *v.Version > envelopeVersion {
-		return Message{}, "", ErrVersion
-	}
 	var e envelope
-	if json.Unmarshal(text, &e) != nil {
+	if json.Unmarshal(text, &e) != nil || e.Version != envelopeVersion {
+		// A newer version may have other types under the same names.
+		var v struct {
+			Version *int64 `json:"v"`
+		}
+		switch {
+		case json.Unmarshal(text, &v) != nil || v.Version == nil:
+			return bad("no version")
+		case *v.Version > envelopeVersion:
+			return nil, ErrVersion
+		}
 		return bad("wrong types")
 	}
 	switch {
-	case e.Version != envelopeVersion:
-		return bad("no version")
 	case e.ID == "" || len(e.ID) > maxEnvelopeID:
 		return bad("id")
 	case e.Origin == "" || len(e.Origin) > maxOrigin:
 		return bad("origin")
+	case len(e.Ref) > maxEnvelopeID:
+		return bad("reference")
 	case e.Context < 0, e.User < 0, e.Context == 0 && e.User != 0:
 		return bad("addressee")
 	case len(e.PathFilter) > maxFilter:
 		return bad("path filter")
 	case len(e.SourceToken) > maxToken:
 		return bad("source token")
-	case e.Name == "" || len(e.Name) > maxName:
+	case e.Name == "" && e.Kind != kindReply, len(e.Name) > maxName:
 		return bad("name")
 	case len(e.Args) == 0 || e.Args[0] != '[':
 		return bad("arguments")
 	}
-	return Message{
-		ID: e.ID, Context: e.Context, User: e.User, PathFilter: e.PathFilter,
-		SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args),
-	}, e.Origin, nil
+	return &parcel{
+		Message: Message{
+			ID: e.ID, Context: e.Context, User: e.User, PathFilter: e.PathFilter,
+			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args),
+		},
+		Kind: e.Kind, Ref: e.Ref, Origin: e.Origin,
+	}, nil
 }

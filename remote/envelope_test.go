@@ -14,13 +14,13 @@ func TestEnvelope(t *testing.T) {
 		{ID: "1", Context: 1337, Name: "n", Args: `[1]`},
 		{ID: strings.Repeat("x", 128), Context: 2147483647, User: 17, PathFilter: "/socket.io/appsuite/*", SourceToken: "abc", Name: "ox:mail:new", Args: `[{"a":"<&>\u2028?==? ?=3D=3D? \u0000\n"},[[]],null]`},
 	} {
-		text, err := encodeEnvelope("member#1", &m)
+		text, err := encodeEnvelope("member#1", &parcel{Message: m})
 		if err != nil {
 			t.Fatal(err)
 		}
-		got, origin, err := decodeEnvelope(text)
-		if err != nil || got != m || origin != "member#1" {
-			t.Errorf("%s becomes %+v of %q, %v", text, got, origin, err)
+		got, err := decodeEnvelope(text)
+		if err != nil || got.Message != m || got.Origin != "member#1" {
+			t.Errorf("%s becomes %+v, %v", text, got, err)
 		}
 	}
 }
@@ -56,7 +56,7 @@ func TestEnvelopeOfOthers(t *testing.T) {
 		{"{\"v\":1,\"id\":\"a\",\"o\":\"m\",\"n\":\"\xff\",\"a\":[]}", ErrEnvelope},
 		{`{"v":1,"id":"a","o":"m","n":"e","a":["` + strings.Repeat("x", maxEnvelope) + `"]}`, ErrEnvelope},
 	} {
-		_, _, err := decodeEnvelope([]byte(c.text))
+		_, err := decodeEnvelope([]byte(c.text))
 		if !errors.Is(err, c.want) || c.want == nil && err != nil {
 			t.Errorf("%.80s: %v, want %v", c.text, err, c.want)
 		}
@@ -73,24 +73,27 @@ func FuzzEnvelope(f *testing.F) {
 	f.Add([]byte(`{"v":1,"V":2,"id":"a","ID":"b","o":"m","n":"e","a":[]}`))
 	f.Add([]byte(`{"v":1,"id":"\ud800","o":"m","n":"e","a":["\udfff"]}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		m, origin, err := decodeEnvelope(text)
+		m, err := decodeEnvelope(text)
 		if err != nil {
 			return
 		}
-		if m.ID == "" || origin == "" || m.Context < 0 || m.User < 0 || !utf8.ValidString(m.Name) || !json.Valid([]byte(m.Args)) {
+		if m.ID == "" || m.Origin == "" || m.Context < 0 || m.User < 0 || !utf8.ValidString(m.Name) || !json.Valid([]byte(m.Args)) {
 			t.Fatalf("%q becomes %+v", text, m)
 		}
-		again, err := encodeEnvelope(origin, &m)
+		again, err := encodeEnvelope(m.Origin, m)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if len(again) > maxEnvelope {
 			return
 		}
-		m2, origin2, err := decodeEnvelope(again)
+		m2, err := decodeEnvelope(again)
+		if err != nil {
+			t.Fatalf("%q becomes %q: %v", text, again, err)
+		}
 		m.Args, m2.Args = compact(t, m.Args), compact(t, m2.Args)
-		if err != nil || m2 != m || origin2 != origin {
-			t.Fatalf("%q becomes %+v, then %+v, %v", text, m, m2, err)
+		if *m2 != *m {
+			t.Fatalf("%q becomes %+v, then %+v", text, m, m2)
 		}
 	})
 }

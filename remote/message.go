@@ -9,6 +9,8 @@ type Message struct {
 	SourceToken string
 	Name        string
 	Args        string // JSON array, compact
+
+	receipt *receipt // of a sync message; nil: nobody waits
 }
 
 // addressee is whom a message is for.

@@ -13,7 +13,8 @@ type waiting struct {
 	number      uint64 // of its first arrival
 	first, last time.Time
 	due         time.Time
-	index       int // in the heap
+	urgent      bool // due since it came, whatever the timings
+	index       int  // in the heap
 	// The neighbours in its addressee's list, by number.
 	before, after *waiting
 }
@@ -51,8 +52,7 @@ func (q *queue) offer(m Message, now time.Time) (coalesced bool) {
 	key := m.sameness()
 	if w := q.equal[key]; w != nil {
 		w.last = now
-		w.due = q.timings.due(w.first, w.last)
-		heap.Fix(&q.due, w.index)
+		q.schedule(w)
 		return true
 	}
 	q.number++
@@ -61,6 +61,25 @@ func (q *queue) offer(m Message, now time.Time) (coalesced bool) {
 	heap.Push(&q.due, w)
 	q.append(w)
 	return false
+}
+
+// offerNow takes a message that is due at once.
+func (q *queue) offerNow(m Message, now time.Time) (coalesced bool) {
+	coalesced = q.offer(m, now)
+	w := q.equal[m.sameness()]
+	w.urgent, w.due = true, now
+	heap.Fix(&q.due, w.index)
+	if coalesced {
+		m.receipt.next, w.receipt = w.receipt, m.receipt
+	}
+	return coalesced
+}
+
+func (q *queue) schedule(w *waiting) {
+	if !w.urgent {
+		w.due = q.timings.due(w.first, w.last)
+		heap.Fix(&q.due, w.index)
+	}
 }
 
 func (q *queue) append(w *waiting) {
@@ -89,7 +108,9 @@ func (q *queue) append(w *waiting) {
 func (q *queue) setTimings(t Timings) {
 	q.timings = t
 	for _, w := range q.due {
-		w.due = t.due(w.first, w.last)
+		if !w.urgent {
+			w.due = t.due(w.first, w.last)
+		}
 	}
 	heap.Init(&q.due)
 }

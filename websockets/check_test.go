@@ -64,7 +64,7 @@ func (w *world) fill(n int) (ids []string) {
 			w.t.Fatal(refused)
 		}
 		ids = append(ids, s.ID)
-		w.t.Cleanup(func() { w.server.hub.forget(sock) })
+		w.t.Cleanup(func() { w.server.leave(sock); w.server.hub.forget(sock) })
 	}
 	return ids
 }

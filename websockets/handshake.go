@@ -55,7 +55,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		s.log.Error("a middleware in front of the Web Sockets hides the connection: let it implement Unwrap")
 		refused = refuseServer
 	default:
-		refused = s.register(sock)
+		refused = s.register(r.Context(), sock)
 	}
 	if refused != nil {
 		s.refuse(w, r, refused)
@@ -63,6 +63,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	defer func() {
 		if !started {
+			s.leave(sock)
 			s.hub.forget(sock)
 		}
 	}()
@@ -101,8 +102,9 @@ func accept(w http.ResponseWriter, r *http.Request, sock *socket) (*websocket.Co
 	return ws, h.wire, nil
 }
 
-// register puts the socket into the hub; one that it takes over is closed.
-func (s *Server) register(sock *socket) *refusal {
+// register puts the socket into the hub and makes it known to the cluster; one
+// that it takes over is closed.
+func (s *Server) register(ctx context.Context, sock *socket) *refusal {
 	cfg := s.opts.Config()
 	old, refused := s.hub.add(sock, cfg.MaxPerUser, cfg.MaxSockets)
 	if refused != nil {
@@ -110,8 +112,21 @@ func (s *Server) register(sock *socket) *refusal {
 	}
 	if old != nil {
 		old.close(CauseTakeover)
+		s.withdraw(old)
+	}
+	if refused := s.publish(ctx, sock); refused != nil {
+		s.leave(sock)
+		s.hub.forget(sock)
+		return refused
 	}
 	return nil
+}
+
+// leave takes a socket out of the hub and the cluster.
+func (s *Server) leave(sock *socket) {
+	if s.hub.leave(sock) {
+		s.withdraw(sock)
+	}
 }
 
 // examine runs all checks that need no registration.

@@ -74,29 +74,37 @@ func (h *hub) add(s *socket, perUser, total int) (old *socket, err *refusal) {
 	return nil, nil
 }
 
+// has reports whether the socket is in its user's list.
+func (h *hub) has(s *socket) bool {
+	s.shard.mu.RLock()
+	defer s.shard.mu.RUnlock()
+	return slices.Contains(s.shard.users[s.subject], s)
+}
+
 // leave takes this very socket out of the user's list, not one that has taken
-// its id over, and keeps it among the leaving until forget.
-func (h *hub) leave(s *socket) {
+// its id over, and keeps it among the leaving until forget. It reports whether
+// the socket was there.
+func (h *hub) leave(s *socket) bool {
 	sh := s.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
 	list := sh.users[s.subject]
 	i := slices.Index(list, s)
 	if i < 0 {
-		return
+		return false
 	}
 	h.count.Add(-1)
 	sh.leaving[s] = struct{}{}
 	if len(list) == 1 {
 		delete(sh.users, s.subject)
-		return
+		return true
 	}
 	sh.users[s.subject] = slices.Delete(list, i, i+1)
+	return true
 }
 
 // forget ends what leave, or a takeover, has begun.
 func (h *hub) forget(s *socket) {
-	h.leave(s)
 	sh := s.shard
 	sh.mu.Lock()
 	defer sh.mu.Unlock()

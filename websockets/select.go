@@ -19,12 +19,14 @@ type Selector struct {
 	User       int32
 	Session    string // session id
 	Connection string // connection id
+	ID         string // SocketInfo.ID
 	PathFilter string // spec 5.1; must be valid
 }
 
 func (sel *Selector) matches(s *socket) bool {
 	return (sel.Session == "" || sel.Session == s.session) &&
 		(sel.Connection == "" || sel.Connection == s.connection) &&
+		(sel.ID == "" || sel.ID == hex.EncodeToString(s.id[:])) &&
 		pathMatches(sel.PathFilter, s.path)
 }
 

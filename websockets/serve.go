@@ -312,7 +312,7 @@ func (s *socket) finish(err error) {
 	}
 	cause := s.cause
 	s.mu.Unlock()
-	s.server.hub.leave(s)
+	s.server.leave(s)
 	if idle != nil {
 		<-idle // its write has a deadline
 	}
@@ -327,6 +327,7 @@ func (s *socket) finish(err error) {
 	// Releases what the library holds; the connection is ours to close.
 	_ = s.ws.CloseNow()
 	_ = s.conn.Close()
+	s.server.leave(s)
 	s.server.hub.forget(s)
 	s.record(cause)
 	s.server.work.Done()

@@ -42,6 +42,8 @@ type Options struct {
 	// IPCheck reports whether a session may be used from a client address
 	// (spec 3.3). It must not block. Nil: mode none, every address may.
 	IPCheck func(session *Session, client netip.Addr) bool
+	// Registry makes the sockets known to other members. Nil: there are none.
+	Registry Registry
 	// OnEvent is called for every event of a client, on the goroutine that
 	// reads its socket, and must not block. What it returns answers the client's
 	// ack request if there is one: args is a JSON array, or nil for an empty one,

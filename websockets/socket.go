@@ -232,7 +232,7 @@ func (s *socket) closeWith(cause Cause, farewell []byte) bool {
 		mine = s.claimLocked()
 	}
 	s.mu.Unlock()
-	s.server.hub.leave(s)
+	s.server.leave(s)
 	if mine {
 		s.flush()
 	}

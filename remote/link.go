@@ -1,0 +1,200 @@
+package remote
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"errors"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// The keys of the log lines.
+const (
+	keyMember      = "member"
+	keyIncarnation = "incarnation"
+	keyKind        = "kind"
+	keyCount       = "count"
+	keyError       = "error"
+	keyDuration    = "duration"
+	keyOp          = "op"
+)
+
+// Deliverer is the sockets of this member, as the link needs them. Its methods
+// are safe for concurrent use and, but for Answer, never block.
+type Deliverer interface {
+	// Deliver queues a message of another member on every local match.
+	Deliver(m Message) error
+	// Registrations calls f for every registered socket until f returns false.
+	Registrations(f func(Registration) bool)
+	// Registered reports whether the socket is registered here now.
+	Registered(r Registration) bool
+	// Replace closes the socket that another member has taken over.
+	Replace(context, user int32, id string)
+	// Abandon closes every socket: the other members took this one for dead,
+	// so that messages may have passed its sockets by.
+	Abandon() int
+	// Answer answers a question of another member.
+	Answer(op string, body []byte) ([]byte, error)
+}
+
+// Options are what a Link needs. All are required.
+type Options struct {
+	Client    redis.UniversalClient
+	Cluster   string
+	Member    string        // name of this member
+	Lease     time.Duration // how long a member that says nothing counts as alive
+	Timings   Timings       // valid
+	Buffered  func() int    // messages that the buffer may hold, asked at each
+	Deliverer Deliverer
+	Describe  func() Member // of this one: Version, Sockets, Generation, Digest, Degraded
+	Logger    *slog.Logger
+}
+
+// Link connects this member with the others through Redis (design, "Remote").
+type Link struct {
+	opts   Options
+	log    *slog.Logger
+	keys   keys
+	buffer *Buffer
+	view   atomic.Pointer[view]
+	counts counters
+	beats  beats
+	outbox outbox
+	asked  asked
+	gone   removals
+	said   onceAMinute
+	opened atomic.Pointer[inbox] // for the reader
+
+	rebuild chan struct{} // the registry needs the own sockets once more
+	beatNow chan struct{}
+
+	mu          sync.Mutex
+	incarnation string
+	complete    string // id of the registry that has all sockets of this member
+	doubt       bool   // a socket may be missing in the registry
+
+	ctx  context.Context // of everything that Run has started
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+// New makes a link. Nothing is sent before Run.
+func New(o Options) *Link {
+	l := &Link{
+		opts: o, log: o.Logger, keys: keys{o.Cluster},
+		rebuild: make(chan struct{}, 1), beatNow: make(chan struct{}, 1),
+		incarnation: newIncarnation(),
+		doubt:       true,
+	}
+	l.ctx, l.stop = context.WithCancel(context.Background())
+	l.view.Store(&view{})
+	l.asked.waiting = make(map[string]chan<- Answer)
+	l.gone.wake = make(chan struct{}, 1)
+	l.outbox.numbers = make(map[string]uint64)
+	l.buffer = NewBuffer(o.Timings, o.Buffered, l.flush)
+	o.Client.AddHook(&l.counts)
+	return l
+}
+
+// incarnationLen is the length of an incarnation's id, 64 bits in hex.
+const incarnationLen = 16
+
+func newIncarnation() string {
+	var b [incarnationLen / 2]byte
+	rand.Read(b[:]) // never fails (crypto/rand)
+	return hex.EncodeToString(b[:])
+}
+
+// Incarnation is the id of this process in the cluster. It changes when the
+// others have taken it for dead.
+func (l *Link) Incarnation() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.incarnation
+}
+
+// Name is that of the cluster.
+func (l *Link) Name() string { return l.opts.Cluster }
+
+// Run joins the cluster and works until ctx ends. A Redis that cannot be
+// reached is tried again for as long.
+func (l *Link) Run(ctx context.Context) {
+	defer context.AfterFunc(ctx, l.stop)()
+	defer l.stop()
+	l.work.Go(l.beat)
+	l.work.Go(l.read)
+	l.work.Go(l.remove)
+	l.work.Go(l.reconcile)
+	l.work.Wait()
+}
+
+// Flush refuses further messages and sends those that wait. When ctx ends
+// first, what is left is dropped, counted and said.
+func (l *Link) Flush(ctx context.Context) {
+	defer context.AfterFunc(ctx, l.outbox.abandon.set)()
+	l.buffer.Close()
+	if n := l.outbox.abandoned.Load(); n > 0 {
+		l.log.Error("messages for other members are lost: Redis took them not before this member had to stop", slog.Int64(keyCount, n))
+	}
+}
+
+// Leave takes this member and its registrations out of the cluster. It is
+// called when Run has returned and the sockets are closed.
+func (l *Link) Leave(ctx context.Context) error {
+	return l.bury(ctx, l.Incarnation())
+}
+
+// SetTimings changes the buffer's timings, which must be valid.
+func (l *Link) SetTimings(t Timings) { l.buffer.SetTimings(t) }
+
+// Reserve takes a place in the buffer; see Buffer.Reserve.
+func (l *Link) Reserve() error { return l.buffer.Reserve() }
+
+// Release gives a place back.
+func (l *Link) Release() { l.buffer.Release() }
+
+// Offer puts a message into its place; see Buffer.Offer.
+func (l *Link) Offer(m Message) (coalesced bool) { return l.buffer.Offer(m) }
+
+// ErrUnconfirmed is returned by Send for a message that may arrive, or not.
+var ErrUnconfirmed = errors.New("Redis has not confirmed the message in time: it may have been sent")
+
+// Send puts a message into its place and waits until Redis has it, and with it
+// what waited for the same receivers; with a replica, until that has it too. It
+// returns how many other members were addressed, or ErrUnconfirmed.
+func (l *Link) Send(ctx context.Context, m Message) (members int, err error) {
+	done := &receipt{done: make(chan struct{})}
+	m.receipt = done
+	l.buffer.OfferNow(m)
+	select {
+	case <-done.done:
+		return done.members, done.err
+	case <-ctx.Done():
+		return 0, ErrUnconfirmed
+	}
+}
+
+// signal wakes the receiver of c, if it is not awake already.
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// pause waits, and reports false when the link ends first.
+func (l *Link) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-l.ctx.Done():
+		return false
+	}
+}

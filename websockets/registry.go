@@ -1,0 +1,91 @@
+package websockets
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+)
+
+// Registry is where a socket is made known to the other members of a cluster.
+type Registry interface {
+	// Register is called once the socket has passed every check and is in the
+	// hub, before the 101. limit is how many sockets its user may have in the
+	// cluster. It returns ErrTooMany, ErrDuplicate or nil; a registry that cannot
+	// be asked admits.
+	Register(ctx context.Context, r Registration, limit int) error
+	// Unregister is called once for every registered socket that leaves. It must
+	// not block.
+	Unregister(r Registration)
+}
+
+// Why a Registry refuses a socket.
+var (
+	ErrTooMany   = errors.New("the user has its maximum of sockets in the cluster")
+	ErrDuplicate = errors.New("another session of the user has a socket with this connection id")
+)
+
+// Registration is what the cluster knows of a socket.
+type Registration struct {
+	ID         string // random, as SocketInfo.ID
+	Context    int32
+	User       int32
+	Connection string // the client's id
+	Session    string // digest of the session's id, 16 hex digits
+}
+
+func (s *socket) registration() Registration {
+	digest := sha256.Sum256([]byte(s.session))
+	return Registration{
+		ID: hex.EncodeToString(s.id[:]), Context: s.subject.context, User: s.subject.user,
+		Connection: s.connection, Session: hex.EncodeToString(digest[:8]),
+	}
+}
+
+// publish registers a socket with the cluster.
+func (s *Server) publish(ctx context.Context, sock *socket) *refusal {
+	if s.opts.Registry == nil {
+		return nil
+	}
+	err := s.opts.Registry.Register(ctx, sock.registration(), s.opts.Config().MaxPerUser)
+	switch {
+	case errors.Is(err, ErrDuplicate):
+		return refuseDuplicate
+	case err != nil:
+		return refuseTooMany
+	}
+	if !s.hub.has(sock) { // the gate has closed it meanwhile
+		s.opts.Registry.Unregister(sock.registration())
+	}
+	return nil
+}
+
+// withdraw takes a socket that has left the hub from the cluster's registry.
+func (s *Server) withdraw(sock *socket) {
+	if s.opts.Registry != nil {
+		s.opts.Registry.Unregister(sock.registration())
+	}
+}
+
+// Registrations calls f for the sockets in the hub until f returns false. No
+// lock is held meanwhile.
+func (s *Server) Registrations(f func(Registration) bool) {
+	goOn := true
+	s.hub.subjects(func(k subject) bool {
+		var list []Registration
+		s.hub.user(k, func(sock *socket) { list = append(list, sock.registration()) })
+		for _, r := range list {
+			if goOn = goOn && f(r); !goOn {
+				break
+			}
+		}
+		return goOn
+	})
+}
+
+// Registered reports whether the socket is in the hub.
+func (s *Server) Registered(context, user int32, id string) bool {
+	found := false
+	s.hub.user(subject{context, user}, func(sock *socket) { found = found || hex.EncodeToString(sock.id[:]) == id })
+	return found
+}
