@@ -65,8 +65,9 @@ redis.call('PEXPIRE', KEYS[1], ARGV[6])
 return old or {0}`)
 
 // Register makes a socket known to all members, before its 101 is written. It
-// returns ErrTooMany or ErrDuplicate; when Redis cannot say, the socket is
-// admitted and registered later.
+// returns ErrTooMany or ErrDuplicate, after which the caller calls Unregister as
+// for every socket that leaves; when Redis cannot say, the socket is admitted and
+// registered later.
 func (l *Link) Register(ctx context.Context, r Registration, limit int) error {
 	if !l.healthy() {
 		l.incomplete()
@@ -91,10 +92,8 @@ func (l *Link) Register(ctx context.Context, r Registration, limit int) error {
 		l.log.Debug("socket is registered later", slog.Any(keyError, err))
 		return nil
 	case result.code == registryDuplicate:
-		l.Unregister(r)
 		return ErrDuplicate
 	case result.code == registryFull:
-		l.Unregister(r)
 		return ErrTooMany
 	case result.code == registryReplaced && result.holders[0] != me:
 		l.tellOne(result.holders[0], parcel{Message: Message{ID: newIncarnation(), Context: r.Context, User: r.User, Name: result.replaced, Args: "[]"}, Kind: kindReplace})

@@ -14,8 +14,8 @@ type Registry interface {
 	// cluster. It returns ErrTooMany, ErrDuplicate or nil; a registry that cannot
 	// be asked admits.
 	Register(ctx context.Context, r Registration, limit int) error
-	// Unregister is called once for every registered socket that leaves. It must
-	// not block.
+	// Unregister is called for every socket for which Register was called, when
+	// it leaves or was refused. It must not block.
 	Unregister(r Registration)
 }
 

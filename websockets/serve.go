@@ -327,7 +327,6 @@ func (s *socket) finish(err error) {
 	// Releases what the library holds; the connection is ours to close.
 	_ = s.ws.CloseNow()
 	_ = s.conn.Close()
-	s.server.leave(s)
 	s.server.hub.forget(s)
 	s.record(cause)
 	s.server.work.Done()
