@@ -53,6 +53,8 @@ type server struct {
 	own           *websockets.MemorySessions // nil: they are App Suite's
 	appSuite      *appsuite.Store            // nil: they are our own
 	redis         redis.UniversalClient      // nil: it is not used
+	link          *remote.Link               // nil: this member is alone
+	member        string                     // name of this member
 	public, admin net.Listener
 	recheck       chan struct{} // a swap happened: ask the gate for everybody
 }
@@ -94,21 +96,29 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if s.certificate, err = s.loadCertificate(); err != nil {
 		return nil, err
 	}
+	if s.member, err = s.memberName(); err != nil {
+		return nil, err
+	}
+	if err := s.openLink(); err != nil {
+		return nil, err
+	}
 	sessions, err := s.openSessions()
 	if err != nil {
 		return nil, err
 	}
-	s.sockets = websockets.New(websockets.Options{
-		Gate: httpapi.NewGate(s.engine), Sessions: sessions, Config: s.settings.Config, Logger: s.log,
-	})
-	host, err := os.Hostname()
-	if err != nil {
-		return nil, err
+	sopt := websockets.Options{Gate: httpapi.NewGate(s.engine), Sessions: sessions, Config: s.settings.Config, Logger: s.log}
+	if s.link != nil {
+		sopt.Registry = registry{s.link}
 	}
-	s.api = httpapi.New(httpapi.Options{
+	s.sockets = websockets.New(sopt)
+	aopt := httpapi.Options{
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
-		Member: host, Version: thisBuild().Version, Files: files, Certificate: s.certificate,
-	})
+		Member: s.member, Version: thisBuild().Version, Files: files, Certificate: s.certificate,
+	}
+	if s.link != nil {
+		aopt.Cluster = s.link
+	}
+	s.api = httpapi.New(aopt)
 	if s.public, err = s.listen(opt.public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
 		return nil, err
 	}
@@ -132,13 +142,15 @@ func (s *server) openSessions() (websockets.Sessions, error) {
 	if s.engine.Text(websockets.PropCookieSalt).Server() == "" {
 		return nil, fmt.Errorf("%s is not set: with %s the cookies are App Suite's, so set its salt", websockets.PropCookieSalt, websockets.PropRedisSessions)
 	}
-	way, _, err := remote.ReadRedis(s.engine.Snapshot())
-	if err != nil {
-		return nil, err
-	}
-	remote.SetRedisLogger(s.log)
-	if s.redis, err = remote.NewClient(way); err != nil {
-		return nil, fmt.Errorf("%w: %s needs the Redis of App Suite (com.openexchange.redis.hosts)", err, websockets.PropRedisSessions)
+	if s.redis == nil {
+		way, _, err := remote.ReadRedis(s.engine.Snapshot())
+		if err != nil {
+			return nil, err
+		}
+		remote.SetRedisLogger(s.log)
+		if s.redis, err = remote.NewClient(way); err != nil {
+			return nil, fmt.Errorf("%w: %s needs the Redis of App Suite (com.openexchange.redis.hosts)", err, websockets.PropRedisSessions)
+		}
 	}
 	s.appSuite = appsuite.New(appsuite.Options{
 		Client: s.redis, Config: s.settings.Config, Logger: s.log,
@@ -252,6 +264,10 @@ func (s *server) run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { s.gate(background) })
+	if s.link != nil {
+		defer s.followTimings()()
+		wg.Go(func() { s.link.Run(background) })
+	}
 	if s.appSuite != nil {
 		wg.Go(func() { s.appSuite.Run(background) })
 	}
@@ -278,12 +294,18 @@ func (s *server) run(ctx context.Context) error {
 	s.api.SetReady(false)
 	limit, cancel := context.WithTimeout(context.Background(), s.settings.Config().DrainSpread+drainGrace)
 	defer cancel()
+	if s.link != nil {
+		s.link.Flush(limit)
+	}
 	err = errors.Join(err, s.sockets.Shutdown(limit))
 	for _, h := range servers {
 		err = errors.Join(err, h.Shutdown(limit))
 	}
 	stop()
 	wg.Wait()
+	if s.link != nil {
+		s.leave()
+	}
 	s.log.Info("stopped")
 	return err
 }

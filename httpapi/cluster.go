@@ -22,6 +22,20 @@ type Cluster interface {
 	// Ask asks all members but this one; each answers or fails, at the latest
 	// when ctx ends.
 	Ask(ctx context.Context, op string, body []byte) []remote.Answer
+	Distributor
+}
+
+// Distributor carries messages to the other members. A place is reserved before
+// a message is delivered here; Offer, Send or Release give it back.
+type Distributor interface {
+	// Reserve returns remote.ErrFull or remote.ErrClosed.
+	Reserve() error
+	Release()
+	// Offer reports whether an equal message was waiting.
+	Offer(m remote.Message) (coalesced bool)
+	// Send returns when the others have the message for good: how many they are,
+	// or remote.ErrUnconfirmed.
+	Send(ctx context.Context, m remote.Message) (members int, err error)
 }
 
 // What members ask each other.

@@ -14,6 +14,7 @@ import (
 
 // members link servers of one process. The first is asked.
 type members struct {
+	Distributor
 	self   *world
 	others []*world
 	gone   map[string]bool                              // do not answer

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"bytes"
+	"context"
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
@@ -12,6 +13,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -25,19 +27,22 @@ type message struct {
 	PathFilter  *string         `json:"pathFilter"`
 	SourceToken string          `json:"sourceToken"`
 	ID          string          `json:"id"`
-	// Sync asks to wait for the other members' copy: alone there is none, so
-	// it holds at once.
+	// Sync asks to wait until the other members' copy is safe.
 	Sync bool `json:"sync"`
 }
 
 // sentResult is its answer. Remote counts the other members that were
-// addressed: alone there are none.
+// addressed; nil: not known, since the message waits in the buffer.
 type sentResult struct {
 	ID        string `json:"id"`
 	Local     int    `json:"local"`
 	Remote    *int   `json:"remote"`
+	Coalesced bool   `json:"coalesced,omitempty"`
 	Duplicate bool   `json:"duplicate,omitempty"`
 }
+
+// syncTimeout is how long a sync message waits for Redis.
+const syncTimeout = 10 * time.Second
 
 const ndjson = "application/x-ndjson"
 
@@ -60,7 +65,7 @@ func (s *Server) sendMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	result, err := s.send(b)
+	result, err := s.send(r.Context(), b)
 	if err != nil {
 		return err
 	}
@@ -82,7 +87,7 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) error {
 	for {
 		line, err := readLine(in)
 		if err == nil || err == io.EOF {
-			if line = bytes.TrimSpace(line); len(line) > 0 && enc.Encode(s.result(line)) != nil {
+			if line = bytes.TrimSpace(line); len(line) > 0 && enc.Encode(s.result(r.Context(), line)) != nil {
 				return nil // the caller went away
 			}
 			// The caller may wait for this answer before the next message.
@@ -101,8 +106,8 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) error {
 }
 
 // result is what answers a line.
-func (s *Server) result(line []byte) any {
-	result, err := s.send(line)
+func (s *Server) result(ctx context.Context, line []byte) any {
+	result, err := s.send(ctx, line)
 	if err == nil {
 		return result
 	}
@@ -136,7 +141,7 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	}
 }
 
-func (s *Server) send(b []byte) (*sentResult, error) {
+func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
 	var m message
 	if err := decode(b, &m); err != nil {
 		return nil, err
@@ -153,24 +158,63 @@ func (s *Server) send(b []byte) (*sentResult, error) {
 	if err := msg.Validate(); err != nil {
 		return nil, fail(http.StatusUnprocessableEntity, "bad_message", "%s", err)
 	}
+	if s.Cluster == nil {
+		return s.deliver(&m, &msg, target, su)
+	}
+	switch err := s.Cluster.Reserve(); {
+	case errors.Is(err, remote.ErrClosed):
+		return nil, fail(http.StatusServiceUnavailable, "draining", "%s: send to another", err)
+	case err != nil:
+		return nil, fail(http.StatusTooManyRequests, "buffer_full", "%s", err)
+	}
+	result, err := s.deliver(&m, &msg, target, su)
+	if err != nil || result.Duplicate {
+		s.Cluster.Release()
+		return result, err
+	}
+	return s.distribute(ctx, result, remote.Message{
+		ID: m.ID, Context: int32(su.Context), User: int32(su.User), PathFilter: target.PathFilter, SourceToken: target.SourceToken,
+		Name: msg.Name, Args: string(msg.Args),
+	}, m.Sync)
+}
+
+// deliver queues a message on the local matches.
+func (s *Server) deliver(m *message, msg *websockets.Message, target websockets.Target, su cascade.Subject) (*sentResult, error) {
 	if m.ID == "" {
 		m.ID = randomID()
 	} else if !s.sent.first(m.ID, time.Now()) {
 		return &sentResult{ID: m.ID, Remote: new(int), Duplicate: true}, nil
 	}
 	var queued int
+	var err error
 	switch {
 	case m.All:
-		queued, err = s.Sockets.SendToAll(msg, target)
+		queued, err = s.Sockets.SendToAll(*msg, target)
 	case su.User == 0:
-		queued, err = s.Sockets.SendToContext(int32(su.Context), msg, target)
+		queued, err = s.Sockets.SendToContext(int32(su.Context), *msg, target)
 	default:
-		queued, err = s.Sockets.SendToUser(int32(su.Context), int32(su.User), msg, target)
+		queued, err = s.Sockets.SendToUser(int32(su.Context), int32(su.User), *msg, target)
 	}
 	if err != nil {
 		return nil, err
 	}
 	return &sentResult{ID: m.ID, Local: queued, Remote: new(int)}, nil
+}
+
+// distribute hands a message that was delivered here to the other members.
+func (s *Server) distribute(ctx context.Context, result *sentResult, m remote.Message, sync bool) (*sentResult, error) {
+	if !sync {
+		result.Remote, result.Coalesced = nil, s.Cluster.Offer(m)
+		return result, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	members, err := s.Cluster.Send(ctx, m)
+	if err != nil {
+		return nil, fail(http.StatusServiceUnavailable, "unconfirmed", "%s: it was delivered to %d sockets here", err, result.Local)
+	}
+	result.Remote = &members
+	return result, nil
 }
 
 // check validates what websockets.Message does not.

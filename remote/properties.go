@@ -160,23 +160,23 @@ var Properties = []cascade.Declaration{
 	},
 
 	{
-		Name: "sluice.cluster.name", Kind: cascade.Text, Default: "sluice", Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropCluster, Kind: cascade.Text, Default: "sluice", Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
 		Doc: "Name that the keys in Redis carry, so that several clusters may share one.",
 	},
 	{
-		Name: "sluice.remote.member", Kind: cascade.Text, NoDefault: true, Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropMember, Kind: cascade.Text, NoDefault: true, Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
 		Doc: "Name of this member; the host name where it is not set.",
 	},
 	{
-		Name: "sluice.remote.lease", Kind: cascade.TimeSpan, Default: "5s", Min: 1_000, Max: 60_000, Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropLease, Kind: cascade.TimeSpan, Default: "5s", Min: 1_000, Max: 60_000, Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
 		Doc: "How long a member that says nothing counts as alive.",
 	},
 	{
-		Name: "sluice.remote.maxBuffered", Kind: cascade.Int, Default: "100000", Min: 1, Max: 10_000_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropMaxBuffered, Kind: cascade.Int, Default: "100000", Min: 1, Max: 10_000_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
 		Doc: "Messages for other members that may wait at once.",
 	},
 	{
-		Name: "sluice.remote.dedupWindow", Kind: cascade.TimeSpan, Default: "5m", Min: 1_000, Max: 3_600_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropDedupWindow, Kind: cascade.TimeSpan, Default: "5m", Min: 1_000, Max: 3_600_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
 		Doc: "How long the id of a message is remembered.",
 	},
 }

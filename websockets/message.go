@@ -48,10 +48,13 @@ type Target struct {
 }
 
 // Validate returns an error that wraps ErrMessage when the message may not
-// reach a socket. It builds the frames as well, so that the fields must not be
-// changed between it and sending, and one goroutine at a time may send.
+// reach a socket. It makes Args compact and builds the frames as well, so that
+// the fields must not be changed between it and sending, and one goroutine at a
+// time may send.
 func (m *Message) Validate() (err error) {
-	m.built, err = m.encode()
+	if m.built, err = m.encode(); err == nil {
+		m.Args = m.built.args
+	}
 	return err
 }
 

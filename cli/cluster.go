@@ -1,0 +1,189 @@
+package cli
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"os"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// openLink makes the link to the other members where a Redis is configured.
+func (s *server) openLink() error {
+	way, enabled, err := remote.ReadRedis(s.engine.Snapshot())
+	if err != nil {
+		return err
+	}
+	if !enabled {
+		return nil
+	}
+	remote.SetRedisLogger(s.log)
+	if s.redis, err = remote.NewClient(way); err != nil {
+		return err
+	}
+	s.link = remote.New(remote.Options{
+		Client:    s.redis,
+		Cluster:   s.engine.Text(remote.PropCluster).Server(),
+		Member:    s.member,
+		Lease:     s.engine.TimeSpan(remote.PropLease).Server(),
+		Timings:   s.timings(remote.DefaultTimings),
+		Buffered:  func() int { return int(s.engine.Int(remote.PropMaxBuffered).Server()) },
+		Deliverer: deliverer{s},
+		Describe:  func() remote.Member { return s.api.Self() },
+		Logger:    s.log,
+	})
+	return nil
+}
+
+// leaveTimeout bounds how long a member that ends takes out of Redis what it had
+// there; what is left is removed by the others.
+const leaveTimeout = 5 * time.Second
+
+func (s *server) leave() {
+	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
+	defer cancel()
+	if err := s.link.Leave(ctx); err != nil {
+		s.log.Warn("this member is not out of the cluster: the others remove it when its lease is over", "error", err)
+	}
+}
+
+// memberName is this member's name in the cluster.
+func (s *server) memberName() (string, error) {
+	if name := s.engine.Text(remote.PropMember).Server(); name != "" {
+		return name, nil
+	}
+	return os.Hostname()
+}
+
+// timings are the buffer's as the tree has them, or those before where the
+// three do not fit together.
+func (s *server) timings(before remote.Timings) remote.Timings {
+	t, err := remote.ReadTimings(s.engine.Snapshot())
+	if err != nil {
+		s.log.Error("the buffer's timings stay as they were: correct the three together", slog.Any("error", err),
+			slog.Duration("delay", before.Delay), slog.Duration("maxDelay", before.MaxDelay), slog.Duration("frequency", before.Frequency))
+		return before
+	}
+	return t
+}
+
+// followTimings hands the buffer its timings whenever they change. The caller
+// calls cancel.
+func (s *server) followTimings() (cancel func()) {
+	current := s.timings(remote.DefaultTimings)
+	return s.engine.Subscribe([]string{remote.PropDelay, remote.PropMaxDelay, remote.PropFrequency}, func([]cascade.EffectiveChange) {
+		current = s.timings(current)
+		s.link.SetTimings(current)
+	})
+}
+
+// registry is the link as the sockets need it.
+type registry struct{ link *remote.Link }
+
+func (r registry) Register(ctx context.Context, reg websockets.Registration, limit int) error {
+	err := r.link.Register(ctx, remote.Registration(reg), limit)
+	switch {
+	case errors.Is(err, remote.ErrDuplicate):
+		return websockets.ErrDuplicate
+	case errors.Is(err, remote.ErrTooMany):
+		return websockets.ErrTooMany
+	}
+	return err
+}
+
+func (r registry) Unregister(reg websockets.Registration) {
+	r.link.Unregister(remote.Registration(reg))
+}
+
+// deliverer is the sockets as the link needs them.
+type deliverer struct{ s *server }
+
+func (d deliverer) Deliver(m remote.Message) error {
+	msg := websockets.Message{Name: m.Name, Args: json.RawMessage(m.Args)}
+	target := websockets.Target{PathFilter: m.PathFilter, SourceToken: m.SourceToken}
+	if m.PathFilter != "" {
+		if err := websockets.ValidatePathFilter(m.PathFilter); err != nil {
+			return err
+		}
+	}
+	var err error
+	switch {
+	case m.Context == 0:
+		_, err = d.s.sockets.SendToAll(msg, target)
+	case m.User == 0:
+		_, err = d.s.sockets.SendToContext(m.Context, msg, target)
+	default:
+		_, err = d.s.sockets.SendToUser(m.Context, m.User, msg, target)
+	}
+	return err
+}
+
+func (d deliverer) Registrations(f func(remote.Registration) bool) {
+	d.s.sockets.Registrations(func(r websockets.Registration) bool { return f(remote.Registration(r)) })
+}
+
+func (d deliverer) Registered(r remote.Registration) bool {
+	return d.s.sockets.Registered(r.Context, r.User, r.ID)
+}
+
+func (d deliverer) Replace(context, user int32, id string) {
+	d.s.sockets.CloseSockets(websockets.Selector{Context: context, User: user, ID: id}, websockets.CauseTakeover)
+}
+
+func (d deliverer) Abandon() int {
+	return d.s.sockets.CloseSockets(websockets.Selector{}, websockets.CauseDrain)
+}
+
+// opSessionEnded tells that a session has ended.
+const opSessionEnded = "session.ended"
+
+// endedSession is the body of opSessionEnded.
+type endedSession struct {
+	Context int32  `json:"context"`
+	User    int32  `json:"user"`
+	Session string `json:"session"`
+}
+
+func (d deliverer) Answer(op string, body []byte) ([]byte, error) {
+	if op != opSessionEnded {
+		return d.s.api.AnswerMember(op, body)
+	}
+	var e endedSession
+	if err := json.Unmarshal(body, &e); err != nil {
+		return nil, err
+	}
+	if e.Context <= 0 || e.User <= 0 || e.Session == "" {
+		return nil, errors.New("no session")
+	}
+	d.s.sockets.CloseSockets(websockets.Selector{Context: e.Context, User: e.User, Session: e.Session}, websockets.CauseSession)
+	return nil, nil
+}
+
+// tellTimeout bounds how long a session's end waits for the other members; those
+// that are not reached find out when they check their sessions.
+const tellTimeout = 2 * time.Second
+
+// sessionEnded closes the sockets of a session on all members.
+func (s *server) sessionEnded(ses *websockets.Session) {
+	s.sockets.CloseSession(ses)
+	if s.link == nil {
+		return
+	}
+	body, err := json.Marshal(endedSession{ses.Context, ses.User, ses.ID})
+	if err != nil {
+		s.log.Error("session's end not encoded", "error", err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
+	defer cancel()
+	for _, a := range s.link.Ask(ctx, opSessionEnded, body) {
+		if a.Err != nil {
+			s.log.Warn("a member does not know of a session's end yet: it finds out within a minute", "member", a.Member, "error", a.Err)
+		}
+	}
+}
