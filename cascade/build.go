@@ -4,11 +4,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/propfile"
 	"github.com/seed47708276/sluice/cascade/yamlfile"
 )
 
@@ -71,7 +73,7 @@ func (b *builder) nameFiles(roots []string) {
 	for _, f := range b.files {
 		count[f.rel]++
 	}
-	sum := sha256.New()
+	sum, shared := sha256.New(), sha256.New()
 	for i, f := range b.files {
 		name := f.rel
 		if count[name] > 1 {
@@ -85,10 +87,29 @@ func (b *builder) nameFiles(roots []string) {
 		}
 		if f.have != nil {
 			fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.root, f.rel, f.digest)
+			b.share(shared, f)
 		}
 	}
 	b.t.files, b.t.keys = b.paths, b.keys
-	b.t.digest = hex.EncodeToString(sum.Sum(nil))
+	b.t.digest, b.t.shared = hex.EncodeToString(sum.Sum(nil)), hex.EncodeToString(shared.Sum(nil))
+}
+
+// share adds a file to the digest of what is not one member's own.
+func (b *builder) share(sum io.Writer, f *treeFile) {
+	local := func(e propfile.Entry) bool {
+		i, declared := b.schema.byName[e.Key]
+		return declared && b.schema.decls[i].Local
+	}
+	rest := slices.DeleteFunc(slices.Clone(f.have.entries), local)
+	switch {
+	case len(rest) == len(f.have.entries):
+		fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.root, f.rel, f.digest)
+	case len(rest) > 0:
+		fmt.Fprintf(sum, "%d\x00%s\n", f.root, f.rel)
+		for _, e := range rest {
+			fmt.Fprintf(sum, "%q\x00%q\n", e.Key, e.Value)
+		}
+	}
 }
 
 func (b *builder) report(roots []finding.Finding) {

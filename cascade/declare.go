@@ -40,6 +40,7 @@ type Declaration struct {
 	Server  bool     // only the server scope is read
 	Restart bool     // read at start: a change needs a restart
 	Secret  bool     // masked in every output
+	Local   bool     // each member of a cluster has its own: no drift
 	File    string   // where `set` puts a new key
 	Since   string   // version of the existing system or of Sluice that brought it
 	Related []string

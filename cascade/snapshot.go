@@ -25,6 +25,7 @@ type Snapshot struct {
 // tree is what the files say, compiled.
 type tree struct {
 	digest   string
+	shared   string // digest without what is local
 	files    []string    // display paths; a value's file is an index into it
 	keys     []string    // of files, as the engine's fileSet knows them
 	contents []*contents // of files, in force; nil where there are none
@@ -74,6 +75,10 @@ func (sn *Snapshot) Generation() uint64 { return sn.generation }
 // Digest identifies the contents of the files; it is the same on every member
 // that has the same files.
 func (sn *Snapshot) Digest() string { return sn.tree.digest }
+
+// SharedDigest is that of what all members of a cluster are to have alike: the
+// contents in force without the properties that each member has for itself.
+func (sn *Snapshot) SharedDigest() string { return sn.tree.shared }
 
 // Revision identifies the directory and the overrides.
 func (sn *Snapshot) Revision() string { return sn.revision }

@@ -17,8 +17,7 @@ func (s *Server) Self() remote.Member {
 	return remote.Member{
 		Name: s.Member, Incarnation: s.incarnation, Version: s.Version, Started: s.started,
 		Sockets: s.Sockets.Count(), Generation: st.Identity.Generation,
-		// Of both, what is comparable across members.
-		Digest:   st.Identity.Files + "+" + st.Identity.Overrides,
+		Digest:   s.Engine.Snapshot().SharedDigest() + "+" + st.Identity.Overrides,
 		Degraded: st.Status != "ok", Alive: true, Self: true,
 	}
 }

@@ -20,29 +20,29 @@ const (
 // Properties of the listeners (design.md, HTTP and command line).
 var Properties = []cascade.Declaration{
 	{
-		Name: PropPublicHost, Kind: cascade.Text, Default: "127.0.0.1", Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Name: PropPublicHost, Kind: cascade.Text, Default: "127.0.0.1", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
 		Doc: "Address of the listener for clients.",
 	},
 	{
-		Name: PropPublicPort, Kind: cascade.Int, Default: "8011", Min: 0, Max: 65_535, Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Name: PropPublicPort, Kind: cascade.Int, Default: "8011", Min: 0, Max: 65_535, Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
 		Doc: "Port of the listener for clients; 0 takes any free one.",
 	},
 	{
-		Name: PropPublicCert, Kind: cascade.Text, Default: "", Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Name: PropPublicCert, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
 		Related: []string{PropPublicKey},
 		Doc:     "File with the certificate chain of the listener for clients, in PEM; empty: no TLS. Its contents may change without a restart.",
 	},
 	{
-		Name: PropPublicKey, Kind: cascade.Text, Default: "", Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Name: PropPublicKey, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
 		Related: []string{PropPublicCert},
 		Doc:     "File with the key of that certificate, in PEM.",
 	},
 	{
-		Name: PropAdminHost, Kind: cascade.Text, Default: "127.0.0.1", Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Name: PropAdminHost, Kind: cascade.Text, Default: "127.0.0.1", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
 		Doc: "Address of the listener for administrators.",
 	},
 	{
-		Name: PropAdminPort, Kind: cascade.Int, Default: "8012", Min: 0, Max: 65_535, Server: true, Restart: true, File: ownFile, Since: ownSince,
+		Name: PropAdminPort, Kind: cascade.Int, Default: "8012", Min: 0, Max: 65_535, Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
 		Doc: "Port of the listener for administrators; 0 takes any free one.",
 	},
 }

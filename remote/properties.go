@@ -55,7 +55,7 @@ var Properties = []cascade.Declaration{
 		Doc: "What the hosts are.",
 	},
 	{
-		Name: "com.openexchange.redis.hosts", Kind: cascade.List, Default: "localhost:6379", Server: true, Restart: true, File: file, Since: "8.0",
+		Name: "com.openexchange.redis.hosts", Kind: cascade.List, Default: "localhost:6379", Server: true, Local: true, Restart: true, File: file, Since: "8.0",
 		Doc: "Addresses, host[:port]; the port is 6379, in sentinel mode 26379.",
 	},
 	{
@@ -164,7 +164,7 @@ var Properties = []cascade.Declaration{
 		Doc: "Name that the keys in Redis carry, so that several clusters may share one.",
 	},
 	{
-		Name: PropMember, Kind: cascade.Text, NoDefault: true, Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropMember, Kind: cascade.Text, NoDefault: true, Server: true, Local: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
 		Doc: "Name of this member; the host name where it is not set.",
 	},
 	{
