@@ -55,11 +55,13 @@ type problem struct {
 func (c *client) call(a *app, method, path string, body, out any, accept ...int) (int, error) {
 	var in io.Reader
 	if body != nil {
-		b, err := json.Marshal(body)
-		if err != nil {
+		var b bytes.Buffer
+		enc := json.NewEncoder(&b)
+		enc.SetEscapeHTML(false) // what somebody wrote goes out as it is
+		if err := enc.Encode(body); err != nil {
 			return 0, err
 		}
-		in = bytes.NewReader(b)
+		in = &b
 	}
 	req, err := http.NewRequestWithContext(a.ctx, method, c.base+path, in)
 	if err != nil {
@@ -95,10 +97,43 @@ func (c *client) call(a *app, method, path string, body, out any, accept ...int)
 		}
 		return res.StatusCode, exit(exitFindings, errors.New(p.Detail))
 	}
+	return res.StatusCode, c.understand(b, out)
+}
+
+func (c *client) understand(b []byte, out any) error {
 	if err := json.Unmarshal(b, out); err != nil {
-		return res.StatusCode, exit(exitFindings, fmt.Errorf("the answer of %s is not what this version understands: %w", c.base, err))
+		return exit(exitFindings, fmt.Errorf("the answer of %s is not what this version understands: %w", c.base, err))
 	}
-	return res.StatusCode, nil
+	return nil
+}
+
+// show calls and prints: with -o json the answer as it came, which a newer
+// server may have more in, else with text.
+func (c *client) show(a *app, method, path string, body, out any, text func(), accept ...int) (int, error) {
+	var raw json.RawMessage
+	status, err := c.call(a, method, path, body, &raw, accept...)
+	if err != nil {
+		return status, err
+	}
+	if err := c.understand(raw, out); err != nil {
+		return status, err
+	}
+	if a.json() {
+		return status, a.printJSON(raw)
+	}
+	text()
+	return status, nil
+}
+
+// onlyServer makes the client of a command that has no other way.
+func (a *app) onlyServer(command string) (*client, error) {
+	if len(a.etc) > 0 {
+		return nil, usage("%s asks a running server: name it with --server", command)
+	}
+	if err := a.onlyFiles(); err != nil {
+		return nil, err
+	}
+	return a.client()
 }
 
 // subjectPath is the path of a subject's properties.

@@ -10,32 +10,27 @@ import (
 )
 
 func (a *app) reloadCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "reload [--server URL]",
+	cluster := false
+	cmd := &cobra.Command{
+		Use:   "reload [--server URL] [--cluster]",
 		Short: "Make a running server read its tree now, and tell what changed",
 		Long: `Makes a running server read everything again, without any of the holds that
-apply to changes it notices itself. Prints each changed property with what came
-of it. Ends with 1 where a file did not load.`,
+apply to changes it notices itself; with --cluster all its members, each its own
+files. Prints each changed property with what came of it. Ends with 1 where a
+file did not load, or a member did not answer.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			if len(a.etc) > 0 {
-				return usage("reload asks a running server: name it with --server")
-			}
-			c, err := a.client()
+			c, err := a.onlyServer("reload")
 			if err != nil {
 				return err
+			}
+			if cluster {
+				return a.reloadCluster(c)
 			}
 			var r cascade.ReloadResult
-			status, err := c.call(a, http.MethodPost, "/admin/v1/config/reload", struct{}{}, &r, http.StatusUnprocessableEntity)
+			status, err := c.show(a, http.MethodPost, "/admin/v1/config/reload", struct{}{}, &r, func() { a.showReload(&r) }, http.StatusUnprocessableEntity)
 			if err != nil {
 				return err
-			}
-			if a.json() {
-				if err := a.printJSON(r); err != nil {
-					return err
-				}
-			} else {
-				a.showReload(&r)
 			}
 			if status == http.StatusUnprocessableEntity {
 				return silent
@@ -43,6 +38,41 @@ of it. Ends with 1 where a file did not load.`,
 			return nil
 		},
 	}
+	cmd.Flags().BoolVar(&cluster, "cluster", false, "all members of the cluster, not this one alone")
+	return cmd
+}
+
+func (a *app) reloadCluster(c *client) error {
+	var all struct {
+		Members []struct {
+			Member, Status, Error string
+			cascade.ReloadResult
+		}
+	}
+	bad := false
+	_, err := c.show(a, http.MethodPost, "/admin/v1/config/reload?cluster=true", struct{}{}, &all, func() {
+		for _, m := range all.Members {
+			if m.Error != "" {
+				a.note("member %s: %s", m.Member, m.Error)
+				continue
+			}
+			a.printf("%s:\n", printable(m.Member))
+			if len(m.Errors) > 0 {
+				a.note("member %s has files with errors:", m.Member)
+			}
+			a.showReload(&m.ReloadResult)
+		}
+	}, http.StatusUnprocessableEntity)
+	if err != nil {
+		return err
+	}
+	for _, m := range all.Members {
+		bad = bad || m.Status != "ok"
+	}
+	if bad {
+		return silent
+	}
+	return nil
 }
 
 func (a *app) showReload(r *cascade.ReloadResult) {

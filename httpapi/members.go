@@ -73,7 +73,7 @@ func (l *memberList) fill(ms []remote.Member, own remote.Member) {
 		if m.Drift {
 			l.Warnings = append(l.Warnings, fmt.Sprintf(
 				"member %s has another configuration (generation %d, digest %s) than this one, %s (generation %d, digest %s): compare their files, then `sluice reload --cluster`",
-				m.Name, m.Generation, shortDigest(m.Digest), own.Name, own.Generation, shortDigest(own.Digest)))
+				m.Name, m.Generation, ShortDigest(m.Digest), own.Name, own.Generation, ShortDigest(own.Digest)))
 		}
 	}
 	live := slices.DeleteFunc(slices.Clone(l.Members), func(m listedMember) bool { return !m.Alive })
@@ -86,8 +86,8 @@ func (l *memberList) fill(ms []remote.Member, own remote.Member) {
 	}
 }
 
-// shortDigest is enough of each part of a digest to tell two apart.
-func shortDigest(d string) string {
+// ShortDigest is enough of each part of a member's digest to tell two apart.
+func ShortDigest(d string) string {
 	const enough = 12
 	files, overrides, both := strings.Cut(d, "+")
 	files, overrides = files[:min(enough, len(files))], overrides[:min(enough, len(overrides))]

@@ -1,0 +1,98 @@
+package cli
+
+import (
+	"net/http"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed47708276/sluice/httpapi"
+)
+
+func (a *app) membersCmd() *cobra.Command {
+	return &cobra.Command{
+		Use:   "members [--server URL]",
+		Short: "Show the members of the cluster, and whether they run the same configuration",
+		Long: `Shows the members that a running server knows. "this" is the server that was
+asked; "drift" is one with another configuration than that. Ends with 1 where
+something is wrong among them: the link is degraded, configurations differ, or
+two processes have one name.`,
+		Args: cobra.NoArgs,
+		RunE: func(*cobra.Command, []string) error {
+			c, err := a.onlyServer("members")
+			if err != nil {
+				return err
+			}
+			var l memberList
+			if _, err := c.show(a, http.MethodGet, "/admin/v1/members", nil, &l, func() { a.showMembers(&l) }); err != nil {
+				return err
+			}
+			if len(l.Warnings) > 0 || l.Status == "degraded" {
+				return silent
+			}
+			return nil
+		},
+	}
+}
+
+type memberList struct {
+	Cluster, Status string
+	Members         []struct {
+		Member, Version, Digest, Age string
+		Started                      time.Time
+		Sockets                      int64
+		Generation                   uint64
+		Alive, Self, Degraded, Drift bool
+	}
+	Warnings []string
+}
+
+func (a *app) showMembers(l *memberList) {
+	// Last what may be long: the version of a build without a tag.
+	rows := [][]string{{"MEMBER", "STATE", "SOCKETS", "UP", "SEEN", "GENERATION", "DIGEST", "VERSION"}}
+	for _, m := range l.Members {
+		state, up, seen := "alive", sinceText(m.Started), m.Age+" ago"
+		switch {
+		case m.Self:
+			state, seen = "this", ""
+		case !m.Alive:
+			state, up = "gone", ""
+		}
+		if m.Degraded {
+			state += ",degraded"
+		}
+		if m.Drift {
+			state += ",drift"
+		}
+		rows = append(rows, []string{
+			printable(m.Member), state, strconv.FormatInt(m.Sockets, 10), up, seen,
+			strconv.FormatUint(m.Generation, 10), printable(httpapi.ShortDigest(m.Digest)), printable(m.Version),
+		})
+	}
+	a.table("", rows)
+	switch l.Status {
+	case "alone":
+		a.printf("\nalone: this server has no cluster\n")
+	default:
+		a.printf("\ncluster %s: %s\n", printable(l.Cluster), printable(l.Status))
+	}
+	for _, w := range l.Warnings {
+		a.note("warning: %s", w)
+	}
+}
+
+// sinceText is how long ago something began, as short as a column is.
+func sinceText(t time.Time) string {
+	d := max(time.Since(t), 0) // the server's clock may be ahead
+	switch {
+	case d < time.Minute:
+		return d.Truncate(time.Second).String()
+	case d < time.Hour:
+		return strings.TrimSuffix(d.Truncate(time.Minute).String(), "0s")
+	case d < 48*time.Hour:
+		return strings.TrimSuffix(d.Truncate(time.Hour).String(), "0m0s")
+	}
+	return strconv.Itoa(int(d/(24*time.Hour))) + "d"
+}

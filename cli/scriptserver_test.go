@@ -1,0 +1,164 @@
+package cli_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coder/websocket"
+	"github.com/rogpeppe/go-internal/testscript"
+)
+
+// scripted is what runs beside a script.
+type scripted struct {
+	public, admin string
+	sockets       map[string]*scriptSocket
+}
+
+type scriptKey struct{}
+
+func setupScript(env *testscript.Env) error {
+	env.Values[scriptKey{}] = &scripted{sockets: map[string]*scriptSocket{}}
+	return nil
+}
+
+func ofScript(ts *testscript.TestScript) *scripted { return ts.Value(scriptKey{}).(*scripted) }
+
+// server serves a tree until the script ends, and is the server of all commands
+// from then on: `server DIR`.
+func server(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: server DIR")
+	}
+	tree := ts.MkAbs(args[0])
+	cmd := exec.Command("sluice", serveArgs(tree, filepath.Join(ts.MkAbs("."), "state"))...)
+	r, err := cmd.StderrPipe()
+	ts.Check(err)
+	ts.Check(cmd.Start())
+	serving, ended := make(chan []string, 1), make(chan string, 1)
+	go func() {
+		var log strings.Builder
+		for lines := bufio.NewScanner(r); lines.Scan(); log.WriteString(lines.Text() + "\n") {
+			if m := servingLine.FindStringSubmatch(lines.Text()); m != nil {
+				serving <- m
+			}
+		}
+		_ = cmd.Wait() // killed
+		ended <- log.String()
+	}()
+	ts.Defer(func() {
+		_ = cmd.Process.Kill() // it may have ended by itself
+		<-ended
+	})
+	select {
+	case m := <-serving:
+		s := ofScript(ts)
+		s.public, s.admin = "http://"+m[1], "http://"+m[2]
+		ts.Setenv("SLUICE_SERVER", s.admin)
+	case log := <-ended:
+		ended <- log
+		ts.Fatalf("the server ended: %s", log)
+	case <-time.After(patience):
+		ts.Fatalf("the server does not serve within %s", patience)
+	}
+}
+
+// scriptSocket keeps what a client gets.
+type scriptSocket struct {
+	mu   sync.Mutex
+	got  []string // packets, and "close CODE" at last
+	news chan struct{}
+}
+
+// connect opens a socket with a session of its own: `connect CONTEXT USER NAME`.
+func connect(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 3 {
+		ts.Fatalf("usage: connect CONTEXT USER NAME")
+	}
+	s := ofScript(ts)
+	res, err := http.Post(s.admin+"/admin/v1/sessions", "application/json",
+		strings.NewReader(fmt.Sprintf(`{"context":%s,"user":%s,"client":"script"}`, args[0], args[1])))
+	ts.Check(err)
+	defer res.Body.Close()
+	var l login
+	ts.Check(json.NewDecoder(res.Body).Decode(&l))
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	ts.Defer(cancel)
+	conn, _, err := websocket.Dial(ctx, s.public+"/socket.io/appsuite/?EIO=4&transport=websocket&connection="+args[2]+"&session="+l.Session,
+		&websocket.DialOptions{HTTPHeader: http.Header{"Cookie": {l.Cookie.Name + "=" + l.Cookie.Value}}})
+	ts.Check(err)
+	ts.Defer(func() { _ = conn.CloseNow() })
+	ts.Check(conn.Write(ctx, websocket.MessageText, []byte("40")))
+	sock := &scriptSocket{news: make(chan struct{}, 1)}
+	s.sockets[args[2]] = sock
+	go sock.read(ctx, conn)
+	sock.await(ts, func(p string) bool { return strings.HasPrefix(p, "40{") }, "the answer to its CONNECT")
+}
+
+func (s *scriptSocket) read(ctx context.Context, conn *websocket.Conn) {
+	for {
+		_, b, err := conn.Read(ctx)
+		packet := string(b)
+		if err != nil {
+			packet = fmt.Sprintf("close %d", websocket.CloseStatus(err))
+		}
+		s.mu.Lock()
+		s.got = append(s.got, packet)
+		s.mu.Unlock()
+		select {
+		case s.news <- struct{}{}:
+		default:
+		}
+		if err != nil {
+			return
+		}
+	}
+}
+
+func (s *scriptSocket) await(ts *testscript.TestScript, fits func(string) bool, what string) {
+	deadline := time.After(patience)
+	for {
+		s.mu.Lock()
+		got := slices.Clone(s.got)
+		s.mu.Unlock()
+		if slices.ContainsFunc(got, fits) {
+			return
+		}
+		select {
+		case <-s.news:
+		case <-deadline:
+			ts.Fatalf("the socket did not get %s within %s, but %q", what, patience, got)
+		}
+	}
+}
+
+// got waits for what a socket must get, as a packet or as its end: `got NAME
+// PACKET`. With ! it must not have come before what was waited for last.
+func got(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) != 2 {
+		ts.Fatalf("usage: [!] got NAME PACKET")
+	}
+	s := ofScript(ts).sockets[args[0]]
+	if s == nil {
+		ts.Check(errors.New("no socket is called " + args[0]))
+	}
+	is := func(p string) bool { return p == args[1] }
+	if !neg {
+		s.await(ts, is, args[1])
+		return
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if slices.ContainsFunc(s.got, is) {
+		ts.Fatalf("the socket got %s", args[1])
+	}
+}
