@@ -22,6 +22,8 @@ type Cluster interface {
 	// Ask asks all members but this one; each answers or fails, at the latest
 	// when ctx ends.
 	Ask(ctx context.Context, op string, body []byte) []remote.Answer
+	// Stats are the counters of the link.
+	Stats() remote.Stats
 	Distributor
 }
 
@@ -31,6 +33,9 @@ type Distributor interface {
 	// Reserve returns remote.ErrFull or remote.ErrClosed.
 	Reserve() error
 	Release()
+	// Claim reports whether no member has accepted a message with this id within
+	// the window.
+	Claim(ctx context.Context, id string, window time.Duration) bool
 	// Offer reports whether an equal message was waiting.
 	Offer(m remote.Message) (coalesced bool)
 	// Send returns when the others have the message for good: how many they are,

@@ -48,6 +48,8 @@ func (m *members) sockets() (open int64, queued int64) {
 	return open, queued
 }
 
+func (m *members) Stats() remote.Stats { return remote.Stats{} }
+
 // Name implements Cluster, as do the other two.
 func (m *members) Name() string { return "test" }
 

@@ -34,6 +34,15 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 	if st.Status != "ok" {
 		answer = "degraded"
 	}
+	if s.Cluster != nil {
+		members, status := s.Cluster.Members()
+		c := check{"cluster", status, fmt.Sprintf("%d members", len(members))}
+		if status != "ok" {
+			c.Detail = "Redis does not answer: messages for other members wait, sockets here are served"
+			answer = "degraded"
+		}
+		checks = append(checks, c)
+	}
 	status := http.StatusOK
 	switch s.state.Load() {
 	case starting:

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -74,7 +75,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	for name, data := range files {
 		w.file(name, data)
 	}
-	schema, err := cascade.NewSchema(websockets.Prefixes, websockets.Properties, Properties)
+	schema, err := cascade.NewSchema(websockets.Prefixes, websockets.Properties, remote.Properties, Properties)
 	must(t, err)
 	log := slog.New(slog.NewTextHandler(&w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.engine, err = cascade.Open(cascade.Options{Roots: []string{w.etc}, Schema: schema, Logger: log})

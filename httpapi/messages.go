@@ -159,7 +159,7 @@ func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
 		return nil, fail(http.StatusUnprocessableEntity, "bad_message", "%s", err)
 	}
 	if s.Cluster == nil {
-		return s.deliver(&m, &msg, target, su)
+		return s.deliver(ctx, &m, &msg, target, su)
 	}
 	switch err := s.Cluster.Reserve(); {
 	case errors.Is(err, remote.ErrClosed):
@@ -167,7 +167,7 @@ func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
 	case err != nil:
 		return nil, fail(http.StatusTooManyRequests, "buffer_full", "%s", err)
 	}
-	result, err := s.deliver(&m, &msg, target, su)
+	result, err := s.deliver(ctx, &m, &msg, target, su)
 	if err != nil || result.Duplicate {
 		s.Cluster.Release()
 		return result, err
@@ -179,10 +179,10 @@ func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
 }
 
 // deliver queues a message on the local matches.
-func (s *Server) deliver(m *message, msg *websockets.Message, target websockets.Target, su cascade.Subject) (*sentResult, error) {
+func (s *Server) deliver(ctx context.Context, m *message, msg *websockets.Message, target websockets.Target, su cascade.Subject) (*sentResult, error) {
 	if m.ID == "" {
 		m.ID = randomID()
-	} else if !s.sent.first(m.ID, time.Now()) {
+	} else if !s.firstOf(ctx, m.ID) {
 		return &sentResult{ID: m.ID, Remote: new(int), Duplicate: true}, nil
 	}
 	var queued int
@@ -199,6 +199,12 @@ func (s *Server) deliver(m *message, msg *websockets.Message, target websockets.
 		return nil, err
 	}
 	return &sentResult{ID: m.ID, Local: queued, Remote: new(int)}, nil
+}
+
+// firstOf reports whether no member has accepted a message with this id lately.
+func (s *Server) firstOf(ctx context.Context, id string) bool {
+	window := server[time.Duration](s.Engine.Snapshot(), remote.PropDedupWindow)
+	return s.sent.first(id, time.Now(), window) && (s.Cluster == nil || s.Cluster.Claim(ctx, id, window))
 }
 
 // distribute hands a message that was delivered here to the other members.

@@ -199,11 +199,12 @@ func TestGateClosesSockets(t *testing.T) {
 }
 
 func TestSentIDs(t *testing.T) {
+	const dedupWindow = 5 * time.Minute
 	var s sentIDs
 	start := time.Now()
 	first := func(id string, after time.Duration, want bool) {
 		t.Helper()
-		if got := s.first(id, start.Add(after)); got != want {
+		if got := s.first(id, start.Add(after), dedupWindow); got != want {
 			t.Errorf("%s after %v: %v", id, after, got)
 		}
 	}

@@ -45,6 +45,7 @@ func newMetrics(s *Server) *metrics {
 		configCollector{s.Engine},
 		socketCollector{s.Sockets},
 		sessionCollector{s},
+		linkCollector{s},
 	)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError})
 	return m

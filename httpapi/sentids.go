@@ -6,8 +6,6 @@ import (
 )
 
 const (
-	// dedupWindow is longer than any caller keeps on trying the same message.
-	dedupWindow = 5 * time.Minute
 	// maxSentIDs takes 20 MiB at most, at 330 messages with an id a second;
 	// above that rate the oldest ids go before their time.
 	maxSentIDs = 100_000
@@ -21,14 +19,14 @@ type sentIDs struct {
 	order []string // oldest first, each once
 }
 
-// first reports whether the id is new, and remembers it.
-func (s *sentIDs) first(id string, now time.Time) bool {
+// first reports whether the id was not seen within the window, and remembers it.
+func (s *sentIDs) first(id string, now time.Time, window time.Duration) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.at == nil {
 		s.at = map[string]time.Time{}
 	}
-	for len(s.order) > 0 && now.Sub(s.at[s.order[0]]) > dedupWindow {
+	for len(s.order) > 0 && now.Sub(s.at[s.order[0]]) > window {
 		s.drop()
 	}
 	if _, known := s.at[id]; known {

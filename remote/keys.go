@@ -40,6 +40,9 @@ func (k keys) sockets(context, user int32) string {
 	return "sluice:{" + k.cluster + ":" + strconv.Itoa(int(context)) + ":" + strconv.Itoa(int(user)) + "}:sockets"
 }
 
+// message is there while the id of a message is taken.
+func (k keys) message(id string) string { return "sluice:{" + k.cluster + "::" + id + "}:message" }
+
 // Registration is what the cluster knows of a socket.
 type Registration struct {
 	ID         string // of the socket, random

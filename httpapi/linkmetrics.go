@@ -1,0 +1,84 @@
+package httpapi
+
+import (
+	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// linkCollector shows the counters of the link to the other members, where
+// there is one.
+type linkCollector struct{ server *Server }
+
+var (
+	linkUp         = desc("remote_link_up", "1 while Redis answers and this member's lease is held, else 0.")
+	linkLease      = desc("remote_lease_age_seconds", "Since Redis has confirmed this member's lease.")
+	linkMembers    = desc("remote_members", "Members that are alive, this one included.")
+	linkBuffered   = desc("remote_buffered", "Messages for other members that wait, or that Redis has not taken yet.")
+	linkCoalesced  = desc("remote_coalesced_total", "Messages that met an equal one in the buffer, which carries them too.")
+	linkFlushed    = desc("remote_flushed_total", "Messages that left the buffer.")
+	linkRefused    = desc("remote_refused_total", "Messages refused because the buffer was full.")
+	linkSent       = desc("remote_sent_total", "Messages that Redis has taken, or that no other member was to get.")
+	linkEntries    = desc("remote_entries_total", "Entries put into inboxes of other members; one carries many messages.")
+	linkReceived   = desc("remote_received_total", "Messages of other members.")
+	linkRepeated   = desc("remote_repeated_total", "Entries of the inbox that came twice and were delivered once.")
+	linkDropped    = desc("remote_dropped_total", "Messages dropped, or where they were not counted entries, by reason.", "reason")
+	linkSkipped    = desc("remote_skipped_total", "Parts of the inbox and of the members' keys that could not be read, by kind.", "kind")
+	linkFailures   = desc("remote_failures_total", "What Redis did not do when it was asked, by what.", "what")
+	linkLosses     = desc("remote_redis_losses_total", "Times that Redis was found to have lost data.")
+	linkReaped     = desc("remote_reaped_total", "Dead members whose registrations this one has removed.")
+	linkRegistered = desc("remote_registered_sockets", "Sockets of this member in the registry, at the last pass.")
+	linkRepairs    = desc("remote_registry_repairs_total", "Registrations that a pass has added or removed.")
+	linkLag        = desc("remote_inbox_lag_seconds", "From Redis to this member, by the clock of Redis.")
+	linkCommands   = desc("redis_command_duration_seconds", "Round trips to Redis, reading the inbox excluded.")
+	linkErrors     = desc("redis_command_errors_total", "Round trips to Redis that failed.")
+)
+
+// Describe implements prometheus.Collector.
+func (c linkCollector) Describe(ch chan<- *prometheus.Desc) {
+	for _, d := range []*prometheus.Desc{
+		linkUp, linkLease, linkMembers, linkBuffered, linkCoalesced, linkFlushed, linkRefused, linkSent, linkEntries, linkReceived,
+		linkRepeated, linkDropped, linkSkipped, linkFailures, linkLosses, linkReaped, linkRegistered, linkRepairs, linkLag, linkCommands, linkErrors,
+	} {
+		ch <- d
+	}
+}
+
+// Collect implements prometheus.Collector.
+func (c linkCollector) Collect(ch chan<- prometheus.Metric) {
+	if c.server.Cluster == nil {
+		return
+	}
+	st := c.server.Cluster.Stats()
+	gauge := func(d *prometheus.Desc, v float64) { ch <- prometheus.MustNewConstMetric(d, prometheus.GaugeValue, v) }
+	counter := func(d *prometheus.Desc, v int64, labels ...string) {
+		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
+	}
+	gauge(linkUp, oneIf(st.Healthy))
+	gauge(linkLease, st.LeaseAge.Seconds())
+	gauge(linkMembers, float64(st.Members))
+	gauge(linkBuffered, float64(st.Buffer.Buffered))
+	counter(linkCoalesced, st.Buffer.Coalesced)
+	counter(linkFlushed, st.Buffer.Flushed)
+	counter(linkRefused, st.Buffer.Refused)
+	counter(linkSent, st.Sent)
+	counter(linkEntries, st.Posted)
+	counter(linkReceived, st.Received)
+	counter(linkRepeated, st.Repeated)
+	for reason, n := range st.Dropped {
+		counter(linkDropped, n, reason)
+	}
+	for kind, n := range st.Skipped {
+		counter(linkSkipped, n, kind)
+	}
+	for what, n := range map[string]int64{"send": st.Retries, "read": st.ReadsFailed, "register": st.RegistersFailed, "heartbeat": st.BeatsFailed} {
+		counter(linkFailures, n, what)
+	}
+	counter(linkLosses, st.Losses)
+	counter(linkReaped, st.Reaped)
+	gauge(linkRegistered, float64(st.Registered))
+	counter(linkRepairs, st.Repairs)
+	ch <- histogram(linkLag, websockets.Latency(st.InboxLag))
+	ch <- histogram(linkCommands, websockets.Latency(st.Commands))
+	counter(linkErrors, st.CommandErrors)
+}
