@@ -105,6 +105,16 @@ func (l *Link) readOnce(in *inbox) error {
 	return nil
 }
 
+// wakeReader ends the read that waits when the link ends: a context does not.
+func (l *Link) wakeReader() {
+	<-l.ctx.Done()
+	ctx, cancel := context.WithTimeout(context.Background(), readBlock)
+	defer cancel()
+	me := l.Incarnation()
+	// Where it fails the read ends by itself, within readBlock and readSlack.
+	_ = l.opts.Client.XAdd(ctx, &redis.XAddArgs{Stream: l.keys.inbox(me), NoMkStream: true, Values: []any{fieldOrigin, me}}).Err()
+}
+
 // successor is the id after id.
 func successor(id string) string {
 	ms, seq, _ := strings.Cut(id, "-")

@@ -69,6 +69,7 @@ type Link struct {
 	gone   removals
 	said   onceAMinute
 	opened atomic.Pointer[inbox] // for the reader
+	keep   time.Duration         // keepFor
 
 	rebuild chan struct{} // the registry needs the own sockets once more
 	beatNow chan struct{}
@@ -90,6 +91,7 @@ func New(o Options) *Link {
 		rebuild: make(chan struct{}, 1), beatNow: make(chan struct{}, 1),
 		incarnation: newIncarnation(),
 		doubt:       true,
+		keep:        keepFor,
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.view.Store(&view{})
@@ -130,6 +132,7 @@ func (l *Link) Run(ctx context.Context) {
 	l.work.Go(l.read)
 	l.work.Go(l.remove)
 	l.work.Go(l.reconcile)
+	l.work.Go(l.wakeReader)
 	l.work.Wait()
 }
 
