@@ -54,6 +54,10 @@ func TestClusterAnswers(t *testing.T) {
 			`{"members":[{"member":"one","status":"ok",` + reloaded + `},{"member":"two","status":"ok",` + reloaded + `}]}`, 0, "one:\ntwo:\na: 1 -> 2  applied: b", "",
 		},
 		{
+			"a long result", "reload --cluster", "POST /admin/v1/config/reload?cluster=true", 200,
+			`{"members":[{"member":"two","status":"ok",` + reloaded + `,"omitted":9}]}`, 0, "two:\na: 1 -> 2", "sluice: member two has 9 more changes",
+		},
+		{
 			"one did not answer", "reload --cluster", "POST /admin/v1/config/reload?cluster=true", 200,
 			`{"members":[{"member":"one","status":"ok",` + reloaded + `},{"member":"two","status":"unreachable","error":"it is away"}]}`, 1, "one:", "sluice: member two: it is away",
 		},

@@ -47,6 +47,7 @@ func (a *app) reloadCluster(c *client) error {
 		Members []struct {
 			Member, Status, Error string
 			cascade.ReloadResult
+			Omitted int
 		}
 	}
 	bad := false
@@ -61,6 +62,9 @@ func (a *app) reloadCluster(c *client) error {
 				a.note("member %s has files with errors:", m.Member)
 			}
 			a.showReload(&m.ReloadResult)
+			if m.Omitted > 0 {
+				a.note("member %s has %d more changes and errors than its answer holds: its log and GET /admin/v1/config have them", m.Member, m.Omitted)
+			}
 		}
 	}, http.StatusUnprocessableEntity)
 	if err != nil {

@@ -55,6 +55,10 @@ const (
 // command line waits longer.
 const askTimeout = 15 * time.Second
 
+// maxMemberAnswer bounds an answer to another member, which goes through Redis:
+// half of what the link takes. 1000 sockets of App Suite have 300 KiB.
+const maxMemberAnswer = 512 << 10
+
 // memberQuestion is the body of each of them. A member refuses one that has what
 // it does not know: without a filter of a newer version it would close too much.
 type memberQuestion struct {
@@ -100,7 +104,8 @@ func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
 		if !websockets.ValidNext(q.Cursor) {
 			return nil, fail(http.StatusBadRequest, "bad_query", "the cursor %.100q is of another version: run the same Sluice on all members", q.Cursor)
 		}
-		return json.Marshal(s.ownPage(sel, q.Cursor, q.Limit))
+		page := s.ownPage(sel, q.Cursor, q.Limit)
+		return page.encode()
 	case opClose:
 		if q.All == (sel.Context != 0) {
 			return nil, fail(http.StatusBadRequest, "bad_query", "a close names a context, or all")
@@ -111,7 +116,7 @@ func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		return json.Marshal(r)
+		return r.encode()
 	}
 	return nil, fail(http.StatusBadRequest, "bad_request", "%.100q is nothing that this version answers: run the same Sluice on all members", op)
 }

@@ -9,7 +9,10 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/websockets"
 )
 
 // members link servers of one process. The first is asked.
@@ -17,8 +20,8 @@ type members struct {
 	Distributor
 	self   *world
 	others []*world
-	gone   map[string]bool                              // do not answer
-	answer func(op string, body []byte) ([]byte, error) // instead of what the others say
+	gone   map[string]bool                                        // do not answer
+	answer func(w *world, op string, body []byte) ([]byte, error) // instead of what the others say
 }
 
 // add starts another member.
@@ -75,7 +78,7 @@ func (m *members) Ask(_ context.Context, op string, body []byte) (answers []remo
 		case m.gone[a.Member]:
 			a.Err = errors.New("no answer")
 		case m.answer != nil:
-			a.Body, a.Err = m.answer(op, body)
+			a.Body, a.Err = m.answer(w, op, body)
 		default:
 			a.Body, a.Err = w.server.AnswerMember(op, body)
 		}
@@ -127,6 +130,76 @@ func TestClusterPages(t *testing.T) {
 	}
 }
 
+// TestShortAnswers holds that no socket is left out where an answer has room for
+// fewer than were asked for.
+func TestShortAnswers(t *testing.T) {
+	w := newWorld(t, tree)
+	m := &members{self: w}
+	worlds := []*world{w, m.add("two"), m.add("three")}
+	const users = 9
+	for u := range users {
+		home := worlds[u/2%3]
+		home.connect(home.login(u+1), "a")
+	}
+	m.answer = func(other *world, op string, body []byte) ([]byte, error) {
+		var page socketPage
+		b, err := other.server.AnswerMember(op, body)
+		must(t, errors.Join(err, json.Unmarshal(b, &page)))
+		if len(page.Sockets) > 1 {
+			page.Sockets = page.Sockets[:1]
+			page.Next = websockets.Next(page.Sockets[0].Context, page.Sockets[0].User, page.Sockets[0].ID)
+		}
+		return json.Marshal(page)
+	}
+	for _, limit := range []int{1, 3, 100} {
+		user := int32(0)
+		for cursor := ""; ; {
+			var page socketPage
+			w.ask("GET", fmt.Sprintf("/admin/v1/sockets?limit=%d&cursor=%s", limit, cursor), "").into(t, &page)
+			for _, s := range page.Sockets {
+				if user++; s.User != user {
+					t.Errorf("limit %d: user %d comes after %d", limit, s.User, user-1)
+				}
+			}
+			if cursor = page.Next; cursor == "" {
+				break
+			}
+		}
+		if user != users {
+			t.Errorf("limit %d: %d sockets, want %d", limit, user, users)
+		}
+	}
+}
+
+// TestLongAnswers holds what goes through Redis below its bound, and that it
+// says what it leaves out.
+func TestLongAnswers(t *testing.T) {
+	page := socketPage{}
+	for range maxLimit {
+		page.Sockets = append(page.Sockets, listedSocket{ID: randomID(), Context: 1, User: 2, Path: strings.Repeat("/p", 2000)})
+	}
+	b, err := page.encode()
+	must(t, err)
+	var got socketPage
+	must(t, json.Unmarshal(b, &got))
+	n := len(got.Sockets)
+	if len(b) > maxMemberAnswer || n < 10 || got.Next != websockets.Next(1, 2, page.Sockets[n-1].ID) || !websockets.ValidNext(got.Next) {
+		t.Errorf("%d sockets in %d bytes, next %s", n, len(b), got.Next)
+	}
+	value := strings.Repeat("v", 2000)
+	r := memberReload{Member: "a", Status: reloadOK, ReloadResult: &cascade.ReloadResult{Generation: 7, Errors: []finding.Finding{}}}
+	for range 1000 {
+		r.Changed = append(r.Changed, cascade.Change{Property: "p", New: &value})
+	}
+	b, err = r.encode()
+	must(t, err)
+	var short memberReload
+	must(t, json.Unmarshal(b, &short))
+	if len(b) > maxMemberAnswer || len(short.Changed) < 100 || len(short.Changed)+short.Omitted != 1000 || short.Generation != 7 {
+		t.Errorf("%d changes in %d bytes, %d omitted", len(short.Changed), len(b), short.Omitted)
+	}
+}
+
 // TestBadAnswers holds that an answer of another member that makes no sense is
 // none, and that its sockets are not mixed into the list.
 func TestBadAnswers(t *testing.T) {
@@ -140,10 +213,11 @@ func TestBadAnswers(t *testing.T) {
 		"text":                `hello`,
 		"no socket's id":      `{"sockets":[{"id":"x","context":1,"user":1}],"next":""}`,
 		"before the cursor":   `{"sockets":[{"id":"` + cursor[:32] + `"}],"next":""}`,
+		"none and more":       `{"sockets":[],"next":"` + cursor + `"}`,
 		"of another type":     `{"sockets":[{"id":7}]}`,
 		"a list, not an page": `[]`,
 	} {
-		m.answer = func(string, []byte) ([]byte, error) { return []byte(body), nil }
+		m.answer = func(*world, string, []byte) ([]byte, error) { return []byte(body), nil }
 		var page socketPage
 		a := w.ask("GET", "/admin/v1/sockets?cursor="+cursor, "")
 		a.into(t, &page)

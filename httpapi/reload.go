@@ -26,6 +26,23 @@ type memberReload struct {
 	Status string `json:"status"`
 	Error  string `json:"error,omitempty"` // why there is no result
 	*cascade.ReloadResult
+	// Omitted are changes and errors that an answer of another member has no
+	// room for: its own log and GET /admin/v1/config have them.
+	Omitted int `json:"omitted,omitempty"`
+}
+
+// encode is the result for another member, as much of it as an answer holds.
+func (m *memberReload) encode() ([]byte, error) {
+	r, all := *m.ReloadResult, len(m.Changed)+len(m.Errors)
+	m.ReloadResult = &r
+	for {
+		m.Omitted = all - len(r.Changed) - len(r.Errors)
+		b, err := json.Marshal(m)
+		if err != nil || len(b) <= maxMemberAnswer || m.Omitted == all {
+			return b, err
+		}
+		r.Changed, r.Errors = r.Changed[:len(r.Changed)/2], r.Errors[:len(r.Errors)/2]
+	}
 }
 
 func (s *Server) reloadOwn(ctx context.Context) (memberReload, error) {

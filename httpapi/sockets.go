@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"net/netip"
@@ -75,13 +76,27 @@ func (s *Server) ownPage(sel websockets.Selector, cursor string, limit int) sock
 	return page
 }
 
+// encode is the page for another member, as much of it as an answer holds.
+func (p *socketPage) encode() ([]byte, error) {
+	for {
+		b, err := json.Marshal(p)
+		if err != nil || len(b) <= maxMemberAnswer || len(p.Sockets) < 2 {
+			return b, err
+		}
+		p.Sockets = p.Sockets[:len(p.Sockets)/2]
+		last := p.Sockets[len(p.Sockets)-1]
+		p.Next = websockets.Next(last.Context, last.User, last.ID)
+	}
+}
+
 // allPage is a page of all members' sockets. Each has answered its own first
-// ones after the cursor, so the first ones of all are among them.
+// ones after the cursor, so the first ones of all are among them, up to where
+// the first of the answers ends that has a next.
 func (s *Server) allPage(ctx context.Context, sel websockets.Selector, cursor string, limit int) (socketPage, error) {
 	q := s.newQuestion(sel)
 	q.Cursor, q.Limit = cursor, limit
 	var all []placedSocket
-	more := false
+	end := "" // the place up to which all that answered have told all
 	add := func(p socketPage) error {
 		placed := make([]placedSocket, len(p.Sockets))
 		for i, l := range p.Sockets {
@@ -91,7 +106,15 @@ func (s *Server) allPage(ctx context.Context, sel websockets.Selector, cursor st
 				return fmt.Errorf("the socket %.100q is not one of this page", l.ID)
 			}
 		}
-		all, more = append(all, placed...), more || p.Next != ""
+		if p.Next != "" {
+			if len(placed) == 0 {
+				return errors.New("a page of no socket has a next")
+			}
+			if last := placed[len(placed)-1].place; end == "" || last < end {
+				end = last
+			}
+		}
+		all = append(all, placed...)
 		return nil
 	}
 	wait := s.ask(ctx, opList, q, func(a remote.Answer) error {
@@ -110,15 +133,14 @@ func (s *Server) allPage(ctx context.Context, sel websockets.Selector, cursor st
 		return page, err
 	}
 	slices.SortFunc(all, func(a, b placedSocket) int { return strings.Compare(a.place, b.place) })
-	if len(all) > limit {
-		all, more = all[:limit], true
-	}
-	for _, p := range all {
+	for i, p := range all {
+		if i == limit || end != "" && p.place > end {
+			page.Next = all[i-1].place
+			return page, nil
+		}
 		page.Sockets = append(page.Sockets, p.listedSocket)
 	}
-	if more && len(all) > 0 {
-		page.Next = all[len(all)-1].place
-	}
+	page.Next = end // which is the last one's place
 	return page, nil
 }
 
