@@ -53,6 +53,8 @@ type Options struct {
 	Deliverer Deliverer
 	Describe  func() Member // of this one: Version, Sockets, Generation, Digest, Degraded
 	Logger    *slog.Logger
+
+	keep time.Duration // of tests; else keepFor
 }
 
 // Link connects this member with the others through Redis (design, "Remote").
@@ -69,7 +71,6 @@ type Link struct {
 	gone   removals
 	said   onceAMinute
 	opened atomic.Pointer[inbox] // for the reader
-	keep   time.Duration         // keepFor
 
 	rebuild chan struct{} // the registry needs the own sockets once more
 	beatNow chan struct{}
@@ -91,7 +92,9 @@ func New(o Options) *Link {
 		rebuild: make(chan struct{}, 1), beatNow: make(chan struct{}, 1),
 		incarnation: newIncarnation(),
 		doubt:       true,
-		keep:        keepFor,
+	}
+	if l.opts.keep == 0 {
+		l.opts.keep = keepFor
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.view.Store(&view{})

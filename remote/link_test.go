@@ -318,10 +318,8 @@ func TestLinkLimitTogether(t *testing.T) {
 // A dead member disappears, and its registrations are removed, exactly those.
 func TestLinkDeath(t *testing.T) {
 	s := redistest.Start(t)
-	short := func(l *Link) { l.keep = testLease }
-	a, b := newNode(t, way(s), "a"), newNode(t, way(s), "b")
-	short(a.Link)
-	short(b.Link)
+	short := func(o *Options) { o.keep = testLease }
+	a, b := newNode(t, way(s), "a", short), newNode(t, way(s), "b", short)
 	meet(t, a, b)
 	a.mustOpen(1, 5, "x")
 	for i := range 50 {
@@ -337,8 +335,6 @@ func TestLinkDeath(t *testing.T) {
 		list, _ := a.Members()
 		return !slices.ContainsFunc(list, func(m Member) bool { return m.Incarnation == dead })
 	})
-	// The first record was written with the usual time to live.
-	s.Client().Del(t.Context(), a.keys.record(dead))
 	wait(t, "b's registrations are removed", func() bool {
 		return s.Client().Exists(t.Context(), a.keys.index(dead), a.keys.inbox(dead)).Val() == 0 &&
 			s.Client().SCard(t.Context(), a.keys.members()).Val() == 2

@@ -151,7 +151,7 @@ func (l *Link) heartbeat() error {
 		return err
 	}
 	pipe := l.opts.Client.Pipeline()
-	replaced := pipe.SetArgs(ctx, l.keys.record(me), text, redis.SetArgs{TTL: l.opts.Lease + l.keep, Get: true})
+	replaced := pipe.SetArgs(ctx, l.keys.record(me), text, redis.SetArgs{TTL: l.opts.Lease + l.opts.keep, Get: true})
 	held := pipe.Set(ctx, l.keys.lease(me), l.opts.Member, l.opts.Lease)
 	added := pipe.SAdd(ctx, l.keys.members(), me)
 	id := pipe.Get(ctx, l.keys.registry())
@@ -191,7 +191,7 @@ func (l *Link) heartbeat() error {
 		}
 		signal(l.rebuild)
 	case before.Incarnation == me && before.Beat >= confirmed:
-	case old == "" && silent > l.opts.Lease+l.keep-maxBeatTimeout:
+	case old == "" && silent > l.opts.Lease+l.opts.keep-maxBeatTimeout:
 		l.reborn()
 		return errors.New("the other members took this one for dead: it joins again")
 	default:
