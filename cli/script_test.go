@@ -40,7 +40,9 @@ func (c cleaning) Run() int {
 func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
-		Cmds:  map[string]func(*testscript.TestScript, bool, []string){"exits": exits, "server": server, "connect": connect, "got": got},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){
+			"exits": exits, "await": await, "redis": redisOf(t), "server": server, "connect": connect, "got": got,
+		},
 		Setup: setupScript,
 	})
 }

@@ -7,40 +7,78 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 
 	"github.com/coder/websocket"
 	"github.com/rogpeppe/go-internal/testscript"
+
+	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/remote/redistest"
 )
 
 // scripted is what runs beside a script.
 type scripted struct {
-	public, admin string
-	sockets       map[string]*scriptSocket
+	servers map[string][]string // public and admin, by tree
+	public  string              // of the server that was named last
+	admin   string
+	sockets map[string]*scriptSocket
 }
 
 type scriptKey struct{}
 
 func setupScript(env *testscript.Env) error {
-	env.Values[scriptKey{}] = &scripted{sockets: map[string]*scriptSocket{}}
+	env.Values[scriptKey{}] = &scripted{servers: map[string][]string{}, sockets: map[string]*scriptSocket{}}
 	return nil
 }
 
 func ofScript(ts *testscript.TestScript) *scripted { return ts.Value(scriptKey{}).(*scripted) }
 
+// redisOf starts a Redis of its own for each script that wants one: `redis DIR
+// MEMBER` makes the server of that tree a member of that name.
+func redisOf(t *testing.T) func(*testscript.TestScript, bool, []string) {
+	var mu sync.Mutex
+	running := map[*scripted]*redistest.Server{}
+	return func(ts *testscript.TestScript, neg bool, args []string) {
+		if neg || len(args) != 2 {
+			ts.Fatalf("usage: redis DIR MEMBER")
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		s := ofScript(ts)
+		if running[s] == nil {
+			running[s] = redistest.Start(t)
+		}
+		f, err := os.OpenFile(filepath.Join(ts.MkAbs(args[0]), "redis.properties"), os.O_APPEND|os.O_WRONLY, 0)
+		ts.Check(err)
+		_, err = fmt.Fprintf(f, "\n%s=%s\n%s=%s\n", "com.openexchange.redis.hosts", running[s].Addr, remote.PropMember, args[1])
+		ts.Check(errors.Join(err, f.Close()))
+	}
+}
+
 // server serves a tree until the script ends, and is the server of all commands
-// from then on: `server DIR`.
+// until another is named: `server DIR`.
 func server(ts *testscript.TestScript, neg bool, args []string) {
 	if neg || len(args) != 1 {
 		ts.Fatalf("usage: server DIR")
 	}
-	tree := ts.MkAbs(args[0])
-	cmd := exec.Command("sluice", serveArgs(tree, filepath.Join(ts.MkAbs("."), "state"))...)
+	s, tree := ofScript(ts), ts.MkAbs(args[0])
+	if s.servers[tree] == nil {
+		s.servers[tree] = startServer(ts, tree)
+	}
+	s.public, s.admin = s.servers[tree][0], s.servers[tree][1]
+	ts.Setenv("SLUICE_SERVER", s.admin)
+}
+
+func startServer(ts *testscript.TestScript, tree string) []string {
+	cmd := exec.Command("sluice", serveArgs(tree, tree+".state")...)
 	r, err := cmd.StderrPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
@@ -61,14 +99,36 @@ func server(ts *testscript.TestScript, neg bool, args []string) {
 	})
 	select {
 	case m := <-serving:
-		s := ofScript(ts)
-		s.public, s.admin = "http://"+m[1], "http://"+m[2]
-		ts.Setenv("SLUICE_SERVER", s.admin)
+		return []string{"http://" + m[1], "http://" + m[2]}
 	case log := <-ended:
 		ended <- log
 		ts.Fatalf("the server ended: %s", log)
 	case <-time.After(patience):
 		ts.Fatalf("the server does not serve within %s", patience)
+	}
+	return nil
+}
+
+// await repeats a command until its output matches: `await PATTERN COMMAND
+// [ARG...]`. Members see each other's changes with the next heartbeat.
+func await(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) < 2 {
+		ts.Fatalf("usage: await PATTERN COMMAND [ARG...]")
+	}
+	pattern, err := regexp.Compile("(?m)" + args[0])
+	ts.Check(err)
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for deadline := time.After(patience); ; {
+		_ = ts.Exec(args[1], args[2:]...) // what it says is looked at
+		if pattern.MatchString(ts.ReadFile("stdout") + ts.ReadFile("stderr")) {
+			return
+		}
+		select {
+		case <-tick.C:
+		case <-deadline:
+			ts.Fatalf("%s is not said within %s", args[0], patience)
+		}
 	}
 }
 
