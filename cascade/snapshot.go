@@ -25,7 +25,7 @@ type Snapshot struct {
 // tree is what the files say, compiled.
 type tree struct {
 	digest   string
-	shared   string // digest without what is local
+	shared   string      // digest without what is local
 	files    []string    // display paths; a value's file is an index into it
 	keys     []string    // of files, as the engine's fileSet knows them
 	contents []*contents // of files, in force; nil where there are none

@@ -26,6 +26,7 @@ import (
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 	"github.com/seed47708276/sluice/websockets/appsuite"
+	"github.com/seed47708276/sluice/websockets/redissessions"
 )
 
 // serverOptions are the flags of serve.
@@ -50,7 +51,7 @@ type server struct {
 
 	settings      *httpapi.Settings
 	certificate   *httpapi.Certificate       // nil: no TLS
-	own           *websockets.MemorySessions // nil: they are App Suite's
+	own           *websockets.MemorySessions // nil: they are in Redis
 	appSuite      *appsuite.Store            // nil: they are our own
 	redis         redis.UniversalClient      // nil: it is not used
 	link          *remote.Link               // nil: this member is alone
@@ -132,9 +133,16 @@ func openServer(opt serverOptions) (_ *server, err error) {
 }
 
 // openSessions returns those of App Suite where it keeps them in Redis, else our
-// own.
+// own: in the Redis of the cluster, or in memory.
 func (s *server) openSessions() (websockets.Sessions, error) {
 	if sn := s.engine.Snapshot(); !s.engine.Bool(websockets.PropRedisSessions).In(sn, cascade.Subject{}) {
+		if s.link != nil {
+			return redissessions.New(redissessions.Options{
+				Client: s.redis, Cluster: s.link.Name(), Logger: s.log,
+				Limits:  func() websockets.SessionConfig { return s.settings.Config().Sessions },
+				Removed: s.sessionEnded,
+			}), nil
+		}
 		s.own = websockets.NewMemorySessions(func(ses *websockets.Session) { s.sockets.CloseSession(ses) })
 		s.own.Limit(func() websockets.SessionConfig { return s.settings.Config().Sessions })
 		return s.own, nil
@@ -248,6 +256,9 @@ func (s *server) run(ctx context.Context) error {
 	cancelLevel := s.engine.Subscribe([]string{propLogLevel}, func([]cascade.EffectiveChange) { s.setLevel() })
 	defer cancelLevel()
 	cancelGate := s.engine.OnSwap(func(_, _ *cascade.Snapshot) {
+		if s.link != nil {
+			s.link.Announce()
+		}
 		select {
 		case s.recheck <- struct{}{}:
 		default:

@@ -119,6 +119,7 @@ func (l *Link) answer(p *parcel) {
 	a.mu.Unlock()
 	if busy {
 		l.unreadable("busy")
+		l.reply(p, nil, errBusy)
 		return
 	}
 	l.work.Go(func() {
@@ -137,17 +138,34 @@ func (l *Link) answer(p *parcel) {
 			}
 			body, err = l.opts.Deliverer.Answer(p.Name, question)
 		}
-		reply := parcel{Message: Message{ID: newIncarnation(), Args: asArgs(body)}, Kind: kindReply, Ref: p.ID}
-		if err != nil {
-			reply.Args, reply.Name = "[]", strings.ToValidUTF8(fmt.Sprintf("%.*s", maxErrorText, err), "")
-		}
-		ctx, cancel := context.WithTimeout(l.ctx, maxBeatTimeout)
-		defer cancel()
-		if err := l.put(ctx, p.Origin, reply); err != nil {
-			l.log.Warn("question of another member is not answered", slog.String(keyOp, p.Name), slog.Any(keyError, err))
-		}
+		l.reply(p, body, err)
 	})
 }
+
+// errBusy answers what is above maxAnswering.
+var errBusy = errors.New("the member answers too many questions at once: ask again")
+
+// reply answers a question with a body, or with why there is none.
+func (l *Link) reply(p *parcel, body []byte, err error) {
+	ctx, cancel := context.WithTimeout(l.ctx, maxBeatTimeout)
+	defer cancel()
+	r := parcel{Message: Message{ID: newIncarnation(), Args: asArgs(body)}, Kind: kindReply, Ref: p.ID}
+	if err == nil {
+		err = l.put(ctx, p.Origin, r)
+		if !errors.Is(err, errTooLong) {
+			if err != nil {
+				l.log.Warn("question of another member is not answered", slog.String(keyOp, p.Name), slog.Any(keyError, err))
+			}
+			return
+		}
+	}
+	r.Args, r.Name = "[]", strings.ToValidUTF8(fmt.Sprintf("%.*s", maxErrorText, err), "")
+	if err := l.put(ctx, p.Origin, r); err != nil {
+		l.log.Warn("question of another member is not answered", slog.String(keyOp, p.Name), slog.Any(keyError, err))
+	}
+}
+
+var errTooLong = errors.New("more than a member may send another")
 
 // tellOne sends a parcel for which nobody waits.
 func (l *Link) tellOne(to string, p parcel) {
@@ -168,7 +186,7 @@ func (l *Link) put(ctx context.Context, to string, p parcel) error {
 		return err
 	}
 	if len(text) > maxEnvelope {
-		return fmt.Errorf("%d bytes are more than a member may send (%d)", len(text), maxEnvelope)
+		return fmt.Errorf("%d bytes: %w (%d)", len(text), errTooLong, maxEnvelope)
 	}
 	err = l.opts.Client.XAdd(ctx, &redis.XAddArgs{Stream: l.keys.inbox(to), NoMkStream: true, Values: []any{fieldOrigin, me, fieldText, text}}).Err()
 	if errors.Is(err, redis.Nil) {

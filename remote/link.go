@@ -158,6 +158,10 @@ func (l *Link) Leave(ctx context.Context) error {
 // SetTimings changes the buffer's timings, which must be valid.
 func (l *Link) SetTimings(t Timings) { l.buffer.SetTimings(t) }
 
+// Announce has the next heartbeat come at once: what this member tells of itself
+// has changed.
+func (l *Link) Announce() { signal(l.beatNow) }
+
 // Reserve takes a place in the buffer; see Buffer.Reserve.
 func (l *Link) Reserve() error { return l.buffer.Reserve() }
 

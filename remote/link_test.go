@@ -354,11 +354,13 @@ func TestLinkDeath(t *testing.T) {
 func TestLinkFaults(t *testing.T) {
 	const flood = 300
 	faults := map[string]func(s *redistest.Server, a, b *node){
-		"FLUSHALL":      func(s *redistest.Server, _, _ *node) { s.Client().FlushAll(context.Background()) },
-		"SCRIPT FLUSH":  func(s *redistest.Server, _, _ *node) { s.Client().ScriptFlush(context.Background()) },
-		"restart":       func(s *redistest.Server, _, _ *node) { s.Kill(); s.Restart() },
-		"pause":         func(s *redistest.Server, _, _ *node) { s.Pause(); time.AfterFunc(2500*time.Millisecond, s.Resume) },
-		"clients die":   func(s *redistest.Server, _, _ *node) { s.Client().ClientKillByFilter(context.Background(), "TYPE", "normal") },
+		"FLUSHALL":     func(s *redistest.Server, _, _ *node) { s.Client().FlushAll(context.Background()) },
+		"SCRIPT FLUSH": func(s *redistest.Server, _, _ *node) { s.Client().ScriptFlush(context.Background()) },
+		"restart":      func(s *redistest.Server, _, _ *node) { s.Kill(); s.Restart() },
+		"pause":        func(s *redistest.Server, _, _ *node) { s.Pause(); time.AfterFunc(2500*time.Millisecond, s.Resume) },
+		"clients die": func(s *redistest.Server, _, _ *node) {
+			s.Client().ClientKillByFilter(context.Background(), "TYPE", "normal")
+		},
 		"out of memory": func(s *redistest.Server, _, _ *node) {
 			s.Client().ConfigSet(context.Background(), "maxmemory", "1")
 			time.AfterFunc(2*time.Second, func() { s.Client().ConfigSet(context.Background(), "maxmemory", "0") })

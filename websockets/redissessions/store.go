@@ -1,0 +1,283 @@
+// Package redissessions keeps Sluice's own sessions in Redis, so that one made
+// on a member is good on all (design, "Sessions").
+package redissessions
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"strconv"
+	"sync/atomic"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// Options are what a Store needs. All are required.
+type Options struct {
+	Client  redis.UniversalClient
+	Cluster string // name of the cluster, as the other keys of Sluice have it
+	// Limits are asked at each Create. Their Max holds for the memory of one
+	// member, and does not count here.
+	Limits func() websockets.SessionConfig
+	// Removed is called for each session that Delete has removed, so that its
+	// sockets are closed on all members. What Redis expires is found when the
+	// sockets' sessions are checked.
+	Removed func(*websockets.Session)
+	Logger  *slog.Logger
+}
+
+// Store is websockets.Sessions over Redis. It is safe for concurrent use, by any
+// number of members.
+type Store struct {
+	opts       Options
+	unreadable atomic.Int64
+}
+
+// New returns a store. It sends nothing before it is asked.
+func New(o Options) *Store { return &Store{opts: o} }
+
+// Unreadable is how many documents could not be read.
+func (s *Store) Unreadable() int64 { return s.unreadable.Load() }
+
+// key is where a session is. The id is a secret, which the key does not show.
+func (s *Store) key(id string) string {
+	sum := sha256.Sum256([]byte(id))
+	return "sluice:{" + s.opts.Cluster + ":s:" + hex.EncodeToString(sum[:]) + "}"
+}
+
+// owner is where the keys of a user's sessions are, by the time of their end.
+func (s *Store) owner(context, user int32) string {
+	return "sluice:{" + s.opts.Cluster + ":" + strconv.Itoa(int(context)) + ":" + strconv.Itoa(int(user)) + "}:sessions"
+}
+
+// foreverMillis stands for the end of a session that has none.
+const foreverMillis = 1 << 52
+
+// reserveScript takes a place among a user's sessions. What has ended gives its
+// place back. Times are those of Redis.
+var reserveScript = redis.NewScript(`
+local t = redis.call('TIME')
+local now = t[1] * 1000 + math.floor(t[2] / 1000)
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
+local limit, life = tonumber(ARGV[2]), tonumber(ARGV[3])
+if limit > 0 and redis.call('ZCARD', KEYS[1]) >= limit then return 0 end
+local till = tonumber(ARGV[4])
+if life > 0 then till = now + life end
+redis.call('ZADD', KEYS[1], till, ARGV[1])
+if life > 0 then
+  local left = redis.call('PTTL', KEYS[1])
+  if left ~= -1 and left < life or redis.call('ZCARD', KEYS[1]) == 1 then redis.call('PEXPIRE', KEYS[1], life) end
+else
+  redis.call('PERSIST', KEYS[1])
+end
+return 1`)
+
+// extendScript keeps a place for longer, where it still is.
+var extendScript = redis.NewScript(`
+if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
+local t = redis.call('TIME')
+local life = tonumber(ARGV[2])
+redis.call('ZADD', KEYS[1], t[1] * 1000 + math.floor(t[2] / 1000) + life, ARGV[1])
+local left = redis.call('PTTL', KEYS[1])
+if left ~= -1 and left < life then redis.call('PEXPIRE', KEYS[1], life) end
+return 1`)
+
+// Create stores a session. It returns websockets.ErrSessionExists or a
+// websockets.UserSessionsError, or that Redis cannot be asked.
+func (s *Store) Create(ctx context.Context, ses *websockets.Session) error {
+	life := time.Duration(0)
+	if !ses.Expires.IsZero() {
+		life = max(time.Until(ses.Expires), time.Millisecond)
+	}
+	text, err := encode(ses)
+	if err != nil {
+		return err
+	}
+	key, owner, limit := s.key(ses.ID), s.owner(ses.Context, ses.User), s.opts.Limits().MaxPerUser
+	// The place first: one that is left behind ends with the time of its session.
+	got, err := reserveScript.Run(ctx, s.opts.Client, []string{owner}, key, limit, life.Milliseconds(), int64(foreverMillis)).Int()
+	if err != nil {
+		return failed("create", err)
+	}
+	if got == 0 {
+		return &websockets.UserSessionsError{Context: ses.Context, User: ses.User, Limit: limit}
+	}
+	made, err := s.opts.Client.SetNX(ctx, key, text, life).Result()
+	switch {
+	case err != nil:
+		return failed("create", err)
+	case !made:
+		return websockets.ErrSessionExists
+	}
+	return nil
+}
+
+// Get returns the session, or websockets.ErrNoSession.
+func (s *Store) Get(ctx context.Context, id string) (*websockets.Session, error) {
+	pipe := s.opts.Client.Pipeline()
+	text, left := pipe.Get(ctx, s.key(id)), pipe.PTTL(ctx, s.key(id))
+	_, err := pipe.Exec(ctx)
+	switch {
+	case errors.Is(text.Err(), redis.Nil):
+		return nil, websockets.ErrNoSession
+	case err != nil:
+		return nil, failed("look up", err)
+	}
+	ses, err := s.decode(id, text.Val())
+	if err != nil {
+		return nil, err
+	}
+	// The end is that of Redis, by our clock.
+	if left.Val() > 0 {
+		ses.Expires = time.Now().Add(left.Val())
+	}
+	return ses, nil
+}
+
+func (s *Store) decode(id, text string) (*websockets.Session, error) {
+	ses, err := decode([]byte(text))
+	if err != nil || ses.ID != id {
+		s.unreadable.Add(1)
+		return nil, errDocument
+	}
+	return ses, nil
+}
+
+// Touch extends the session's life to its lifetime from now, or returns
+// websockets.ErrNoSession.
+func (s *Store) Touch(ctx context.Context, id string) error {
+	gone, err := s.TouchAll(ctx, []string{id})
+	if err == nil && len(gone) > 0 {
+		return websockets.ErrNoSession
+	}
+	return err
+}
+
+// TouchAll implements websockets.BatchSessions: it touches sessions with a few
+// round trips and returns those that are gone.
+func (s *Store) TouchAll(ctx context.Context, ids []string) (gone []string, err error) {
+	pipe := s.opts.Client.Pipeline()
+	texts := make([]*redis.StringCmd, len(ids))
+	for i, id := range ids {
+		texts[i] = pipe.Get(ctx, s.key(id))
+	}
+	_, _ = pipe.Exec(ctx) // each answer is looked at
+	var errs error
+	pipe = s.opts.Client.Pipeline()
+	kept := make(map[string]*redis.BoolCmd, len(ids))
+	places := make(map[string]place, len(ids))
+	for i, id := range ids {
+		switch err := texts[i].Err(); {
+		case errors.Is(err, redis.Nil):
+			gone = append(gone, id)
+			continue
+		case err != nil:
+			errs = failed("touch", err)
+			continue
+		}
+		ses, err := s.decode(id, texts[i].Val())
+		if err != nil {
+			errs = err
+			continue
+		}
+		if ses.Expires.IsZero() {
+			continue
+		}
+		key, life := s.key(id), lifetime(ses)
+		// It never brings back what is deleted meanwhile.
+		kept[id] = pipe.PExpire(ctx, key, life)
+		owner := s.owner(ses.Context, ses.User)
+		places[id] = place{owner, key, life, extendScript.EvalSha(ctx, pipe, []string{owner}, key, life.Milliseconds())}
+	}
+	if len(kept) > 0 {
+		_, _ = pipe.Exec(ctx) // each answer is looked at
+	}
+	for id, k := range kept {
+		switch {
+		case k.Err() != nil:
+			errs = failed("touch", k.Err())
+		case !k.Val():
+			gone = append(gone, id)
+		}
+		p := places[id]
+		err := p.extended.Err()
+		if redis.HasErrorPrefix(err, "NOSCRIPT") { // the first, or since Redis started
+			err = extendScript.Run(ctx, s.opts.Client, []string{p.owner}, p.key, p.life.Milliseconds()).Err()
+		}
+		if err != nil {
+			errs = failed("touch", err)
+		}
+	}
+	return gone, errs
+}
+
+// place is one among a user's sessions, which a touch keeps for longer.
+type place struct {
+	owner, key string
+	life       time.Duration
+	extended   *redis.Cmd
+}
+
+func lifetime(ses *websockets.Session) time.Duration {
+	if ses.Lifetime > 0 {
+		return ses.Lifetime
+	}
+	return websockets.SessionLifetime
+}
+
+// Move sets the address from which a session is used, or returns
+// websockets.ErrNoSession.
+func (s *Store) Move(ctx context.Context, id string, address netip.Addr) error {
+	ses, err := s.Get(ctx, id)
+	if err != nil {
+		return err
+	}
+	ses.Address = address
+	text, err := encode(ses)
+	if err != nil {
+		return err
+	}
+	// XX: what is deleted meanwhile stays so.
+	err = s.opts.Client.SetArgs(ctx, s.key(id), text, redis.SetArgs{Mode: "XX", KeepTTL: true}).Err()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return websockets.ErrNoSession
+	case err != nil:
+		return failed("move", err)
+	}
+	return nil
+}
+
+// Delete removes a session and tells Removed, or returns
+// websockets.ErrNoSession. One that cannot be read is removed as well.
+func (s *Store) Delete(ctx context.Context, id string) error {
+	key := s.key(id)
+	text, err := s.opts.Client.GetDel(ctx, key).Result()
+	switch {
+	case errors.Is(err, redis.Nil):
+		return websockets.ErrNoSession
+	case err != nil:
+		return failed("delete", err)
+	}
+	ses, err := s.decode(id, text)
+	if err != nil {
+		return nil
+	}
+	if err := s.opts.Client.ZRem(ctx, s.owner(ses.Context, ses.User), key).Err(); err != nil {
+		s.opts.Logger.Warn("place of a deleted session is kept until its time is over", slog.Any("session", ses), slog.Any("error", err))
+	}
+	s.opts.Removed(ses)
+	return nil
+}
+
+// failed says what Redis did not do. Its errors name keys at most, never values.
+func failed(what string, err error) error {
+	return fmt.Errorf("sessions in Redis: %s: %w", what, err)
+}
