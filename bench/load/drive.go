@@ -6,12 +6,15 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed47708276/sluice/bench/internal/process"
+	"github.com/seed47708276/sluice/bench/internal/sockets"
 )
 
 // stand is a running server with the sockets that are open to it.
 type stand struct {
 	*server
-	*clients
+	*sockets.Clients
 	before float64 // resident KiB before the first connection
 }
 
@@ -22,15 +25,15 @@ func (r *rig) stand(ctx context.Context, p peer, n, users int, ping time.Duratio
 		return nil, err
 	}
 	st := &stand{server: s}
-	if st.clients, err = newClients(n, s.dialect); err != nil {
-		s.stop()
+	if st.Clients, err = sockets.New(n, s.dialect); err != nil {
+		s.Stop()
 		return nil, err
 	}
-	if err = s.quiet(ctx); err == nil {
-		st.before, err = resident(s.pid())
+	if err = s.Quiet(ctx); err == nil {
+		st.before, err = process.Resident(s.PID())
 	}
 	if err == nil {
-		err = st.connect(ctx, s.port, r.extent.dialing, s.request)
+		err = st.Connect(ctx, s.port, r.extent.dialing, s.request)
 	}
 	if err != nil {
 		st.close()
@@ -41,8 +44,8 @@ func (r *rig) stand(ctx context.Context, p peer, n, users int, ping time.Duratio
 
 // close drops the sockets and ends the server.
 func (st *stand) close() {
-	st.clients.close()
-	st.server.stop()
+	st.Clients.Close()
+	st.server.Stop()
 }
 
 func none(int) bool { return false }
@@ -53,8 +56,8 @@ type publisher func(ctx context.Context, stop <-chan struct{}) error
 // drive runs so many publishers while it serves the sockets, and meters the
 // time after the warm-up. Nothing on its way to a socket that is not stalled may
 // get lost. The delays are in order.
-func (r *rig) drive(ctx context.Context, st *stand, l *ledger, n int, publish publisher, stalled func(i int) bool) (u usage, delay []time.Duration, deliveries int, err error) {
-	st.message = l.delivered
+func (r *rig) drive(ctx context.Context, st *stand, l *ledger, n int, publish publisher, stalled func(i int) bool) (u process.Usage, delay []time.Duration, deliveries int, err error) {
+	st.Message = l.delivered
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	stop := make(chan struct{})
@@ -73,7 +76,7 @@ func (r *rig) drive(ctx context.Context, st *stand, l *ledger, n int, publish pu
 	}
 	serve := func(d time.Duration, until func() bool) error {
 		for end := time.Now().Add(d); time.Now().Before(end) && !until(); {
-			if err := st.poll(ctx, 5*time.Millisecond); err != nil {
+			if err := st.Poll(ctx, 5*time.Millisecond); err != nil {
 				if cause := context.Cause(ctx); cause != nil {
 					return cause
 				}
@@ -86,7 +89,7 @@ func (r *rig) drive(ctx context.Context, st *stand, l *ledger, n int, publish pu
 	if err = serve(r.extent.warmUp, never); err != nil {
 		return u, nil, 0, err
 	}
-	m, err := startMeter(st.pid())
+	m, err := process.StartMeter(st.PID())
 	if err != nil {
 		return u, nil, 0, err
 	}
@@ -95,15 +98,15 @@ func (r *rig) drive(ctx context.Context, st *stand, l *ledger, n int, publish pu
 		return u, nil, 0, err
 	}
 	delay, deliveries = l.end()
-	if u, err = m.stop(); err != nil {
+	if u, err = m.Stop(); err != nil {
 		return u, nil, 0, err
 	}
 	close(stop)
 	if err = serve(r.extent.drain, func() bool { return left.Load() == 0 && l.settled() }); err != nil {
 		return u, nil, 0, err
 	}
-	if st.lost > 0 {
-		return u, nil, 0, fmt.Errorf("%d sockets were lost: %w", st.lost, st.dead)
+	if st.Lost > 0 {
+		return u, nil, 0, fmt.Errorf("%d sockets were lost: %w", st.Lost, st.Dead)
 	}
 	return u, delay, deliveries - before, l.check(stalled)
 }

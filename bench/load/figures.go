@@ -5,33 +5,29 @@ import (
 	"math/rand/v2"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed47708276/sluice/bench/internal/process"
+	"github.com/seed47708276/sluice/bench/internal/sockets"
+	"github.com/seed47708276/sluice/bench/internal/table"
 )
 
 // figure is one thing that is measured: one or more numbers of one run.
 type figure struct {
 	label   string
-	columns []column
+	columns []table.Column
 	run     func(ctx context.Context, r *rig, p peer) (reading, error)
 }
 
-func (f figure) name() string { return f.label }
-
-// column is a number with its aim.
-type column struct {
-	label  string
-	factor float64 // of Socket.IO's number in the same run; 0: no aim
-	more   bool    // at least, else at most
-	limit  float64 // at most, whatever the peers reach; 0: none
-}
+func (f figure) Name() string { return f.label }
 
 var figures = []figure{
-	{"idle", []column{{label: "resident KiB per socket", factor: 0.5}, {label: "the same, with the logins"}, {label: "resident MiB of the process"}}, idle},
-	{"hold", []column{{label: "CPU us per socket and second", factor: 0.5}}, hold},
-	{"accept", []column{{label: "CPU us per handshake", factor: 0.5}, {label: "handshakes/s"}}, accept},
-	{"fanout16", []column{{label: "deliveries/s", factor: 8, more: true}, {label: "CPU us per delivery"}, {label: "p99 ms"}}, fanout(16)},
-	{"fanout1", []column{{label: "deliveries/s", factor: 1.4, more: true}, {label: "CPU us per delivery"}, {label: "p99 ms"}}, fanout(1)},
-	{"user", []column{{label: "deliveries/s", factor: 1.7, more: true}, {label: "CPU us per delivery"}, {label: "p50 ms"}, {label: "p99 ms", factor: 0.5}}, user},
-	{"slow", []column{{label: "p50 ms of those that read"}, {label: "p99 ms of those that read", limit: 4}, {label: "messages/s that they got"}, {label: "resident MiB of the process"}}, slow},
+	{"idle", []table.Column{{Label: "resident KiB per socket", Factor: 0.5}, {Label: "the same, with the logins"}, {Label: "resident MiB of the process"}}, idle},
+	{"hold", []table.Column{{Label: "CPU us per socket and second", Factor: 0.5}}, hold},
+	{"accept", []table.Column{{Label: "CPU us per handshake", Factor: 0.5}, {Label: "handshakes/s"}}, accept},
+	{"fanout16", []table.Column{{Label: "deliveries/s", Factor: 8, More: true}, {Label: "CPU us per delivery"}, {Label: "p99 ms"}}, fanout(16)},
+	{"fanout1", []table.Column{{Label: "deliveries/s", Factor: 1.4, More: true}, {Label: "CPU us per delivery"}, {Label: "p99 ms"}}, fanout(1)},
+	{"user", []table.Column{{Label: "deliveries/s", Factor: 1.7, More: true}, {Label: "CPU us per delivery"}, {Label: "p50 ms"}, {Label: "p99 ms", Factor: 0.5}}, user},
+	{"slow", []table.Column{{Label: "p50 ms of those that read"}, {Label: "p99 ms of those that read", Limit: 4}, {Label: "messages/s that they got"}, {Label: "resident MiB of the process"}}, slow},
 }
 
 // extent is how much of everything a figure takes.
@@ -75,19 +71,19 @@ func idle(ctx context.Context, r *rig, p peer) (reading, error) {
 		return reading{}, err
 	}
 	defer st.close()
-	m, err := startMeter(st.pid())
+	m, err := process.StartMeter(st.PID())
 	if err != nil {
 		return reading{}, err
 	}
-	if err := st.rest(ctx, r.extent.settle); err != nil {
+	if err := st.Rest(ctx, r.extent.settle); err != nil {
 		return reading{}, err
 	}
-	kib, err := resident(st.pid())
+	kib, err := process.Resident(st.PID())
 	if err != nil {
 		return reading{}, err
 	}
-	u, err := m.stop()
-	return reading{[]float64{(kib - st.before) / float64(n), (kib - st.fresh) / float64(n), kib / 1024}, u}, err
+	u, err := m.Stop()
+	return reading{[]float64{(kib - st.before) / float64(n), (kib - st.Fresh) / float64(n), kib / 1024}, u}, err
 }
 
 func hold(ctx context.Context, r *rig, p peer) (reading, error) {
@@ -97,18 +93,18 @@ func hold(ctx context.Context, r *rig, p peer) (reading, error) {
 		return reading{}, err
 	}
 	defer st.close()
-	if err := st.rest(ctx, r.extent.holdPing); err != nil {
+	if err := st.Rest(ctx, r.extent.holdPing); err != nil {
 		return reading{}, err
 	}
-	m, err := startMeter(st.pid())
+	m, err := process.StartMeter(st.PID())
 	if err != nil {
 		return reading{}, err
 	}
-	if err := st.rest(ctx, r.extent.hold); err != nil {
+	if err := st.Rest(ctx, r.extent.hold); err != nil {
 		return reading{}, err
 	}
-	u, err := m.stop()
-	return reading{[]float64{micros(u.server) / float64(n) / u.took.Seconds()}, u}, err
+	u, err := m.Stop()
+	return reading{[]float64{micros(u.Server) / float64(n) / u.Took.Seconds()}, u}, err
 }
 
 func accept(ctx context.Context, r *rig, p peer) (reading, error) {
@@ -117,38 +113,38 @@ func accept(ctx context.Context, r *rig, p peer) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
-	defer s.stop()
-	c, err := newClients(x.perWave, s.dialect)
+	defer s.Stop()
+	c, err := sockets.New(x.perWave, s.dialect)
 	if err != nil {
 		return reading{}, err
 	}
-	defer c.close()
-	var sum usage
+	defer c.Close()
+	var sum process.Usage
 	for range x.waves {
-		if c.ready > 0 {
-			if err := c.reset(); err != nil {
+		if c.Ready > 0 {
+			if err := c.Reset(); err != nil {
 				return reading{}, err
 			}
 		}
-		if err := s.quiet(ctx); err != nil {
+		if err := s.Quiet(ctx); err != nil {
 			return reading{}, err
 		}
-		m, err := startMeter(s.pid())
+		m, err := process.StartMeter(s.PID())
 		if err != nil {
 			return reading{}, err
 		}
-		if err := c.connect(ctx, s.port, x.dialing, s.request); err != nil {
+		if err := c.Connect(ctx, s.port, x.dialing, s.request); err != nil {
 			return reading{}, err
 		}
-		u, err := m.stop()
+		u, err := m.Stop()
 		if err != nil {
 			return reading{}, err
 		}
-		sum.server, sum.took = sum.server+u.server, sum.took+u.took
-		sum.driver, sum.foreign = max(sum.driver, u.driver), max(sum.foreign, u.foreign)
+		sum.Server, sum.Took = sum.Server+u.Server, sum.Took+u.Took
+		sum.Driver, sum.Foreign = max(sum.Driver, u.Driver), max(sum.Foreign, u.Foreign)
 	}
 	n := float64(x.waves * x.perWave)
-	return reading{[]float64{micros(sum.server) / n, n / sum.took.Seconds()}, sum}, nil
+	return reading{[]float64{micros(sum.Server) / n, n / sum.Took.Seconds()}, sum}, nil
 }
 
 func fanout(inFlight int) func(context.Context, *rig, peer) (reading, error) {
@@ -161,7 +157,7 @@ func fanout(inFlight int) func(context.Context, *rig, peer) (reading, error) {
 		defer st.close()
 		l := newLedger(n, r.extent.payload, inFlight, st.userOf, func(int) int { return n })
 		u, delay, got, err := r.drive(ctx, st, l, inFlight, toAll(st, l), none)
-		return reading{[]float64{float64(got) / u.took.Seconds(), micros(u.server) / float64(got), quantile(delay, 0.99)}, u}, err
+		return reading{[]float64{float64(got) / u.Took.Seconds(), micros(u.Server) / float64(got), table.Quantile(delay, 0.99)}, u}, err
 	}
 }
 
@@ -176,7 +172,7 @@ func user(ctx context.Context, r *rig, p peer) (reading, error) {
 	l := newLedger(n, x.payload, x.inFlight, st.userOf, func(int) int { return x.perUser })
 	pick := func() int { return 1 + rand.IntN(x.users) }
 	u, delay, got, err := r.drive(ctx, st, l, x.posts, toUsers(st, l, x.batch, pick), none)
-	return reading{[]float64{float64(got) / u.took.Seconds(), micros(u.server) / float64(got), quantile(delay, 0.5), quantile(delay, 0.99)}, u}, err
+	return reading{[]float64{float64(got) / u.Took.Seconds(), micros(u.Server) / float64(got), table.Quantile(delay, 0.5), table.Quantile(delay, 0.99)}, u}, err
 }
 
 // slowPosts is how many POSTs of the steady rate may be out at a time, so that
@@ -194,7 +190,7 @@ func slow(ctx context.Context, r *rig, p peer) (reading, error) {
 	stalled := func(i int) bool { return i%every == 0 }
 	for i := range x.slow {
 		if stalled(i) {
-			if err := st.ignore(i); err != nil {
+			if err := st.Ignore(i); err != nil {
 				return reading{}, err
 			}
 		}
@@ -207,9 +203,9 @@ func slow(ctx context.Context, r *rig, p peer) (reading, error) {
 	if err != nil {
 		return reading{}, err
 	}
-	rate := float64(got) / float64(x.slow-x.stalled) / u.took.Seconds()
-	kib, err := resident(st.pid())
-	return reading{[]float64{quantile(delay, 0.5), quantile(delay, 0.99), rate, kib / 1024}, u}, err
+	rate := float64(got) / float64(x.slow-x.stalled) / u.Took.Seconds()
+	kib, err := process.Resident(st.PID())
+	return reading{[]float64{table.Quantile(delay, 0.5), table.Quantile(delay, 0.99), rate, kib / 1024}, u}, err
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

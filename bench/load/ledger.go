@@ -170,11 +170,3 @@ func (l *ledger) check(stalled func(i int) bool) error {
 	}
 	return nil
 }
-
-// quantile is in milliseconds; the delays are in order.
-func quantile(delay []time.Duration, q float64) float64 {
-	if len(delay) == 0 {
-		return 0
-	}
-	return float64(delay[int(q*float64(len(delay)-1))].Nanoseconds()) / 1e6
-}

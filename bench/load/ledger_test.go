@@ -114,15 +114,3 @@ func TestLedgerRefuses(t *testing.T) {
 		t.Error("a run without any delivery passes")
 	}
 }
-
-func TestQuantile(t *testing.T) {
-	var delay []time.Duration
-	for i := range 101 {
-		delay = append(delay, time.Duration(i)*time.Millisecond)
-	}
-	for q, want := range map[float64]float64{0: 0, 0.5: 50, 0.99: 99, 1: 100} {
-		if got := quantile(delay, q); got != want {
-			t.Errorf("quantile %g is %g ms, want %g", q, got, want)
-		}
-	}
-}

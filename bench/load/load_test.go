@@ -61,7 +61,7 @@ func TestFigures(t *testing.T) {
 				}
 				for k, v := range got.values {
 					if math.IsNaN(v) || math.IsInf(v, 0) {
-						t.Errorf("%s: %v", f.columns[k].label, v)
+						t.Errorf("%s: %v", f.columns[k].Label, v)
 					}
 				}
 				t.Log(f.list(got))

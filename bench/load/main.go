@@ -14,18 +14,13 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"slices"
 	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
-)
 
-// Cores of the servers and of this program: each has one of its own, so that
-// the figures are those of one core whatever the machine has.
-const (
-	serverCore = 0
-	driverCore = 1
+	"github.com/seed47708276/sluice/bench/internal/process"
+	"github.com/seed47708276/sluice/bench/internal/table"
 )
 
 // rig is what the figures are measured with.
@@ -33,7 +28,7 @@ type rig struct {
 	folder string // this program's sources, with the peers
 	sluice string // binary
 	usual  string // binary
-	pinned bool   // servers to serverCore
+	pinned bool   // servers to process.ServerCore
 	extent extent
 }
 
@@ -66,8 +61,8 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	flags.BoolVar(&o.verbose, "v", false, "print the numbers of each run")
 	flags.IntVar(&o.again, "again", 2, "times that a noisy run is done again; the quietest counts")
 	percent := flags.Float64("foreign", 12, "a run is noisy when other processes use more than that of the two cores, in percent")
-	only := flags.String("figure", "", "comma list of figures instead of all: "+strings.Join(names(figures), ", "))
-	against := flags.String("peer", "", "comma list of peers instead of all: "+strings.Join(names(peers), ", "))
+	only := flags.String("figure", "", "comma list of figures instead of all: "+strings.Join(table.Names(figures), ", "))
+	against := flags.String("peer", "", "comma list of peers instead of all: "+strings.Join(table.Names(peers), ", "))
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -78,10 +73,10 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	}
 	o.foreign = *percent / 100
 	var err error
-	if o.figures, err = choose(figures, *only); err != nil {
+	if o.figures, err = table.Choose(figures, *only); err != nil {
 		return err
 	}
-	if o.peers, err = choose(peers, *against); err != nil {
+	if o.peers, err = table.Choose(peers, *against); err != nil {
 		return err
 	}
 	if err := pin(); err != nil {
@@ -106,7 +101,7 @@ func pin() error {
 	if err := unix.SchedGetaffinity(0, &own); err != nil {
 		return fmt.Errorf("affinity: %w", err)
 	}
-	if own.Count() == 1 && own.IsSet(driverCore) {
+	if own.Count() == 1 && own.IsSet(process.DriverCore) {
 		return nil
 	}
 	taskset, err := exec.LookPath("taskset")
@@ -117,7 +112,7 @@ func pin() error {
 	if err != nil {
 		return err
 	}
-	return unix.Exec(taskset, append([]string{"taskset", "-c", fmt.Sprint(driverCore), self}, os.Args[1:]...), os.Environ())
+	return unix.Exec(taskset, append([]string{"taskset", "-c", fmt.Sprint(process.DriverCore), self}, os.Args[1:]...), os.Environ())
 }
 
 // prepare builds the servers that will be started.
@@ -126,60 +121,20 @@ func (r *rig) prepare(ctx context.Context, dir string, chosen []peer) error {
 	if r.folder, err = filepath.Abs(r.folder); err != nil {
 		return err
 	}
-	build := func(in, name string, args ...string) error {
-		cmd := exec.CommandContext(ctx, name, args...)
-		cmd.Dir = in
-		if out, err := cmd.CombinedOutput(); err != nil {
-			return fmt.Errorf("%s in %s: %w\n%s", cmd, in, err, out)
-		}
-		return nil
-	}
 	for _, p := range chosen {
 		switch {
 		case p.label == labelSluice && r.sluice == "":
 			r.sluice = filepath.Join(dir, "sluice")
-			err = build(filepath.Join(r.folder, "..", ".."), "go", "build", "-o", r.sluice, ".")
+			err = process.Run(ctx, filepath.Join(r.folder, "..", ".."), "go", "build", "-o", r.sluice, ".")
 		case p.label == labelUsual:
 			r.usual = filepath.Join(dir, "usual")
-			err = build(r.folder, "go", "build", "-o", r.usual, "./usual")
+			err = process.Run(ctx, r.folder, "go", "build", "-o", r.usual, "./usual")
 		case p.label == labelSocketIO:
-			for _, tool := range []string{"node", "npm"} {
-				if _, err := exec.LookPath(tool); err != nil {
-					return fmt.Errorf("%w: install the packages nodejs and npm", err)
-				}
-			}
-			err = build(filepath.Join(r.folder, "socketio"), "npm", "ci", "--no-audit", "--no-fund", "--loglevel=error")
+			err = process.Modules(ctx, filepath.Join(r.folder, "socketio"))
 		}
 		if err != nil {
 			return err
 		}
 	}
 	return nil
-}
-
-// named is a figure or a peer.
-type named interface{ name() string }
-
-func names[T named](all []T) []string {
-	var list []string
-	for _, x := range all {
-		list = append(list, x.name())
-	}
-	return list
-}
-
-// choose returns those of a comma list, or all for an empty one.
-func choose[T named](all []T, list string) ([]T, error) {
-	if list == "" {
-		return all, nil
-	}
-	var chosen []T
-	for _, name := range strings.Split(list, ",") {
-		i := slices.IndexFunc(all, func(x T) bool { return x.name() == name })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no %q: choose from %s", name, strings.Join(names(all), ", "))
-		}
-		chosen = append(chosen, all[i])
-	}
-	return chosen, nil
 }

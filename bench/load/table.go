@@ -4,9 +4,11 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strings"
 	"text/tabwriter"
+
+	"github.com/seed47708276/sluice/bench/internal/process"
+	"github.com/seed47708276/sluice/bench/internal/table"
 )
 
 // saturated is the share of its core from which on the driver, and not the
@@ -16,7 +18,7 @@ const saturated = 0.95
 // reading is what one run of a figure gave.
 type reading struct {
 	values []float64 // one for each column
-	usage
+	process.Usage
 }
 
 // results are the readings of one figure by peer.
@@ -40,7 +42,7 @@ measuring:
 				}
 				all[i][p.label] = append(all[i][p.label], got)
 				if o.verbose {
-					fmt.Fprintf(stdout, "%s, %s, run %d: %s; driver's CPU %.0f %%, foreign CPU %.0f %%\n", f.label, p.label, round+1, f.list(got), 100*got.driver, 100*got.foreign)
+					fmt.Fprintf(stdout, "%s, %s, run %d: %s; driver's CPU %.0f %%, foreign CPU %.0f %%\n", f.label, p.label, round+1, f.list(got), 100*got.Driver, 100*got.Foreign)
 				}
 			}
 		}
@@ -58,10 +60,10 @@ func (r *rig) quietest(ctx context.Context, f figure, p peer, o options) (best r
 		if err != nil {
 			return reading{}, err
 		}
-		if attempt == 0 || got.foreign < best.foreign {
+		if attempt == 0 || got.Foreign < best.Foreign {
 			best = got
 		}
-		if best.foreign <= o.foreign || attempt == o.again {
+		if best.Foreign <= o.foreign || attempt == o.again {
 			return best, nil
 		}
 	}
@@ -70,10 +72,10 @@ func (r *rig) quietest(ctx context.Context, f figure, p peer, o options) (best r
 // printTable writes a row for each column of each figure that has readings.
 func printTable(out io.Writer, o options, all []results) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintf(w, "\t%s\tratio\taim\t\tforeign\n", strings.Join(names(o.peers), "\t"))
+	fmt.Fprintf(w, "\t%s\tratio\taim\t\tforeign\n", strings.Join(table.Names(o.peers), "\t"))
 	for i, f := range o.figures {
 		for k, col := range f.columns {
-			medians := map[string]float64{}
+			medians := map[string]*float64{}
 			cells := []string{}
 			foreign := 0.0
 			for _, p := range o.peers {
@@ -84,16 +86,17 @@ func printTable(out io.Writer, o options, all []results) error {
 				}
 				mark := ""
 				for _, got := range list {
-					foreign = max(foreign, got.foreign)
-					if col.more && got.driver >= saturated {
+					foreign = max(foreign, got.Foreign)
+					if col.More && got.Driver >= saturated {
 						mark = ">= "
 					}
 				}
-				medians[p.label] = median(list, k)
-				cells = append(cells, mark+number(medians[p.label]))
+				m := median(list, k)
+				medians[p.label] = &m
+				cells = append(cells, mark+table.Number(m))
 			}
 			if len(medians) > 0 {
-				fmt.Fprintf(w, "%s: %s\t%s\t%s\t%.0f %%\n", f.label, col.label, strings.Join(cells, "\t"), col.verdict(medians), 100*foreign)
+				fmt.Fprintf(w, "%s: %s\t%s\t%s\t%.0f %%\n", f.label, col.Label, strings.Join(cells, "\t"), col.Verdict(medians[labelSluice], medians[labelSocketIO]), 100*foreign)
 			}
 		}
 	}
@@ -104,38 +107,10 @@ func printTable(out io.Writer, o options, all []results) error {
 	return err
 }
 
-// verdict returns the cells ratio, aim and whether it is met.
-func (c column) verdict(medians map[string]float64) string {
-	own, measured := medians[labelSluice]
-	yardstick, against := medians[labelSocketIO]
-	ratio, aim, met := "", "", false
-	if measured && against && yardstick > 0 {
-		ratio = fmt.Sprintf("%.2f", own/yardstick)
-	}
-	switch {
-	case c.limit > 0:
-		aim, met = fmt.Sprintf("at most %g", c.limit), own <= c.limit
-	case c.factor == 0:
-		return ratio + "\t\t"
-	case c.more:
-		aim, met = fmt.Sprintf("at least %g times", c.factor), own >= c.factor*yardstick
-	default:
-		aim, met = fmt.Sprintf("at most %g times", c.factor), own <= c.factor*yardstick
-	}
-	switch {
-	case !measured || c.limit == 0 && !against:
-		return ratio + "\t" + aim + "\t"
-	case met:
-		return ratio + "\t" + aim + "\tmet"
-	default:
-		return ratio + "\t" + aim + "\tNOT MET"
-	}
-}
-
 func (f figure) list(got reading) string {
 	var parts []string
 	for k, v := range got.values {
-		parts = append(parts, f.columns[k].label+" "+number(v))
+		parts = append(parts, f.columns[k].Label+" "+table.Number(v))
 	}
 	return strings.Join(parts, ", ")
 }
@@ -145,13 +120,5 @@ func median(list []reading, column int) float64 {
 	for _, got := range list {
 		v = append(v, got.values[column])
 	}
-	slices.Sort(v)
-	return (v[(len(v)-1)/2] + v[len(v)/2]) / 2
-}
-
-func number(v float64) string {
-	if v >= 1000 {
-		return fmt.Sprintf("%.0f", v)
-	}
-	return fmt.Sprintf("%.2f", v)
+	return table.Median(v)
 }

@@ -5,48 +5,15 @@ import (
 	"errors"
 	"strings"
 	"testing"
+
+	"github.com/seed47708276/sluice/bench/internal/process"
+	"github.com/seed47708276/sluice/bench/internal/table"
 )
-
-func TestVerdict(t *testing.T) {
-	for _, c := range []struct {
-		name    string
-		col     column
-		medians map[string]float64
-		want    string
-	}{
-		{"less than half", column{factor: 0.5}, map[string]float64{labelSluice: 4, labelSocketIO: 10}, "0.40\tat most 0.5 times\tmet"},
-		{"more than half", column{factor: 0.5}, map[string]float64{labelSluice: 6, labelSocketIO: 10}, "0.60\tat most 0.5 times\tNOT MET"},
-		{"enough", column{factor: 8, more: true}, map[string]float64{labelSluice: 80, labelSocketIO: 10}, "8.00\tat least 8 times\tmet"},
-		{"too few", column{factor: 8, more: true}, map[string]float64{labelSluice: 79, labelSocketIO: 10}, "7.90\tat least 8 times\tNOT MET"},
-		{"limit", column{limit: 4}, map[string]float64{labelSluice: 4}, "\tat most 4\tmet"},
-		{"over the limit", column{limit: 4}, map[string]float64{labelSluice: 5, labelSocketIO: 10}, "0.50\tat most 4\tNOT MET"},
-		{"no aim", column{}, map[string]float64{labelSluice: 5, labelSocketIO: 10}, "0.50\t\t"},
-		{"no peer", column{factor: 0.5}, map[string]float64{labelSluice: 5}, "\tat most 0.5 times\t"},
-		{"peer only", column{factor: 0.5}, map[string]float64{labelSocketIO: 5}, "\tat most 0.5 times\t"},
-	} {
-		if got := c.col.verdict(c.medians); got != c.want {
-			t.Errorf("%s: %q, want %q", c.name, got, c.want)
-		}
-	}
-}
-
-func TestMedian(t *testing.T) {
-	var list []reading
-	for _, v := range []float64{9, 1, 5} {
-		list = append(list, reading{values: []float64{0, v}})
-	}
-	if got := median(list, 1); got != 5 {
-		t.Errorf("median of three is %g, want 5", got)
-	}
-	if got := median(list[:2], 1); got != 5 {
-		t.Errorf("median of 9 and 1 is %g, want 5", got)
-	}
-}
 
 // scripted is a figure whose runs give these readings, then an error.
 func scripted(label string, list ...reading) (figure, *int) {
 	calls := new(int)
-	return figure{label, []column{{label: "things", factor: 1, more: true}}, func(context.Context, *rig, peer) (reading, error) {
+	return figure{label, []table.Column{{Label: "things", Factor: 1, More: true}}, func(context.Context, *rig, peer) (reading, error) {
 		if *calls++; *calls > len(list) {
 			return reading{}, errors.New("enough")
 		}
@@ -55,7 +22,7 @@ func scripted(label string, list ...reading) (figure, *int) {
 }
 
 func TestQuietest(t *testing.T) {
-	noisy := func(v, foreign float64) reading { return reading{[]float64{v}, usage{foreign: foreign}} }
+	noisy := func(v, foreign float64) reading { return reading{[]float64{v}, process.Usage{Foreign: foreign}} }
 	f, calls := scripted("f", noisy(1, 0.5), noisy(2, 0.3), noisy(3, 0.4), noisy(4, 0))
 	o := options{foreign: 0.1, again: 2}
 	got, err := (&rig{}).quietest(t.Context(), f, peers[0], o)
@@ -69,7 +36,7 @@ func TestQuietest(t *testing.T) {
 
 // What was measured before an error is in the table, and the error comes out.
 func TestCompareFails(t *testing.T) {
-	good, _ := scripted("good", reading{[]float64{1500}, usage{driver: 0.97, foreign: 0.25}}, reading{values: []float64{1000}})
+	good, _ := scripted("good", reading{[]float64{1500}, process.Usage{Driver: 0.97, Foreign: 0.25}}, reading{values: []float64{1000}})
 	bad, _ := scripted("bad")
 	var out, progress strings.Builder
 	o := options{runs: 1, figures: []figure{good, bad}, peers: peers[:2], foreign: 1, verbose: true}

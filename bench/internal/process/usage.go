@@ -1,4 +1,4 @@
-package main
+package process
 
 import (
 	"bytes"
@@ -11,11 +11,11 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// tick is the unit of times in /proc, on every Linux that Go runs on (proc(5)).
-const tick = 10 * time.Millisecond
+// Tick is the unit of times in /proc, on every Linux that Go runs on (proc(5)).
+const Tick = 10 * time.Millisecond
 
-// resident is a process's memory in KiB.
-func resident(pid int) (float64, error) {
+// Resident is a process's memory in KiB.
+func Resident(pid int) (float64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
@@ -28,8 +28,8 @@ func resident(pid int) (float64, error) {
 	return 0, fmt.Errorf("process %d has no VmRSS: it has ended", pid)
 }
 
-// cpuTime is what a process has used, in the kernel and out of it.
-func cpuTime(pid int) (time.Duration, error) {
+// CPUTime is what a process has used, in the kernel and out of it.
+func CPUTime(pid int) (time.Duration, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 	if err != nil {
 		return 0, err
@@ -50,10 +50,17 @@ func sumTicks(fields []string) (time.Duration, error) {
 		if err != nil {
 			return 0, err
 		}
-		sum += time.Duration(n) * tick
+		sum += time.Duration(n) * Tick
 	}
 	return sum, nil
 }
+
+// Cores of the servers and of the driver: each has one of its own, so that the
+// figures are those of one core whatever the machine has.
+const (
+	ServerCore = 0
+	DriverCore = 1
+)
 
 // busyTime is what the two cores have worked, for whomever.
 func busyTime() (time.Duration, error) {
@@ -64,7 +71,7 @@ func busyTime() (time.Duration, error) {
 	var sum time.Duration
 	for line := range strings.Lines(string(b)) {
 		f := strings.Fields(line)
-		if len(f) < 9 || f[0] != fmt.Sprintf("cpu%d", serverCore) && f[0] != fmt.Sprintf("cpu%d", driverCore) {
+		if len(f) < 9 || f[0] != fmt.Sprintf("cpu%d", ServerCore) && f[0] != fmt.Sprintf("cpu%d", DriverCore) {
 			continue
 		}
 		// user, nice, system; irq, softirq, steal: all but idle and iowait.
@@ -83,41 +90,49 @@ func ownTime() (time.Duration, error) {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano()), err
 }
 
-// meter tells what was used since it was started.
-type meter struct {
-	pid               int
+// Meter tells what was used since it was started.
+type Meter struct {
+	pids              []int
 	at                time.Time
 	busy, own, server time.Duration
 }
 
-func startMeter(pid int) (m meter, err error) {
-	m.pid, m.at = pid, time.Now()
+// StartMeter meters servers, the driver itself, and the rest.
+func StartMeter(pids ...int) (m Meter, err error) {
+	m.pids, m.at = pids, time.Now()
 	if m.busy, err = busyTime(); err != nil {
 		return m, err
 	}
 	if m.own, err = ownTime(); err != nil {
 		return m, err
 	}
-	m.server, err = cpuTime(pid)
-	return m, err
-}
-
-// usage is what was used in the measured part of a run.
-type usage struct {
-	took    time.Duration
-	server  time.Duration // CPU
-	driver  float64       // share of its core; near 1 the server could do more
-	foreign float64       // share of the two cores that others used, interrupts included
-}
-
-func (m meter) stop() (usage, error) {
-	end, err := startMeter(m.pid)
-	if err != nil {
-		return usage{}, err
+	for _, pid := range pids {
+		t, err := CPUTime(pid)
+		if err != nil {
+			return m, err
+		}
+		m.server += t
 	}
-	u := usage{took: end.at.Sub(m.at), server: end.server - m.server}
+	return m, nil
+}
+
+// Usage is what was used in the measured part of a run.
+type Usage struct {
+	Took    time.Duration
+	Server  time.Duration // CPU
+	Driver  float64       // share of its core; near 1 the server could do more
+	Foreign float64       // share of the two cores that others used, interrupts included
+}
+
+// Stop returns what was used.
+func (m Meter) Stop() (Usage, error) {
+	end, err := StartMeter(m.pids...)
+	if err != nil {
+		return Usage{}, err
+	}
+	u := Usage{Took: end.at.Sub(m.at), Server: end.server - m.server}
 	own := end.own - m.own
-	u.driver = float64(own) / float64(u.took)
-	u.foreign = max(0, float64(end.busy-m.busy-own-u.server)/float64(2*u.took))
+	u.Driver = float64(own) / float64(u.Took)
+	u.Foreign = max(0, float64(end.busy-m.busy-own-u.Server)/float64(2*u.Took))
 	return u, nil
 }

@@ -1,4 +1,6 @@
-package main
+// Package sockets has raw Web Socket clients, thousands of which one thread
+// serves, so that they take little of what is measured.
+package sockets
 
 import (
 	"bytes"
@@ -31,39 +33,47 @@ const (
 // this program needs few system calls.
 const readBytes = 1 << 20
 
-// clients are the sockets of a run. One thread serves them all.
-type clients struct {
+// Clients are the sockets of a run. One thread serves them all.
+type Clients struct {
 	ep      int
 	list    []sock
-	speak   dialect
-	ready   int
-	lost    int
-	dead    error // why the first one was lost
+	speak   Dialect
+	Ready   int
+	Lost    int
+	Dead    error // why the first one was lost
 	buf     []byte
 	events  []syscall.EpollEvent
-	message func(i int, text []byte, at time.Time) error // of each delivery
+	Message func(i int, text []byte, at time.Time) error // of each delivery
 }
 
-// dialect is what a peer's sockets speak.
-type dialect struct {
-	socketIO bool // Engine.IO 4 with Socket.IO, else bare text
-	before   string
-	after    string // of the text of a delivery
+// Dialect is what a peer's sockets speak.
+type Dialect struct {
+	SocketIO bool // Engine.IO 4 with Socket.IO, else bare text
+	Before   string
+	After    string // of the text of a delivery
 }
 
-func newClients(n int, d dialect) (*clients, error) {
+// Event is the name of the messages. With a text that needs no escapes,
+// Sluice and Socket.IO send the same bytes.
+const Event = "m"
+
+// SocketIO is what Sluice and Socket.IO speak.
+var SocketIO = Dialect{true, `42["` + Event + `","`, `"]`}
+
+// New makes n clients, which Connect opens.
+func New(n int, d Dialect) (*Clients, error) {
 	ep, err := syscall.EpollCreate1(syscall.EPOLL_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("epoll: %w", err)
 	}
-	c := &clients{ep: ep, list: make([]sock, n), speak: d, buf: make([]byte, readBytes), events: make([]syscall.EpollEvent, 1024)}
+	c := &Clients{ep: ep, list: make([]sock, n), speak: d, buf: make([]byte, readBytes), events: make([]syscall.EpollEvent, 1024)}
 	for i := range c.list {
 		c.list[i].fd = -1
 	}
 	return c, nil
 }
 
-func (c *clients) close() {
+func (c *Clients) Close() {
 	for i := range c.list {
 		if c.list[i].fd >= 0 {
 			_ = syscall.Close(c.list[i].fd)
@@ -72,9 +82,9 @@ func (c *clients) close() {
 	_ = syscall.Close(c.ep)
 }
 
-// reset drops all connections without leaving their ports in TIME_WAIT, and
+// Reset drops all connections without leaving their ports in TIME_WAIT, and
 // makes the clients ready to be dialled again.
-func (c *clients) reset() error {
+func (c *Clients) Reset() error {
 	for i := range c.list {
 		fd := c.list[i].fd
 		if err := syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1}); err != nil {
@@ -85,31 +95,31 @@ func (c *clients) reset() error {
 		}
 		c.list[i] = sock{fd: -1}
 	}
-	c.ready = 0
+	c.Ready = 0
 	return nil
 }
 
-// connect opens all connections, so many at a time, and waits until all are
+// Connect opens all connections, so many at a time, and waits until all are
 // ready: for Socket.IO, until the CONNECT is answered.
-func (c *clients) connect(ctx context.Context, port, inFlight int, request func(i int) []byte) error {
-	for next := 0; c.ready < len(c.list); {
-		for next < len(c.list) && next-c.ready < inFlight {
+func (c *Clients) Connect(ctx context.Context, port, inFlight int, request func(i int) []byte) error {
+	for next := 0; c.Ready < len(c.list); {
+		for next < len(c.list) && next-c.Ready < inFlight {
 			if err := c.dial(next, port, request(next)); err != nil {
 				return fmt.Errorf("client %d: %w", next, err)
 			}
 			next++
 		}
-		if err := c.poll(ctx, 100*time.Millisecond); err != nil {
+		if err := c.Poll(ctx, 100*time.Millisecond); err != nil {
 			return err
 		}
-		if c.lost > 0 {
-			return fmt.Errorf("while others connect: %w", c.dead)
+		if c.Lost > 0 {
+			return fmt.Errorf("while others connect: %w", c.Dead)
 		}
 	}
 	return nil
 }
 
-func (c *clients) dial(i, port int, request []byte) error {
+func (c *Clients) dial(i, port int, request []byte) error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w: the limit of descriptors (ulimit -n) is the limit of sockets", err)
@@ -125,13 +135,13 @@ func (c *clients) dial(i, port int, request []byte) error {
 	return syscall.EpollCtl(c.ep, syscall.EPOLL_CTL_ADD, fd, &syscall.EpollEvent{Events: syscall.EPOLLOUT, Fd: int32(i)})
 }
 
-// ignore has client i read no more.
-func (c *clients) ignore(i int) error {
+// Ignore has client i read no more.
+func (c *Clients) Ignore(i int) error {
 	return syscall.EpollCtl(c.ep, syscall.EPOLL_CTL_DEL, c.list[i].fd, nil)
 }
 
-// poll serves the sockets once, waiting at most that long.
-func (c *clients) poll(ctx context.Context, wait time.Duration) error {
+// Poll serves the sockets once, waiting at most that long.
+func (c *Clients) Poll(ctx context.Context, wait time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
@@ -150,20 +160,20 @@ func (c *clients) poll(ctx context.Context, wait time.Duration) error {
 	return nil
 }
 
-// rest serves the sockets for a while, of which none may be lost.
-func (c *clients) rest(ctx context.Context, d time.Duration) error {
+// Rest serves the sockets for a while, of which none may be lost.
+func (c *Clients) Rest(ctx context.Context, d time.Duration) error {
 	for end := time.Now().Add(d); time.Now().Before(end); {
-		if err := c.poll(ctx, 10*time.Millisecond); err != nil {
+		if err := c.Poll(ctx, 10*time.Millisecond); err != nil {
 			return err
 		}
 	}
-	if c.lost > 0 {
-		return fmt.Errorf("%d sockets were lost, %w", c.lost, c.dead)
+	if c.Lost > 0 {
+		return fmt.Errorf("%d sockets were lost, %w", c.Lost, c.Dead)
 	}
 	return nil
 }
 
-func (c *clients) serve(i int) error {
+func (c *Clients) serve(i int) error {
 	s := &c.list[i]
 	if s.stage == connecting {
 		if err := s.send(s.request); err != nil {
@@ -178,11 +188,11 @@ func (c *clients) serve(i int) error {
 		return nil
 	case n <= 0:
 		s.stage = lost
-		c.lost++
-		if c.dead == nil {
-			c.dead = fmt.Errorf("client %d was the first to be closed, code %d (0: none), read: %v", i, s.code, err)
+		c.Lost++
+		if c.Dead == nil {
+			c.Dead = fmt.Errorf("client %d was the first to be closed, code %d (0: none), read: %v", i, s.code, err)
 		}
-		return c.ignore(i)
+		return c.Ignore(i)
 	}
 	at := time.Now()
 	copy(c.buf, s.partial)
@@ -195,7 +205,7 @@ func (c *clients) serve(i int) error {
 		data = data[size:]
 		if size > 0 {
 			s.stage = opening
-			if !c.speak.socketIO {
+			if !c.speak.SocketIO {
 				c.isReady(s)
 			}
 		}
@@ -216,13 +226,13 @@ func (c *clients) serve(i int) error {
 	return nil
 }
 
-func (c *clients) isReady(s *sock) {
+func (c *Clients) isReady(s *sock) {
 	s.stage = ready
-	c.ready++
+	c.Ready++
 }
 
 // frame takes a whole frame of the server.
-func (c *clients) frame(i int, f frame, at time.Time) error {
+func (c *Clients) frame(i int, f frame, at time.Time) error {
 	s := &c.list[i]
 	switch {
 	case f.opcode == opPing && f.final:
@@ -232,7 +242,7 @@ func (c *clients) frame(i int, f frame, at time.Time) error {
 		return nil // the end of the stream follows
 	case f.opcode != opText || !f.final:
 		return fmt.Errorf("a frame of opcode %x, final %t", f.opcode, f.final)
-	case !c.speak.socketIO:
+	case !c.speak.SocketIO:
 	case s.stage == opening && bytes.HasPrefix(f.payload, []byte("0{")):
 		return s.send(masked(opText, []byte("40")))
 	case s.stage == opening && bytes.HasPrefix(f.payload, []byte("40")):
@@ -241,14 +251,14 @@ func (c *clients) frame(i int, f frame, at time.Time) error {
 	case string(f.payload) == "2":
 		return s.send(masked(opText, []byte("3")))
 	}
-	text, ok := bytes.CutPrefix(f.payload, []byte(c.speak.before))
+	text, ok := bytes.CutPrefix(f.payload, []byte(c.speak.Before))
 	if ok {
-		text, ok = bytes.CutSuffix(text, []byte(c.speak.after))
+		text, ok = bytes.CutSuffix(text, []byte(c.speak.After))
 	}
-	if !ok || c.message == nil {
+	if !ok || c.Message == nil {
 		return fmt.Errorf("unexpected text %.100q", f.payload)
 	}
-	return c.message(i, text, at)
+	return c.Message(i, text, at)
 }
 
 func (s *sock) send(data []byte) error {

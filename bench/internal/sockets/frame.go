@@ -1,4 +1,4 @@
-package main
+package sockets
 
 import (
 	"bytes"
@@ -23,7 +23,8 @@ const (
 	accepted = "s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 )
 
-func upgrade(port int, target, fields string) []byte {
+// Upgrade is the request of a handshake, with further header fields.
+func Upgrade(port int, target, fields string) []byte {
 	return fmt.Appendf(nil, "GET %s HTTP/1.1\r\nHost: 127.0.0.1:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"+
 		"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: %s\r\n%s\r\n", target, port, key, fields)
 }
