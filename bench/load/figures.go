@@ -15,10 +15,8 @@ import (
 type figure struct {
 	label   string
 	columns []table.Column
-	run     func(ctx context.Context, r *rig, p peer) (reading, error)
+	run     func(ctx context.Context, r *rig, p peer) (table.Reading, error)
 }
-
-func (f figure) Name() string { return f.label }
 
 var figures = []figure{
 	{"idle", []table.Column{{Label: "resident KiB per socket", Factor: 0.5}, {Label: "the same, with the logins"}, {Label: "resident MiB of the process"}}, idle},
@@ -64,126 +62,126 @@ var full = extent{
 	slow: 200, stalled: 50, slowPayload: 4096, slowPerSecond: 300, slowFor: 15 * time.Second,
 }
 
-func idle(ctx context.Context, r *rig, p peer) (reading, error) {
+func idle(ctx context.Context, r *rig, p peer) (table.Reading, error) {
 	n := r.extent.idleSockets
 	st, err := r.stand(ctx, p, n, n, r.extent.ping)
 	if err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	defer st.close()
 	m, err := process.StartMeter(st.PID())
 	if err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	if err := st.Rest(ctx, r.extent.settle); err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	kib, err := process.Resident(st.PID())
 	if err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	u, err := m.Stop()
-	return reading{[]float64{(kib - st.before) / float64(n), (kib - st.Fresh) / float64(n), kib / 1024}, u}, err
+	return table.Reading{Values: []float64{(kib - st.before) / float64(n), (kib - st.Fresh) / float64(n), kib / 1024}, Usage: u}, err
 }
 
-func hold(ctx context.Context, r *rig, p peer) (reading, error) {
+func hold(ctx context.Context, r *rig, p peer) (table.Reading, error) {
 	n := r.extent.idleSockets
 	st, err := r.stand(ctx, p, n, n, r.extent.holdPing)
 	if err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	defer st.close()
 	if err := st.Rest(ctx, r.extent.holdPing); err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	m, err := process.StartMeter(st.PID())
 	if err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	if err := st.Rest(ctx, r.extent.hold); err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	u, err := m.Stop()
-	return reading{[]float64{micros(u.Server) / float64(n) / u.Took.Seconds()}, u}, err
+	return table.Reading{Values: []float64{micros(u.Server) / float64(n) / u.Took.Seconds()}, Usage: u}, err
 }
 
-func accept(ctx context.Context, r *rig, p peer) (reading, error) {
+func accept(ctx context.Context, r *rig, p peer) (table.Reading, error) {
 	x := r.extent
 	s, err := p.start(ctx, r, x.perWave, x.ping)
 	if err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	defer s.Stop()
 	c, err := sockets.New(x.perWave, s.dialect)
 	if err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	defer c.Close()
 	var sum process.Usage
 	for range x.waves {
 		if c.Ready > 0 {
 			if err := c.Reset(); err != nil {
-				return reading{}, err
+				return table.Reading{}, err
 			}
 		}
 		if err := s.Quiet(ctx); err != nil {
-			return reading{}, err
+			return table.Reading{}, err
 		}
 		m, err := process.StartMeter(s.PID())
 		if err != nil {
-			return reading{}, err
+			return table.Reading{}, err
 		}
 		if err := c.Connect(ctx, s.port, x.dialing, s.request); err != nil {
-			return reading{}, err
+			return table.Reading{}, err
 		}
 		u, err := m.Stop()
 		if err != nil {
-			return reading{}, err
+			return table.Reading{}, err
 		}
 		sum.Server, sum.Took = sum.Server+u.Server, sum.Took+u.Took
 		sum.Driver, sum.Foreign = max(sum.Driver, u.Driver), max(sum.Foreign, u.Foreign)
 	}
 	n := float64(x.waves * x.perWave)
-	return reading{[]float64{micros(sum.Server) / n, n / sum.Took.Seconds()}, sum}, nil
+	return table.Reading{Values: []float64{micros(sum.Server) / n, n / sum.Took.Seconds()}, Usage: sum}, nil
 }
 
-func fanout(inFlight int) func(context.Context, *rig, peer) (reading, error) {
-	return func(ctx context.Context, r *rig, p peer) (reading, error) {
+func fanout(inFlight int) func(context.Context, *rig, peer) (table.Reading, error) {
+	return func(ctx context.Context, r *rig, p peer) (table.Reading, error) {
 		n := r.extent.fanout
 		st, err := r.stand(ctx, p, n, n, r.extent.ping)
 		if err != nil {
-			return reading{}, err
+			return table.Reading{}, err
 		}
 		defer st.close()
 		l := newLedger(n, r.extent.payload, inFlight, st.userOf, func(int) int { return n })
 		u, delay, got, err := r.drive(ctx, st, l, inFlight, toAll(st, l), none)
-		return reading{[]float64{float64(got) / u.Took.Seconds(), micros(u.Server) / float64(got), table.Quantile(delay, 0.99)}, u}, err
+		return table.Reading{Values: []float64{float64(got) / u.Took.Seconds(), micros(u.Server) / float64(got), table.Quantile(delay, 0.99)}, Usage: u}, err
 	}
 }
 
-func user(ctx context.Context, r *rig, p peer) (reading, error) {
+func user(ctx context.Context, r *rig, p peer) (table.Reading, error) {
 	x := r.extent
 	n := x.users * x.perUser
 	st, err := r.stand(ctx, p, n, x.users, x.ping)
 	if err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	defer st.close()
 	l := newLedger(n, x.payload, x.inFlight, st.userOf, func(int) int { return x.perUser })
 	pick := func() int { return 1 + rand.IntN(x.users) }
 	u, delay, got, err := r.drive(ctx, st, l, x.posts, toUsers(st, l, x.batch, pick), none)
-	return reading{[]float64{float64(got) / u.Took.Seconds(), micros(u.Server) / float64(got), table.Quantile(delay, 0.5), table.Quantile(delay, 0.99)}, u}, err
+	return table.Reading{Values: []float64{float64(got) / u.Took.Seconds(), micros(u.Server) / float64(got), table.Quantile(delay, 0.5), table.Quantile(delay, 0.99)}, Usage: u}, err
 }
 
 // slowPosts is how many POSTs of the steady rate may be out at a time, so that
 // a slow answer does not hold up the next message.
 const slowPosts = 8
 
-func slow(ctx context.Context, r *rig, p peer) (reading, error) {
+func slow(ctx context.Context, r *rig, p peer) (table.Reading, error) {
 	x := r.extent
 	st, err := r.stand(ctx, p, x.slow, x.slow, x.ping)
 	if err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	defer st.close()
 	every := x.slow / x.stalled
@@ -191,7 +189,7 @@ func slow(ctx context.Context, r *rig, p peer) (reading, error) {
 	for i := range x.slow {
 		if stalled(i) {
 			if err := st.Ignore(i); err != nil {
-				return reading{}, err
+				return table.Reading{}, err
 			}
 		}
 	}
@@ -201,11 +199,11 @@ func slow(ctx context.Context, r *rig, p peer) (reading, error) {
 	var next atomic.Int64
 	u, delay, got, err := steady.drive(ctx, st, l, slowPosts, atRate(st, l, time.Now(), x.slowPerSecond, &next), stalled)
 	if err != nil {
-		return reading{}, err
+		return table.Reading{}, err
 	}
 	rate := float64(got) / float64(x.slow-x.stalled) / u.Took.Seconds()
 	kib, err := process.Resident(st.PID())
-	return reading{[]float64{table.Quantile(delay, 0.5), table.Quantile(delay, 0.99), rate, kib / 1024}, u}, err
+	return table.Reading{Values: []float64{table.Quantile(delay, 0.5), table.Quantile(delay, 0.99), rate, kib / 1024}, Usage: u}, err
 }
 
 func micros(d time.Duration) float64 { return float64(d) / float64(time.Microsecond) }

@@ -8,6 +8,8 @@ import (
 	"runtime"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/bench/internal/table"
 )
 
 // leakLimit is how long goroutines of closed connections may take to end.
@@ -46,7 +48,7 @@ var brief = extent{
 // misled, or when a socket is. What they measure is not judged here.
 func TestFigures(t *testing.T) {
 	r := &rig{folder: ".", extent: brief}
-	if err := r.prepare(t.Context(), t.TempDir(), peers); err != nil {
+	if err := r.prepare(t.Context(), t.TempDir(), []string{labelSluice, labelSocketIO, labelUsual}); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range figures {
@@ -56,15 +58,15 @@ func TestFigures(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if len(got.values) != len(f.columns) {
-					t.Fatalf("%d values for %d columns", len(got.values), len(f.columns))
+				if len(got.Values) != len(f.columns) {
+					t.Fatalf("%d values for %d columns", len(got.Values), len(f.columns))
 				}
-				for k, v := range got.values {
+				for k, v := range got.Values {
 					if math.IsNaN(v) || math.IsInf(v, 0) {
 						t.Errorf("%s: %v", f.columns[k].Label, v)
 					}
 				}
-				t.Log(f.list(got))
+				t.Log(table.Figure{Columns: f.columns}.List(got))
 			})
 		}
 	}
@@ -74,7 +76,7 @@ func TestFigures(t *testing.T) {
 func TestLostDelivery(t *testing.T) {
 	r := &rig{folder: ".", extent: brief}
 	r.extent.drain = 200 * time.Millisecond
-	if err := r.prepare(t.Context(), t.TempDir(), peers[2:]); err != nil {
+	if err := r.prepare(t.Context(), t.TempDir(), []string{labelUsual}); err != nil {
 		t.Fatal(err)
 	}
 	deaf := peer{labelUsual, func(ctx context.Context, r *rig, users int, ping time.Duration) (*server, error) {
@@ -88,7 +90,7 @@ func TestLostDelivery(t *testing.T) {
 	}}
 	for _, f := range []figure{figures[3], figures[5]} {
 		if got, err := f.run(t.Context(), r, deaf); err == nil {
-			t.Errorf("%s: %v although messages were lost", f.label, got.values)
+			t.Errorf("%s: %v although messages were lost", f.label, got.Values)
 		}
 	}
 }

@@ -14,7 +14,6 @@ import (
 	"os/signal"
 	"path/filepath"
 	"runtime"
-	"strings"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -32,15 +31,6 @@ type rig struct {
 	extent extent
 }
 
-type options struct {
-	runs    int
-	figures []figure
-	peers   []peer
-	verbose bool
-	foreign float64 // share above which a run is done again
-	again   int     // times that a noisy run is done again
-}
-
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
@@ -51,32 +41,15 @@ func main() {
 }
 
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
-	var o options
 	r := rig{pinned: true, extent: full}
+	c := r.comparison()
 	flags := flag.NewFlagSet("load", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.StringVar(&r.folder, "folder", "load", "folder of this program's sources, with the peers")
 	flags.StringVar(&r.sluice, "sluice", "", "binary to measure, instead of one built from the sources beside")
-	flags.IntVar(&o.runs, "runs", 5, "runs of each figure, alternated between the peers")
-	flags.BoolVar(&o.verbose, "v", false, "print the numbers of each run")
-	flags.IntVar(&o.again, "again", 2, "times that a noisy run is done again; the quietest counts")
-	percent := flags.Float64("foreign", 12, "a run is noisy when other processes use more than that of the two cores, in percent")
-	only := flags.String("figure", "", "comma list of figures instead of all: "+strings.Join(table.Names(figures), ", "))
-	against := flags.String("peer", "", "comma list of peers instead of all: "+strings.Join(table.Names(peers), ", "))
-	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+	if err := c.Flags(flags, args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
-		return err
-	}
-	if flags.NArg() > 0 || o.runs < 1 || o.again < 0 {
-		return fmt.Errorf("%q is no use of it: -h tells the flags", args)
-	}
-	o.foreign = *percent / 100
-	var err error
-	if o.figures, err = table.Choose(figures, *only); err != nil {
-		return err
-	}
-	if o.peers, err = table.Choose(peers, *against); err != nil {
 		return err
 	}
 	if err := pin(); err != nil {
@@ -89,10 +62,26 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 		return err
 	}
 	defer os.RemoveAll(built)
-	if err := r.prepare(ctx, built, o.peers); err != nil {
+	if err := r.prepare(ctx, built, c.Peers); err != nil {
 		return err
 	}
-	return r.compare(ctx, o, stdout, stderr)
+	return c.Measure(ctx, stdout, stderr)
+}
+
+// comparison is of all figures and peers.
+func (r *rig) comparison() table.Comparison {
+	c := table.Comparison{Own: labelSluice, Yardstick: labelSocketIO}
+	byLabel := map[string]peer{}
+	for _, p := range peers {
+		byLabel[p.label] = p
+		c.Peers = append(c.Peers, p.label)
+	}
+	for _, f := range figures {
+		c.Figures = append(c.Figures, table.Figure{Label: f.label, Columns: f.columns, Run: func(ctx context.Context, p string) (table.Reading, error) {
+			return f.run(ctx, r, byLabel[p])
+		}})
+	}
+	return c
 }
 
 // pin has the program start again on its core, unless it is there.
@@ -116,20 +105,20 @@ func pin() error {
 }
 
 // prepare builds the servers that will be started.
-func (r *rig) prepare(ctx context.Context, dir string, chosen []peer) error {
+func (r *rig) prepare(ctx context.Context, dir string, chosen []string) error {
 	var err error
 	if r.folder, err = filepath.Abs(r.folder); err != nil {
 		return err
 	}
 	for _, p := range chosen {
 		switch {
-		case p.label == labelSluice && r.sluice == "":
+		case p == labelSluice && r.sluice == "":
 			r.sluice = filepath.Join(dir, "sluice")
 			err = process.Run(ctx, filepath.Join(r.folder, "..", ".."), "go", "build", "-o", r.sluice, ".")
-		case p.label == labelUsual:
+		case p == labelUsual:
 			r.usual = filepath.Join(dir, "usual")
 			err = process.Run(ctx, r.folder, "go", "build", "-o", r.usual, "./usual")
-		case p.label == labelSocketIO:
+		case p == labelSocketIO:
 			err = process.Modules(ctx, filepath.Join(r.folder, "socketio"))
 		}
 		if err != nil {

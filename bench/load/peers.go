@@ -25,8 +25,6 @@ type peer struct {
 	start func(ctx context.Context, r *rig, users int, ping time.Duration) (*server, error)
 }
 
-func (p peer) Name() string { return p.label }
-
 var peers = []peer{
 	{labelSluice, startSluice},
 	{labelSocketIO, startSocketIO},

@@ -1,11 +1,10 @@
-// Package table has what the drivers' tables share: which figures and peers are
-// chosen, and whether a number meets its aim.
+// Package table compares figures of peers: which are chosen, how often they run,
+// and whether a number meets its aim.
 package table
 
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 )
 
@@ -70,32 +69,4 @@ func Quantile(delay []time.Duration, q float64) float64 {
 		return 0
 	}
 	return float64(delay[int(q*float64(len(delay)-1))].Nanoseconds()) / 1e6
-}
-
-// Named is a figure or a peer.
-type Named interface{ Name() string }
-
-// Names lists them.
-func Names[T Named](all []T) []string {
-	var list []string
-	for _, x := range all {
-		list = append(list, x.Name())
-	}
-	return list
-}
-
-// Choose returns those of a comma list, or all for an empty one.
-func Choose[T Named](all []T, list string) ([]T, error) {
-	if list == "" {
-		return all, nil
-	}
-	var chosen []T
-	for _, name := range strings.Split(list, ",") {
-		i := slices.IndexFunc(all, func(x T) bool { return x.Name() == name })
-		if i < 0 {
-			return nil, fmt.Errorf("there is no %q: choose from %s", name, strings.Join(Names(all), ", "))
-		}
-		chosen = append(chosen, all[i])
-	}
-	return chosen, nil
 }
