@@ -46,7 +46,7 @@ lint:
     cd bench && go vet ./...
 
 # The figures of docs/bench.md, against peers in the same run
-bench: bench-cascade bench-sockets
+bench: bench-cascade bench-sockets bench-cluster
 
 # Look-ups, memory and reloads of the cascade
 bench-cascade *ARGS:
@@ -55,3 +55,7 @@ bench-cascade *ARGS:
 # Memory, handshakes and deliveries of the sockets; two cores and half an hour
 bench-sockets *ARGS:
     cd bench && go run ./load {{ARGS}}
+
+# The link between members; two cores and an hour
+bench-cluster *ARGS:
+    cd bench && go run ./cluster {{ARGS}}

@@ -33,7 +33,7 @@ func (r *rig) stand(ctx context.Context, p peer, n, users int, ping time.Duratio
 		st.before, err = process.Resident(s.PID())
 	}
 	if err == nil {
-		err = st.Connect(ctx, s.port, r.extent.dialing, s.request)
+		err = st.Connect(ctx, r.extent.dialing, s.target)
 	}
 	if err != nil {
 		st.close()

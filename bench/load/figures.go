@@ -131,7 +131,7 @@ func accept(ctx context.Context, r *rig, p peer) (table.Reading, error) {
 		if err != nil {
 			return table.Reading{}, err
 		}
-		if err := c.Connect(ctx, s.port, x.dialing, s.request); err != nil {
+		if err := c.Connect(ctx, x.dialing, s.target); err != nil {
 			return table.Reading{}, err
 		}
 		u, err := m.Stop()

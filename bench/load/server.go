@@ -25,6 +25,9 @@ type server struct {
 // userOf is the user of socket i, from 1 on.
 func (s *server) userOf(i int) int { return i%s.users + 1 }
 
+// target is where socket i goes, and with what.
+func (s *server) target(i int) (port int, request []byte) { return s.port, s.request(i) }
+
 // launch prepares a peer with a port for its sockets and one to publish on.
 func (r *rig) launch(ctx context.Context, args []string, files map[string]string) (*server, error) {
 	p, err := process.Launch(ctx, r.pinned, args, files, 2)

@@ -82,6 +82,21 @@ const startUp = 30 * time.Second
 
 // Up starts the process and waits until a URL answers.
 func (s *Server) Up(ctx context.Context, url string) error {
+	return s.UpWhen(ctx, func(ctx context.Context) error {
+		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
+		if err != nil {
+			return err
+		}
+		r, err := s.HTTP.Do(req)
+		if err != nil {
+			return err
+		}
+		return r.Body.Close()
+	})
+}
+
+// UpWhen starts the process and waits until ready returns no error.
+func (s *Server) UpWhen(ctx context.Context, ready func(context.Context) error) error {
 	if err := s.Cmd.Start(); err != nil {
 		_ = os.RemoveAll(s.Dir)
 		return err
@@ -91,12 +106,8 @@ func (s *Server) Up(ctx context.Context, url string) error {
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
 	for {
-		req, err := http.NewRequestWithContext(ctx, http.MethodGet, url, nil)
-		if err != nil {
-			return err
-		}
-		if r, err := s.HTTP.Do(req); err == nil {
-			_ = r.Body.Close()
+		err := ready(ctx)
+		if err == nil {
 			s.Fresh, err = Resident(s.PID())
 			return err
 		}
@@ -105,7 +116,7 @@ func (s *Server) Up(ctx context.Context, url string) error {
 		case <-ctx.Done():
 			log, _ := os.ReadFile(s.log()) // what it says goes into the error, if anything
 			s.Stop()
-			return fmt.Errorf("%v does not answer on %s within %s: %w\n%s", s.Cmd.Args, url, startUp, ctx.Err(), log)
+			return fmt.Errorf("%v is not ready within %s: %w\n%s", s.Cmd.Args, startUp, err, log)
 		}
 	}
 }

@@ -101,10 +101,11 @@ func (c *Clients) Reset() error {
 
 // Connect opens all connections, so many at a time, and waits until all are
 // ready: for Socket.IO, until the CONNECT is answered.
-func (c *Clients) Connect(ctx context.Context, port, inFlight int, request func(i int) []byte) error {
+func (c *Clients) Connect(ctx context.Context, inFlight int, target func(i int) (port int, request []byte)) error {
 	for next := 0; c.Ready < len(c.list); {
 		for next < len(c.list) && next-c.Ready < inFlight {
-			if err := c.dial(next, port, request(next)); err != nil {
+			port, request := target(next)
+			if err := c.dial(next, port, request); err != nil {
 				return fmt.Errorf("client %d: %w", next, err)
 			}
 			next++

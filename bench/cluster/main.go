@@ -1,0 +1,82 @@
+// Command cluster measures the link between members of Sluice, and of its
+// peers, in one run: servers as processes of their own on one real Redis, not
+// pinned to cores. What each figure means is in docs/bench.md.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"slices"
+	"syscall"
+
+	"github.com/seed47708276/sluice/bench/internal/process"
+	"github.com/seed47708276/sluice/bench/internal/table"
+)
+
+// rig is what the figures are measured with.
+type rig struct {
+	folder string // this program's sources, with the peers
+	sluice string // binary
+	lanes  int    // streams of messages into Sluice at a time
+	extent extent
+	log    io.Writer
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := command(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
+		fmt.Fprintln(os.Stderr, "cluster:", err)
+		os.Exit(1)
+	}
+}
+
+func command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
+	r := rig{extent: full, log: stderr}
+	c := table.Comparison{Figures: r.figures(), Peers: labels, Own: labelSluice, Yardstick: labelStreams}
+	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.StringVar(&r.folder, "folder", "cluster", "folder of this program's sources, with the peers")
+	flags.StringVar(&r.sluice, "sluice", "", "binary to measure, instead of one built from the sources beside")
+	flags.IntVar(&r.lanes, "streams", 2, "streams of messages into Sluice at a time")
+	flags.DurationVar(&r.extent.hold, "hold", full.hold, "how long the highest rate is held")
+	flags.DurationVar(&r.extent.span, "span", full.span, "how long the other figures are measured")
+	if err := c.Flags(flags, args); errors.Is(err, flag.ErrHelp) {
+		return nil
+	} else if err != nil {
+		return err
+	}
+	built, err := os.MkdirTemp("", "sluice-cluster-bin-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(built)
+	if err := r.prepare(ctx, built, c.Peers); err != nil {
+		return err
+	}
+	return c.Measure(ctx, stdout, stderr)
+}
+
+// prepare builds the servers that will be started.
+func (r *rig) prepare(ctx context.Context, dir string, peers []string) error {
+	var err error
+	if r.folder, err = filepath.Abs(r.folder); err != nil {
+		return err
+	}
+	if slices.Contains(peers, labelSluice) && r.sluice == "" {
+		r.sluice = filepath.Join(dir, "sluice")
+		if err := process.Run(ctx, filepath.Join(r.folder, "..", ".."), "go", "build", "-o", r.sluice, "."); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(peers, labelStreams) || slices.Contains(peers, labelPubSub) {
+		return process.Modules(ctx, filepath.Join(r.folder, "socketio"))
+	}
+	return nil
+}
