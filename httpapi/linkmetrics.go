@@ -16,7 +16,7 @@ var (
 	linkMembers    = desc("remote_members", "Members that are alive, this one included.")
 	linkBuffered   = desc("remote_buffered", "Messages for other members that wait, or that Redis has not taken yet.")
 	linkCoalesced  = desc("remote_coalesced_total", "Messages that met an equal one in the buffer, which carries them too.")
-	linkFlushed    = desc("remote_flushed_total", "Messages that left the buffer.")
+	linkFlushed    = desc("remote_flushed_total", "Messages that left the buffer, by reason.", "reason")
 	linkRefused    = desc("remote_refused_total", "Messages refused because the buffer was full.")
 	linkSent       = desc("remote_sent_total", "Messages that Redis has taken, or that no other member was to get.")
 	linkEntries    = desc("remote_entries_total", "Entries put into inboxes of other members; one carries many messages.")
@@ -59,7 +59,11 @@ func (c linkCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(linkMembers, float64(st.Members))
 	gauge(linkBuffered, float64(st.Buffer.Buffered))
 	counter(linkCoalesced, st.Buffer.Coalesced)
-	counter(linkFlushed, st.Buffer.Flushed)
+	for reason, n := range map[string]int64{
+		"due": st.Buffer.Flushed.Due, "order": st.Buffer.Flushed.Order, "sync": st.Buffer.Flushed.Sync, "closed": st.Buffer.Flushed.Closed,
+	} {
+		counter(linkFlushed, n, reason)
+	}
 	counter(linkRefused, st.Buffer.Refused)
 	counter(linkSent, st.Sent)
 	counter(linkEntries, st.Posted)

@@ -39,8 +39,16 @@ type Buffer struct {
 type Counts struct {
 	Buffered  int   // waiting, or with the sink
 	Coalesced int64 // offers that met an equal message
-	Flushed   int64 // messages handed to the sink
+	Flushed   Flushed
 	Refused   int64 // reservations that found the buffer full
+}
+
+// Flushed counts messages handed to the sink by why they left the buffer.
+type Flushed struct {
+	Due    int64 // the wait was over
+	Order  int64 // they must not come after one whose wait was over
+	Sync   int64 // their senders wait
+	Closed int64 // the buffer was closed
 }
 
 // NewBuffer makes an empty buffer. t is valid; limit is asked at each
@@ -140,14 +148,14 @@ func (b *Buffer) run() {
 		var due []Message
 		if b.closed {
 			due = b.queue.all()
+			b.counts.Flushed.Closed += int64(len(due))
 		} else {
-			due = b.queue.take(time.Now())
+			due = b.queue.take(time.Now(), &b.counts.Flushed)
 		}
 		if len(due) == 0 {
 			continue
 		}
 		b.sinking = len(due)
-		b.counts.Flushed += int64(len(due))
 		b.mu.Unlock()
 		b.sink(due)
 		b.mu.Lock()

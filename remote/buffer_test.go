@@ -193,7 +193,7 @@ func TestBufferBound(t *testing.T) {
 		b.Release()
 		close(release)
 		synctest.Wait()
-		if c := b.Counts(); c.Buffered != 0 || c.Flushed != 2 || c.Refused != 1 {
+		if c := b.Counts(); c.Buffered != 0 || c.Flushed != (Flushed{Due: 2}) || c.Refused != 1 {
 			t.Fatalf("%+v", c)
 		}
 		b.Close()
@@ -270,7 +270,7 @@ func TestBufferModel(t *testing.T) {
 			if len(order) != 0 {
 				t.Fatalf("seed %d: %d left", seed, len(order))
 			}
-			if c := b.Counts(); int(c.Flushed+c.Coalesced) != offered {
+			if c := b.Counts(); int(c.Flushed.Due+c.Flushed.Order+c.Flushed.Closed+c.Coalesced) != offered {
 				t.Fatalf("seed %d: %+v of %d", seed, c, offered)
 			}
 		})

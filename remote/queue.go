@@ -116,11 +116,21 @@ func (q *queue) setTimings(t Timings) {
 }
 
 // take removes the messages that are due, and with each the earlier ones that
-// share a receiver with it, in the order of first arrival.
-func (q *queue) take(now time.Time) []Message {
+// share a receiver with it, in the order of first arrival, and counts them.
+func (q *queue) take(now time.Time, count *Flushed) []Message {
 	var taken []*waiting
 	for len(q.due) > 0 && !q.due[0].due.After(now) {
 		taken = q.takeWith(q.due[0], taken)
+	}
+	for _, w := range taken {
+		switch {
+		case w.urgent:
+			count.Sync++
+		case w.due.After(now):
+			count.Order++
+		default:
+			count.Due++
+		}
 	}
 	return inOrder(taken)
 }
