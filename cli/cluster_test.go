@@ -1,113 +1,276 @@
 package cli_test
 
 import (
-	"fmt"
+	"context"
 	"net/http"
-	"net/http/httptest"
-	"strings"
+	"os"
+	"path/filepath"
+	"strconv"
+	"sync"
 	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+
+	"github.com/seed47708276/sluice/remote/redistest"
 )
 
-// TestClusterAnswers holds what is said, and the exit code, when members do
-// not answer, differ, or fail: one server alone never answers so.
-func TestClusterAnswers(t *testing.T) {
-	const (
-		socket  = `{"id":"x","member":"two","context":7,"user":17,"connection":"desk","path":"/ws/","since":"2020-01-01T00:00:00Z","queued":3}`
-		members = `{"cluster":"c","status":%q,"members":[
-			{"member":"one","started":"2020-01-01T00:00:00Z","sockets":5,"generation":3,"digest":"0123456789abcdef+0","version":"1.0","alive":true,"self":true,"age":"0s"},
-			{"member":"two\u001b[31m","started":"2020-01-01T00:00:00Z","generation":2,"digest":"ff+0","version":"1.0","alive":true,"degraded":true,"drift":true,"age":"1.2s"},
-			{"member":"three","started":"2020-01-01T00:00:00Z","generation":2,"digest":"ff+0","version":"1.0","age":"7s"}],"warnings":[%s]}`
-		reloaded = `"generation":2,"changed":[{"property":"a","old":"1","new":"2","result":"applied","because":"b"}],"errors":[]`
-	)
-	for _, c := range []struct {
-		name         string
-		args         string
-		request      string // method and path with its query
-		status       int
-		answer       string
-		code         int
-		stdout, errs string // each line of them is in the output
-	}{
-		{
-			"members", "members", "GET /admin/v1/members", 200, fmt.Sprintf(members, "ok", ""), 0,
-			"0123456789ab+0\n  this \n alive,degraded,drift  0 \n  1.2s ago \ntwo\\x1b[31m \nthree \n gone \ncluster c: ok", "",
-		},
-		{"warned members", "members", "GET /admin/v1/members", 200, fmt.Sprintf(members, "ok", `"two are called b"`), 1, "cluster c: ok", "sluice: warning: two are called b"},
-		{"degraded members", "members -o json", "GET /admin/v1/members", 200, fmt.Sprintf(members, "degraded", ""), 1, `"status": "degraded"`, ""},
-		{
-			"sockets of some", "sockets list -c 7", "GET /admin/v1/sockets?context=7&limit=1000", 200,
-			`{"sockets":[` + socket + `],"next":"","unreachable":["three"]}`, 1, "desk\n  3 \n  two", "sluice: member three did not answer: its sockets are not in the list",
-		},
-		{
-			"sockets of some, for scripts", "sockets list --limit 1 -o json", "GET /admin/v1/sockets?limit=1", 200,
-			`{"sockets":[` + socket + `],"next":"cursor","unreachable":["three"]}`, 1, "\"queued\": 3\n\"next\": \"cursor\"\n\"three\"", "member three did not answer\nmore than these 1",
-		},
-		{"a page of none", "sockets list", "GET /admin/v1/sockets?limit=1000", 200, `{"sockets":[],"next":"cursor"}`, 0, "", "no socket is open"},
-		{
-			"closed some", "sockets close --all --path /ws/*", "DELETE /admin/v1/sockets?all=true&path=%2Fws%2F%2A", 200,
-			`{"closed":1,"unreachable":["three","two"]}`, 1, "1 socket closed", "member three did not answer: its sockets may be open still\nmember two did not answer",
-		},
-		{"others not known", "send n -c 7", "POST /admin/v1/messages", 200, `{"id":"i","local":2,"remote":null,"coalesced":true}`, 0, "i: 2 sockets here, other members not known, as one with an equal message that waits", ""},
-		{"buffer full", "send n -c 7", "POST /admin/v1/messages", 429, `{"code":"buffer_full","detail":"too many wait"}`, 1, "", "sluice: too many wait"},
-		{
-			"reloaded", "reload --cluster", "POST /admin/v1/config/reload?cluster=true", 200,
-			`{"members":[{"member":"one","status":"ok",` + reloaded + `},{"member":"two","status":"ok",` + reloaded + `}]}`, 0, "one:\ntwo:\na: 1 -> 2  applied: b", "",
-		},
-		{
-			"a long result", "reload --cluster", "POST /admin/v1/config/reload?cluster=true", 200,
-			`{"members":[{"member":"two","status":"ok",` + reloaded + `,"omitted":9}]}`, 0, "two:\na: 1 -> 2", "sluice: member two has 9 more changes",
-		},
-		{
-			"one did not answer", "reload --cluster", "POST /admin/v1/config/reload?cluster=true", 200,
-			`{"members":[{"member":"one","status":"ok",` + reloaded + `},{"member":"two","status":"unreachable","error":"it is away"}]}`, 1, "one:", "sluice: member two: it is away",
-		},
-		{
-			"one has a bad file", "reload --cluster", "POST /admin/v1/config/reload?cluster=true", 422,
-			`{"members":[{"member":"two","status":"bad_files","generation":2,"changed":[],"errors":[{"path":"a.properties","line":1,"text":"wrong"}]}]}`, 1,
-			"two:\ngeneration 2, 0 changed, 1 errors", "sluice: member two has files with errors:\na.properties:1",
-		},
-		{"not Sluice", "sockets close -c 7", "DELETE /admin/v1/sockets?context=7", 200, `<html>`, 1, "", "is not what this version understands"},
-		{"another Sluice", "sockets list", "GET /admin/v1/sockets?limit=1000", 200, `{"sockets":[{"context":"seven"}]}`, 1, "", "is not what this version understands"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-				if got := r.Method + " " + r.URL.RequestURI(); got != c.request {
-					t.Errorf("asked for %s, want %s", got, c.request)
-				}
-				w.WriteHeader(c.status)
-				_, _ = w.Write([]byte(c.answer))
-			}))
-			defer s.Close()
-			code, out, errs := run(append(strings.Fields(c.args), "--server", s.URL)...)
-			if code != c.code || c.stdout == "" && out != "" || c.errs == "" && errs != "" {
-				t.Errorf("exit code %d, want %d\n%s%s", code, c.code, out, errs)
+// fleet is a cluster of real processes over one Redis, each behind a proxy.
+type fleet struct {
+	t       *testing.T
+	redis   *redistest.Server
+	lines   []string // of the tree, beside those of each member
+	members []*member
+}
+
+// member is one of them. Its process is another after a restart.
+type member struct {
+	*process
+	name  string
+	proxy *redistest.Proxy
+}
+
+const fleetLease = 2 * time.Second
+
+func newFleet(t *testing.T, redis *redistest.Server, members int, lines ...string) *fleet {
+	t.Helper()
+	f := &fleet{t: t, redis: redis, lines: lines}
+	for i := range members {
+		m := &member{name: "m" + strconv.Itoa(i), proxy: redistest.NewProxy(t, redis.Addr)}
+		f.members = append(f.members, m)
+		f.launch(m)
+	}
+	f.meet()
+	return f
+}
+
+// launch starts the process of a member, for the first time or again.
+func (f *fleet) launch(m *member) {
+	f.t.Helper()
+	tree, state := newTree(f.t), f.t.TempDir()
+	if m.process != nil {
+		tree, state = m.tree, m.state
+	}
+	lines := append([]string{
+		"com.openexchange.redis.hosts=" + m.proxy.Addr,
+		"sluice.remote.member=" + m.name,
+		"sluice.remote.lease=" + fleetLease.String(),
+		"sluice.drain.spread=200ms",
+	}, f.lines...)
+	text := ""
+	for _, l := range lines {
+		text += l + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(tree, "fleet.properties"), []byte(text), 0o600); err != nil {
+		f.t.Fatal(err)
+	}
+	m.process = launch(f.t, tree, state)
+}
+
+// meet waits until every member sees as many alive as there are.
+func (f *fleet) meet() {
+	f.t.Helper()
+	for _, m := range f.members {
+		m.poll("the members know each other", func() bool {
+			var list struct {
+				Status  string
+				Members []struct{ Alive bool }
 			}
-			for text, in := range map[string]string{c.stdout: out, c.errs: errs} {
-				for line := range strings.SplitSeq(text, "\n") {
-					if !strings.Contains(in, line) {
-						t.Errorf("%q is not in\n%s", line, in)
-					}
+			if m.request("GET", "/admin/v1/members", "", &list) != http.StatusOK || list.Status != "ok" {
+				return false
+			}
+			alive := 0
+			for _, x := range list.Members {
+				if x.Alive {
+					alive++
 				}
 			}
+			return alive == len(f.members)
 		})
 	}
 }
 
-// TestAllPages lists more than one answer holds, up to the limit.
-func TestAllPages(t *testing.T) {
-	var asked []string
-	s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		q := r.URL.Query()
-		asked = append(asked, q.Get("cursor")+"/"+q.Get("limit"))
-		next := map[string]string{"": "a", "a": "b"}[q.Get("cursor")]
-		fmt.Fprintf(w, `{"sockets":[%s{"context":7}],"next":%q,"unreachable":["two"]}`, strings.Repeat(`{"context":7},`, 999), next)
-	}))
-	defer s.Close()
-	for limit, want := range map[string]string{"0": "/1000 a/1000 b/1000", "1000": "/1000", "2500": "/1000 a/1000 b/500"} {
-		asked = nil
-		code, _, errs := run("sockets", "list", "--limit", limit, "--server", s.URL)
-		if got := strings.Join(asked, " "); got != want || code != 1 || strings.Count(errs, "member two") != 1 {
-			t.Errorf("--limit %s asked for %s, want %s; exit code %d\n%s", limit, got, want, code, errs)
+// buffered are the messages for other members that a member has not got rid of.
+func (m *member) buffered() int {
+	n, err := strconv.Atoi(m.metric("sluice_remote_buffered"))
+	if err != nil {
+		return 0
+	}
+	return n
+}
+
+// dial opens a socket of text messages.
+func (m *member) dial(l login, connection string) (*websocket.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	conn, _, err := websocket.Dial(ctx, m.public+"/ws/x?connection="+connection+"&session="+l.Session,
+		&websocket.DialOptions{HTTPHeader: http.Header{"Cookie": {l.Cookie.Name + "=" + l.Cookie.Value}}})
+	return conn, err
+}
+
+// A session made on one member is good on all, a message reaches the sockets of
+// all, limits hold for all together, and so do the calls that close.
+func TestCluster(t *testing.T) {
+	f := newFleet(t, redistest.Start(t), 3, "sluice.websockets.maxPerUser=2",
+		"com.openexchange.websockets.grizzly.remote.delayDuration=0")
+	a, b, c := f.members[0], f.members[1], f.members[2]
+	l := a.login(17)
+	onB, err := b.dial(l, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	onC, err := c.dial(l, "c")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.dial(l, "a"); err == nil {
+		t.Error("a third socket is admitted")
+	}
+	var sent struct{ Local, Remote int }
+	a.request("POST", "/admin/v1/messages", `{"context":1337,"user":17,"name":"n","args":["x"],"sync":true,"id":"one"}`, &sent)
+	if sent.Local != 0 || sent.Remote != 2 {
+		t.Errorf("%+v", sent)
+	}
+	var again struct{ Duplicate bool }
+	if b.request("POST", "/admin/v1/messages", `{"context":1337,"user":17,"name":"n","args":["x"],"id":"one"}`, &again); !again.Duplicate {
+		t.Error("the id is new to another member")
+	}
+	for _, conn := range []*websocket.Conn{onB, onC} {
+		ctx, cancel := context.WithTimeout(t.Context(), patience)
+		_, data, err := conn.Read(ctx)
+		cancel()
+		if err != nil || string(data) != `{"name":"n","args":["x"],"namespace":"/"}` {
+			t.Errorf("%s, %v", data, err)
+		}
+	}
+
+	// The same connection id on another member takes over.
+	ended := make(chan websocket.StatusCode, 1)
+	read := func(conn *websocket.Conn) {
+		ctx, cancel := context.WithTimeout(context.Background(), patience)
+		defer cancel()
+		for {
+			if _, _, err := conn.Read(ctx); err != nil {
+				ended <- websocket.CloseStatus(err)
+				return
+			}
+		}
+	}
+	want := func(what string, code websocket.StatusCode) {
+		t.Helper()
+		if got := <-ended; got != code {
+			t.Errorf("%s: close %d, want %d", what, got, code)
+		}
+	}
+	go read(onB)
+	onA, err := a.dial(l, "b")
+	if err != nil {
+		t.Fatal(err)
+	}
+	want("taken over", 4409)
+
+	go read(onA)
+	b.request("DELETE", "/admin/v1/sockets?context=1337&user=17&connection=b", "", nil)
+	want("closed by an administrator", 4410)
+
+	go read(onC)
+	start := time.Now()
+	if code := a.request("DELETE", "/admin/v1/sessions/"+l.Session, "", nil); code != http.StatusNoContent && code != http.StatusOK {
+		t.Errorf("delete: %d", code)
+	}
+	want("the session is gone", 4401)
+	t.Logf("closed on another member %v after the call", time.Since(start))
+}
+
+// A member that is killed disappears within two leases, and its sockets count no
+// more after one.
+func TestMemberDies(t *testing.T) {
+	f := newFleet(t, redistest.Start(t), 2, "sluice.websockets.maxPerUser=1")
+	a, b := f.members[0], f.members[1]
+	l := a.login(17)
+	if _, err := b.dial(l, "b"); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := a.dial(l, "a"); err == nil {
+		t.Error("a second socket is admitted")
+	}
+	killed := time.Now()
+	if err := b.cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	a.poll("its socket counts no more", func() bool { _, err := a.dial(l, "a"); return err == nil })
+	t.Logf("the user is admitted %v after the kill", time.Since(killed))
+	a.poll("it is not listed", func() bool {
+		var list struct{ Members []struct{ Alive bool } }
+		a.request("GET", "/admin/v1/members", "", &list)
+		return len(list.Members) == 1
+	})
+	t.Logf("it is not listed %v after the kill (lease %v)", time.Since(killed), fleetLease)
+}
+
+// Drift between members is shown, and ends with it.
+func TestDrift(t *testing.T) {
+	f := newFleet(t, redistest.Start(t), 2)
+	a, b := f.members[0], f.members[1]
+	warnings := func() int {
+		var list struct{ Warnings []string }
+		a.request("GET", "/admin/v1/members", "", &list)
+		return len(list.Warnings)
+	}
+	if n := warnings(); n > 0 {
+		t.Errorf("%d warnings of members with the same configuration", n)
+	}
+	path := filepath.Join(b.tree, "more.properties")
+	if err := os.WriteFile(path, []byte("com.openexchange.websockets.enabled=false\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	took := a.poll("drift is shown", func() bool { return warnings() == 1 })
+	t.Logf("shown %v after the save", took)
+	if err := os.Remove(path); err != nil {
+		t.Fatal(err)
+	}
+	a.poll("there is none any more", func() bool { return warnings() == 0 })
+}
+
+// Without Redis a cluster's member starts, serves, and joins when Redis comes.
+func TestRedisComesLate(t *testing.T) {
+	s := redistest.Start(t)
+	s.Kill()
+	f := &fleet{t: t, redis: s, members: []*member{{name: "m0", proxy: redistest.NewProxy(t, s.Addr)}}}
+	m := f.members[0]
+	f.launch(m)
+	var ready struct{ Status string }
+	m.poll("it is ready, degraded", func() bool {
+		return m.request("GET", "/readyz", "", &ready) == http.StatusOK && ready.Status == "degraded"
+	})
+	if code := m.request("POST", "/admin/v1/sessions", `{"context":1337,"user":17,"client":"c"}`, nil); code != http.StatusServiceUnavailable {
+		t.Errorf("a login without Redis: %d", code)
+	}
+	s.Restart()
+	m.poll("it is ready", func() bool {
+		return m.request("GET", "/readyz", "", &ready) == http.StatusOK && ready.Status == "ready"
+	})
+	m.login(17)
+}
+
+// reader counts what a socket gets.
+type reader struct {
+	mu    sync.Mutex
+	texts []string
+	err   error
+}
+
+func (r *reader) run(conn *websocket.Conn) {
+	conn.SetReadLimit(1 << 20)
+	for {
+		_, data, err := conn.Read(context.Background())
+		r.mu.Lock()
+		if r.err = err; err == nil {
+			r.texts = append(r.texts, string(data))
+		}
+		r.mu.Unlock()
+		if err != nil {
+			return
 		}
 	}
 }

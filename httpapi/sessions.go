@@ -57,7 +57,7 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, websockets.ErrTooManySessions):
 		return fail(http.StatusServiceUnavailable, "too_many_sessions", "%s", err)
 	case err != nil:
-		return err
+		return s.storeFailed(err)
 	}
 	type cookie struct {
 		Name  string `json:"name"`
@@ -113,11 +113,14 @@ func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request) error {
 	if err == nil {
 		err = store.Delete(r.Context(), ses.ID)
 	}
-	if errors.Is(err, websockets.ErrNoSession) {
-		err = errNoSession
-	}
-	if err != nil {
+	var answered *problem
+	switch {
+	case errors.Is(err, websockets.ErrNoSession):
+		return errNoSession
+	case errors.As(err, &answered):
 		return err
+	case err != nil:
+		return s.storeFailed(err)
 	}
 	s.Logger.Info("session ended by an administrator", "context", ses.Context, "user", ses.User)
 	w.WriteHeader(http.StatusNoContent)
@@ -140,8 +143,13 @@ func (s *Server) findSession(r *http.Request) (*websockets.Session, error) {
 	case errors.Is(err, websockets.ErrNoSession):
 		return nil, errNoSession
 	case err != nil:
-		s.Logger.Error("session not read", "err", err)
-		return nil, fail(http.StatusServiceUnavailable, "store_unavailable", "sessions cannot be read at the moment: the log has the reason")
+		return nil, s.storeFailed(err)
 	}
 	return ses, nil
+}
+
+// storeFailed answers for a store that could not do what it was asked.
+func (s *Server) storeFailed(err error) error {
+	s.Logger.Error("the store of sessions failed", "err", err)
+	return fail(http.StatusServiceUnavailable, "store_unavailable", "the store of sessions cannot be used at the moment: the log has the reason")
 }
