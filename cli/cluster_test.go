@@ -61,7 +61,7 @@ func (f *fleet) launch(m *member) {
 	for _, l := range lines {
 		text += l + "\n"
 	}
-	if err := os.WriteFile(filepath.Join(tree, "fleet.properties"), []byte(text), 0o600); err != nil {
+	if err := os.WriteFile(filepath.Join(tree, "zz-fleet.properties"), []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
 	m.process = launch(f.t, tree, state)
