@@ -50,6 +50,7 @@ const ndjson = "application/x-ndjson"
 const (
 	maxMessageID = 128      // bytes, of which maxSentIDs are kept; a UUID has 36
 	maxToken     = 64       // bytes; as the connection ids of clients
+	streamBuffer = 32 << 10 // bytes, each way: what comes together is answered together
 	maxStream    = 64 << 20 // bytes of one stream: what breaks off is sent again from its last answer
 )
 
@@ -81,9 +82,11 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) error {
 	}
 	w.Header().Set("Content-Type", ndjson)
 	secure(w.Header())
-	enc := json.NewEncoder(w)
+	out := bufio.NewWriterSize(w, streamBuffer)
+	defer out.Flush() // fails where the caller went away
+	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	in := bufio.NewReader(http.MaxBytesReader(w, r.Body, maxStream))
+	in := bufio.NewReaderSize(http.MaxBytesReader(w, r.Body, maxStream), streamBuffer)
 	for {
 		line, err := readLine(in)
 		if err == nil || err == io.EOF {
@@ -91,7 +94,7 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) error {
 				return nil // the caller went away
 			}
 			// The caller may wait for this answer before the next message.
-			if err == nil && in.Buffered() == 0 && control.Flush() != nil {
+			if err == nil && in.Buffered() == 0 && (out.Flush() != nil || control.Flush() != nil) {
 				return nil
 			}
 		}

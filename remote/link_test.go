@@ -20,7 +20,7 @@ import (
 // node is a member whose sockets are a list.
 type node struct {
 	*Link
-	t      *testing.T
+	t      testing.TB
 	client redis.UniversalClient
 	cancel context.CancelFunc
 	ended  chan struct{}
@@ -84,7 +84,7 @@ func (n *node) Answer(op string, body []byte) ([]byte, error) {
 const testLease = time.Second
 
 // newNode makes a member of the cluster "test" and runs it.
-func newNode(t *testing.T, way Redis, name string, change ...func(*Options)) *node {
+func newNode(t testing.TB, way Redis, name string, change ...func(*Options)) *node {
 	t.Helper()
 	client, err := NewClient(way)
 	if err != nil {
@@ -131,7 +131,7 @@ func way(s *redistest.Server) Redis {
 	return Redis{Mode: Standalone, Hosts: []string{s.Addr}, CommandTimeout: time.Second, ConnectTimeout: time.Second}
 }
 
-func wait(t *testing.T, what string, ok func() bool) {
+func wait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
 		if time.Now().After(deadline) {
@@ -141,7 +141,7 @@ func wait(t *testing.T, what string, ok func() bool) {
 }
 
 // meet waits until every node sees all of them and is seen as complete.
-func meet(t *testing.T, nodes ...*node) {
+func meet(t testing.TB, nodes ...*node) {
 	t.Helper()
 	wait(t, "the members know each other", func() bool {
 		for _, n := range nodes {
