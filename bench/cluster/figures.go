@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/seed47708276/sluice/bench/internal/table"
@@ -17,12 +18,20 @@ type extent struct {
 	rates        [2]int
 	window       int // messages on their way where the rate is sought
 	hold         time.Duration
+
+	// With the documented timings.
+	loneUsers, equalUsers int
+	loneFor, equalFor     time.Duration
+
+	members, registered, perUser []int
 }
 
 // full is the protocol of docs/bench.md.
 var full = extent{
 	payload: 128, users: 1_000, warmUp: time.Second, span: 5 * time.Second, rates: [2]int{1_000, 5_000},
 	window: 2_048, hold: 30 * time.Second,
+	loneUsers: 400, loneFor: 20 * time.Second, equalUsers: 40, equalFor: 35 * time.Second,
+	members: []int{2, 4, 8}, registered: []int{1_000, 10_000, 100_000}, perUser: []int{1, 8},
 }
 
 // The aims are those of issue 4, against the streams adapter.
@@ -44,7 +53,7 @@ func (r *rig) figures() []table.Figure {
 			},
 		}
 	}
-	return []table.Figure{steady(0), steady(1), {
+	all := []table.Figure{steady(0), steady(1), {
 		Label: "highest",
 		Columns: []table.Column{
 			{Label: "messages/s", Factor: rateFactor, More: true},
@@ -60,6 +69,7 @@ func (r *rig) figures() []table.Figure {
 		},
 		Run: r.highest,
 	}}
+	return slices.Concat(all, r.timings(), r.growth())
 }
 
 // steady measures at a rate, whatever the peer does.

@@ -21,16 +21,24 @@ import (
 
 // rig is what the figures are measured with.
 type rig struct {
-	folder string // this program's sources, with the peers
-	sluice string // binary
-	lanes  int    // streams of messages into Sluice at a time
-	extent extent
-	log    io.Writer
+	folder  string // this program's sources, with the peers
+	sluice  string // binary
+	lanes   int    // streams of messages into Sluice at a time
+	extent  extent
+	log     io.Writer
+	samples samples
 }
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
+	if orders := os.Getenv(holderVariable); orders != "" {
+		if err := heldUntilToldToEnd(ctx, orders); err != nil {
+			fmt.Fprintln(os.Stderr, "cluster: holding sockets:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if err := command(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
 		fmt.Fprintln(os.Stderr, "cluster:", err)
 		os.Exit(1)
@@ -47,6 +55,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	flags.IntVar(&r.lanes, "streams", 2, "streams of messages into Sluice at a time")
 	flags.DurationVar(&r.extent.hold, "hold", full.hold, "how long the highest rate is held")
 	flags.DurationVar(&r.extent.span, "span", full.span, "how long the other figures are measured")
+	plot := flags.String("plot", "", "SVG file for the distribution of lone and equal messages")
 	if err := c.Flags(flags, args); errors.Is(err, flag.ErrHelp) {
 		return nil
 	} else if err != nil {
@@ -60,7 +69,13 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if err := r.prepare(ctx, built, c.Peers); err != nil {
 		return err
 	}
-	return c.Measure(ctx, stdout, stderr)
+	if err := c.Measure(ctx, stdout, stderr); err != nil || *plot == "" {
+		return err
+	}
+	if len(r.samples.lone) == 0 || len(r.samples.equal) == 0 {
+		return errors.New("there is nothing to plot: choose the figures lone and equal")
+	}
+	return os.WriteFile(*plot, []byte(r.samples.plot()), 0o644)
 }
 
 // prepare builds the servers that will be started.

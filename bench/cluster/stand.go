@@ -17,6 +17,9 @@ type stand struct {
 	*sockets.Clients
 	*track
 	perUser int
+	// What opening all sockets took: bytes of Redis, time.
+	registered float64
+	connected  time.Duration
 }
 
 const (
@@ -43,7 +46,7 @@ func (r *rig) stand(ctx context.Context, peer string, p plan) (*stand, error) {
 	userOf := func(i int) int { return i%p.users + 1 }
 	st.track = newTrack(n, p.users, r.extent.payload, userOf)
 	st.Message = st.delivered
-	if err = st.Connect(ctx, dialing, func(i int) (int, []byte) { return c.target(p.memberOf(userOf(i)), userOf(i), i) }); err == nil {
+	if err = st.open(ctx, func(i int) (int, []byte) { return c.target(p.memberOf(userOf(i)), userOf(i), i) }); err == nil {
 		if err = st.send.begin(p.users, r.extent.payload-head); err == nil {
 			err = st.probe(ctx, p.users)
 		}
@@ -53,6 +56,22 @@ func (r *rig) stand(ctx context.Context, peer string, p plan) (*stand, error) {
 		return nil, err
 	}
 	return st, nil
+}
+
+// open connects the sockets.
+func (st *stand) open(ctx context.Context, target func(i int) (int, []byte)) error {
+	before, err := st.redis.work()
+	if err != nil {
+		return err
+	}
+	began := time.Now()
+	if err := st.Connect(ctx, dialing, target); err != nil {
+		return err
+	}
+	st.connected = time.Since(began)
+	after, err := st.redis.work()
+	st.registered = after.since(before).memory
+	return err
 }
 
 func (st *stand) close() {

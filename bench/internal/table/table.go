@@ -14,6 +14,7 @@ type Column struct {
 	Factor float64 // of the yardstick's number in the same run; 0: no aim
 	More   bool    // at least, else at most
 	Limit  float64 // at most, whatever the peers reach; 0: none
+	Floor  float64 // at least, whatever the peers reach; 0: none
 }
 
 // Verdict returns the cells ratio, aim and whether it is met. Either number may
@@ -30,6 +31,8 @@ func (c Column) Verdict(own, yardstick *float64) string {
 		return *p
 	}
 	switch {
+	case c.Floor > 0:
+		aim, met = fmt.Sprintf("at least %g", c.Floor), value(own) >= c.Floor
 	case c.Limit > 0:
 		aim, met = fmt.Sprintf("at most %g", c.Limit), value(own) <= c.Limit
 	case c.Factor == 0:
@@ -40,7 +43,7 @@ func (c Column) Verdict(own, yardstick *float64) string {
 		aim, met = fmt.Sprintf("at most %g times", c.Factor), value(own) <= c.Factor*value(yardstick)
 	}
 	switch {
-	case own == nil || c.Limit == 0 && yardstick == nil:
+	case own == nil || c.Limit == 0 && c.Floor == 0 && yardstick == nil:
 		return ratio + "\t" + aim + "\t"
 	case met:
 		return ratio + "\t" + aim + "\tmet"

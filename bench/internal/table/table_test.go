@@ -19,6 +19,8 @@ func TestVerdict(t *testing.T) {
 		{"too few", Column{Factor: 8, More: true}, n(79), n(10), "7.90\tat least 8 times\tNOT MET"},
 		{"limit", Column{Limit: 4}, n(4), nil, "\tat most 4\tmet"},
 		{"over the limit", Column{Limit: 4}, n(5), n(10), "0.50\tat most 4\tNOT MET"},
+		{"floor", Column{Floor: 4}, n(4), nil, "\tat least 4\tmet"},
+		{"under the floor", Column{Floor: 4}, n(3), nil, "\tat least 4\tNOT MET"},
 		{"no aim", Column{}, n(5), n(10), "0.50\t\t"},
 		{"no peer", Column{Factor: 0.5}, n(5), nil, "\tat most 0.5 times\t"},
 		{"peer only", Column{Factor: 0.5}, nil, n(5), "\tat most 0.5 times\t"},
