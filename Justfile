@@ -58,4 +58,4 @@ bench-sockets *ARGS:
 
 # The link between members; two cores and an hour
 bench-cluster *ARGS:
-    cd bench && go run ./cluster {{ARGS}}
+    cd bench && go run ./cluster -plot ../docs/cluster-timings.svg {{ARGS}}

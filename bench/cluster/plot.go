@@ -27,7 +27,7 @@ const (
 // plot draws the delays as histograms below each other.
 func (s *samples) plot() string {
 	panels := []panel{
-		{"A lone message: from its acceptance to its arrival at the other member", s.lone, 900, 1_700, loneLeast, loneMost},
+		{"A lone message: from sending it to its arrival at the other member", s.lone, 900, 1_700, loneLeast, loneMost},
 		{"Equal messages every 100 ms: from one arrival to the next", s.equal, 2_900, 3_700, equalLeast, equalMost},
 	}
 	var b strings.Builder
