@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/xml"
 	"errors"
 	"math"
 	"os"
@@ -29,7 +30,7 @@ var brief = extent{
 	payload: 128, users: 50, warmUp: 100 * time.Millisecond, span: 500 * time.Millisecond, rates: [2]int{200, 400},
 	window: 64, hold: time.Second,
 	loneUsers: 20, loneFor: 500 * time.Millisecond, equalUsers: 2, equalFor: 8 * time.Second,
-	members: []int{3}, registered: []int{50, 150}, perUser: []int{2},
+	members: []int{3}, registered: []int{50, 150}, perUser: []int{2}, mostHeld: 60,
 }
 
 // TestFigures runs every figure against every peer. The figures themselves
@@ -63,8 +64,22 @@ func TestFigures(t *testing.T) {
 			})
 		}
 	}
-	if plot := r.samples.plot(); !strings.Contains(plot, "20 samples") || strings.Contains(plot, "NaN") {
+}
+
+func TestPlot(t *testing.T) {
+	s := samples{lone: []time.Duration{1_010 * time.Millisecond, 1_020 * time.Millisecond, time.Hour}}
+	plot := s.plot()
+	for _, want := range []string{">3 samples", ">0 samples", ">arrivals per 25 ms<", ">ms<", `height="120.0" fill="#3b6ea5"`} {
+		if !strings.Contains(plot, want) {
+			t.Errorf("no %q in\n%s", want, plot)
+		}
+	}
+	if strings.Contains(plot, "NaN") || strings.Contains(plot, "Inf") {
 		t.Errorf("plot:\n%s", plot)
+	}
+	var x struct{ XMLName xml.Name }
+	if err := xml.Unmarshal([]byte(plot), &x); err != nil || x.XMLName.Local != "svg" {
+		t.Errorf("%v, %v", x, err)
 	}
 }
 

@@ -80,16 +80,12 @@ func (r *rig) ofMembers(ctx context.Context, n int) (table.Reading, error) {
 	return table.Reading{Values: append([]float64{still.redis.commands / seconds, 1e3 * still.members().Seconds() / seconds}, m.costs()...), Usage: m.Usage}, nil
 }
 
-// mostHeld is how many sockets a member and a holder have, of the 20,000
-// descriptors that a process may have.
-const mostHeld = 12_500
-
 // ofSockets has so many sockets registered, of which some are sent to.
 func (r *rig) ofSockets(ctx context.Context, n int) (got table.Reading, err error) {
 	x := r.extent
 	users := min(x.users, n)
 	more := n - users // held by other processes
-	members := max(2, 1+(more+mostHeld-1)/mostHeld)
+	members := max(2, 1+(more+x.mostHeld-1)/x.mostHeld)
 	st, err := r.stand(ctx, labelSluice, plan{members: members, users: users, perUser: 1, memberOf: onB})
 	if err != nil {
 		return table.Reading{}, err

@@ -86,7 +86,7 @@ func (r *rig) hold(ctx context.Context, st *stand, first, n int) (*holders, erro
 		return hs, err
 	}
 	for member := 1; n > 0; member++ {
-		some := min(n, mostHeld)
+		some := min(n, r.extent.mostHeld)
 		m := st.members[member]
 		h := &holder{cmd: exec.CommandContext(ctx, self)}
 		h.cmd.Env = append(os.Environ(), fmt.Sprintf("%s=%s %d %d %d", holderVariable, admin(m), m.Ports[0], first, some))
