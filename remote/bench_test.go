@@ -2,6 +2,7 @@ package remote
 
 import (
 	"fmt"
+	"strconv"
 	"testing"
 	"time"
 
@@ -32,4 +33,30 @@ func BenchmarkLink(b *testing.B) {
 		time.Sleep(time.Millisecond)
 	}
 	b.ReportMetric(float64(b.N)/time.Since(start).Seconds(), "messages/s")
+}
+
+// BenchmarkRegister registers sockets of users with one and with eight each, and
+// reports what one takes in Redis.
+func BenchmarkRegister(b *testing.B) {
+	for _, each := range []int{1, 8} {
+		b.Run(fmt.Sprintf("%d of a user", each), func(b *testing.B) {
+			s := redistest.Start(b)
+			n := newNode(b, way(s), "a")
+			meet(b, n)
+			used := func() float64 {
+				info := s.Client().InfoMap(b.Context(), "memory").Val()["Memory"]
+				bytes, err := strconv.ParseFloat(info["used_memory"], 64)
+				if err != nil {
+					b.Fatal(err)
+				}
+				return bytes
+			}
+			before := used()
+			b.ResetTimer()
+			for i := range b.N {
+				n.mustOpen(int32(i/each/100+1), int32(i/each+1), fmt.Sprintf("%023d", i))
+			}
+			b.ReportMetric((used()-before)/float64(b.N), "bytes/socket")
+		})
+	}
 }

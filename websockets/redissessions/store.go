@@ -46,10 +46,13 @@ func New(o Options) *Store { return &Store{opts: o} }
 // Unreadable is how many documents could not be read.
 func (s *Store) Unreadable() int64 { return s.unreadable.Load() }
 
+// keyBytes of a digest are as hard to guess as a session's id.
+const keyBytes = 16
+
 // key is where a session is. The id is a secret, which the key does not show.
 func (s *Store) key(id string) string {
 	sum := sha256.Sum256([]byte(id))
-	return "sluice:{" + s.opts.Cluster + ":s:" + hex.EncodeToString(sum[:]) + "}"
+	return "sluice:{" + s.opts.Cluster + ":s:" + hex.EncodeToString(sum[:keyBytes]) + "}"
 }
 
 // owner is where the keys of a user's sessions are, by the time of their end.

@@ -235,3 +235,24 @@ func FuzzDocument(f *testing.F) {
 		}
 	})
 }
+
+// BenchmarkSession makes sessions, and reports what one takes in Redis.
+func BenchmarkSession(b *testing.B) {
+	s := redistest.Start(b)
+	a := New(Options{Client: s.Client(), Cluster: "sluice", Logger: slog.New(slog.DiscardHandler), Limits: func() websockets.SessionConfig { return websockets.SessionConfig{MaxPerUser: 100} }})
+	used := func() float64 {
+		bytes, err := strconv.ParseFloat(s.Client().InfoMap(b.Context(), "memory").Val()["Memory"]["used_memory"], 64)
+		if err != nil {
+			b.Fatal(err)
+		}
+		return bytes
+	}
+	before := used()
+	b.ResetTimer()
+	for i := range b.N {
+		if err := a.Create(b.Context(), session(int32(i+1), time.Hour)); err != nil {
+			b.Fatal(err)
+		}
+	}
+	b.ReportMetric((used()-before)/float64(b.N), "bytes/session")
+}
