@@ -77,8 +77,10 @@ type Link struct {
 
 	mu          sync.Mutex
 	incarnation string
-	complete    string // id of the registry that has all sockets of this member
-	doubt       bool   // a socket may be missing in the registry
+	complete    string    // id of the registry that has all sockets of this member
+	doubt       bool      // a socket may be missing in the registry
+	doubter     string    // the incarnation that has not called itself complete
+	doubted     time.Time // since then
 
 	ctx  context.Context // of everything that Run has started
 	stop context.CancelFunc

@@ -483,13 +483,18 @@ func TestLinkLateRedis(t *testing.T) {
 	s := redistest.Start(t)
 	s.Kill()
 	a, b := newNode(t, way(s), "a"), newNode(t, way(s), "b")
-	b.mustOpen(1, 5, "x")
-	a.send(1, 5, "early")
+	if _, err := b.open(1, 5, "x", "s", 8); !errors.Is(err, ErrUnready) {
+		t.Errorf("a socket of which nobody can know: %v", err)
+	}
+	a.send(1, 6, "early")
 	if _, status := a.Members(); status != "degraded" {
 		t.Errorf("status %s", status)
 	}
 	s.Restart()
-	b.wantIDs("early")
+	wait(t, "b admits a socket", func() bool { _, err := b.open(1, 5, "x", "s", 8); return err == nil })
+	a.send(1, 5, "now")
+	wait(t, "all has left", a.drained)
+	wait(t, "it arrives", func() bool { return slices.Contains(b.ids(), "now") })
 	meet(t, a, b)
 }
 

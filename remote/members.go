@@ -246,13 +246,14 @@ return ARGV[2]`)
 // dead, and with it its inbox.
 func (l *Link) reborn() {
 	old := l.Incarnation()
-	n := l.opts.Deliverer.Abandon()
-	l.mu.Lock()
-	l.incarnation, l.complete = newIncarnation(), ""
-	l.mu.Unlock()
+	// First, so that no socket comes in between that nobody knows.
 	l.beats.mu.Lock()
 	l.beats.confirmed = 0
 	l.beats.mu.Unlock()
+	l.mu.Lock()
+	l.incarnation, l.complete = newIncarnation(), ""
+	l.mu.Unlock()
+	n := l.opts.Deliverer.Abandon()
 	l.log.Error("this member was cut off for so long that the others took it for dead: its clients are sent away, since messages have passed them by",
 		slog.String(keyIncarnation, old), slog.Int(keyCount, n))
 }

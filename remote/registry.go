@@ -32,6 +32,8 @@ const (
 var (
 	ErrTooMany   = errors.New("the user has its maximum of sockets in the cluster")
 	ErrDuplicate = errors.New("another session of the user has a socket with this connection id")
+	// ErrUnready: what others accept for the socket from now on could pass it by.
+	ErrUnready = errors.New("the other members cannot be told of the socket at the moment: try again")
 )
 
 // registerScript adds a socket to its user's hash. A socket with the same
@@ -67,15 +69,18 @@ return old or {0}`)
 
 // Register makes a socket known to all members, before its 101 is written. It
 // returns ErrTooMany or ErrDuplicate, after which the caller calls Unregister as
-// for every socket that leaves; when Redis cannot say, the socket is admitted and
-// registered later.
+// for every socket that leaves. When Redis cannot say, the socket is admitted and
+// registered later, once the others know that they do not know of all sockets
+// here; until then it is ErrUnready, as it is before this member has joined.
 func (l *Link) Register(ctx context.Context, r Registration, limit int) error {
-	if !l.healthy() {
-		l.incomplete()
-		return nil
-	}
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
+	if !l.awaitJoin(ctx) {
+		return ErrUnready
+	}
+	if !l.healthy() {
+		return l.registerLater()
+	}
 	me := l.Incarnation()
 	result, err := l.register(ctx, me, r, limit, nil)
 	if err == nil && result.refused() {
@@ -89,9 +94,8 @@ func (l *Link) Register(ctx context.Context, r Registration, limit int) error {
 	case err != nil:
 		l.counts.registerFailed.Add(1)
 		l.troubled()
-		l.incomplete()
-		l.log.Debug("socket is registered later", slog.Any(keyError, err))
-		return nil
+		l.log.Debug("socket is not registered", slog.Any(keyError, err))
+		return l.registerLater()
 	case result.code == registryDuplicate:
 		return ErrDuplicate
 	case result.code == registryFull:
@@ -100,7 +104,39 @@ func (l *Link) Register(ctx context.Context, r Registration, limit int) error {
 		l.tellOne(result.holders[0], parcel{Message: Message{ID: newIncarnation(), Context: r.Context, User: r.User, Name: result.replaced, Args: "[]"}, Kind: kindReplace})
 	}
 	if l.Incarnation() != me {
-		l.incomplete()
+		return l.registerLater()
+	}
+	return nil
+}
+
+// awaitJoin returns when the others can know of this member, or false.
+func (l *Link) awaitJoin(ctx context.Context) bool {
+	for {
+		l.beats.mu.Lock()
+		joined := l.beats.confirmed > 0
+		l.beats.mu.Unlock()
+		if joined {
+			return true
+		}
+		t := time.NewTimer(minRetry)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return false
+		}
+	}
+}
+
+// registerLater returns nil when no other member believes any more that it knows
+// all sockets of this one. The last heartbeat that said so was under way for half
+// a lease at most, was seen a quarter later, and counts for half a lease.
+func (l *Link) registerLater() error {
+	l.incomplete()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.incarnation != l.doubter || time.Since(l.doubted) < 3*l.opts.Lease/2 {
+		return ErrUnready
 	}
 	return nil
 }
@@ -166,6 +202,9 @@ func (l *Link) dead(ctx context.Context, incarnations []string) (dead []string, 
 // incomplete notes that the registry may lack a socket of this member.
 func (l *Link) incomplete() {
 	l.mu.Lock()
+	if l.complete != "" || l.doubter != l.incarnation {
+		l.doubter, l.doubted = l.incarnation, time.Now()
+	}
 	l.doubt, l.complete = true, ""
 	l.mu.Unlock()
 	signal(l.rebuild)

@@ -11,8 +11,8 @@ import (
 type Registry interface {
 	// Register is called once the socket has passed every check and is in the
 	// hub, before the 101. limit is how many sockets its user may have in the
-	// cluster. It returns ErrTooMany, ErrDuplicate or nil; a registry that cannot
-	// be asked admits.
+	// cluster. It returns ErrTooMany, ErrDuplicate, nil, or another error when
+	// the other members cannot be told: their messages would pass the socket by.
 	Register(ctx context.Context, r Registration, limit int) error
 	// Unregister is called for every socket for which Register was called, when
 	// it leaves or was refused. It must not block.
@@ -51,8 +51,10 @@ func (s *Server) publish(ctx context.Context, sock *socket) *refusal {
 	switch {
 	case errors.Is(err, ErrDuplicate):
 		return refuseDuplicate
-	case err != nil:
+	case errors.Is(err, ErrTooMany):
 		return refuseTooMany
+	case err != nil:
+		return refuseCluster
 	}
 	if !s.hub.has(sock) { // the gate has closed it meanwhile
 		s.opts.Registry.Unregister(sock.registration())
