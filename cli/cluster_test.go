@@ -18,8 +18,8 @@ import (
 // fleet is a cluster of real processes over one Redis, each behind a proxy.
 type fleet struct {
 	t       *testing.T
-	redis   *redistest.Server
-	lines   []string // of the tree, beside those of each member
+	redis   *redistest.Server // nil: the lines lead to several servers, without proxies
+	lines   []string          // of the tree, beside those of each member
 	members []*member
 }
 
@@ -36,7 +36,10 @@ func newFleet(t *testing.T, redis *redistest.Server, members int, lines ...strin
 	t.Helper()
 	f := &fleet{t: t, redis: redis, lines: lines}
 	for i := range members {
-		m := &member{name: "m" + strconv.Itoa(i), proxy: redistest.NewProxy(t, redis.Addr)}
+		m := &member{name: "m" + strconv.Itoa(i)}
+		if redis != nil {
+			m.proxy = redistest.NewProxy(t, redis.Addr)
+		}
 		f.members = append(f.members, m)
 		f.launch(m)
 	}
@@ -52,11 +55,13 @@ func (f *fleet) launch(m *member) {
 		tree, state = m.tree, m.state
 	}
 	lines := append([]string{
-		"com.openexchange.redis.hosts=" + m.proxy.Addr,
 		"sluice.remote.member=" + m.name,
 		"sluice.remote.lease=" + fleetLease.String(),
 		"sluice.drain.spread=200ms",
 	}, f.lines...)
+	if m.proxy != nil {
+		lines = append(lines, "com.openexchange.redis.hosts="+m.proxy.Addr)
+	}
 	text := ""
 	for _, l := range lines {
 		text += l + "\n"
@@ -112,7 +117,7 @@ func (m *member) dial(l login, connection string) (*websocket.Conn, error) {
 // all, limits hold for all together, and so do the calls that close.
 func TestCluster(t *testing.T) {
 	f := newFleet(t, redistest.Start(t), 3, "sluice.websockets.maxPerUser=2",
-		"com.openexchange.websockets.grizzly.remote.delayDuration=0")
+		delayProperty+"=0")
 	a, b, c := f.members[0], f.members[1], f.members[2]
 	l := a.login(17)
 	onB, err := b.dial(l, "b")
@@ -258,6 +263,7 @@ type reader struct {
 	mu    sync.Mutex
 	texts []string
 	err   error
+	ended time.Time // when err came
 }
 
 func (r *reader) run(conn *websocket.Conn) {
@@ -267,6 +273,8 @@ func (r *reader) run(conn *websocket.Conn) {
 		r.mu.Lock()
 		if r.err = err; err == nil {
 			r.texts = append(r.texts, string(data))
+		} else {
+			r.ended = time.Now()
 		}
 		r.mu.Unlock()
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"net"
 	"os/exec"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -58,24 +60,41 @@ func (s *Shards) Addrs() (addrs []string) {
 	return addrs
 }
 
+// Slots are those that have a key of this type.
+func (s *Shards) Slots(kind string) (slots []int) {
+	s.t.Helper()
+	ctx := s.t.Context()
+	for _, n := range s.Servers {
+		c := n.Client()
+		if role, err := c.Info(ctx, "replication").Result(); err != nil || !strings.Contains(role, "role:master") {
+			continue
+		}
+		for keys := c.ScanType(ctx, 0, "*", 1000, kind).Iterator(); keys.Next(ctx); {
+			slots = append(slots, int(c.ClusterKeySlot(ctx, keys.Val()).Val()))
+		}
+	}
+	slices.Sort(slots)
+	return slices.Compact(slots)
+}
+
 // Migrate moves a slot, with its keys, to another master.
 func (s *Shards) Migrate(slot int) {
 	s.t.Helper()
 	ctx := s.t.Context()
 	client := s.Servers[0].Client()
-	var from, to, toID, fromID string
-	ranges, err := client.ClusterSlots(ctx).Result()
+	var from, to redis.Node
+	shards, err := client.ClusterShards(ctx).Result()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, r := range ranges {
-		if r.Start <= slot && slot <= r.End {
-			from, fromID = r.Nodes[0].Addr, r.Nodes[0].ID
+	for _, shard := range shards {
+		if holds(shard, slot) {
+			from = master(shard)
 		} else {
-			to, toID = r.Nodes[0].Addr, r.Nodes[0].ID
+			to = master(shard)
 		}
 	}
-	source, target := redis.NewClient(&redis.Options{Addr: from}), redis.NewClient(&redis.Options{Addr: to})
+	source, target := redis.NewClient(&redis.Options{Addr: addr(from)}), redis.NewClient(&redis.Options{Addr: addr(to)})
 	defer source.Close()
 	defer target.Close()
 	must := func(c *redis.Client, args ...any) {
@@ -84,12 +103,8 @@ func (s *Shards) Migrate(slot int) {
 			s.t.Fatal(args, err)
 		}
 	}
-	must(target, "cluster", "setslot", slot, "importing", fromID)
-	must(source, "cluster", "setslot", slot, "migrating", toID)
-	host, port, err := net.SplitHostPort(to)
-	if err != nil {
-		s.t.Fatal(err)
-	}
+	must(target, "cluster", "setslot", slot, "importing", from.ID)
+	must(source, "cluster", "setslot", slot, "migrating", to.ID)
 	for {
 		keys, err := source.ClusterGetKeysInSlot(ctx, slot, 100).Result()
 		if err != nil {
@@ -99,47 +114,66 @@ func (s *Shards) Migrate(slot int) {
 			break
 		}
 		for _, key := range keys {
-			must(source, "migrate", host, port, key, 0, 5000)
+			must(source, "migrate", to.IP, to.Port, key, 0, 5000)
 		}
 	}
-	must(target, "cluster", "setslot", slot, "node", toID)
-	must(source, "cluster", "setslot", slot, "node", toID)
+	must(target, "cluster", "setslot", slot, "node", to.ID)
+	must(source, "cluster", "setslot", slot, "node", to.ID)
 }
 
 // Failover kills the master of a slot, and returns when its replica serves it.
 func (s *Shards) Failover(slot int) {
 	s.t.Helper()
-	var master string
-	ranges, err := s.Servers[0].Client().ClusterSlots(s.t.Context()).Result()
+	shards, err := s.Servers[0].Client().ClusterShards(s.t.Context()).Result()
 	if err != nil {
 		s.t.Fatal(err)
 	}
-	for _, r := range ranges {
-		if r.Start <= slot && slot <= r.End {
-			master = r.Nodes[0].Addr
+	var dead string
+	for _, shard := range shards {
+		if holds(shard, slot) {
+			dead = addr(master(shard))
 		}
 	}
 	var others []*Server
 	for _, n := range s.Servers {
-		if n.Addr == master {
+		if n.Addr == dead {
 			n.Kill()
 		} else {
 			others = append(others, n)
 		}
 	}
 	until(s.t, "a replica serves the slot", func() bool {
-		ranges, err := others[0].Client().ClusterSlots(s.t.Context()).Result()
+		shards, err := others[0].Client().ClusterShards(s.t.Context()).Result()
 		if err != nil {
 			return false
 		}
-		for _, r := range ranges {
-			if r.Start <= slot && slot <= r.End {
-				return r.Nodes[0].Addr != master
+		for _, shard := range shards {
+			if holds(shard, slot) {
+				m := master(shard)
+				return m.ID != "" && addr(m) != dead
 			}
 		}
 		return false
 	})
 }
+
+func holds(shard redis.ClusterShard, slot int) bool {
+	return slices.ContainsFunc(shard.Slots, func(r redis.SlotRange) bool {
+		return r.Start <= int64(slot) && int64(slot) <= r.End
+	})
+}
+
+// master is the zero Node where a shard has none that lives.
+func master(shard redis.ClusterShard) redis.Node {
+	for _, n := range shard.Nodes {
+		if n.Role == "master" && n.Health != "fail" {
+			return n
+		}
+	}
+	return redis.Node{}
+}
+
+func addr(n redis.Node) string { return net.JoinHostPort(n.IP, strconv.FormatInt(n.Port, 10)) }
 
 // StartReplica runs a replica of a server, and returns when it follows.
 func StartReplica(t testing.TB, master *Server) *Server {

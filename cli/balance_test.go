@@ -1,0 +1,149 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// totals is what a ledger came to.
+type totals struct {
+	sent, refused, unknown, accepted int
+	deliveries, missing, twice, late int // late: out of order
+	closed                           int // sockets that did not stay
+	away                             int // deliveries that a socket missed because it was not there
+	unflushed                        int // messages of a killed member that reached no other
+	forgotten                        int // messages that Redis had acknowledged and lost
+}
+
+func (s totals) String() string {
+	return fmt.Sprintf("%d sent = %d accepted + %d refused + %d without an answer; %d deliveries, %d missing, %d twice, %d out of order; %d sockets closed, %d deliveries while a client was away; %d unflushed in a killed member; %d forgotten by Redis",
+		s.sent, s.accepted, s.refused, s.unknown, s.deliveries, s.missing, s.twice, s.late, s.closed, s.away, s.unflushed, s.forgotten)
+}
+
+// allowance is what a fault may cost.
+type allowance struct {
+	killed    map[int]time.Time // members that died, and when
+	leave     map[int]bool      // members whose sockets may end
+	closes    int               // sockets of other members that may end
+	forgot    time.Time         // when Redis lost what it had acknowledged; zero: it did not
+	unordered bool              // a user's messages are posted at the same time
+}
+
+const (
+	// dueWithin is how long a message waits in its member at most, by the
+	// default timings, and undelayed how long it waits there at least. A message
+	// older than the one has been with Redis, one younger than the other has not.
+	dueWithin = 1600 * time.Millisecond
+	undelayed = 900 * time.Millisecond
+	// underway is how long one is on its way in all, while nothing fails, on a
+	// machine with all its cores in use.
+	underway = 4 * time.Second
+)
+
+// close compares what was accepted with what came.
+func (l *ledger) close(allow allowance) (sum totals) {
+	l.t.Helper()
+	l.settle()
+	// What is flushed is still read by its members: wait for what is missing, and
+	// then until nothing more comes.
+	before, same, limit := -1, 0, time.Now().Add(patience/2)
+	l.members[0].poll("the sockets have read all", func() bool {
+		n := 0
+		for _, s := range l.sockets {
+			s.mu.Lock()
+			n += len(s.texts)
+			s.mu.Unlock()
+		}
+		if n != before {
+			before, same = n, 0
+			return false
+		}
+		same++
+		return same > 100 && (time.Now().After(limit) || l.balance(allow, false).missing == 0)
+	})
+	sum = l.balance(allow, true)
+	l.t.Logf("ledger: %v", sum)
+	if sum.missing > 0 || sum.twice > 0 || sum.late > 0 && !allow.unordered || sum.closed > 0 && l.t.Failed() {
+		for _, m := range l.members {
+			l.t.Logf("%s:\n%s", m.name, m.log())
+		}
+		l.t.Error("the ledger does not balance")
+	}
+	return sum
+}
+
+// balance adds up. Only when it says so it reports what is wrong.
+func (l *ledger) balance(allow allowance, say bool) (sum totals) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	sum.refused, sum.unknown, sum.accepted = l.refused, l.unknown, len(l.accepted)-l.unknown
+	sum.sent = sum.refused + len(l.accepted)
+	lost, forgotten, unexpected := map[string]bool{}, map[string]bool{}, 0
+	for _, s := range l.sockets {
+		got := l.read(s, &sum, say)
+		s.mu.Lock()
+		err, ended := s.err, s.ended
+		s.mu.Unlock()
+		if err != nil {
+			sum.closed++
+			if !allow.leave[s.member] {
+				unexpected++
+				if say && unexpected > allow.closes {
+					l.t.Errorf("a socket of user %d on %s has ended: %v", s.user, l.members[s.member].name, err)
+				}
+			}
+		}
+		for id, a := range l.accepted {
+			killed := allow.killed[a.member]
+			switch {
+			case a.user != s.user || got[id] > 0 || a.unsure:
+			case a.at.Before(s.opened), err != nil && a.at.After(ended.Add(-underway)):
+				sum.away++
+			case a.member != s.member && a.at.Before(killed):
+				lost[id] = true
+			case a.member != s.member && a.at.Before(allow.forgot.Add(-undelayed)) && a.at.After(allow.forgot.Add(-underway)):
+				forgotten[id] = true
+			default:
+				if sum.missing++; say && sum.missing <= 5 {
+					l.t.Logf("missing: %s at user %d on %s, accepted %s", id, s.user, l.members[s.member].name, a.at.Format(time.StampMilli))
+				}
+			}
+		}
+	}
+	sum.unflushed, sum.forgotten = len(lost), len(forgotten)
+	return sum
+}
+
+// read adds up what a socket got: how often each message came.
+func (l *ledger) read(s *ledgerSocket, sum *totals, say bool) map[string]int {
+	got := map[string]int{}
+	last := map[int]int{} // number, by accepting member
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, text := range s.texts {
+		var m struct{ Args []string }
+		if err := json.Unmarshal([]byte(text), &m); err != nil || len(m.Args) != 1 {
+			continue // of the protocol
+		}
+		id := m.Args[0]
+		got[id]++
+		sum.deliveries++
+		if got[id] > 1 {
+			sum.twice++
+		}
+		parts := strings.Split(id, "/")
+		from, _ := strconv.Atoi(parts[0])
+		n, _ := strconv.Atoi(parts[2])
+		if prev, any := last[from]; any && n < prev {
+			sum.late++
+		}
+		last[from] = n
+		if a := l.accepted[id]; say && (a == nil || a.user != s.user) {
+			l.t.Errorf("a socket of user %d got %s", s.user, id)
+		}
+	}
+	return got
+}
