@@ -301,10 +301,11 @@ func (l *Link) look(ctx context.Context, registry string, incarnations []string)
 			delete(v.members, id)
 		}
 	}
-	// Those that Redis has forgotten are addressed until they had the time to
-	// come back.
+	// Those that a Redis has forgotten which lost data are addressed until they
+	// had the time to come back. In any other they have left.
+	lost := registry != old.registry
 	for id, m := range old.members {
-		if v.members[id] == nil && (m.missing.IsZero() || now.Sub(m.missing) <= 2*l.opts.Lease) {
+		if v.members[id] == nil && (lost || !m.missing.IsZero()) && (m.missing.IsZero() || now.Sub(m.missing) <= 2*l.opts.Lease) {
 			kept := *m
 			if kept.missing.IsZero() {
 				kept.missing = now

@@ -283,7 +283,7 @@ func (l *Link) doubtful(v *view, registry string, list []string, me string) (dou
 // posted, with an error, and whether replicas have the others where that is to
 // be confirmed.
 func (l *Link) post(ctx context.Context, entries []*entry, confirm bool) (left []*entry, confirmed bool, err error) {
-	me, v := l.Incarnation(), l.view.Load()
+	me := l.Incarnation()
 	confirmed = true
 	confirm = confirm && l.counts.replicas.Load() > 0
 	type posted struct {
@@ -319,7 +319,7 @@ func (l *Link) post(ctx context.Context, entries []*entry, confirm bool) (left [
 	}
 	for _, x := range all {
 		e := x.entry
-		switch m := v.members[e.to]; {
+		switch {
 		case x.added.Err() == nil:
 			l.counts.posted.Add(1)
 			if confirm {
@@ -334,7 +334,7 @@ func (l *Link) post(ctx context.Context, entries []*entry, confirm bool) (left [
 			if e.since.IsZero() {
 				e.since = time.Now()
 			}
-			if m == nil || time.Since(e.since) > 2*l.opts.Lease {
+			if time.Since(e.since) > 2*l.opts.Lease || l.hasLeft(ctx, e.to) {
 				l.drop(dropGone, e)
 				continue
 			}
@@ -344,6 +344,16 @@ func (l *Link) post(ctx context.Context, entries []*entry, confirm bool) (left [
 		}
 	}
 	return left, confirmed, err
+}
+
+// hasLeft reports whether a member is not one any more, in a Redis that has not
+// lost who is.
+func (l *Link) hasLeft(ctx context.Context, incarnation string) bool {
+	pipe := l.opts.Client.Pipeline()
+	registry := pipe.Get(ctx, l.keys.registry())
+	listed := pipe.SIsMember(ctx, l.keys.members(), incarnation)
+	_, err := pipe.Exec(ctx)
+	return err == nil && registry.Val() == l.view.Load().registry && !listed.Val()
 }
 
 var errNoInbox = errors.New("the inbox of a member is not there")
