@@ -347,13 +347,17 @@ func (l *Link) post(ctx context.Context, entries []*entry, confirm bool) (left [
 }
 
 // hasLeft reports whether a member is not one any more, in a Redis that has not
-// lost who is.
+// lost who is: it was listed beside the registry that is still there.
 func (l *Link) hasLeft(ctx context.Context, incarnation string) bool {
+	v := l.view.Load()
+	if m := v.members[incarnation]; m != nil && !m.missing.IsZero() {
+		return false
+	}
 	pipe := l.opts.Client.Pipeline()
 	registry := pipe.Get(ctx, l.keys.registry())
 	listed := pipe.SIsMember(ctx, l.keys.members(), incarnation)
 	_, err := pipe.Exec(ctx)
-	return err == nil && registry.Val() == l.view.Load().registry && !listed.Val()
+	return err == nil && registry.Val() == v.registry && !listed.Val()
 }
 
 var errNoInbox = errors.New("the inbox of a member is not there")
