@@ -46,6 +46,8 @@ type Override struct {
 // first. A deleted context or user leaves a closed tombstone until it is put
 // again, and takes its overrides with it.
 type Batch struct {
+	Reset           bool   // forget everything first
+	Revision        string // names the state that the batch leads to; "": the engine counts
 	DeleteContexts  []uint32
 	DeleteUsers     []Subject
 	DeleteOverrides []Key
@@ -108,8 +110,8 @@ func (o *Override) check() error {
 	return nil
 }
 
-// check refuses a batch that holds anything out of bounds.
-func (b *Batch) check() error {
+// Check refuses a batch that holds anything out of bounds; Apply does so too.
+func (b *Batch) Check() error {
 	for i := range b.Contexts {
 		if err := b.Contexts[i].check(); err != nil {
 			return err

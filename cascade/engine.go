@@ -244,15 +244,20 @@ func (e *Engine) Apply(b Batch) error {
 	}
 	e.mu.Lock()
 	old := e.cur.Load()
-	ed := old.names.edit()
-	t, err := old.tables.apply(&b, ed, time.Now())
+	ed, base := old.names.edit(), old.tables
+	if b.Reset {
+		base = newTables(e.opt.Schema)
+	}
+	t, err := base.apply(&b, ed, time.Now())
 	if err != nil {
 		e.mu.Unlock()
 		return err
 	}
 	sn := *old
 	e.writes++
-	sn.tables, sn.names, sn.revision = t, ed.table(), strconv.FormatUint(e.writes, 10)
+	if sn.tables, sn.names, sn.revision = t, ed.table(), b.Revision; b.Revision == "" {
+		sn.revision = strconv.FormatUint(e.writes, 10)
+	}
 	sn.generation++
 	e.swap(old, &sn)
 	return nil

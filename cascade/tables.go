@@ -128,7 +128,7 @@ type tablesEdit struct {
 // apply makes the tables that follow from a batch. The batch has been checked.
 // Times are compared with now once, here; what expires later is expire's.
 func (t *tables) apply(b *Batch, names *nameEditor, now time.Time) (*tables, error) {
-	if err := b.check(); err != nil {
+	if err := b.Check(); err != nil {
 		return nil, err
 	}
 	next := *t

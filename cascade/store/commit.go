@@ -1,0 +1,334 @@
+package store
+
+import (
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"go.etcd.io/bbolt"
+)
+
+const (
+	// maxLog is how many entries of the log are kept: years of an
+	// administrator's work, some hundred megabytes.
+	maxLog = 1_000_000
+	// trimAtOnce bounds what one commit removes of it.
+	trimAtOnce = 2 * maxGroup
+)
+
+// sealed is an entry as it stands in the log of every member.
+type sealed struct {
+	Entry
+	chain Chain
+	text  []byte
+}
+
+// run is the owner of the file: it alone writes.
+func (s *Store) run() {
+	for {
+		select {
+		case r := <-s.queue:
+			s.serve(s.collect(r))
+		case <-s.cluster.poke:
+			s.follow()
+		case <-s.quit:
+			for {
+				select {
+				case r := <-s.queue:
+					r.err = ErrClosed
+					close(r.done)
+				default:
+					return
+				}
+			}
+		}
+	}
+}
+
+// collect takes what waits together with r, but nothing that is no write.
+func (s *Store) collect(r *request) []*request {
+	group, size := []*request{r}, len(r.changes())
+	for r.write != nil && len(group) < maxGroup && size < MaxChanges {
+		select {
+		case next := <-s.queue:
+			group = append(group, next)
+			size += len(next.changes())
+			if next.write == nil {
+				return group
+			}
+		default:
+			return group
+		}
+	}
+	return group
+}
+
+func (r *request) changes() []Change {
+	if r.write == nil {
+		return nil
+	}
+	return r.write.Changes
+}
+
+// serve answers a group, the last of which may be something else than a write.
+func (s *Store) serve(group []*request) {
+	if last := group[len(group)-1]; last.write == nil {
+		s.commit(group[:len(group)-1])
+		last.entry, last.err = last.tell()
+	} else {
+		s.commit(group)
+	}
+	for _, r := range group {
+		close(r.done)
+	}
+}
+
+// commit does a group of writes, each of them whole or not at all, and sets
+// their answers.
+func (s *Store) commit(group []*request) {
+	if len(group) == 0 {
+		return
+	}
+	start := time.Now()
+	if err := s.ready(); err != nil {
+		answer(group, err)
+		return
+	}
+	for try := 0; ; try++ {
+		again, err := s.commitOnce(group)
+		if err != nil {
+			answer(group, err)
+		}
+		if !again {
+			break
+		}
+		if err := s.catchUp(); err != nil || try >= maxTries {
+			answer(group, unavailable(err))
+			break
+		}
+	}
+	s.stats.observe(len(group), time.Since(start))
+}
+
+// answer sets the error of those that have none of their own.
+func answer(group []*request, err error) {
+	for _, r := range group {
+		if r.err == nil {
+			r.entry, r.err = Entry{}, err
+		}
+	}
+}
+
+// commitOnce reports again where other members have written meanwhile.
+func (s *Store) commitOnce(group []*request) (again bool, err error) {
+	before := s.Head()
+	head := before
+	var done []sealed
+	tx, err := s.begin()
+	if err != nil {
+		return false, err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	size := 0
+	for _, r := range group {
+		r.err = nil
+		changes, err := evaluate(tx, r.write)
+		if err != nil {
+			r.err = err
+			continue
+		}
+		x := sealed{Entry: s.entry(r.write, changes, head)}
+		if x.text, err = json.Marshal(x.Entry); err != nil {
+			r.err = &BadWriteError{err.Error()}
+			continue
+		}
+		if len(x.text) > maxWriteBytes {
+			r.err = &BadWriteError{fmt.Sprintf("the write has more than %d bytes: do it in parts", maxWriteBytes)}
+			continue
+		}
+		if size += len(x.text); size > maxGroupBytes && len(done) > 0 {
+			r.err = ErrBusy
+			continue
+		}
+		x.chain = head.Chain.next(x.text)
+		if err := s.record(tx, &x, &head); err != nil {
+			return false, s.fail(before, err)
+		}
+		r.entry = x.Entry
+		done = append(done, x)
+	}
+	if len(done) == 0 {
+		return false, nil
+	}
+	unconfirmed := false
+	if s.opt.Order != nil {
+		confirmed, behind, err := s.publish(before, head, done)
+		if err != nil || behind {
+			return behind, err
+		}
+		unconfirmed = !confirmed
+	}
+	if err := s.finish(tx, before, head, done); err != nil {
+		if s.opt.Order != nil {
+			return false, fmt.Errorf("%w (%w)", ErrUnconfirmed, err)
+		}
+		return false, err
+	}
+	if unconfirmed {
+		return false, ErrUnconfirmed
+	}
+	return false, nil
+}
+
+// begin opens the transaction of the owner.
+func (s *Store) begin() (*bbolt.Tx, error) {
+	var tx *bbolt.Tx
+	err := guarded(s.opt.Path, func() (err error) {
+		tx, err = s.db.Begin(true)
+		return err
+	})
+	if err != nil {
+		return nil, s.fail(s.Head(), err)
+	}
+	return tx, nil
+}
+
+// record puts an entry and what it changes into a transaction.
+func (s *Store) record(tx *bbolt.Tx, x *sealed, head *Head) error {
+	return guarded(s.opt.Path, func() error {
+		for _, c := range x.Changes {
+			if err := put(tx, c.Key, c.After); err != nil {
+				return err
+			}
+		}
+		log := tx.Bucket(bucketLog)
+		if err := log.Put(binary.BigEndian.AppendUint64(nil, x.Revision), append(append(make([]byte, 0, len(x.chain)+len(x.text)), x.chain[:]...), x.text...)); err != nil {
+			return err
+		}
+		head.Revision, head.Chain = x.Revision, x.chain
+		return trimLog(log, x.Revision)
+	})
+}
+
+func trimLog(log *bbolt.Bucket, head uint64) error {
+	if head <= maxLog {
+		return nil
+	}
+	c := log.Cursor()
+	for range trimAtOnce {
+		k, _ := c.First()
+		if k == nil || binary.BigEndian.Uint64(k) > head-maxLog {
+			return nil
+		}
+		if err := c.Delete(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// finish commits, and tells the engine.
+func (s *Store) finish(tx *bbolt.Tx, before, head Head, done []sealed) error {
+	err := guarded(s.opt.Path, func() error {
+		if err := writeHead(tx, head); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	if err != nil {
+		return s.fail(before, err)
+	}
+	s.head.Store(&head)
+	entries := make([]Entry, len(done))
+	for i := range done {
+		entries[i] = done[i].Entry
+		s.tokens.take(&entries[i])
+		s.stats.take(&entries[i])
+	}
+	s.apply(batch(entries, head), entries)
+	return nil
+}
+
+// fail notes that the file cannot be written. It is opened anew before the next
+// write: of what a failed sync has left, the kernel and bbolt may believe that
+// it is on the disk.
+func (s *Store) fail(acknowledged Head, err error) error {
+	failed := &FailedError{err}
+	s.stats.failures.Add(1)
+	if s.failure.Swap(failed) == nil {
+		s.log.Error("the store cannot be written: writes are refused until it can", slog.Any("err", err), slog.String("path", s.opt.Path))
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db != nil {
+		if err := s.db.Close(); err != nil {
+			s.log.Error("the store was not closed", slog.Any("err", err))
+		}
+		s.db = nil
+	}
+	s.head.Store(&acknowledged)
+	return failed
+}
+
+// mend opens the file anew where it failed, and takes back what was refused.
+func (s *Store) mend() error {
+	if s.failure.Load() == nil {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	acknowledged := s.Head()
+	if s.db == nil {
+		if err := s.open(); err != nil {
+			return &FailedError{err}
+		}
+	}
+	found := s.Head()
+	s.head.Store(&acknowledged)
+	if found != acknowledged {
+		if err := guarded(s.opt.Path, func() error {
+			return s.db.Update(func(tx *bbolt.Tx) error { return takeBack(tx, found, acknowledged) })
+		}); err != nil {
+			err = &FailedError{err}
+			_ = s.db.Close() // it is opened anew
+			s.db = nil
+			return err
+		}
+	}
+	s.failure.Store(nil)
+	s.log.Info("the store can be written again", slog.String("path", s.opt.Path))
+	return nil
+}
+
+// takeBack undoes the writes after a state.
+func takeBack(tx *bbolt.Tx, from, to Head) error {
+	log := tx.Bucket(bucketLog)
+	for rev := from.Revision; rev > to.Revision; rev-- {
+		key := binary.BigEndian.AppendUint64(nil, rev)
+		x, err := unseal(log.Get(key))
+		if err != nil {
+			return err
+		}
+		for _, c := range x.Changes {
+			if err := put(tx, c.Key, c.Before); err != nil {
+				return err
+			}
+		}
+		if err := log.Delete(key); err != nil {
+			return err
+		}
+	}
+	return writeHead(tx, to)
+}
+
+// unseal reads an entry of the log.
+func unseal(v []byte) (x sealed, err error) {
+	if len(v) < len(x.chain) {
+		return x, errBadRecord
+	}
+	x.chain = Chain(v[:len(x.chain)])
+	x.text = append([]byte(nil), v[len(x.chain):]...)
+	return x, json.Unmarshal(x.text, &x.Entry)
+}

@@ -1,0 +1,156 @@
+package store
+
+import (
+	"bytes"
+	"encoding/binary"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/seed47708276/sluice/cascade"
+)
+
+// loadBatch is how many records are handed to the engine at once at a start.
+const loadBatch = 100_000
+
+// Load hands everything over, in batches of a bounded size. It is called once,
+// before Start.
+func (s *Store) Load(apply func(cascade.Batch) error) error {
+	return s.view(func(tx *bbolt.Tx) error {
+		b, n := cascade.Batch{}, 0
+		flush := func() error {
+			b.Revision = s.Head().identity()
+			err := apply(b)
+			b, n = cascade.Batch{}, 0
+			return err
+		}
+		for _, kind := range Kinds {
+			err := tx.Bucket(bucketOf[kind]).ForEach(func(name, value []byte) error {
+				r, err := parse(kind, name, value)
+				if err != nil {
+					return &DamagedError{s.opt.Path, err.Error()}
+				}
+				s.stats.count(kind, nil, &r.State)
+				r.addTo(&b)
+				if n++; n >= loadBatch {
+					return flush()
+				}
+				return nil
+			})
+			// Deletions come first in a batch: tombstones of one kind may not
+			// meet records of the next.
+			if err == nil {
+				err = flush()
+			}
+			if err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// Get returns a record or its tombstone, or nil.
+func (s *Store) Get(k Key) (r *Record, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		r, err = get(tx, k)
+		return err
+	})
+	return r, err
+}
+
+// List returns up to limit records of a kind after a key, in their order: of a
+// subject's context where one is named, and of exactly a user where that is.
+// For overrides, exact leaves those of the users out of a context. more is
+// false where nothing follows.
+func (s *Store) List(kind Kind, of cascade.Subject, exact bool, after *Key, limit int, keep func(*Record) bool) (list []*Record, more bool, err error) {
+	var prefix []byte
+	switch {
+	case of.User != 0 || of.Context != 0 && exact:
+		prefix = UserKey(of.Context, of.User).bytes()
+	case of.Context != 0:
+		prefix = ContextKey(of.Context).bytes()
+	}
+	err = s.view(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bucketOf[kind]).Cursor()
+		name, value := c.Seek(prefix)
+		if after != nil {
+			from := after.bytes()
+			if name, value = c.Seek(from); bytes.Equal(name, from) {
+				name, value = c.Next()
+			}
+		}
+		for ; name != nil && bytes.HasPrefix(name, prefix); name, value = c.Next() {
+			r, err := parse(kind, name, value)
+			if err != nil {
+				return &DamagedError{s.opt.Path, err.Error()}
+			}
+			if keep != nil && !keep(r) {
+				continue
+			}
+			if len(list) == limit {
+				more = true
+				return nil
+			}
+			list = append(list, r)
+		}
+		return nil
+	})
+	return list, more, err
+}
+
+// maxScan bounds the entries that one look into the log reads.
+const maxScan = 20_000
+
+// Log returns up to limit entries that keep wants, the newest first, from the
+// revision before on (0: from the newest). next is where to go on; 0: nothing
+// is left.
+func (s *Store) Log(before uint64, limit int, keep func(*Entry) bool) (list []Entry, next uint64, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		c := tx.Bucket(bucketLog).Cursor()
+		k, v := c.Last()
+		if before != 0 {
+			if k, v = c.Seek(binary.BigEndian.AppendUint64(nil, before)); k == nil {
+				k, v = c.Last()
+			} else {
+				k, v = c.Prev()
+			}
+		}
+		for range maxScan {
+			if k == nil {
+				next = 0
+				return nil
+			}
+			x, err := unseal(v)
+			if err != nil {
+				return &DamagedError{s.opt.Path, err.Error()}
+			}
+			if keep == nil || keep(&x.Entry) {
+				if len(list) == limit {
+					return nil
+				}
+				list = append(list, x.Entry)
+			}
+			next = x.Revision
+			k, v = c.Prev()
+		}
+		return nil
+	})
+	return list, next, err
+}
+
+// EntryOf returns the write that led to a revision, or nil where the log does
+// not have it.
+func (s *Store) EntryOf(revision uint64) (e *Entry, err error) {
+	err = s.view(func(tx *bbolt.Tx) error {
+		v := tx.Bucket(bucketLog).Get(binary.BigEndian.AppendUint64(nil, revision))
+		if v == nil {
+			return nil
+		}
+		x, err := unseal(v)
+		if err == nil {
+			e = &x.Entry
+		}
+		return err
+	})
+	return e, err
+}

@@ -1,0 +1,325 @@
+package store
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/seed47708276/sluice/cascade"
+)
+
+// FileName is the store in the state folder.
+const FileName = "store.db"
+
+const (
+	// format is the version of the file. A newer one is refused.
+	format = 1
+	// lockTimeout is how long another process may hold the file: a command that
+	// meets a running server says so within a second.
+	lockTimeout = 500 * time.Millisecond
+)
+
+// The buckets, one for each kind, the log by revision, and what is no record.
+var (
+	bucketLog      = []byte("log")
+	bucketMeta     = []byte("meta")
+	bucketSessions = []byte("sessions")
+	bucketOf       = map[Kind][]byte{
+		KindContext: []byte("contexts"), KindUser: []byte("users"), KindOverride: []byte("overrides"), KindToken: []byte("tokens"),
+	}
+
+	metaFormat = []byte("format")
+	metaHead   = []byte("head")
+)
+
+// Kinds are all kinds, in the order in which they are loaded.
+var Kinds = []Kind{KindContext, KindUser, KindOverride, KindToken}
+
+// Head names a state: the number of its last write, and a sum over all writes
+// that led there. Two stores with the same head hold the same.
+type Head struct {
+	Revision uint64 `json:"revision"`
+	Chain    Chain  `json:"chain"`
+	// Epoch counts how often an administrator has said whose state counts.
+	Epoch uint64 `json:"epoch"`
+}
+
+// Chain is a sum over the writes up to one.
+type Chain [16]byte
+
+// next is the sum with one more entry, as it stands in the log.
+func (c Chain) next(entry []byte) Chain {
+	h := sha256.New()
+	h.Write(c[:])
+	h.Write(entry)
+	return Chain(h.Sum(nil)[:len(c)])
+}
+
+// MarshalText is hex.
+func (c Chain) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(c[:])), nil }
+
+// UnmarshalText reads hex.
+func (c *Chain) UnmarshalText(b []byte) error {
+	if hex.DecodedLen(len(b)) != len(c) {
+		return errors.New("a chain has 32 hexadecimal digits")
+	}
+	_, err := hex.Decode(c[:], b)
+	return err
+}
+
+// String names the state in a sentence.
+func (h Head) String() string {
+	return fmt.Sprintf("revision %d (%x)", h.Revision, h.Chain[:4])
+}
+
+// identity is what look-ups are told of the state.
+func (h Head) identity() string { return strconv.FormatUint(h.Revision, 10) }
+
+// Options are what a Store needs.
+type Options struct {
+	Path   string // of the file, which is made where it is missing
+	Logger *slog.Logger
+	Order  Order // of a cluster; nil: this member is alone
+}
+
+// Store is an open file. It is safe for concurrent use.
+type Store struct {
+	opt   Options
+	log   *slog.Logger
+	queue chan *request
+	apply func(cascade.Batch, []Entry)
+	stats stats
+
+	mu sync.RWMutex // held to read by those who use db, to write by who replaces it
+	db *bbolt.DB    // nil while it could not be opened again
+
+	head    atomic.Pointer[Head] // the last acknowledged one
+	failure atomic.Pointer[FailedError]
+	tokens  tokens
+	cluster cluster
+
+	stop func()
+	quit chan struct{}
+	work sync.WaitGroup
+}
+
+// The errors of Open. Each names the file and says what to do.
+type (
+	// LockedError is returned where another process holds the file.
+	LockedError struct{ Path string }
+	// DamagedError is returned for a file that is cut short or not a store.
+	DamagedError struct {
+		Path   string
+		Reason string
+	}
+	// NewerError is returned for a file that a newer version has written.
+	NewerError struct {
+		Path   string
+		Format uint64
+	}
+)
+
+func (e *LockedError) Error() string {
+	return e.Path + " is held by another process: stop the server that uses it, ask that server (--server), or name another state folder"
+}
+
+func (e *DamagedError) Error() string {
+	return e.Path + " cannot be read as a store (" + e.Reason + "): put a backup in its place, or move it away and import an export"
+}
+
+func (e *NewerError) Error() string {
+	return fmt.Sprintf("%s has format %d, this version knows %d: use the version that has written it", e.Path, e.Format, format)
+}
+
+// Open opens the store file. Nothing is written before Start.
+func Open(o Options) (*Store, error) {
+	s := &Store{opt: o, log: o.Logger, queue: make(chan *request, maxQueue), quit: make(chan struct{})}
+	s.head.Store(&Head{})
+	if err := s.open(); err != nil {
+		return nil, err
+	}
+	if err := s.tokens.load(s); err != nil {
+		return nil, errors.Join(err, s.db.Close())
+	}
+	return s, nil
+}
+
+// open opens the file and reads its head. The caller holds mu, or is alone.
+func (s *Store) open() (err error) {
+	path := s.opt.Path
+	fresh := false
+	switch fi, err := os.Stat(path); {
+	case errors.Is(err, os.ErrNotExist):
+		fresh = true
+	case err != nil:
+		return err
+	case fi.Size() == 0:
+		fresh = true
+	default:
+		if err := checkFile(path); err != nil {
+			return err
+		}
+	}
+	var db *bbolt.DB
+	err = guarded(path, func() (err error) {
+		db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
+		if err != nil {
+			return err
+		}
+		if fresh {
+			return create(db, path)
+		}
+		return nil
+	})
+	if err != nil {
+		if db != nil {
+			err = errors.Join(err, db.Close())
+		}
+		return openError(path, err)
+	}
+	var head Head
+	err = guarded(path, func() error {
+		return db.View(func(tx *bbolt.Tx) (err error) {
+			head, err = readHead(tx, path)
+			return err
+		})
+	})
+	if err != nil {
+		return errors.Join(err, db.Close())
+	}
+	s.db = db
+	s.head.Store(&head)
+	return nil
+}
+
+func openError(path string, err error) error {
+	var damaged *DamagedError
+	switch {
+	case errors.As(err, &damaged):
+		return err
+	case errors.Is(err, bbolt.ErrTimeout):
+		return &LockedError{path}
+	case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrVersionMismatch), errors.Is(err, bbolt.ErrChecksum):
+		return &DamagedError{path, err.Error()}
+	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
+		return fmt.Errorf("%w: the server must be able to write its state folder: choose another with --state", err)
+	}
+	return fmt.Errorf("%s: %w", path, err)
+}
+
+// create makes the buckets, and sees that the file itself outlives a power cut.
+func create(db *bbolt.DB, path string) error {
+	err := db.Update(func(tx *bbolt.Tx) error {
+		for _, name := range [][]byte{bucketLog, bucketMeta, bucketSessions, bucketOf[KindContext], bucketOf[KindUser], bucketOf[KindOverride], bucketOf[KindToken]} {
+			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
+				return err
+			}
+		}
+		if err := tx.Bucket(bucketMeta).Put(metaFormat, binary.BigEndian.AppendUint64(nil, format)); err != nil {
+			return err
+		}
+		return writeHead(tx, Head{})
+	})
+	if err != nil {
+		return err
+	}
+	dir, err := os.Open(filepath.Dir(path))
+	if err != nil {
+		return err
+	}
+	return errors.Join(dir.Sync(), dir.Close())
+}
+
+func readHead(tx *bbolt.Tx, path string) (Head, error) {
+	var h Head
+	for _, name := range [][]byte{bucketLog, bucketMeta, bucketSessions, bucketOf[KindContext], bucketOf[KindUser], bucketOf[KindOverride], bucketOf[KindToken]} {
+		if tx.Bucket(name) == nil {
+			return h, &DamagedError{path, "it has no bucket " + string(name)}
+		}
+	}
+	meta := tx.Bucket(bucketMeta)
+	if v := meta.Get(metaFormat); len(v) != 8 {
+		return h, &DamagedError{path, "it does not say its format"}
+	} else if n := binary.BigEndian.Uint64(v); n > format {
+		return h, &NewerError{path, n}
+	}
+	if err := json.Unmarshal(meta.Get(metaHead), &h); err != nil {
+		return h, &DamagedError{path, "its head does not parse"}
+	}
+	return h, nil
+}
+
+func writeHead(tx *bbolt.Tx, h Head) error {
+	text, err := json.Marshal(h)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(bucketMeta).Put(metaHead, text)
+}
+
+// guarded turns what bbolt does with a damaged file, a panic or an access to
+// pages that are not there, into an error.
+func guarded(path string, f func() error) (err error) {
+	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
+	defer func() {
+		if r := recover(); r != nil {
+			err = &DamagedError{path, fmt.Sprint(r)}
+		}
+	}()
+	return f()
+}
+
+// Head is the state that was acknowledged last.
+func (s *Store) Head() Head { return *s.head.Load() }
+
+// Start has apply called with each write, in their order and before it is
+// acknowledged, and begins to take writes. It is called once, after Load.
+func (s *Store) Start(apply func(cascade.Batch, []Entry)) {
+	s.apply = apply
+	s.startCluster()
+	s.work.Go(s.run)
+}
+
+// Close refuses what still waits, and closes the file.
+func (s *Store) Close() error {
+	s.mu.Lock()
+	select {
+	case <-s.quit:
+		s.mu.Unlock()
+		return nil
+	default:
+		close(s.quit)
+	}
+	s.mu.Unlock()
+	s.work.Wait()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.db == nil {
+		return nil
+	}
+	return s.db.Close()
+}
+
+// view runs f on the records as they are.
+func (s *Store) view(f func(tx *bbolt.Tx) error) error {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	if s.db == nil {
+		return s.failure.Load()
+	}
+	return guarded(s.opt.Path, func() error { return s.db.View(f) })
+}
