@@ -1,6 +1,7 @@
 package cascade
 
 import (
+	"cmp"
 	"iter"
 	"slices"
 	"strings"
@@ -85,25 +86,33 @@ type Difference struct {
 // place that gives the same value is no difference. showSecrets is for offline
 // commands only.
 func Diff(a, b *Snapshot, showSecrets bool) []Difference {
+	out := []Difference{}
+	compare(a, b, nil, showSecrets, func(d Difference) { out = append(out, d) })
+	return out
+}
+
+// Compare calls f for each difference that Diff would list, for the server view
+// and some subjects; nil: all.
+func Compare(a, b *Snapshot, of []Subject, f func(Difference)) { compare(a, b, of, false, f) }
+
+func compare(a, b *Snapshot, of []Subject, showSecrets bool, f func(Difference)) {
 	names := union(a.AllNames(), b.AllNames())
-	subjects := map[Subject]bool{}
-	for _, sn := range []*Snapshot{a, b} {
-		for su := range sn.Subjects() {
-			subjects[su] = true
+	list := append([]Subject{{}}, of...)
+	if of == nil {
+		subjects := map[Subject]bool{}
+		for _, sn := range []*Snapshot{a, b} {
+			for su := range sn.Subjects() {
+				subjects[su] = true
+			}
 		}
-	}
-	list := []Subject{{}}
-	for su := range subjects {
-		list = append(list, su)
+		for su := range subjects {
+			list = append(list, su)
+		}
 	}
 	slices.SortFunc(list, func(x, y Subject) int {
-		if x.Context != y.Context {
-			return int(x.Context) - int(y.Context)
-		}
-		return int(x.User) - int(y.User)
+		return cmp.Or(cmp.Compare(x.Context, y.Context), cmp.Compare(x.User, y.User))
 	})
-	out := []Difference{}
-	for _, su := range list {
+	for _, su := range slices.Compact(list) {
 		for _, name := range names {
 			va, oka := a.Get(su, name)
 			vb, okb := b.Get(su, name)
@@ -113,10 +122,9 @@ func Diff(a, b *Snapshot, showSecrets bool) []Difference {
 			d := Difference{Subject: su, Context: idPtr(su.Context), User: idPtr(su.User), Property: name}
 			d.Old, d.OldScope = shownValue(a, name, va, oka, showSecrets)
 			d.New, d.NewScope = shownValue(b, name, vb, okb, showSecrets)
-			out = append(out, d)
+			f(d)
 		}
 	}
-	return out
 }
 
 func shownValue(sn *Snapshot, name string, v Value, ok, showSecrets bool) (*string, string) {

@@ -46,8 +46,9 @@ type Override struct {
 // first. A deleted context or user leaves a closed tombstone until it is put
 // again, and takes its overrides with it.
 type Batch struct {
-	Reset           bool   // forget everything first
-	Revision        string // names the state that the batch leads to; "": the engine counts
+	Reset           bool      // forget everything first
+	Revision        string    // names the state that the batch leads to; "": the engine counts
+	Forget          []Subject // contexts and users whose records go without a tombstone; not their overrides
 	DeleteContexts  []uint32
 	DeleteUsers     []Subject
 	DeleteOverrides []Key

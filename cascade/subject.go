@@ -3,6 +3,7 @@ package cascade
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 )
 
@@ -75,3 +76,6 @@ var scopeOrder = []string{ScopeUser, ScopeContext, ScopeReseller, ScopeContextSe
 
 // defaultPath is the path that counts when the tree names none.
 var defaultPath = []string{ScopeUser, ScopeContext, ScopeContextSets, ScopeServer}
+
+// Scopes lists every scope from the most to the least specific.
+func Scopes() []string { return slices.Clone(scopeOrder) }

@@ -137,6 +137,9 @@ func (t *tables) apply(b *Batch, names *nameEditor, now time.Time) (*tables, err
 		t: &next, names: names, nowMs: now.UnixMilli(),
 		edits: map[**shard]*shardEdit{}, chunks: map[int]bool{},
 	}
+	for _, s := range b.Forget {
+		e.shard(s.Context, s.User).unset(slotKey{s.Context, s.User, propRecord})
+	}
 	for _, id := range b.DeleteContexts {
 		e.deleteContext(id)
 	}

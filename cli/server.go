@@ -22,6 +22,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/httpapi"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
@@ -49,6 +50,7 @@ type server struct {
 	level   *slog.LevelVar
 	lock    *os.File
 
+	store         *store.Store
 	settings      *httpapi.Settings
 	certificate   *httpapi.Certificate       // nil: no TLS
 	own           *websockets.MemorySessions // nil: they are in Redis
@@ -84,6 +86,9 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if s.engine, err = cascade.Open(copt); err != nil {
 		return nil, err
 	}
+	if err := s.openStore(opt); err != nil {
+		return nil, err
+	}
 	salt, err := stateSalt(opt.state)
 	if err != nil {
 		return nil, err
@@ -115,6 +120,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	aopt := httpapi.Options{
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 		Member: s.member, Version: thisBuild().Version, Files: files, Certificate: s.certificate,
+		Store: s.store, Fixed: opt.directory != "", Roots: opt.etc,
 	}
 	if s.link != nil {
 		aopt.Cluster = s.link
@@ -130,6 +136,28 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		return nil, fmt.Errorf("%s is %s: without tokens the admin listener is open to everybody, so it must be a loopback address", httpapi.PropAdminHost, s.admin.Addr())
 	}
 	return s, nil
+}
+
+// openStore opens the store and fills the engine from it, unless the directory
+// comes from a file.
+func (s *server) openStore(opt serverOptions) (err error) {
+	if s.store, err = store.Open(store.Options{Path: filepath.Join(opt.state, store.FileName), Logger: s.log}); err != nil {
+		return err
+	}
+	apply := s.engine.Apply
+	if opt.directory != "" {
+		apply = func(cascade.Batch) error { return nil }
+	}
+	if err := s.store.Load(apply); err != nil {
+		return err
+	}
+	s.store.Start(func(b cascade.Batch, _ []store.Entry) {
+		// What is stored was checked by the same rules.
+		if err := apply(b); err != nil {
+			s.log.Error("a stored write cannot be applied", "err", err)
+		}
+	})
+	return nil
 }
 
 // openSessions returns those of App Suite where it keeps them in Redis, else our
@@ -349,6 +377,11 @@ func (s *server) close() {
 	}
 	if s.own != nil {
 		s.own.Close()
+	}
+	if s.store != nil {
+		if err := s.store.Close(); err != nil {
+			s.log.Error("store", "err", err)
+		}
 	}
 	if s.redis != nil {
 		_ = s.redis.Close()

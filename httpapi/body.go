@@ -48,10 +48,14 @@ func readJSON(w http.ResponseWriter, r *http.Request, v any) error {
 
 // readBody reads the whole body, up to its limits.
 func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	return readUpTo(w, r, maxBody, bodyTimeout)
+}
+
+func readUpTo(w http.ResponseWriter, r *http.Request, limit int64, within time.Duration) ([]byte, error) {
 	// A writer without deadlines is not one of a listener.
 	control := http.NewResponseController(w)
-	_ = control.SetReadDeadline(time.Now().Add(bodyTimeout))
-	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+	_ = control.SetReadDeadline(time.Now().Add(within))
+	b, err := io.ReadAll(http.MaxBytesReader(w, r.Body, limit))
 	if err == nil {
 		// Otherwise it would end a handler that takes long.
 		_ = control.SetReadDeadline(time.Time{})
@@ -59,9 +63,9 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 	}
 	var tooBig *http.MaxBytesError
 	if errors.As(err, &tooBig) {
-		return nil, fail(http.StatusRequestEntityTooLarge, "too_large", "the body has more than %d bytes: send less at a time", maxBody)
+		return nil, fail(http.StatusRequestEntityTooLarge, "too_large", "the body has more than %d bytes: send less at a time", limit)
 	}
-	return nil, fail(http.StatusBadRequest, "bad_request", "the body did not arrive whole within %v: send it again", bodyTimeout)
+	return nil, fail(http.StatusBadRequest, "bad_request", "the body did not arrive whole within %v: send it again", within)
 }
 
 // decode reads one JSON object into v, a pointer to a struct whose fields all

@@ -10,6 +10,7 @@ import (
 	"github.com/go-chi/chi/v5"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
 )
 
 const (
@@ -122,6 +123,13 @@ func (s *Server) property(w http.ResponseWriter, r *http.Request) error {
 func (s *Server) explain(w http.ResponseWriter, q *question, name string) error {
 	if name == "" || len(name) > cascade.MaxNameLen || !utf8.ValidString(name) {
 		return fail(http.StatusBadRequest, "bad_name", "a property name has 1 to %d bytes of UTF-8", cascade.MaxNameLen)
+	}
+	if q.su.Context != 0 && !s.Fixed {
+		_, revision, err := s.override(store.OverrideKey(q.su, name))
+		if err != nil {
+			return err
+		}
+		setETag(w, revision)
 	}
 	return s.answer(w, http.StatusOK, q.sn.Explain(q.su, name, q.opt))
 }

@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
@@ -52,6 +53,7 @@ type world struct {
 	etc           string
 	logs          lockedBuffer
 	engine        *cascade.Engine
+	store         *store.Store
 	settings      *Settings
 	sockets       *websockets.Server
 	sessions      *websockets.MemorySessions
@@ -85,7 +87,11 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	w.sockets = websockets.New(websockets.Options{
 		Gate: NewGate(w.engine), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
 	})
+	w.store, err = store.Open(store.Options{Path: filepath.Join(t.TempDir(), store.FileName), Logger: log})
+	must(t, err)
+	w.store.Start(func(b cascade.Batch, _ []store.Entry) { must(t, w.engine.Apply(b)) })
 	w.server = New(Options{
+		Store: w.store, Roots: []string{w.etc},
 		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one", Version: "test", Files: 10_000,
 	})
 	w.server.SetReady(true)
@@ -103,6 +109,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 		transport.CloseIdleConnections()
 		w.public.Close()
 		w.admin.Close()
+		must(t, w.store.Close())
 	})
 	return w
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -28,6 +29,9 @@ type Options struct {
 	Files    int    // descriptors that the process may have, see FileLimit
 	// Certificate of the public listener; nil: it has none.
 	Certificate *Certificate
+	Store       *store.Store
+	Fixed       bool     // the directory comes from a file: the store's is not what counts
+	Roots       []string // of the trees
 	// Cluster are the other members; nil: there are none.
 	Cluster Cluster
 }
@@ -134,7 +138,33 @@ func (s *Server) Admin() http.Handler {
 			r.Get(base, s.handle(s.properties))
 			r.Get(base+"/", s.handle(s.property)) // chi takes no empty parameter at the end
 			r.Get(base+"/{property}", s.handle(s.property))
+			if base != "/properties" {
+				r.Put(base, s.handle(s.putOverride))
+				r.Put(base+"/{property}", s.handle(s.putOverride))
+				r.Delete(base, s.handle(s.deleteOverride))
+				r.Delete(base+"/{property}", s.handle(s.deleteOverride))
+			}
 		}
+		for _, base := range []string{"/contexts/{context}/websockets", "/contexts/{context}/users/{user}/websockets"} {
+			r.Get(base, s.handle(plain(s.getEnablement)))
+			r.Put(base, s.handle(s.putEnablement))
+			r.Delete(base, s.handle(s.deleteEnablement))
+		}
+		r.Get("/contexts", s.handle(s.listRecords(store.KindContext)))
+		r.Get("/contexts/{context}", s.handle(plain(s.getRecord)))
+		r.Put("/contexts/{context}", s.handle(s.putContext))
+		r.Delete("/contexts/{context}", s.handle(s.deleteRecord))
+		r.Get("/contexts/{context}/users", s.handle(s.listRecords(store.KindUser)))
+		r.Get("/contexts/{context}/users/{user}", s.handle(plain(s.getRecord)))
+		r.Put("/contexts/{context}/users/{user}", s.handle(s.putUser))
+		r.Delete("/contexts/{context}/users/{user}", s.handle(s.deleteRecord))
+		r.Post("/overrides", s.handle(s.bulkOverrides))
+		r.Post("/plan", s.handle(plain(s.plan)))
+		r.Post("/import", s.handle(s.importRecords))
+		r.Get("/export", s.handle(plain(s.exportRecords)))
+		r.Get("/audit", s.handle(s.audit))
+		r.Get("/audit/{revision}", s.handle(plain(s.auditEntry)))
+		r.Post("/audit/{revision}/revert", s.handle(s.revert))
 	})
 	return s.guard(r)
 }

@@ -18,6 +18,9 @@ func (s *Store) Load(apply func(cascade.Batch) error) error {
 	return s.view(func(tx *bbolt.Tx) error {
 		b, n := cascade.Batch{}, 0
 		flush := func() error {
+			if n == 0 {
+				return nil
+			}
 			b.Revision = s.Head().identity()
 			err := apply(b)
 			b, n = cascade.Batch{}, 0
@@ -154,3 +157,9 @@ func (s *Store) EntryOf(revision uint64) (e *Entry, err error) {
 	})
 	return e, err
 }
+
+// Cursor is a key in a form that ParseCursor reads.
+func (k Key) Cursor() []byte { return k.bytes() }
+
+// ParseCursor reads what Cursor made of a key of this kind.
+func ParseCursor(kind Kind, b []byte) (Key, error) { return parseKey(kind, b) }

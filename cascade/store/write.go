@@ -43,6 +43,9 @@ type Change struct {
 	// A deleted context or user leaves a tombstone, and takes its overrides and
 	// its users along.
 	Body any
+	// Forget deletes a context or a user without a tombstone and nothing below:
+	// it is again one that the directory has never heard of.
+	Forget bool
 	// If is the revision that the record must have; 0: there must be none.
 	// nil: whatever there is.
 	If *uint64
@@ -239,14 +242,17 @@ func evaluate(tx *bbolt.Tx, w *Write) ([]Changed, error) {
 			}
 			continue
 		}
-		if !live {
+		if !live && (!c.Forget || have == nil) {
 			return nil, &NotFoundError{c.Key}
 		}
-		if c.Kind == KindContext || c.Kind == KindUser {
+		if !c.Forget && (c.Kind == KindContext || c.Kind == KindUser) {
 			changed.After = &State{Deleted: true}
 		}
 		if err := add(changed); err != nil {
 			return nil, err
+		}
+		if c.Forget {
+			continue
 		}
 		if err := below(tx, c.Key, add); err != nil {
 			return nil, err
@@ -325,6 +331,9 @@ func put(tx *bbolt.Tx, k Key, state *State) error {
 	return b.Put(k.bytes(), (&Record{k, *state}).encode())
 }
 
+// Batch is what a write means to the engine.
+func (e *Entry) Batch() cascade.Batch { return batch([]Entry{*e}, Head{Revision: e.Revision}) }
+
 // batch is what entries mean to the engine: the last state of each record.
 func batch(entries []Entry, head Head) cascade.Batch {
 	last := make(map[Key]*State)
@@ -345,6 +354,8 @@ func batch(entries []Entry, head Head) cascade.Batch {
 			(&Record{k, *after}).addTo(&b)
 		case k.Kind == KindOverride:
 			b.DeleteOverrides = append(b.DeleteOverrides, cascade.Key{Subject: k.Subject(), Property: k.Name})
+		case k.Kind != KindToken:
+			b.Forget = append(b.Forget, k.Subject())
 		}
 	}
 	return b

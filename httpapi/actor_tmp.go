@@ -1,0 +1,5 @@
+package httpapi
+
+import "context"
+
+func Actor(context.Context) string { return "loopback" }

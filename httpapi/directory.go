@@ -1,0 +1,274 @@
+package httpapi
+
+import (
+	"encoding/base64"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
+)
+
+// listedContext and listedUser are what the API shows of the directory.
+type (
+	listedContext struct {
+		ID       uint32   `json:"id"`
+		Name     string   `json:"name"`
+		Enabled  bool     `json:"enabled"`
+		Deleted  bool     `json:"deleted,omitempty"`
+		Tags     []string `json:"tags"`
+		Revision uint64   `json:"revision"`
+	}
+	listedUser struct {
+		Context     uint32   `json:"context"`
+		ID          uint32   `json:"id"`
+		Enabled     bool     `json:"enabled"`
+		Deleted     bool     `json:"deleted,omitempty"`
+		Permissions []string `json:"permissions"`
+		Revision    uint64   `json:"revision"`
+	}
+)
+
+func showContext(k store.Key, st *store.State) listedContext {
+	l := listedContext{ID: k.Context, Deleted: st.Deleted, Tags: []string{}, Revision: st.Revision}
+	if c, ok := st.Body.(*store.Context); ok {
+		l.Name, l.Enabled, l.Tags = c.Name, c.Enabled, some(c.Tags)
+	}
+	return l
+}
+
+func showUser(k store.Key, st *store.State) listedUser {
+	l := listedUser{Context: k.Context, ID: k.User, Deleted: st.Deleted, Permissions: []string{}, Revision: st.Revision}
+	if u, ok := st.Body.(*store.User); ok {
+		l.Enabled, l.Permissions = u.Enabled, some(u.Permissions)
+	}
+	return l
+}
+
+// some is never null in JSON.
+func some(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
+}
+
+// directoryKey is the record that a path names.
+func directoryKey(r *http.Request) (store.Key, error) {
+	su, err := pathSubject(r)
+	if err != nil || su.User == 0 {
+		return store.ContextKey(su.Context), err
+	}
+	return store.UserKey(su.Context, su.User), nil
+}
+
+func showRecord(k store.Key, st *store.State) any {
+	if k.Kind == store.KindUser {
+		return showUser(k, st)
+	}
+	return showContext(k, st)
+}
+
+func (s *Server) getRecord(w http.ResponseWriter, r *http.Request) error {
+	k, err := directoryKey(r)
+	if err != nil {
+		return err
+	}
+	if err := s.inStore(); err != nil {
+		return err
+	}
+	rec, err := s.Store.Get(k)
+	if err != nil {
+		return s.storeProblem(err)
+	}
+	switch {
+	case rec == nil:
+		return fail(http.StatusNotFound, "not_found", "the directory does not know %s: what it does not know is open, unless sluice.directory.strict is true", k)
+	case rec.Deleted:
+		return fail(http.StatusNotFound, "deleted", "%s was deleted with revision %d: GET /admin/v1/audit/%d has who and why", k, rec.Revision, rec.Revision)
+	}
+	setETag(w, rec.Revision)
+	return s.answer(w, http.StatusOK, showRecord(k, &rec.State))
+}
+
+// inStore refuses to list a store that is not what counts.
+func (s *Server) inStore() error {
+	if s.Fixed {
+		return fail(http.StatusConflict, "directory_file", "the directory is read from a file (--directory): look there")
+	}
+	return nil
+}
+
+func (s *Server) putContext(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Name    string   `json:"name"`
+		Enabled *bool    `json:"enabled"`
+		Tags    []string `json:"tags"`
+		Reason  string   `json:"reason"`
+	}
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	for _, tag := range in.Tags {
+		if strings.TrimSpace(tag) != tag || tag == "" {
+			return fail(http.StatusUnprocessableEntity, "bad_tag", "the tag %.100q is empty or has white space around it: correct it", tag)
+		}
+	}
+	return s.putRecord(w, r, &store.Context{Name: in.Name, Enabled: in.Enabled == nil || *in.Enabled, Tags: some(in.Tags)}, in.Reason, "context.put")
+}
+
+func (s *Server) putUser(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Enabled     *bool    `json:"enabled"`
+		Permissions []string `json:"permissions"`
+		Reason      string   `json:"reason"`
+	}
+	if err := readJSON(w, r, &in); err != nil {
+		return err
+	}
+	su, err := pathSubject(r)
+	if err != nil {
+		return err
+	}
+	if s.Engine.Snapshot().Account(cascade.Subject{Context: su.Context}) == cascade.ContextDeleted {
+		return fail(http.StatusConflict, "deleted", "context %d is deleted: create it again first", su.Context)
+	}
+	return s.putRecord(w, r, &store.User{Enabled: in.Enabled == nil || *in.Enabled, Permissions: some(in.Permissions)}, in.Reason, "user.put")
+}
+
+func (s *Server) putRecord(w http.ResponseWriter, r *http.Request, body any, reason, action string) error {
+	k, err := directoryKey(r)
+	if err != nil {
+		return err
+	}
+	_, flags, err := writeFlags(r, "dryRun")
+	if err != nil {
+		return err
+	}
+	cond, err := condition(r)
+	if err != nil {
+		return err
+	}
+	return s.changeOne(w, r, store.Write{
+		Reason: strings.TrimSpace(reason), Action: action, DryRun: flags["dryRun"],
+		Changes: []store.Change{{Key: k, Body: body, If: cond}},
+	}, func(_ *cascade.Snapshot, after *store.State) any { return showRecord(k, after) })
+}
+
+// removed is the answer of a deletion.
+type removed struct {
+	Revision  uint64 `json:"revision"`
+	Users     int    `json:"users"` // that went along
+	Overrides int    `json:"overrides"`
+}
+
+func (s *Server) deleteRecord(w http.ResponseWriter, r *http.Request) error {
+	k, err := directoryKey(r)
+	if err != nil {
+		return err
+	}
+	query, flags, err := writeFlags(r, "reason", "dryRun")
+	if err != nil {
+		return err
+	}
+	cond, err := condition(r)
+	if err != nil {
+		return err
+	}
+	e, err := s.writeStore(r, store.Write{
+		Reason: query.Get("reason"), Action: string(k.Kind) + ".delete", DryRun: flags["dryRun"],
+		Changes: []store.Change{{Key: k, If: cond}},
+	})
+	if err != nil {
+		return err
+	}
+	out := removed{Revision: e.Revision}
+	for _, c := range e.Changes[1:] {
+		if c.Kind == store.KindUser {
+			out.Users++
+		} else {
+			out.Overrides++
+		}
+	}
+	return s.answer(w, http.StatusOK, out)
+}
+
+// listPage is what lists have in common.
+type listPage struct {
+	query url.Values
+	limit int
+	after *store.Key
+}
+
+// pageOf reads limit and cursor; the cursor is the last key of the page before.
+func pageOf(r *http.Request, kind store.Kind, known ...string) (p listPage, err error) {
+	if p.query, err = parseQuery(r); err != nil {
+		return p, err
+	}
+	for key, values := range p.query {
+		if ok := strings.Contains(" limit cursor "+strings.Join(known, " ")+" ", " "+key+" "); !ok || len(values) != 1 {
+			return p, fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known here, or stands twice (limit, cursor%s)", key, strings.Join(append([]string{""}, known...), ", "))
+		}
+	}
+	if p.limit, err = limitOf(p.query); err != nil {
+		return p, err
+	}
+	text := p.query.Get("cursor")
+	if text == "" {
+		return p, nil
+	}
+	b, err := base64.RawURLEncoding.DecodeString(text)
+	if err == nil {
+		var k store.Key
+		if k, err = store.ParseCursor(kind, b); err == nil {
+			p.after = &k
+			return p, nil
+		}
+	}
+	return p, fail(http.StatusBadRequest, "bad_query", "the cursor is not one of this server: use the next of an answer, or leave it out")
+}
+
+func cursorOf(k store.Key) string { return base64.RawURLEncoding.EncodeToString(k.Cursor()) }
+
+// listRecords answers a page of contexts, or of the users of one.
+func (s *Server) listRecords(kind store.Kind) func(http.ResponseWriter, *http.Request) error {
+	name := string(kind) + "s"
+	return func(w http.ResponseWriter, r *http.Request) error {
+		if err := s.inStore(); err != nil {
+			return err
+		}
+		su, err := pathSubject(r)
+		if err != nil {
+			return err
+		}
+		p, err := pageOf(r, kind, "deleted", "search")
+		if err != nil {
+			return err
+		}
+		deleted, search := p.query.Get("deleted") == "true", strings.ToLower(p.query.Get("search"))
+		keep := func(rec *store.Record) bool {
+			if rec.Deleted != deleted {
+				return false
+			}
+			if c, ok := rec.Body.(*store.Context); ok && search != "" {
+				return strings.Contains(strings.ToLower(c.Name), search) || strconv.FormatUint(uint64(rec.Context), 10) == search ||
+					strings.Contains(strings.ToLower(strings.Join(c.Tags, " ")), search)
+			}
+			return search == "" || strconv.FormatUint(uint64(rec.User), 10) == search
+		}
+		list, more, err := s.Store.List(kind, su, false, p.after, p.limit, keep)
+		if err != nil {
+			return s.storeProblem(err)
+		}
+		out, next := []any{}, ""
+		for _, rec := range list {
+			out = append(out, showRecord(rec.Key, &rec.State))
+		}
+		if more {
+			next = cursorOf(list[len(list)-1].Key)
+		}
+		return s.answer(w, http.StatusOK, map[string]any{name: out, "next": next})
+	}
+}

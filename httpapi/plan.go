@@ -1,0 +1,268 @@
+package httpapi
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// maxPlanFiles bounds the files of a candidate tree; the existing product ships
+// some 600.
+const maxPlanFiles = 2_000
+
+// effect is whom a change would concern.
+type effect struct {
+	// Properties tells for each how many subjects change.
+	Properties []propertyEffect `json:"properties"`
+	// Differences are the changes themselves, at most maxPreview; Omitted
+	// counts the others.
+	Differences []cascade.Difference `json:"differences"`
+	Omitted     int                  `json:"omitted"`
+	Sockets     socketEffect         `json:"sockets"`
+	Errors      []finding.Finding    `json:"errors"` // of candidate files
+}
+
+type propertyEffect struct {
+	Property string `json:"property"`
+	Server   bool   `json:"server"` // the server's own value changes
+	Contexts int    `json:"contexts"`
+	Users    int    `json:"users"`
+}
+
+// socketEffect counts users by the gate: those who are connected to this member
+// and would be closed, and those of the directory who would be let in.
+type socketEffect struct {
+	Connected int `json:"connected"`
+	Closed    int `json:"closed"`
+	LetIn     int `json:"letIn"`
+}
+
+// effectOf compares the present state with one that other trees (nil: the same)
+// and a batch would lead to, for some subjects (nil: all).
+func (s *Server) effectOf(roots []string, b cascade.Batch, of []cascade.Subject) (*effect, error) {
+	now := s.Engine.Snapshot()
+	then, findings, err := s.Engine.Candidate(roots, b)
+	if err != nil {
+		return nil, fail(http.StatusUnprocessableEntity, "bad_plan", "%s", err)
+	}
+	e := &effect{Properties: []propertyEffect{}, Differences: []cascade.Difference{}, Errors: []finding.Finding{}}
+	if roots != nil {
+		for _, f := range findings {
+			if f.Severity == finding.Error {
+				e.Errors = append(e.Errors, f)
+			}
+		}
+	}
+	at := make(map[string]int)
+	cascade.Compare(now, then, of, func(d cascade.Difference) {
+		i, seen := at[d.Property]
+		if !seen {
+			i = len(e.Properties)
+			at[d.Property] = i
+			e.Properties = append(e.Properties, propertyEffect{Property: d.Property})
+		}
+		p := &e.Properties[i]
+		switch {
+		case d.Subject.Context == 0:
+			p.Server = true
+		case d.Subject.User == 0:
+			p.Contexts++
+		default:
+			p.Users++
+		}
+		if len(e.Differences) < maxPreview {
+			e.Differences = append(e.Differences, d)
+		} else {
+			e.Omitted++
+		}
+	})
+	enabled := s.Engine.Bool(websockets.PropEnabled)
+	allowed := func(sn *cascade.Snapshot, su cascade.Subject) bool {
+		return sn.Account(su) == cascade.AccountOpen && enabled.In(sn, su)
+	}
+	s.Sockets.Users(func(context, user int32) bool {
+		su := cascade.Subject{Context: uint32(context), User: uint32(user)}
+		e.Sockets.Connected++
+		if allowed(now, su) && !allowed(then, su) {
+			e.Sockets.Closed++
+		}
+		return true
+	})
+	for su := range then.Subjects() {
+		if su.User != 0 && allowed(then, su) && !allowed(now, su) {
+			e.Sockets.LetIn++
+		}
+	}
+	return e, nil
+}
+
+// subjectsOf are those whose values a write may change: users of a context too,
+// which are found where the context is among them.
+func subjectsOf(e *store.Entry) []cascade.Subject {
+	var list []cascade.Subject
+	for _, c := range e.Changes {
+		if c.User == 0 && c.Kind != store.KindToken {
+			return nil
+		}
+		list = append(list, c.Subject())
+	}
+	return list
+}
+
+// plan answers what candidate files and overrides would change, and for whom.
+func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
+	var in struct {
+		Files     map[string]*string `json:"files"` // path below the root to its text; null: it is gone
+		Whole     bool               `json:"whole"` // files are the whole tree; else what is not named stays
+		Overrides []json.RawMessage  `json:"overrides"`
+	}
+	if err := readBulk(w, r, &in); err != nil {
+		return err
+	}
+	var batch cascade.Batch
+	var of []cascade.Subject
+	if len(in.Overrides) > 0 {
+		if err := s.writable(); err != nil {
+			return err
+		}
+		if len(in.Overrides) > maxBulk {
+			return fail(http.StatusUnprocessableEntity, "bad_write", "overrides has at most %d entries", maxBulk)
+		}
+		changes, err := s.bulkChanges(in.Overrides, "plan", Actor(r.Context()), true)
+		if err != nil {
+			return err
+		}
+		e, err := s.Store.Do(r.Context(), store.Write{Actor: Actor(r.Context()), Reason: "plan", Action: "plan", Changes: changes, DryRun: true})
+		if err != nil {
+			return s.storeProblem(err)
+		}
+		batch, of = e.Batch(), subjectsOf(&e)
+	}
+	var roots []string
+	if in.Files != nil || in.Whole {
+		dir, err := os.MkdirTemp("", "sluice-plan-*")
+		if err != nil {
+			return planFailed(err)
+		}
+		defer func() {
+			if err := os.RemoveAll(dir); err != nil {
+				s.Logger.Error("candidate tree not removed", "err", err)
+			}
+		}()
+		if roots, err = s.candidateTree(dir, in.Files, in.Whole); err != nil {
+			return err
+		}
+		of = nil
+	}
+	e, err := s.effectOf(roots, batch, of)
+	if err != nil {
+		return err
+	}
+	return s.answer(w, http.StatusOK, e)
+}
+
+// candidateTree writes trees to compare with below dir: the present ones, unless
+// the given files are the whole, with the given files in the place of theirs.
+func (s *Server) candidateTree(dir string, files map[string]*string, whole bool) (roots []string, err error) {
+	if len(files) > maxPlanFiles {
+		return nil, fail(http.StatusUnprocessableEntity, "bad_plan", "a plan has at most %d files", maxPlanFiles)
+	}
+	from := s.Roots
+	if whole {
+		from = from[:0]
+	}
+	for i, root := range from {
+		roots = append(roots, filepath.Join(dir, strconv.Itoa(i)))
+		if err := copyTree(roots[i], root, 0); err != nil {
+			return nil, planFailed(err)
+		}
+	}
+	if len(roots) == 0 {
+		roots = []string{filepath.Join(dir, "0")}
+		if err := os.Mkdir(roots[0], 0o700); err != nil {
+			return nil, planFailed(err)
+		}
+	}
+	for name, text := range files {
+		if !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsAny(name, "\x00\\") || name == "." {
+			return nil, fail(http.StatusUnprocessableEntity, "bad_path", "%.200q is no path below a root: write it like contextSets/brand.yml", name)
+		}
+		path, found := filepath.Join(roots[len(roots)-1], filepath.FromSlash(name)), false
+		for _, root := range roots {
+			p := filepath.Join(root, filepath.FromSlash(name))
+			if _, err := os.Stat(p); err == nil {
+				path, found = p, true
+			}
+		}
+		switch {
+		case text == nil && !found:
+			return nil, fail(http.StatusUnprocessableEntity, "bad_path", "%.200q is not there, so it cannot go", name)
+		case text == nil:
+			err = os.Remove(path)
+		default:
+			if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
+				err = os.WriteFile(path, []byte(*text), 0o600)
+			}
+		}
+		if err != nil {
+			return nil, planFailed(err)
+		}
+	}
+	return roots, nil
+}
+
+func planFailed(err error) error {
+	if errors.Is(err, syscall.ENOSPC) {
+		return fail(http.StatusInsufficientStorage, "disk_full", "the candidate tree does not fit into the folder for temporary files: make room")
+	}
+	return fmt.Errorf("candidate tree: %w", err)
+}
+
+// copyTree copies what a load would read. Links are followed, cascade.MaxDepth
+// folders deep, so that a loop ends.
+func copyTree(to, from string, depth int) error {
+	entries, err := os.ReadDir(from)
+	if err != nil || depth > cascade.MaxDepth {
+		return err
+	}
+	if err := os.MkdirAll(to, 0o700); err != nil {
+		return err
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") {
+			continue
+		}
+		path, target := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
+		fi, err := os.Stat(path)
+		switch {
+		case errors.Is(err, os.ErrNotExist):
+			// A link that leads nowhere, or what an editor has just removed.
+		case err != nil:
+			return err
+		case fi.IsDir():
+			if err := copyTree(target, path, depth+1); err != nil {
+				return err
+			}
+		case fi.Mode().IsRegular() && fi.Size() <= maxBulkBody:
+			b, err := os.ReadFile(path)
+			if err == nil {
+				err = os.WriteFile(target, b, 0o600)
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}

@@ -1,0 +1,148 @@
+package httpapi
+
+import (
+	"context"
+	"errors"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
+)
+
+// writeTimeout bounds how long a write waits: below what clients wait for.
+const writeTimeout = 20 * time.Second
+
+// write does what a request asks for, and turns what the store says into an
+// answer.
+func (s *Server) writeStore(r *http.Request, w store.Write) (store.Entry, error) {
+	if err := s.writable(); err != nil {
+		return store.Entry{}, err
+	}
+	w.Actor = Actor(r.Context())
+	ctx, cancel := context.WithTimeout(r.Context(), writeTimeout)
+	defer cancel()
+	e, err := s.Store.Do(ctx, w)
+	return e, s.storeProblem(err)
+}
+
+// writable refuses writes of what a file decides.
+func (s *Server) writable() error {
+	if s.Fixed {
+		return fail(http.StatusConflict, "directory_file", "the directory is read from a file (--directory): change it there")
+	}
+	return nil
+}
+
+// storeProblem tells what a store says in the terms of the API.
+func (s *Server) storeProblem(err error) error {
+	var condition *store.ConditionError
+	var missing *store.NotFoundError
+	var bad *store.BadWriteError
+	var failed *store.FailedError
+	var diverged *store.DivergedError
+	var unavailable *store.UnavailableError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, &condition):
+		return fail(http.StatusPreconditionFailed, "stale", "%s: read it again, then decide", condition)
+	case errors.As(err, &missing):
+		return fail(http.StatusNotFound, "not_found", "%s: there is nothing to remove", missing)
+	case errors.As(err, &bad):
+		return fail(http.StatusUnprocessableEntity, "bad_write", "%s", bad)
+	case errors.Is(err, store.ErrUnconfirmed):
+		return fail(http.StatusServiceUnavailable, "unconfirmed", "%s", err)
+	case errors.As(err, &failed):
+		s.Logger.Error("the store failed", "err", err)
+		return fail(http.StatusInsufficientStorage, "store_failed", "%s", failed)
+	case errors.As(err, &diverged):
+		return fail(http.StatusConflict, "diverged", "%s", diverged)
+	case errors.As(err, &unavailable), errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrClosed):
+		return fail(http.StatusServiceUnavailable, "store_unavailable", "%s", err)
+	}
+	return err
+}
+
+// condition reads If-Match and If-None-Match: the revision that what is written
+// must have, 0 for none, nil for any.
+func condition(r *http.Request) (*uint64, error) {
+	match, none := r.Header.Values("If-Match"), r.Header.Values("If-None-Match")
+	switch {
+	case len(match) == 0 && len(none) == 0:
+		return nil, nil
+	case len(match) == 0 && len(none) == 1 && none[0] == "*":
+		return new(uint64), nil
+	case len(match) == 1 && len(none) == 0:
+		n, err := strconv.ParseUint(strings.TrimSuffix(strings.TrimPrefix(match[0], `"`), `"`), 10, 64)
+		if err == nil && n > 0 && match[0] == etag(n) {
+			return &n, nil
+		}
+	}
+	return nil, fail(http.StatusBadRequest, "bad_condition", `send If-Match with the ETag of an answer, or If-None-Match: * to create only, or neither`)
+}
+
+func etag(revision uint64) string { return `"` + strconv.FormatUint(revision, 10) + `"` }
+
+func setETag(w http.ResponseWriter, revision uint64) {
+	if revision != 0 {
+		w.Header().Set("ETag", etag(revision))
+	}
+}
+
+// writeFlags reads the parameters of a write: texts, or true and false.
+func writeFlags(r *http.Request, known ...string) (url.Values, map[string]bool, error) {
+	query, err := parseQuery(r)
+	if err != nil {
+		return nil, nil, err
+	}
+	flags := make(map[string]bool)
+	for key, values := range query {
+		ok := false
+		for _, k := range known {
+			ok = ok || k == key
+		}
+		switch {
+		case !ok:
+			return nil, nil, fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known here (%s)", key, strings.Join(known, ", "))
+		case len(values) != 1:
+			return nil, nil, fail(http.StatusBadRequest, "bad_query", "%s stands twice: leave one out", key)
+		case key == "reason" || key == "name":
+		case values[0] == "" || values[0] == "true":
+			flags[key] = true
+		case values[0] != "false":
+			return nil, nil, fail(http.StatusBadRequest, "bad_query", "%s is true or false", key)
+		}
+	}
+	return query, flags, nil
+}
+
+// reasonOf wants a reason: who reads the audit log a year later has no other.
+func reasonOf(text string) (string, error) {
+	if text = strings.TrimSpace(text); text == "" {
+		return "", fail(http.StatusUnprocessableEntity, "no_reason", "say why: reason is a text for those who read the audit log")
+	}
+	if len(text) > cascade.MaxTextLen {
+		return "", fail(http.StatusUnprocessableEntity, "bad_reason", "the reason is longer than %d bytes", cascade.MaxTextLen)
+	}
+	return text, nil
+}
+
+// expiryOf reads when an override ends.
+func expiryOf(text *string) (*time.Time, error) {
+	if text == nil {
+		return nil, nil
+	}
+	at, err := time.Parse(time.RFC3339, *text)
+	switch {
+	case err != nil:
+		return nil, fail(http.StatusUnprocessableEntity, "bad_expires", "expires is a time such as 2027-01-31T12:00:00Z")
+	case !at.After(time.Now()):
+		return nil, fail(http.StatusUnprocessableEntity, "bad_expires", "expires %s is over already", at.UTC().Format(time.RFC3339))
+	}
+	at = at.UTC().Truncate(time.Millisecond)
+	return &at, nil
+}
