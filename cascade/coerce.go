@@ -37,7 +37,7 @@ func (d *Declaration) Parse(raw string) (any, error) {
 		if err != nil {
 			return nil, err
 		}
-		if ms := span.Milliseconds(); d.ranged() && (ms < d.Min || ms > d.Max) {
+		if ms := span.Milliseconds(); d.Ranged() && (ms < d.Min || ms > d.Max) {
 			return nil, fmt.Errorf("%s is out of range: use %v to %v", finding.Quote(raw),
 				time.Duration(d.Min)*time.Millisecond, time.Duration(d.Max)*time.Millisecond)
 		}
@@ -59,7 +59,8 @@ func (d *Declaration) Parse(raw string) (any, error) {
 	return raw, nil
 }
 
-func (d *Declaration) ranged() bool { return d.Min != 0 || d.Max != 0 }
+// Ranged reports whether Min and Max bound the value.
+func (d *Declaration) Ranged() bool { return d.Min != 0 || d.Max != 0 }
 
 func (d *Declaration) parseInt(v string) (any, error) {
 	n, err := strconv.ParseInt(v, 10, 64)
@@ -71,7 +72,7 @@ func (d *Declaration) parseInt(v string) (any, error) {
 		return nil, fmt.Errorf("%s is not %s", finding.Quote(v), what)
 	}
 	lo, hi := int64(math.MinInt32), int64(math.MaxInt32)
-	if d.ranged() {
+	if d.Ranged() {
 		lo, hi = d.Min, d.Max
 	}
 	if n < lo || n > hi {

@@ -6,6 +6,16 @@ import "fmt"
 // other one.
 const maxTypos = 3
 
+// Suggest returns `, did you mean "x"?` for a name that no declaration knows,
+// or "" where none is near.
+func (s *Schema) Suggest(name string) string {
+	names := make([]string, len(s.decls))
+	for i := range s.decls {
+		names[i] = s.decls[i].Name
+	}
+	return didYouMean(name, names)
+}
+
 // didYouMean returns `, did you mean "x"?`, or "" where nothing is near.
 func didYouMean(name string, names []string) string {
 	best, at := maxTypos+1, ""

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/spf13/cobra/doc"
@@ -10,7 +11,7 @@ import (
 func (a *app) manCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "man DIR",
-		Short: "Write the man pages",
+		Short: "Write the man pages: of the commands, and of the properties in section 5",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if err := os.MkdirAll(args[0], 0o755); err != nil {
@@ -18,7 +19,11 @@ func (a *app) manCmd() *cobra.Command {
 			}
 			root := cmd.Root()
 			root.DisableAutoGenTag = true
-			return doc.GenManTree(root, &doc.GenManHeader{Title: "SLUICE", Section: "1", Source: "Sluice " + root.Version, Manual: "Sluice"}, args[0])
+			if err := doc.GenManTree(root, &doc.GenManHeader{Title: "SLUICE", Section: "1", Source: "Sluice " + root.Version, Manual: "Sluice"}, args[0]); err != nil {
+				return err
+			}
+			all, _ := selected(nil, "")
+			return os.WriteFile(filepath.Join(args[0], "sluice-properties.5"), propertiesMan(root.Version, all), 0o644)
 		},
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -54,6 +56,10 @@ func (e *exitError) Unwrap() error { return e.err }
 func exit(code int, err error) error { return &exitError{code, err} }
 
 func usage(format string, args ...any) error { return exit(exitUsage, fmt.Errorf(format, args...)) }
+
+// formatsOf is the annotation of a command that has other outputs than text
+// and json: their names, comma separated.
+const formatsOf = "formats"
 
 const defaultServer = "http://127.0.0.1:8012"
 
@@ -104,8 +110,13 @@ With --etc a command works on files, offline; without it asks a running server.`
 		SilenceErrors: true,
 		Version:       thisBuild().Version,
 		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
-			if a.output != "text" && a.output != "json" {
-				return usage("-o %s: use text or json", a.output)
+			formats := []string{"text", "json"}
+			if own := cmd.Annotations[formatsOf]; own != "" {
+				formats = strings.Split(own, ",")
+			}
+			if !slices.Contains(formats, a.output) {
+				last := len(formats) - 1
+				return usage("-o %s: use %s or %s", a.output, strings.Join(formats[:last], ", "), formats[last])
 			}
 			if len(a.etc) > 0 && cmd.Flags().Changed("server") {
 				return usage("--etc works on files and --server asks a running server: use one of them")
@@ -133,7 +144,7 @@ With --etc a command works on files, offline; without it asks a running server.`
 	root.SetHelpCommand(helpCmd())
 	root.AddCommand(
 		a.checkCmd(), a.explainCmd(), a.getCmd(), a.tagsCmd(), a.diffCmd(),
-		a.setCmd(), a.unsetCmd(), a.initCmd(), a.manCmd(), a.versionCmd(),
+		a.setCmd(), a.unsetCmd(), a.initCmd(), a.propertiesCmd(), a.manCmd(), a.versionCmd(),
 		a.serveCmd(), a.reloadCmd(), a.demoCmd(),
 		a.membersCmd(), a.socketsCmd(), a.sendCmd(),
 	)
