@@ -14,6 +14,8 @@ import (
 	"testing"
 
 	"github.com/coder/websocket"
+
+	"github.com/seed47708276/sluice/cascade"
 )
 
 var update = flag.Bool("update", false, "rewrite the answers in testdata/http")
@@ -25,6 +27,8 @@ var update = flag.Bool("update", false, "rewrite the answers in testdata/http")
 //	= member NAME             another member, with a tree like that of this one
 //	= silent NAME             that member does not answer any more
 //	= save NAME FILE LINE     what a file of that member's tree has from now on
+//	= people                  context 7 and its user 3, who has an override
+//	= delete CONTEXT [USER]   a context or a user of the directory
 //	= login USER [NAME]       a session of context 7, and $SESSION-USER from then on
 //	= connect USER NAME       a socket of that session
 //	= sessions foreign|broken the store cannot write, or not even read
@@ -115,6 +119,10 @@ func (x *exchanges) step(words []string) string {
 		x.members.gone[words[1]] = true
 	case "save 4":
 		x.members.get(words[1]).file(words[2], words[3]+"\n")
+	case "people 1":
+		x.w.people()
+	case "delete 2", "delete 3":
+		must(x.w.t, x.w.engine.Apply(deletion(x.w.t, words[1:])))
 	case "sessions 2":
 		f := foreign{}
 		if words[1] == "broken" {
@@ -128,6 +136,21 @@ func (x *exchanges) step(words []string) string {
 		x.w.t.Fatalf("no step is %v", words)
 	}
 	return ""
+}
+
+// deletion is a batch that deletes a context, or a user of it.
+func deletion(t testing.TB, ids []string) (b cascade.Batch) {
+	t.Helper()
+	context, err := cascade.ParseID(ids[0])
+	must(t, err)
+	if len(ids) == 1 {
+		b.DeleteContexts = []uint32{context}
+		return b
+	}
+	user, err := cascade.ParseID(ids[1])
+	must(t, err)
+	b.DeleteUsers = []cascade.Subject{{Context: context, User: user}}
+	return b
 }
 
 // rest is all that a socket gets from now on, its close included.

@@ -166,5 +166,6 @@ func (s *Server) Admin() http.Handler {
 		r.Get("/audit/{revision}", s.handle(plain(s.auditEntry)))
 		r.Post("/audit/{revision}/revert", s.handle(s.revert))
 	})
+	r.Route("/preliminary", s.preliminary)
 	return s.guard(r)
 }
