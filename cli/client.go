@@ -2,6 +2,7 @@ package cli
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -32,7 +33,7 @@ func (a *app) client() (*client, error) {
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
 		return nil, usage("--server %s: write http://HOST:PORT", a.server)
 	}
-	c := &client{base: strings.TrimSuffix(a.server, "/"), token: strings.TrimSpace(os.Getenv("SLUICE_TOKEN")), http: http.Client{Timeout: clientTimeout}}
+	c := &client{base: strings.TrimSuffix(a.server, "/"), token: strings.TrimSpace(os.Getenv("SLUICE_TOKEN")), http: http.Client{Timeout: cmp.Or(a.responseTimeout, clientTimeout)}}
 	if a.tokenFile != "" {
 		b, err := os.ReadFile(a.tokenFile)
 		if err != nil {

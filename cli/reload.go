@@ -19,27 +19,30 @@ apply to changes it notices itself; with --cluster all its members, each its own
 files. Prints each changed property with what came of it. Ends with 1 where a
 file did not load, or a member did not answer.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			c, err := a.onlyServer("reload")
-			if err != nil {
-				return err
-			}
-			if cluster {
-				return a.reloadCluster(c)
-			}
-			var r cascade.ReloadResult
-			status, err := c.show(a, http.MethodPost, "/admin/v1/config/reload", struct{}{}, &r, func() { a.showReload(&r) }, http.StatusUnprocessableEntity)
-			if err != nil {
-				return err
-			}
-			if status == http.StatusUnprocessableEntity {
-				return silent
-			}
-			return nil
-		},
+		RunE: func(*cobra.Command, []string) error { return a.reload("reload", cluster) },
 	}
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "all members of the cluster, not this one alone")
 	return cmd
+}
+
+// reload is the command of that name.
+func (a *app) reload(command string, cluster bool) error {
+	c, err := a.onlyServer(command)
+	if err != nil {
+		return err
+	}
+	if cluster {
+		return a.reloadCluster(c)
+	}
+	var r cascade.ReloadResult
+	status, err := c.show(a, http.MethodPost, "/admin/v1/config/reload", struct{}{}, &r, func() { a.showReload(&r) }, http.StatusUnprocessableEntity)
+	if err != nil {
+		return err
+	}
+	if status == http.StatusUnprocessableEntity {
+		return silent
+	}
+	return nil
 }
 
 func (a *app) reloadCluster(c *client) error {

@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -34,6 +35,8 @@ type app struct {
 	server      string
 	tokenFile   string
 	showSecrets bool
+
+	responseTimeout time.Duration // of a server; 0: clientTimeout
 
 	started bool // the command line was understood
 }
@@ -147,6 +150,7 @@ With --etc a command works on files, offline; without it asks a running server.`
 		a.setCmd(), a.unsetCmd(), a.initCmd(), a.propertiesCmd(), a.manCmd(), a.versionCmd(),
 		a.serveCmd(), a.reloadCmd(), a.demoCmd(),
 		a.membersCmd(), a.socketsCmd(), a.sendCmd(),
+		a.getUserConfigurationSourceCmd(), a.reloadConfigurationCmd(),
 	)
 	strictCompletion(root)
 	return root
