@@ -172,6 +172,9 @@ func (s *server) openSessions() (websockets.Sessions, error) {
 			}), nil
 		}
 		s.own = websockets.NewMemorySessions(func(ses *websockets.Session) { s.sockets.CloseSession(ses) })
+		if err := s.own.Keep(sessionShelf{s.store}, s.log); err != nil {
+			return nil, err
+		}
 		s.own.Limit(func() websockets.SessionConfig { return s.settings.Config().Sessions })
 		return s.own, nil
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"log/slog"
 	"net/netip"
 	"sync"
 	"time"
@@ -40,7 +41,7 @@ func (e *UserSessionsError) Error() string {
 func (e *UserSessionsError) Is(target error) bool { return target == ErrTooManySessions }
 
 // MemorySessions keeps sessions of one member in memory, until they expire or
-// are deleted. It is safe for concurrent use.
+// are deleted, and over a restart where it has a shelf. It is safe for concurrent use.
 type MemorySessions struct {
 	onRemove func(*Session)
 
@@ -52,6 +53,13 @@ type MemorySessions struct {
 	timer   *time.Timer // of the first in the queue; nil before there was one
 	closed  bool
 	firing  sync.WaitGroup // of expire
+
+	shelf    SessionShelf // nil: nothing outlives the process
+	shelfLog *slog.Logger
+	touched  map[string]bool // not on the shelf as they are; no more than there are sessions
+	gone     map[string]bool // still on the shelf; no more than it has
+	stop     chan struct{}
+	shelved  chan struct{} // closed when the last was written
 }
 
 // held is a session in the store.
@@ -85,8 +93,23 @@ func (m *MemorySessions) Limit(f func() SessionConfig) {
 
 // Create stores a session. It returns ErrSessionExists, ErrTooManySessions or
 // a UserSessionsError.
-func (m *MemorySessions) Create(_ context.Context, s *Session) error {
+func (m *MemorySessions) Create(ctx context.Context, s *Session) error {
 	stored := *s
+	if err := m.create(&stored); err != nil || m.shelf == nil {
+		return err
+	}
+	err := m.shelf.Put(ctx, &stored)
+	if err != nil {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		if h := m.byID[s.ID]; h != nil {
+			m.removeLocked(h)
+		}
+	}
+	return err
+}
+
+func (m *MemorySessions) create(s *Session) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	limits, owner := m.limits(), subject{s.Context, s.User}
@@ -102,14 +125,18 @@ func (m *MemorySessions) Create(_ context.Context, s *Session) error {
 	case len(m.byID) >= total:
 		return ErrTooManySessions
 	}
-	h := &held{session: &stored, place: neverExpires}
+	m.addLocked(s)
+	return nil
+}
+
+func (m *MemorySessions) addLocked(s *Session) {
+	h := &held{session: s, place: neverExpires}
 	m.byID[s.ID] = h
-	m.perUser[owner]++
+	m.perUser[subject{s.Context, s.User}]++
 	if !s.Expires.IsZero() {
 		heap.Push(&m.queue, h)
 		m.armLocked()
 	}
-	return nil
 }
 
 // Get returns the session, or ErrNoSession when it is unknown or expired.
@@ -140,7 +167,7 @@ func (m *MemorySessions) Move(_ context.Context, id string, address netip.Addr) 
 
 // Delete removes a session and tells onRemove. It returns ErrNoSession when
 // there is none.
-func (m *MemorySessions) Delete(_ context.Context, id string) error {
+func (m *MemorySessions) Delete(ctx context.Context, id string) error {
 	m.mu.Lock()
 	h := m.byID[id]
 	if h == nil {
@@ -150,6 +177,17 @@ func (m *MemorySessions) Delete(_ context.Context, id string) error {
 	m.removeLocked(h)
 	m.mu.Unlock()
 	m.removed(h.session)
+	if m.shelf == nil {
+		return nil
+	}
+	// It is over here in any case; who asked must know that a restart would
+	// bring it back.
+	if err := m.shelf.Drop(ctx, id); err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	delete(m.gone, id)
 	return nil
 }
 
@@ -170,6 +208,10 @@ func (m *MemorySessions) Close() {
 	}
 	m.mu.Unlock()
 	m.firing.Wait()
+	if m.shelf != nil {
+		close(m.stop)
+		<-m.shelved
+	}
 }
 
 // change returns the session with that id after f, if any, has changed it. One
@@ -194,6 +236,9 @@ func (m *MemorySessions) change(id string, f func(*Session)) (*Session, error) {
 	changed := *h.session
 	f(&changed)
 	h.session = &changed
+	if m.shelf != nil {
+		m.touched[id] = true
+	}
 	if h.place != neverExpires {
 		heap.Fix(&m.queue, h.place)
 		m.armLocked()
@@ -204,6 +249,10 @@ func (m *MemorySessions) change(id string, f func(*Session)) (*Session, error) {
 func (m *MemorySessions) removeLocked(h *held) {
 	s := h.session
 	delete(m.byID, s.ID)
+	if m.shelf != nil {
+		delete(m.touched, s.ID)
+		m.gone[s.ID] = true
+	}
 	owner := subject{s.Context, s.User}
 	if m.perUser[owner]--; m.perUser[owner] == 0 {
 		delete(m.perUser, owner)

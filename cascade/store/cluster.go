@@ -250,7 +250,7 @@ func (s *Store) replay(mine, theirs Head) error {
 			}
 		}
 		if err := s.record(tx, &x, &head); err != nil {
-			return s.fail(mine, err)
+			return s.failIn(tx, mine, err)
 		}
 		done = append(done, x)
 	}
@@ -378,10 +378,10 @@ func (s *Store) adopt() error {
 	before := s.Head()
 	for _, name := range [][]byte{bucketLog, bucketOf[KindContext], bucketOf[KindUser], bucketOf[KindOverride], bucketOf[KindToken]} {
 		if err := tx.DeleteBucket(name); err != nil {
-			return s.fail(before, err)
+			return s.failIn(tx, before, err)
 		}
 		if _, err := tx.CreateBucket(name); err != nil {
-			return s.fail(before, err)
+			return s.failIn(tx, before, err)
 		}
 	}
 	head, err := s.opt.Order.Snapshot(ctx, func(list []Record) error {

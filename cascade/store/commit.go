@@ -50,12 +50,12 @@ func (s *Store) run() {
 // collect takes what waits together with r, but nothing that is no write.
 func (s *Store) collect(r *request) []*request {
 	group, size := []*request{r}, len(r.changes())
-	for r.write != nil && len(group) < maxGroup && size < MaxChanges {
+	for r.tell == nil && len(group) < maxGroup && size < MaxChanges {
 		select {
 		case next := <-s.queue:
 			group = append(group, next)
 			size += len(next.changes())
-			if next.write == nil {
+			if next.tell != nil {
 				return group
 			}
 		default:
@@ -74,7 +74,7 @@ func (r *request) changes() []Change {
 
 // serve answers a group, the last of which may be something else than a write.
 func (s *Store) serve(group []*request) {
-	if last := group[len(group)-1]; last.write == nil {
+	if last := group[len(group)-1]; last.tell != nil {
 		s.commit(group[:len(group)-1])
 		last.entry, last.err = last.tell()
 	} else {
@@ -131,9 +131,16 @@ func (s *Store) commitOnce(group []*request) (again bool, err error) {
 		return false, err
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	size := 0
+	size, local := 0, 0
 	for _, r := range group {
 		r.err = nil
+		if r.local != nil {
+			if err := guarded(s.opt.Path, func() error { return r.local(tx) }); err != nil {
+				return false, s.failIn(tx, before, err)
+			}
+			local++
+			continue
+		}
 		changes, err := evaluate(tx, r.write)
 		if err != nil {
 			r.err = err
@@ -154,16 +161,16 @@ func (s *Store) commitOnce(group []*request) (again bool, err error) {
 		}
 		x.chain = head.Chain.next(x.text)
 		if err := s.record(tx, &x, &head); err != nil {
-			return false, s.fail(before, err)
+			return false, s.failIn(tx, before, err)
 		}
 		r.entry = x.Entry
 		done = append(done, x)
 	}
-	if len(done) == 0 {
+	if len(done)+local == 0 {
 		return false, nil
 	}
 	unconfirmed := false
-	if s.opt.Order != nil {
+	if s.opt.Order != nil && len(done) > 0 {
 		confirmed, behind, err := s.publish(before, head, done)
 		if err != nil || behind {
 			return behind, err
@@ -171,7 +178,7 @@ func (s *Store) commitOnce(group []*request) (again bool, err error) {
 		unconfirmed = !confirmed
 	}
 	if err := s.finish(tx, before, head, done); err != nil {
-		if s.opt.Order != nil {
+		if s.opt.Order != nil && len(done) > 0 {
 			return false, fmt.Errorf("%w (%w)", ErrUnconfirmed, err)
 		}
 		return false, err
@@ -238,7 +245,7 @@ func (s *Store) finish(tx *bbolt.Tx, before, head Head, done []sealed) error {
 		return tx.Commit()
 	})
 	if err != nil {
-		return s.fail(before, err)
+		return s.failIn(tx, before, err)
 	}
 	s.head.Store(&head)
 	entries := make([]Entry, len(done))
@@ -247,8 +254,17 @@ func (s *Store) finish(tx *bbolt.Tx, before, head Head, done []sealed) error {
 		s.tokens.take(&entries[i])
 		s.stats.take(&entries[i])
 	}
-	s.apply(batch(entries, head), entries)
+	if before != head {
+		s.apply(batch(entries, head), entries)
+	}
 	return nil
+}
+
+// failIn is fail inside of a transaction, which it ends: the file cannot be
+// closed before.
+func (s *Store) failIn(tx *bbolt.Tx, acknowledged Head, err error) error {
+	_ = tx.Rollback() // nothing of it counts
+	return s.fail(acknowledged, err)
 }
 
 // fail notes that the file cannot be written. It is opened anew before the next

@@ -133,7 +133,8 @@ var (
 // request is a write that waits.
 type request struct {
 	write *Write
-	tell  func() (Entry, error) // instead of a write: what else the owner is to do
+	local func(*bbolt.Tx) error // instead: what concerns this member alone
+	tell  func() (Entry, error) // instead: what else the owner is to do
 	entry Entry
 	err   error
 	done  chan struct{}
