@@ -112,7 +112,7 @@ func (s *Store) Log(before uint64, limit int, keep func(*Entry) bool) (list []En
 		c := tx.Bucket(bucketLog).Cursor()
 		k, v := c.Last()
 		if before != 0 {
-			if k, v = c.Seek(binary.BigEndian.AppendUint64(nil, before)); k == nil {
+			if found, _ := c.Seek(binary.BigEndian.AppendUint64(nil, before)); found == nil {
 				k, v = c.Last()
 			} else {
 				k, v = c.Prev()

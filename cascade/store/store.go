@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
+	berrors "go.etcd.io/bbolt/errors"
 
 	"github.com/seed47708276/sluice/cascade"
 )
@@ -112,7 +113,6 @@ type Store struct {
 	tokens  tokens
 	cluster cluster
 
-	stop func()
 	quit chan struct{}
 	work sync.WaitGroup
 }
@@ -211,9 +211,9 @@ func openError(path string, err error) error {
 	switch {
 	case errors.As(err, &damaged):
 		return err
-	case errors.Is(err, bbolt.ErrTimeout):
+	case errors.Is(err, berrors.ErrTimeout):
 		return &LockedError{path}
-	case errors.Is(err, bbolt.ErrInvalid), errors.Is(err, bbolt.ErrVersionMismatch), errors.Is(err, bbolt.ErrChecksum):
+	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
 		return &DamagedError{path, err.Error()}
 	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
 		return fmt.Errorf("%w: the server must be able to write its state folder: choose another with --state", err)
