@@ -51,6 +51,7 @@ type server struct {
 	lock    *os.File
 
 	store         *store.Store
+	fixed         bool // the directory comes from a file
 	settings      *httpapi.Settings
 	certificate   *httpapi.Certificate       // nil: no TLS
 	own           *websockets.MemorySessions // nil: they are in Redis
@@ -86,9 +87,6 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if s.engine, err = cascade.Open(copt); err != nil {
 		return nil, err
 	}
-	if err := s.openStore(opt); err != nil {
-		return nil, err
-	}
 	salt, err := stateSalt(opt.state)
 	if err != nil {
 		return nil, err
@@ -108,6 +106,9 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if err := s.openLink(); err != nil {
 		return nil, err
 	}
+	if err := s.openStore(opt); err != nil {
+		return nil, err
+	}
 	sessions, err := s.openSessions()
 	if err != nil {
 		return nil, err
@@ -120,7 +121,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	aopt := httpapi.Options{
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 		Member: s.member, Version: thisBuild().Version, Files: files, Certificate: s.certificate,
-		Store: s.store, Fixed: opt.directory != "", Roots: opt.etc,
+		Store: s.store, Fixed: s.fixed, Roots: opt.etc,
 	}
 	if s.link != nil {
 		aopt.Cluster = s.link
@@ -138,26 +139,34 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	return s, nil
 }
 
-// openStore opens the store and fills the engine from it, unless the directory
-// comes from a file.
+// openStore opens the store and fills the engine from it.
 func (s *server) openStore(opt serverOptions) (err error) {
-	if s.store, err = store.Open(store.Options{Path: filepath.Join(opt.state, store.FileName), Logger: s.log}); err != nil {
+	sopt := store.Options{Path: filepath.Join(opt.state, store.FileName), Logger: s.log}
+	if s.link != nil {
+		sopt.Order = s.link.OrderLog()
+	}
+	if s.store, err = store.Open(sopt); err != nil {
 		return err
 	}
-	apply := s.engine.Apply
-	if opt.directory != "" {
-		apply = func(cascade.Batch) error { return nil }
+	s.fixed = opt.directory != ""
+	return s.store.Load(s.apply)
+}
+
+// apply hands the engine what the store has, unless the directory comes from a
+// file.
+func (s *server) apply(b cascade.Batch) error {
+	if s.fixed {
+		return nil
 	}
-	if err := s.store.Load(apply); err != nil {
-		return err
+	return s.engine.Apply(b)
+}
+
+// stored is told of each write.
+func (s *server) stored(b cascade.Batch, _ []store.Entry) {
+	// What is stored was checked by the same rules.
+	if err := s.apply(b); err != nil {
+		s.log.Error("a stored write cannot be applied", "err", err)
 	}
-	s.store.Start(func(b cascade.Batch, _ []store.Entry) {
-		// What is stored was checked by the same rules.
-		if err := apply(b); err != nil {
-			s.log.Error("a stored write cannot be applied", "err", err)
-		}
-	})
-	return nil
 }
 
 // openSessions returns those of App Suite where it keeps them in Redis, else our
@@ -297,6 +306,7 @@ func (s *server) run(ctx context.Context) error {
 	})
 	defer cancelGate()
 
+	s.store.Start(s.stored)
 	background, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	failed := make(chan error, 3)

@@ -43,6 +43,11 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 		}
 		checks = append(checks, c)
 	}
+	if c := s.storeCheck(); c.Status != "ok" {
+		checks, answer = append(checks, c), "degraded"
+	} else {
+		checks = append(checks, c)
+	}
 	status := http.StatusOK
 	switch s.state.Load() {
 	case starting:
@@ -51,6 +56,15 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 		status, answer = http.StatusServiceUnavailable, "draining"
 	}
 	return s.answer(w, status, map[string]any{"status": answer, "checks": checks})
+}
+
+// storeCheck tells whether decisions can be stored; those made count in any case.
+func (s *Server) storeCheck() check {
+	c := check{"store", "ok", s.Store.Head().String()}
+	if err := s.Store.Standing(); err != nil {
+		c.Status, c.Detail = "degraded", err.Error()
+	}
+	return c
 }
 
 func (s *Server) filesCheck(files []cascade.FileReport) check {

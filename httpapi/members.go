@@ -14,12 +14,18 @@ import (
 // Self is what this member tells of itself with each heartbeat.
 func (s *Server) Self() remote.Member {
 	st := s.Engine.Status()
-	return remote.Member{
+	m := remote.Member{
 		Name: s.Member, Incarnation: s.incarnation, Version: s.Version, Started: s.started,
 		Sockets: s.Sockets.Count(), Generation: st.Identity.Generation,
-		Digest:   s.Engine.Snapshot().SharedDigest() + "+" + st.Identity.Overrides,
-		Degraded: st.Status != "ok", Alive: true, Self: true,
+		Digest: s.Engine.Snapshot().SharedDigest(), Degraded: st.Status != "ok", Alive: true, Self: true,
 	}
+	if s.Fixed {
+		m.Digest += "+" + st.Identity.Overrides
+		return m
+	}
+	head := s.Store.Head()
+	m.Store, m.Degraded = &head, m.Degraded || s.Store.Standing() != nil
+	return m
 }
 
 // listedMember is what an administrator sees of a member.

@@ -46,6 +46,7 @@ func newMetrics(s *Server) *metrics {
 		socketCollector{s.Sockets},
 		sessionCollector{s},
 		linkCollector{s},
+		storeCollector{s},
 	)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError})
 	return m

@@ -1,6 +1,10 @@
 package remote
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed47708276/sluice/cascade/store"
+)
 
 // Member is what a member tells of itself with each heartbeat.
 type Member struct {
@@ -12,6 +16,8 @@ type Member struct {
 	Generation  uint64    `json:"generation"` // of its configuration
 	Digest      string    `json:"digest"`     // of its effective configuration
 	Degraded    bool      `json:"degraded"`   // its configuration or its link
+
+	Store *store.Head `json:"store,omitempty"` // what it has of the overrides; nil: it does not say
 
 	// What the reader knows of it, never sent.
 	Alive bool          `json:"-"`

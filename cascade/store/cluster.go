@@ -36,7 +36,8 @@ const (
 
 // cluster is where the store stands with the other members.
 type cluster struct {
-	poke     chan struct{} // look at the cluster
+	poke     chan struct{} // the owner is to look at the cluster
+	looked   chan struct{} // it has
 	problem  atomic.Pointer[error]
 	diverged atomic.Pointer[DivergedError]
 	resyncs  atomic.Int64
@@ -62,7 +63,7 @@ func (s *Store) Standing() error {
 }
 
 func (s *Store) startCluster() {
-	s.cluster.poke = make(chan struct{}, 1)
+	s.cluster.poke, s.cluster.looked = make(chan struct{}), make(chan struct{}, 1)
 	if s.opt.Order == nil {
 		return
 	}
@@ -75,30 +76,29 @@ func (s *Store) startCluster() {
 	s.work.Go(func() { s.watch(ctx) })
 }
 
-// watch has the owner look when there is something new.
+// watch has the owner look when there is something new, and waits until it has.
 func (s *Store) watch(ctx context.Context) {
-	for ctx.Err() == nil {
-		before := s.Head()
+	for {
 		select {
 		case s.cluster.poke <- struct{}{}:
-		default:
+		case <-ctx.Done():
+			return
+		}
+		select {
+		case <-s.cluster.looked:
+		case <-ctx.Done():
+			return
 		}
 		if s.Standing() == nil {
 			s.opt.Order.Wait(ctx, s.Head().Revision)
+			continue
 		}
-		// What was found is taken up before the next look, and a cluster that
-		// cannot be asked is not asked all the time.
-		if s.Standing() != nil || s.Head() == before {
-			t := time.NewTimer(followRetry / 10)
-			if s.Standing() != nil {
-				t.Reset(followRetry)
-			}
-			select {
-			case <-t.C:
-			case <-ctx.Done():
-			}
-			t.Stop()
+		t := time.NewTimer(followRetry)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
 		}
+		t.Stop()
 	}
 }
 
@@ -212,14 +212,15 @@ func (s *Store) replay(mine, theirs Head) error {
 	ctx, cancel := s.asking()
 	entries, err := s.opt.Order.Entries(ctx, mine.Revision, followBatch)
 	cancel()
-	if err != nil {
-		if errors.Is(err, ErrTrimmed) && mine.Revision > 0 {
-			return &DivergedError{mine, theirs}
-		}
-		return err
+	if err == nil && len(entries) == 0 {
+		err = ErrTrimmed
 	}
-	if len(entries) == 0 {
-		return fmt.Errorf("the entries after revision %d are not there", mine.Revision)
+	if errors.Is(err, ErrTrimmed) && mine.Revision > 0 {
+		// Whether the cluster has ever been where this member is cannot be seen.
+		return &DivergedError{mine, theirs}
+	}
+	if err != nil {
+		return err
 	}
 	tx, err := s.begin()
 	if err != nil {

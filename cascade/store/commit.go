@@ -33,6 +33,7 @@ func (s *Store) run() {
 			s.serve(s.collect(r))
 		case <-s.cluster.poke:
 			s.follow()
+			s.cluster.looked <- struct{}{} // taken before the next poke
 		case <-s.quit:
 			for {
 				select {

@@ -23,6 +23,8 @@ type Stats struct {
 	Failures int64
 	Took     time.Duration // of all commits
 	Bytes    int64         // of the file
+	Resyncs  int64         // times that the cluster's state was taken over
+	Seeds    int64         // times that the cluster was given this one's
 	Revision uint64
 	Failed   bool // writes are refused
 }
@@ -32,6 +34,7 @@ func (s *Store) Stats() Stats {
 	out := Stats{
 		Records: make(map[Kind]int64, len(Kinds)), Writes: s.stats.writes.Load(), Commits: s.stats.commits.Load(),
 		Failures: s.stats.failures.Load(), Took: time.Duration(s.stats.took.Load()), Revision: s.Head().Revision,
+		Resyncs: s.cluster.resyncs.Load(), Seeds: s.cluster.seeds.Load(),
 		Failed: s.failure.Load() != nil,
 	}
 	for i, k := range Kinds {

@@ -70,8 +70,11 @@ func (c Chain) next(entry []byte) Chain {
 	return Chain(h.Sum(nil)[:len(c)])
 }
 
-// MarshalText is hex.
-func (c Chain) MarshalText() ([]byte, error) { return []byte(hex.EncodeToString(c[:])), nil }
+// String is hex.
+func (c Chain) String() string { return hex.EncodeToString(c[:]) }
+
+// MarshalText is String.
+func (c Chain) MarshalText() ([]byte, error) { return []byte(c.String()), nil }
 
 // UnmarshalText reads hex.
 func (c *Chain) UnmarshalText(b []byte) error {
