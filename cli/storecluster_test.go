@@ -2,8 +2,11 @@ package cli_test
 
 import (
 	"fmt"
+	"os"
 	"slices"
 	"strconv"
+	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -92,5 +95,66 @@ func TestStoreCluster(t *testing.T) {
 	d.request("GET", "/admin/v1/audit?limit=1000", "", &log)
 	if fmt.Sprint(len(log.Entries)) != revision(d) {
 		t.Errorf("the new member has %d entries of the log, and revision %s", len(log.Entries), revision(d))
+	}
+}
+
+// Two members that decided things on their own do not mix them: the second
+// refuses until somebody says which counts.
+func TestStoreDiverged(t *testing.T) {
+	redis := redistest.Start(t)
+	alone := func(user int) (tree, state string) {
+		tree, state = newTree(t), t.TempDir()
+		p := launch(t, tree, state)
+		m := &member{process: p}
+		if code, problem := m.disable(user); code != 201 {
+			t.Fatal(code, problem)
+		}
+		p.signal(syscall.SIGKILL)
+		<-p.exited
+		return tree, state
+	}
+	for _, keep := range []string{"member", "cluster"} {
+		t.Run(keep, func(t *testing.T) {
+			if err := redis.Client().FlushAll(t.Context()).Err(); err != nil {
+				t.Fatal(err)
+			}
+			f := &fleet{t: t, redis: redis}
+			for i, user := range []int{1, 2} {
+				m := &member{name: "m" + strconv.Itoa(i), proxy: redistest.NewProxy(t, redis.Addr)}
+				m.process = &process{}
+				m.tree, m.state = alone(user)
+				f.members = append(f.members, m)
+				f.launch(m)
+				if i == 0 {
+					m.poll("the first seeds", func() bool { return m.metric("sluice_store_ok") == "1" })
+				}
+			}
+			a, b := f.members[0], f.members[1]
+			b.poll("the second refuses", func() bool { code, p := b.disable(3); return code == 409 && p == "diverged" })
+			code, out, errs := run("store", "--server", b.admin)
+			if code != 1 || !strings.Contains(out, "revision 1") || !strings.Contains(out, "keep member|cluster") {
+				t.Errorf("sluice store: %d %s%s", code, out, errs)
+			}
+			if b.enabled(2) || !b.enabled(1) || !a.enabled(2) || a.enabled(1) {
+				t.Error("the two have mixed")
+			}
+			if code, out, errs = run("store", "keep", keep, "--server", b.admin); code != 0 {
+				t.Fatalf("sluice store keep: %d %s%s", code, out, errs)
+			}
+			off, on := 2, 1
+			if keep == "cluster" {
+				off, on = 1, 2
+				if _, err := os.Stat(strings.TrimSpace(out[strings.LastIndex(out, " "):])); err != nil {
+					t.Errorf("the backup: %v\n%s", err, out)
+				}
+			}
+			for _, m := range f.members {
+				m.poll("both have the one", func() bool { return !m.enabled(off) && m.enabled(on) && m.metric("sluice_store_ok") == "1" })
+			}
+			if code, p := a.disable(4); code != 201 {
+				t.Errorf("a write afterwards: %d %s", code, p)
+			}
+			b.poll("the other has it", func() bool { return !b.enabled(4) })
+		})
 	}
 }

@@ -126,6 +126,8 @@ func (s *Server) Admin() http.Handler {
 	r.Route("/admin/v1", func(r chi.Router) {
 		r.Get("/config", s.handle(plain(s.config)))
 		r.Post("/config/reload", s.handle(s.reload))
+		r.Get("/store", s.handle(plain(s.storeStatus)))
+		r.Post("/store/keep", s.handle(plain(s.keepStore)))
 		r.Get("/members", s.handle(plain(s.members)))
 		r.Post("/sessions", s.handle(plain(s.createSession)))
 		r.Get("/sessions/{session}", s.handle(plain(s.session)))

@@ -16,6 +16,9 @@ import (
 // writeTimeout bounds how long a write waits: below what clients wait for.
 const writeTimeout = 20 * time.Second
 
+// keepTimeout bounds handing over a whole store, or taking one.
+const keepTimeout = 3 * time.Minute
+
 // write does what a request asks for, and turns what the store says into an
 // answer.
 func (s *Server) writeStore(r *http.Request, w store.Write) (store.Entry, error) {

@@ -52,7 +52,10 @@ type (
 	UnavailableError struct{ Err error }
 	// DivergedError is returned by a member whose file holds writes that the
 	// cluster does not have, while the cluster has others.
-	DivergedError struct{ Mine, Cluster Head }
+	DivergedError struct {
+		Mine    Head `json:"mine"`
+		Cluster Head `json:"cluster"`
+	}
 )
 
 func (e *UnavailableError) Error() string {
