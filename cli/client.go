@@ -3,6 +3,7 @@ package cli
 import (
 	"bytes"
 	"cmp"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -10,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"os"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -55,6 +57,7 @@ type problem struct {
 // is an answer too.
 func (c *client) call(a *app, method, path string, body, out any, accept ...int) (int, error) {
 	var in io.Reader
+	header := http.Header{}
 	if body != nil {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
@@ -64,13 +67,33 @@ func (c *client) call(a *app, method, path string, body, out any, accept ...int)
 		}
 		in = &b
 	}
-	req, err := http.NewRequestWithContext(a.ctx, method, c.base+path, in)
-	if err != nil {
-		return 0, err
-	}
 	if method != http.MethodGet {
-		req.Header.Set("Content-Type", "application/json")
+		header.Set("Content-Type", "application/json")
 	}
+	res, err := c.open(a.ctx, method, path, in, header, accept...)
+	if err != nil {
+		status := 0
+		if res != nil {
+			status = res.StatusCode
+		}
+		return status, err
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
+	if err != nil {
+		return 0, exit(exitUnreachable, err)
+	}
+	return res.StatusCode, c.understand(b, out)
+}
+
+// open asks for one path. The answer, whose body the caller closes, is a success
+// or has a status in accept; of any other the error tells, and its body is gone.
+func (c *client) open(ctx context.Context, method, path string, body io.Reader, header http.Header, accept ...int) (*http.Response, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.base+path, body)
+	if err != nil {
+		return nil, err
+	}
+	req.Header = header
 	if c.token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.token)
 	}
@@ -80,25 +103,21 @@ func (c *client) call(a *app, method, path string, body, out any, accept ...int)
 		if errors.As(err, &ue) {
 			err = ue.Err
 		}
-		return 0, exit(exitUnreachable, fmt.Errorf("no server answers at %s (%w): start `sluice serve`, name it with --server, or work on files with --etc", c.base, err))
+		return nil, exit(exitUnreachable, fmt.Errorf("no server answers at %s (%w): start `sluice serve`, name it with --server, or work on files with --etc", c.base, err))
+	}
+	if res.StatusCode < 300 || slices.Contains(accept, res.StatusCode) {
+		return res, nil
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(io.LimitReader(res.Body, maxAnswer))
 	if err != nil {
-		return 0, exit(exitUnreachable, err)
+		return nil, exit(exitUnreachable, err)
 	}
-	ok := res.StatusCode < 300
-	for _, s := range accept {
-		ok = ok || res.StatusCode == s
+	var p problem
+	if json.Unmarshal(b, &p) != nil || p.Detail == "" {
+		p.Detail = "the server answered " + res.Status
 	}
-	if !ok {
-		var p problem
-		if json.Unmarshal(b, &p) != nil || p.Detail == "" {
-			p.Detail = "the server answered " + res.Status
-		}
-		return res.StatusCode, exit(exitFindings, errors.New(p.Detail))
-	}
-	return res.StatusCode, c.understand(b, out)
+	return res, exit(exitFindings, errors.New(p.Detail))
 }
 
 func (c *client) understand(b []byte, out any) error {

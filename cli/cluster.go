@@ -35,6 +35,7 @@ func (s *server) openLink() error {
 		Buffered:  func() int { return int(s.engine.Int(remote.PropMaxBuffered).Server()) },
 		Deliverer: deliverer{s},
 		Describe:  func() remote.Member { return s.api.Self() },
+		Seen:      func(what string, m remote.Member) { s.api.Seen(what, m) },
 		Logger:    s.log,
 	})
 	return nil
@@ -187,3 +188,10 @@ func (s *server) sessionEnded(ses *websockets.Session) {
 		}
 	}
 }
+
+// watcher is the API as the sockets need it, which is made after them.
+type watcher struct{ s *server }
+
+func (w watcher) Watched() bool                                      { return w.s.api.Watched() }
+func (w watcher) Opened(i websockets.SocketInfo)                     { w.s.api.Opened(i) }
+func (w watcher) Closed(i websockets.SocketInfo, c websockets.Cause) { w.s.api.Closed(i, c) }

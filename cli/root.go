@@ -149,7 +149,7 @@ With --etc a command works on files, offline; without it asks a running server.`
 		a.checkCmd(), a.explainCmd(), a.getCmd(), a.tagsCmd(), a.diffCmd(),
 		a.setCmd(), a.unsetCmd(), a.initCmd(), a.propertiesCmd(), a.manCmd(), a.versionCmd(),
 		a.serveCmd(), a.reloadCmd(), a.demoCmd(),
-		a.storeCmd(), a.membersCmd(), a.socketsCmd(), a.sendCmd(),
+		a.watchCmd(), a.storeCmd(), a.membersCmd(), a.socketsCmd(), a.sendCmd(),
 		a.getUserConfigurationSourceCmd(), a.reloadConfigurationCmd(),
 	)
 	strictCompletion(root)

@@ -113,7 +113,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	sopt := websockets.Options{Gate: httpapi.NewGate(s.engine), Sessions: sessions, Config: s.settings.Config, Logger: s.log}
+	sopt := websockets.Options{Gate: httpapi.NewGate(s.engine), Sessions: sessions, Config: s.settings.Config, Logger: s.log, Watcher: watcher{s}}
 	if s.link != nil {
 		sopt.Registry = registry{s.link}
 	}
@@ -162,11 +162,12 @@ func (s *server) apply(b cascade.Batch) error {
 }
 
 // stored is told of each write.
-func (s *server) stored(b cascade.Batch, _ []store.Entry) {
+func (s *server) stored(b cascade.Batch, entries []store.Entry) {
 	// What is stored was checked by the same rules.
 	if err := s.apply(b); err != nil {
 		s.log.Error("a stored write cannot be applied", "err", err)
 	}
+	s.api.Stored(entries)
 }
 
 // openSessions returns those of App Suite where it keeps them in Redis, else our
@@ -295,7 +296,8 @@ func (s *server) run(ctx context.Context) error {
 	defer s.close()
 	cancelLevel := s.engine.Subscribe([]string{propLogLevel}, func([]cascade.EffectiveChange) { s.setLevel() })
 	defer cancelLevel()
-	cancelGate := s.engine.OnSwap(func(_, _ *cascade.Snapshot) {
+	cancelGate := s.engine.OnSwap(func(old, now *cascade.Snapshot) {
+		s.api.Swapped(old, now)
 		if s.link != nil {
 			s.link.Announce()
 		}

@@ -89,11 +89,15 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	})
 	w.store, err = store.Open(store.Options{Path: filepath.Join(t.TempDir(), store.FileName), Logger: log})
 	must(t, err)
-	w.store.Start(func(b cascade.Batch, _ []store.Entry) { must(t, w.engine.Apply(b)) })
+	w.store.Start(func(b cascade.Batch, entries []store.Entry) {
+		must(t, w.engine.Apply(b))
+		w.server.Stored(entries)
+	})
 	w.server = New(Options{
 		Store: w.store, Roots: []string{w.etc},
 		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one", Version: "test", Files: 10_000,
 	})
+	t.Cleanup(w.engine.OnSwap(w.server.Swapped))
 	w.server.SetReady(true)
 	listen := func(h http.Handler) *httptest.Server {
 		s := httptest.NewUnstartedServer(h)

@@ -47,6 +47,7 @@ func newMetrics(s *Server) *metrics {
 		sessionCollector{s},
 		linkCollector{s},
 		storeCollector{s},
+		eventCollector{s.Events},
 	)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError})
 	return m

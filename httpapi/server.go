@@ -45,6 +45,7 @@ type Server struct {
 	errors  errorLog
 	metrics *metrics
 
+	Events      *Events
 	incarnation string // where the link does not name one
 	started     time.Time
 }
@@ -60,6 +61,7 @@ const (
 func New(o Options) *Server {
 	o.Logger = o.Logger.With("member", o.Member)
 	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count), incarnation: randomID(), started: time.Now().UTC()}
+	s.Events = newEvents(s.incarnation)
 	s.errors.log = o.Logger
 	s.metrics = newMetrics(s)
 	return s
@@ -72,6 +74,7 @@ func (s *Server) SetReady(yes bool) {
 		s.state.Store(ready)
 	} else {
 		s.state.CompareAndSwap(ready, draining)
+		s.Events.end()
 	}
 }
 
@@ -126,6 +129,7 @@ func (s *Server) Admin() http.Handler {
 	r.Route("/admin/v1", func(r chi.Router) {
 		r.Get("/config", s.handle(plain(s.config)))
 		r.Post("/config/reload", s.handle(s.reload))
+		r.Get("/events", s.handle(s.streamEvents))
 		r.Get("/store", s.handle(plain(s.storeStatus)))
 		r.Post("/store/keep", s.handle(plain(s.keepStore)))
 		r.Get("/members", s.handle(plain(s.members)))

@@ -53,6 +53,9 @@ type Options struct {
 	Deliverer Deliverer
 	Describe  func() Member // of this one: Version, Sockets, Generation, Digest, Degraded
 	Logger    *slog.Logger
+	// Seen is told when a member is joined, lost or back. It must not block; nil:
+	// nobody is.
+	Seen func(what string, m Member)
 
 	keep time.Duration // of tests; else keepFor
 }

@@ -305,6 +305,9 @@ func (l *Link) look(ctx context.Context, registry string, incarnations []string)
 	// had the time to come back. In any other they have left.
 	lost := registry != old.registry
 	for id, m := range old.members {
+		if v.members[id] == nil && !lost && m.missing.IsZero() && m.alive && l.opts.Seen != nil {
+			l.opts.Seen("left", m.Member)
+		}
 		if v.members[id] == nil && (lost || !m.missing.IsZero()) && (m.missing.IsZero() || now.Sub(m.missing) <= 2*l.opts.Lease) {
 			kept := *m
 			if kept.missing.IsZero() {
@@ -341,14 +344,21 @@ func (l *Link) records(ctx context.Context, incarnations []string) (records, lea
 // tell logs who comes and goes.
 func (l *Link) tell(before, m *seen, first bool) {
 	attrs := []any{slog.String(keyMember, m.Name), slog.String(keyIncarnation, m.Incarnation)}
+	what := ""
 	switch {
 	case m.Incarnation == l.Incarnation():
 	case before == nil && m.alive && !first:
+		what = "joined"
 		l.log.Info("member joined", attrs...)
 	case before != nil && before.alive && !m.alive:
+		what = "lost"
 		l.log.Warn("member lost: its lease is over; its messages are kept for a while", attrs...)
 	case before != nil && !before.alive && m.alive:
+		what = "back"
 		l.log.Info("member is back", attrs...)
+	}
+	if what != "" && l.opts.Seen != nil {
+		l.opts.Seen(what, m.Member)
 	}
 }
 

@@ -88,6 +88,14 @@ func goodbye(cause Cause, asText bool) []byte {
 	return farewells[cause][0]
 }
 
+// Code is the number in the close frame; 0: none is sent.
+func (c Cause) Code() int {
+	if c >= causeCount {
+		return 0
+	}
+	return int(closings[c].code)
+}
+
 // String is the value of the log key "cause".
 func (c Cause) String() string {
 	if c >= causeCount {

@@ -76,6 +76,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.totals.handshake(Handshake{Result: "ok"})
 	sock.attach(ws, wire)
 	started = true
+	if s.watched() {
+		s.opts.Watcher.Opened(sock.info())
+	}
 	go sock.begin()
 }
 

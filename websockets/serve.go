@@ -329,6 +329,9 @@ func (s *socket) finish(err error) {
 	_ = s.conn.Close()
 	s.server.hub.forget(s)
 	s.record(cause)
+	if s.server.watched() {
+		s.server.opts.Watcher.Closed(s.info(), cause)
+	}
 	s.server.work.Done()
 }
 

@@ -50,9 +50,22 @@ type Options struct {
 	// with one socketio.Placeholder for each attachment. Nil: events are
 	// ignored, and acks answered with an empty array.
 	OnEvent func(Event) (args json.RawMessage, attachments [][]byte)
+	// Watcher is told of sockets that come and go. Nil: nobody is.
+	Watcher Watcher
 	// Logger gets the log lines. Nil: none.
 	Logger *slog.Logger
 }
+
+// Watcher is told of sockets that come and go. Its methods must not block.
+type Watcher interface {
+	// Watched reports whether anybody wants to know: where not, nothing else is
+	// called.
+	Watched() bool
+	Opened(info SocketInfo)
+	Closed(info SocketInfo, cause Cause)
+}
+
+func (s *Server) watched() bool { return s.opts.Watcher != nil && s.opts.Watcher.Watched() }
 
 // Event is an event of a client. Args is a JSON array in UTF-8, in which
 // placeholders stand for the attachments (socketio.Incoming).

@@ -1,0 +1,251 @@
+package cli
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+const (
+	// watchRetry is how long to wait before a stream that ended is asked for
+	// again.
+	watchRetry = 2 * time.Second
+	// maxEventLine bounds a line of the stream: a change of a value is at most
+	// some times its bound of 256 KiB.
+	maxEventLine = 4 << 20
+)
+
+func (a *app) watchCmd() *cobra.Command {
+	var su subjectFlags
+	var kinds []string
+	var limit time.Duration
+	var count int
+	cmd := &cobra.Command{
+		Use:   "watch [--context C [--user U]] [--kinds K,...]",
+		Short: "Show what happens, as it happens",
+		Long: `Shows what happens on a member until it is interrupted: files that were read
+(config), overrides and the directory (override, directory), tokens (token),
+sockets of this member (socket) and members that come and go (member). A server
+that goes away is asked again; what happened meanwhile follows, as far as the
+server still has it.
+
+  sluice watch --context 1337 --user 17 --kinds socket,override`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			subject, err := su.subject(cmd)
+			if err != nil {
+				return err
+			}
+			c, err := a.onlyServer("watch")
+			if err != nil {
+				return err
+			}
+			q := url.Values{}
+			if len(kinds) > 0 {
+				q.Set("kinds", strings.Join(kinds, ","))
+			}
+			if subject.Context != 0 {
+				q.Set("context", fmt.Sprint(subject.Context))
+			}
+			if subject.User != 0 {
+				q.Set("user", fmt.Sprint(subject.User))
+			}
+			ctx := a.ctx
+			if limit > 0 {
+				var cancel context.CancelFunc
+				ctx, cancel = context.WithTimeout(ctx, limit)
+				defer cancel()
+			}
+			w := &watch{a: a, c: c, path: "/admin/v1/events?" + q.Encode(), left: count}
+			c.http.Timeout = 0 // a stream has no end
+			return w.run(ctx)
+		},
+	}
+	su.add(cmd)
+	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "config, override, directory, token, socket, member")
+	cmd.Flags().DurationVar(&limit, "for", 0, "end after this time")
+	cmd.Flags().IntVar(&count, "count", 0, "end after so many events")
+	return cmd
+}
+
+// watch is one run of the command.
+type watch struct {
+	a    *app
+	c    *client
+	path string
+	last string // id of the last event
+	left int    // events to come; 0: no limit
+}
+
+var errWatched = errors.New("enough")
+
+func (w *watch) run(ctx context.Context) error {
+	for first := true; ; first = false {
+		err := w.stream(ctx)
+		var refused *exitError
+		switch {
+		case ctx.Err() != nil || errors.Is(err, errWatched):
+			return nil
+		case errors.As(err, &refused) && (first || refused.code != exitUnreachable):
+			return err
+		}
+		if first || !errors.As(err, &refused) {
+			w.a.note("the stream has ended: trying again")
+		}
+		t := time.NewTimer(watchRetry)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil
+		}
+	}
+}
+
+// stream follows one connection.
+func (w *watch) stream(ctx context.Context) error {
+	header := http.Header{"Accept": {"text/event-stream"}}
+	if w.last != "" {
+		header.Set("Last-Event-ID", w.last)
+	}
+	res, err := w.c.open(ctx, http.MethodGet, w.path, nil, header)
+	if err != nil {
+		return err
+	}
+	defer res.Body.Close()
+	lines := bufio.NewScanner(res.Body)
+	lines.Buffer(nil, maxEventLine)
+	var id, kind, data string
+	for lines.Scan() {
+		field, value, _ := strings.Cut(lines.Text(), ": ")
+		switch field {
+		case "id":
+			id = value
+		case "event":
+			kind = value
+		case "data":
+			data = value
+		case "":
+			if data != "" {
+				if err := w.show(id, kind, data); err != nil {
+					return err
+				}
+			}
+			if id != "" {
+				w.last = id
+			}
+			id, kind, data = "", "", ""
+		}
+	}
+	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
+		return err
+	}
+	return nil
+}
+
+func (w *watch) show(id, kind, data string) error {
+	if w.a.json() {
+		w.a.printf("{\"id\":%q,\"kind\":%q,\"data\":%s}\n", id, kind, data)
+	} else if err := w.line(kind, data); err != nil {
+		return err
+	}
+	if kind == "reset" {
+		return nil
+	}
+	if w.left--; w.left == 0 {
+		return errWatched
+	}
+	return nil
+}
+
+// watched is what the text form shows of all kinds.
+type watched struct {
+	Time       time.Time
+	What       string
+	Member     string
+	Context    *uint32
+	User       *uint32
+	Connection string
+	Path       string
+	Cause      string
+	Code       int
+	Generation uint64
+	Digest     string
+	Degraded   bool
+	Changed    []struct{ Property, Old, New string }
+	Actor      string
+	Reason     string
+	Action     string
+	Name       string
+	Revision   uint64
+	After      *struct{ Value *string }
+}
+
+func (w *watch) line(kind, data string) error {
+	if kind == "reset" {
+		w.a.note("what happened before is not known here any more: the server has started again, or it was too much")
+		return nil
+	}
+	var e watched
+	if err := json.Unmarshal([]byte(data), &e); err != nil {
+		return exit(exitFindings, fmt.Errorf("an event is not what this version understands: %w", err))
+	}
+	var text string
+	switch kind {
+	case "config":
+		status := "ok"
+		if e.Degraded {
+			status = "degraded"
+		}
+		text = fmt.Sprintf("generation %d, %s", e.Generation, status)
+		for _, c := range e.Changed {
+			text += fmt.Sprintf("; %s: %s -> %s", c.Property, orNone(c.Old), orNone(c.New))
+		}
+	case "socket":
+		text = fmt.Sprintf("%s %s%s %s", e.What, e.subject(), e.Connection, e.Path)
+		if e.Cause != "" {
+			text += fmt.Sprintf(": %s", e.Cause)
+		}
+		if e.Code != 0 {
+			text += fmt.Sprintf(" (%d)", e.Code)
+		}
+	case "member":
+		text = e.What + " " + e.Member
+	default:
+		text = fmt.Sprintf("%s %s%s by %s", e.Action, e.subject(), e.Name, e.Actor)
+		if e.After != nil && e.After.Value != nil {
+			text += ": " + *e.After.Value
+		}
+		if e.Reason != "" {
+			text += " (" + e.Reason + ")"
+		}
+	}
+	w.a.printf("%s  %-9s %s\n", e.Time.Local().Format(time.DateTime), kind, printable(text))
+	return nil
+}
+
+func orNone(s string) string {
+	if s == "" {
+		return "(none)"
+	}
+	return s
+}
+
+func (e *watched) subject() string {
+	switch {
+	case e.Context == nil:
+		return ""
+	case e.User == nil:
+		return fmt.Sprintf("context %d ", *e.Context)
+	}
+	return fmt.Sprintf("user %d in context %d ", *e.User, *e.Context)
+}

@@ -1,0 +1,133 @@
+package httpapi
+
+import (
+	"bufio"
+	"fmt"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/seed47708276/sluice/cascade"
+)
+
+// tail is a client of the stream.
+type tail struct {
+	t     *testing.T
+	res   *http.Response
+	lines *bufio.Scanner
+	last  string
+}
+
+func (w *world) tail(query, last string) *tail {
+	w.t.Helper()
+	req, err := http.NewRequest("GET", w.admin.URL+"/admin/v1/events?"+query, nil)
+	must(w.t, err)
+	if last != "" {
+		req.Header.Set("Last-Event-ID", last)
+	}
+	res, err := (&http.Client{Transport: w.client.Transport}).Do(req)
+	must(w.t, err)
+	w.t.Cleanup(func() { _ = res.Body.Close() })
+	return &tail{t: w.t.(*testing.T), res: res, lines: bufio.NewScanner(res.Body)}
+}
+
+// next is the next event as "kind data", or "end".
+func (s *tail) next() string {
+	s.t.Helper()
+	var kind string
+	for s.lines.Scan() {
+		field, value, _ := strings.Cut(s.lines.Text(), ": ")
+		switch field {
+		case "id":
+			s.last = value
+		case "event":
+			kind = value
+		case "data":
+			return kind + " " + value
+		}
+	}
+	return "end"
+}
+
+func (s *tail) want(parts ...string) {
+	s.t.Helper()
+	got := s.next()
+	for _, p := range parts {
+		if !strings.Contains(got, p) {
+			s.t.Errorf("got %s, want %q in it", got, p)
+		}
+	}
+}
+
+// Who watches sees what it asked for, in order, and after a pause what it
+// missed; a drain ends the stream.
+func TestEvents(t *testing.T) {
+	w := newWorld(t, tree)
+	all, one := w.tail("", ""), w.tail("kinds=override&context=7&user=8", "")
+	w.ask("PUT", "/admin/v1/contexts/7", `{"name":"n"}`)
+	w.ask("PUT", "/admin/v1/contexts/7/users/9/properties/p", `{"value":"v","reason":"r"}`)
+	w.ask("PUT", "/admin/v1/contexts/7/users/8/properties/x.password", `{"value":"hunter2","reason":"ticket"}`)
+	all.want("directory", `"action":"context.put"`)
+	all.want("override", `"user":9`)
+	all.want("override", `"user":8`, `"value":"***"`)
+	one.want("override", `"user":8`, `"reason":"ticket"`, `"actor":"`)
+
+	w.file("a.properties", "com.example.a=changed\n")
+	w.reload()
+	all.want("config", `"property":"com.example.a"`, `"new":"changed"`)
+	must(t, all.res.Body.Close())
+	w.ask("DELETE", "/admin/v1/contexts/7", "")
+	again := w.tail("", all.last)
+	again.want("directory", `"context.delete"`)
+
+	w.tail("", "other-1").want("reset")
+	w.tail("", w.server.incarnation+"-999").want("reset")
+
+	for query, code := range map[string]string{
+		"kinds=nothing": "bad_query", "user=1": "bad_id", "context=0": "bad_id", "x=1": "bad_query", "kinds=config&kinds=config": "bad_query",
+	} {
+		if a := w.ask("GET", "/admin/v1/events?"+query, ""); a.status != 400 || !strings.Contains(a.body, code) {
+			t.Errorf("%s: %s", query, a.body)
+		}
+	}
+	w.server.SetReady(false)
+	for range 10 {
+		if again.next() == "end" {
+			return
+		}
+	}
+	t.Error("a drain does not end the stream")
+}
+
+// What is kept is bounded, and so is what waits for one who does not read.
+func TestEventsBounds(t *testing.T) {
+	e := newEvents("me")
+	st := &stream{queue: make(chan event, eventsQueued)}
+	if _, _, ok := e.join(st, ""); !ok {
+		t.Fatal("no room")
+	}
+	for i := range eventsKept + 10 {
+		e.Publish(EventConfig, cascade.Subject{}, i)
+	}
+	if e.watchers.Load() != 0 || e.dropped.Load() != 1 || len(e.kept) != eventsKept {
+		t.Errorf("%d watch, %d dropped, %d kept", e.watchers.Load(), e.dropped.Load(), len(e.kept))
+	}
+	for after, want := range map[int]struct {
+		missed int
+		reset  bool
+	}{5: {eventsKept, true}, 10: {eventsKept, false}, 11: {eventsKept - 1, false}, eventsKept + 10: {0, false}} {
+		missed, reset, _ := e.join(&stream{queue: make(chan event, 1)}, fmt.Sprintf("me-%d", after))
+		if len(missed) != want.missed || reset != want.reset {
+			t.Errorf("after %d: %d missed, reset %v", after, len(missed), reset)
+		}
+		if len(missed) > 0 && string(missed[len(missed)-1].data) != fmt.Sprint(eventsKept+9) {
+			t.Errorf("the last is %s", missed[len(missed)-1].data)
+		}
+	}
+	for range maxStreams {
+		e.join(&stream{queue: make(chan event, 1)}, "")
+	}
+	if _, _, ok := e.join(&stream{}, ""); ok {
+		t.Error("more streams than the bound")
+	}
+}

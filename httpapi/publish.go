@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// Watched implements websockets.Watcher.
+func (s *Server) Watched() bool { return s.Events.Watched() }
+
+// socketEvent is the data of EventSocket.
+type socketEvent struct {
+	What       string    `json:"what"` // opened or closed
+	Time       time.Time `json:"time"`
+	ID         string    `json:"id"`
+	Context    int32     `json:"context"`
+	User       int32     `json:"user"`
+	Connection string    `json:"connection"`
+	Path       string    `json:"path"`
+	Client     string    `json:"client"`
+	Cause      string    `json:"cause,omitempty"` // why it was closed
+	Code       int       `json:"code,omitempty"`  // of the close frame
+}
+
+// Opened implements websockets.Watcher.
+func (s *Server) Opened(i websockets.SocketInfo) { s.publishSocket("opened", i, "", 0) }
+
+// Closed implements websockets.Watcher.
+func (s *Server) Closed(i websockets.SocketInfo, cause websockets.Cause) {
+	s.publishSocket("closed", i, cause.String(), cause.Code())
+}
+
+func (s *Server) publishSocket(what string, i websockets.SocketInfo, cause string, code int) {
+	s.Events.Publish(EventSocket, cascade.Subject{Context: uint32(i.Context), User: uint32(i.User)}, socketEvent{
+		what, time.Now().UTC(), i.ID, i.Context, i.User, i.Connection, i.Path, i.Client, cause, code,
+	})
+}
+
+// Seen publishes what the link sees of other members.
+func (s *Server) Seen(what string, m remote.Member) {
+	s.Events.Publish(EventMember, cascade.Subject{}, struct {
+		What   string    `json:"what"` // joined, left, lost or back
+		Time   time.Time `json:"time"`
+		Member string    `json:"member"`
+	}{what, time.Now().UTC(), m.Name})
+}
+
+// configEvent is the data of EventConfig.
+type configEvent struct {
+	Time       time.Time            `json:"time"`
+	Generation uint64               `json:"generation"`
+	Digest     string               `json:"digest"`
+	Degraded   bool                 `json:"degraded"`
+	Changed    []cascade.Difference `json:"changed"` // of the server view
+}
+
+// Swapped publishes a change of the files.
+func (s *Server) Swapped(old, now *cascade.Snapshot) {
+	if old.Digest() == now.Digest() && old.Degraded() == now.Degraded() {
+		return
+	}
+	e := configEvent{Time: time.Now().UTC(), Generation: now.Generation(), Digest: now.Digest(), Degraded: now.Degraded(), Changed: []cascade.Difference{}}
+	cascade.Compare(old, now, []cascade.Subject{}, func(d cascade.Difference) { e.Changed = append(e.Changed, d) })
+	s.Events.Publish(EventConfig, cascade.Subject{}, e)
+}
+
+// storeEvent is the data of EventOverride, EventDirectory and EventToken.
+type storeEvent struct {
+	Revision uint64    `json:"revision"`
+	Time     time.Time `json:"time"`
+	Actor    string    `json:"actor"`
+	Reason   string    `json:"reason"`
+	Action   string    `json:"action"`
+	auditedState
+}
+
+// maxPublished is how many changes of one write are events of their own; the
+// audit log has all.
+const maxPublished = 100
+
+// Stored publishes writes of any member.
+func (s *Server) Stored(entries []store.Entry) {
+	for i := range entries {
+		e := &entries[i]
+		shown := s.showEntry(e, maxPublished)
+		for j, c := range shown.Changes {
+			kind := EventDirectory
+			switch c.Kind {
+			case store.KindOverride:
+				kind = EventOverride
+			case store.KindToken:
+				kind = EventToken
+			}
+			s.Events.Publish(kind, e.Changes[j].Subject(), storeEvent{e.Revision, e.Time, e.Actor, e.Reason, e.Action, c})
+		}
+	}
+}
