@@ -13,20 +13,20 @@ type totals struct {
 	sent, refused, unknown, accepted int
 	deliveries, missing, twice, late int // late: out of order
 	closed                           int // sockets that did not stay
-	away                             int // deliveries that a socket missed because it was not there
+	away                             int // messages that a client missed because it was not there
 	unflushed                        int // messages of a killed member that reached no other
 	forgotten                        int // messages that Redis had acknowledged and lost
 }
 
 func (s totals) String() string {
-	return fmt.Sprintf("%d sent = %d accepted + %d refused + %d without an answer; %d deliveries, %d missing, %d twice, %d out of order; %d sockets closed, %d deliveries while a client was away; %d unflushed in a killed member; %d forgotten by Redis",
+	return fmt.Sprintf("%d sent = %d accepted + %d refused + %d without an answer; %d deliveries, %d missing, %d twice, %d out of order; %d sockets closed, %d missed while a client was away; %d unflushed in a killed member; %d forgotten by Redis",
 		s.sent, s.accepted, s.refused, s.unknown, s.deliveries, s.missing, s.twice, s.late, s.closed, s.away, s.unflushed, s.forgotten)
 }
 
 // allowance is what a fault may cost.
 type allowance struct {
 	killed    map[int]time.Time // members that died, and when
-	leave     map[int]bool      // members whose sockets may end
+	leave     map[int]bool      // members whose sockets may end; clientMember: those of clients
 	closes    int               // sockets of other members that may end
 	forgot    time.Time         // when Redis lost what it had acknowledged; zero: it did not
 	unordered bool              // a user's messages are posted at the same time
@@ -52,7 +52,7 @@ func (l *ledger) close(allow allowance) (sum totals) {
 	before, same, limit := -1, 0, time.Now().Add(patience/2)
 	l.members[0].poll("the sockets have read all", func() bool {
 		n := 0
-		for _, s := range l.sockets {
+		for _, s := range append(l.clientSockets(), l.sockets...) {
 			s.mu.Lock()
 			n += len(s.texts)
 			s.mu.Unlock()
@@ -81,9 +81,18 @@ func (l *ledger) balance(allow allowance, say bool) (sum totals) {
 	defer l.mu.Unlock()
 	sum.refused, sum.unknown, sum.accepted = l.refused, l.unknown, len(l.accepted)-l.unknown
 	sum.sent = sum.refused + len(l.accepted)
+	seen := make(map[int]map[string]bool) // by a user's client, in any of its connections
 	lost, forgotten, unexpected := map[string]bool{}, map[string]bool{}, 0
-	for _, s := range l.sockets {
+	for _, s := range append(l.clientSockets(), l.sockets...) {
 		got := l.read(s, &sum, say)
+		if s.member == clientMember {
+			if seen[s.user] == nil {
+				seen[s.user] = make(map[string]bool)
+			}
+			for id := range got {
+				seen[s.user][id] = true
+			}
+		}
 		s.mu.Lock()
 		err, ended := s.err, s.ended
 		s.mu.Unlock()
@@ -92,7 +101,7 @@ func (l *ledger) balance(allow allowance, say bool) (sum totals) {
 			if !allow.leave[s.member] {
 				unexpected++
 				if say && unexpected > allow.closes {
-					l.t.Errorf("a socket of user %d on %s has ended: %v", s.user, l.members[s.member].name, err)
+					l.t.Errorf("a socket of user %d on %s has ended: %v", s.user, l.nameOf(s.member), err)
 				}
 			}
 		}
@@ -101,19 +110,27 @@ func (l *ledger) balance(allow allowance, say bool) (sum totals) {
 			switch {
 			case a.user != s.user || got[id] > 0 || a.unsure:
 			case a.at.Before(s.opened), err != nil && a.at.After(ended.Add(-underway)):
-				sum.away++
+				// It was not there, or may not have been.
 			case a.member != s.member && a.at.Before(killed):
 				lost[id] = true
 			case a.member != s.member && a.at.Before(allow.forgot.Add(-undelayed)) && a.at.After(allow.forgot.Add(-underway)):
 				forgotten[id] = true
 			default:
 				if sum.missing++; say && sum.missing <= 5 {
-					l.t.Logf("missing: %s at user %d on %s, accepted %s", id, s.user, l.members[s.member].name, a.at.Format(time.StampMilli))
+					l.t.Logf("missing: %s at user %d on %s, accepted %s", id, s.user, l.nameOf(s.member), a.at.Format(time.StampMilli))
 				}
 			}
 		}
 	}
 	sum.unflushed, sum.forgotten = len(lost), len(forgotten)
+	if l.node == nil {
+		return sum
+	}
+	for id, a := range l.accepted {
+		if !a.unsure && !seen[a.user][id] {
+			sum.away++
+		}
+	}
 	return sum
 }
 
@@ -146,4 +163,11 @@ func (l *ledger) read(s *ledgerSocket, sum *totals, say bool) map[string]int {
 		}
 	}
 	return got
+}
+
+func (l *ledger) nameOf(member int) string {
+	if member == clientMember {
+		return "a client"
+	}
+	return l.members[member].name
 }

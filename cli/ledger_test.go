@@ -30,6 +30,7 @@ type ledger struct {
 	more    string        // of each message's JSON
 	posting atomic.Int64  // messages that wait for their answer
 	sockets []*ledgerSocket
+	node    *node // real clients; nil: there are none
 
 	mu       sync.Mutex
 	accepted map[string]*acceptedMessage

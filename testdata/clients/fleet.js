@@ -1,0 +1,15 @@
+// Many clients in one process, each of a user.
+// usage: node fleet.js BASE FILE; FILE has [{lib, user, session, cookie}, ...]
+const { options } = require('./events.js');
+const [base, file] = process.argv.slice(2);
+for (const { lib, user, session, cookie } of JSON.parse(require('fs').readFileSync(file))) {
+  const say = (event, text) => console.log(JSON.stringify({ event, data: { user, text: text === undefined ? '' : String(text) } }));
+  const io = require(lib);
+  const socket = (io.io || io)(`${base}/?session=${session}&connection=${lib}-${user}`, {
+    ...options, forceNew: true, extraHeaders: { Cookie: cookie },
+  });
+  socket.on('connect', () => say('connect'));
+  socket.on('disconnect', (reason) => say('disconnect', reason));
+  socket.on('n', (id) => say('n', id));
+}
+process.stdin.on('data', () => {}).on('end', () => process.exit(0));
