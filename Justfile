@@ -26,6 +26,7 @@ test *ARGS:
 torture:
     go test -race -timeout 60m -count=1 ./cascade -args -torture
     go test -race -timeout 60m -count=1 ./websockets -args -torture
+    go test -race -timeout 60m -count=1 ./cli -run Ledger -args -torture
     go test -race -timeout 60m -count=5 ./cli ./httpapi ./remote/... ./websockets/...
     sh testdata/fuzz.sh 60s
 

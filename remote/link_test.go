@@ -2,10 +2,8 @@ package remote
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 	"strconv"
 	"sync"
@@ -16,212 +14,6 @@ import (
 
 	"github.com/seed47708276/sluice/remote/redistest"
 )
-
-// node is a member whose sockets are a list.
-type node struct {
-	*Link
-	t      testing.TB
-	client redis.UniversalClient
-	cancel context.CancelFunc
-	ended  chan struct{}
-
-	mu        sync.Mutex
-	sockets   map[string]Registration
-	got       []Message
-	replaced  []string
-	abandoned int
-}
-
-func (n *node) Deliver(m Message) error {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	if m.Name == "refused" {
-		return errors.New("no message")
-	}
-	n.got = append(n.got, m)
-	return nil
-}
-
-func (n *node) Registrations(f func(Registration) bool) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, r := range n.sockets {
-		if !f(r) {
-			return
-		}
-	}
-}
-
-func (n *node) Registered(r Registration) bool {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	_, there := n.sockets[r.ID]
-	return there
-}
-
-func (n *node) Replace(_, _ int32, id string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.replaced = append(n.replaced, id)
-	delete(n.sockets, id)
-}
-
-func (n *node) Abandon() int {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	n.abandoned++
-	n.sockets = map[string]Registration{}
-	return 1
-}
-
-func (n *node) Answer(op string, body []byte) ([]byte, error) {
-	if op == "fail" {
-		return nil, errors.New("it failed")
-	}
-	return json.Marshal(map[string]json.RawMessage{op: body})
-}
-
-const testLease = time.Second
-
-// newNode makes a member of the cluster "test" and runs it.
-func newNode(t testing.TB, way Redis, name string, change ...func(*Options)) *node {
-	t.Helper()
-	client, err := NewClient(way)
-	if err != nil {
-		t.Fatal(err)
-	}
-	n := &node{t: t, client: client, sockets: map[string]Registration{}, ended: make(chan struct{})}
-	o := Options{
-		Client: client, Cluster: "test", Member: name, Lease: testLease,
-		Timings: Timings{Frequency: minFrequency}, Buffered: func() int { return 100_000 },
-		Deliverer: n, Describe: func() Member { return Member{Version: "v", Generation: 3} },
-		Logger: slog.New(slog.DiscardHandler),
-	}
-	for _, c := range change {
-		c(&o)
-	}
-	n.Link = New(o)
-	n.run()
-	t.Cleanup(func() {
-		n.kill()
-		client.Close()
-	})
-	return n
-}
-
-func (n *node) run() {
-	ctx, cancel := context.WithCancel(context.Background())
-	n.cancel = cancel
-	go func() {
-		defer close(n.ended)
-		n.Run(ctx)
-	}()
-}
-
-// kill ends the member without a word to the others.
-func (n *node) kill() {
-	n.cancel()
-	<-n.ended
-	ctx, cancel := context.WithCancel(context.Background())
-	cancel()
-	n.Flush(ctx)
-}
-
-func way(s *redistest.Server) Redis {
-	return Redis{Mode: Standalone, Hosts: []string{s.Addr}, CommandTimeout: time.Second, ConnectTimeout: time.Second}
-}
-
-func wait(t testing.TB, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 30 s: %s", what)
-		}
-	}
-}
-
-// meet waits until every node sees all of them and is seen as complete.
-func meet(t testing.TB, nodes ...*node) {
-	t.Helper()
-	wait(t, "the members know each other", func() bool {
-		for _, n := range nodes {
-			v := n.view.Load()
-			for _, m := range nodes {
-				s := v.members[m.Incarnation()]
-				if s == nil || !s.alive || s.Complete != v.registry || v.registry == "" || !n.healthy() {
-					return false
-				}
-			}
-		}
-		return true
-	})
-}
-
-var lastID = make(chan int, 1)
-
-func init() { lastID <- 0 }
-
-func newID() string {
-	n := <-lastID + 1
-	lastID <- n
-	return fmt.Sprintf("%032x", n)
-}
-
-// open registers a socket.
-func (n *node) open(context_, user int32, connection, session string, limit int) (Registration, error) {
-	r := Registration{ID: newID(), Context: context_, User: user, Connection: connection, Session: fmt.Sprintf("%-16.16s", session)}
-	n.mu.Lock()
-	n.sockets[r.ID] = r
-	n.mu.Unlock()
-	err := n.Register(context.Background(), r, limit)
-	if err != nil {
-		n.shut(r)
-	}
-	return r, err
-}
-
-func (n *node) mustOpen(context_, user int32, connection string) Registration {
-	n.t.Helper()
-	r, err := n.open(context_, user, connection, "s", 8)
-	if err != nil {
-		n.t.Fatal(err)
-	}
-	return r
-}
-
-func (n *node) shut(r Registration) {
-	n.mu.Lock()
-	delete(n.sockets, r.ID)
-	n.mu.Unlock()
-	n.Unregister(r)
-}
-
-func (n *node) send(context_, user int32, text string) {
-	n.t.Helper()
-	if err := n.Reserve(); err != nil {
-		n.t.Fatal(err)
-	}
-	n.Offer(Message{ID: text, Context: context_, User: user, Name: "n", Args: `["` + text + `"]`})
-}
-
-func (n *node) ids() (ids []string) {
-	n.mu.Lock()
-	defer n.mu.Unlock()
-	for _, m := range n.got {
-		ids = append(ids, m.ID)
-	}
-	return ids
-}
-
-func (n *node) wantIDs(want ...string) {
-	n.t.Helper()
-	wait(n.t, fmt.Sprintf("%s has %v", n.opts.Member, want), func() bool { return len(n.ids()) >= len(want) })
-	if got := n.ids(); !slices.Equal(got, want) {
-		n.t.Errorf("%s has %v, want %v", n.opts.Member, got, want)
-	}
-}
-
-func (n *node) drained() bool { return n.Stats().Buffer.Buffered == 0 }
 
 // Only members that hold a socket of the user are addressed, and each message
 // arrives once and in order.
@@ -476,6 +268,39 @@ func TestLinkLeave(t *testing.T) {
 	if !slices.Equal(keys, []string{a.keys.registry()}) {
 		t.Errorf("left: %.20v", keys)
 	}
+}
+
+// What was on its way to a member that leaves holds up nothing for the others,
+// however long a lease is.
+func TestLinkLeaveHoldsNobody(t *testing.T) {
+	s := redistest.Start(t)
+	long := func(o *Options) { o.Lease = time.Hour }
+	a, b, c := newNode(t, way(s), "a", long), newNode(t, way(s), "b", long), newNode(t, way(s), "c", long)
+	for _, n := range []*node{a, b, c} {
+		wait(t, "the member has joined", n.healthy)
+		n.Announce()
+	}
+	wait(t, "all know all", func() bool {
+		for _, n := range []*node{a, b, c} {
+			n.Announce()
+		}
+		list, _ := a.Members()
+		return len(list) == 3
+	})
+	b.mustOpen(1, 1, "b")
+	c.mustOpen(1, 1, "c")
+	b.kill()
+	// As while its registrations are being removed.
+	client := s.Client()
+	if err := client.Del(t.Context(), b.keys.inbox(b.Incarnation())).Err(); err != nil {
+		t.Fatal(err)
+	}
+	if err := client.SRem(t.Context(), b.keys.members(), b.Incarnation()).Err(); err != nil {
+		t.Fatal(err)
+	}
+	a.send(1, 1, "x")
+	wait(t, "the message arrives", func() bool { return len(c.ids()) == 1 })
+	wait(t, "the other is dropped", func() bool { return a.drained() && a.Stats().Dropped["member_gone"] == 1 })
 }
 
 // Without Redis a member serves, and joins when Redis comes.
