@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -33,7 +35,7 @@ type client struct {
 func (a *app) client() (*client, error) {
 	u, err := url.Parse(a.server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, usage("--server %s: write http://HOST:PORT", a.server)
+		return nil, usage("--server %s: write http://HOST:PORT or https://HOST:PORT", a.server)
 	}
 	c := &client{base: strings.TrimSuffix(a.server, "/"), token: strings.TrimSpace(os.Getenv("SLUICE_TOKEN")), http: http.Client{Timeout: cmp.Or(a.responseTimeout, clientTimeout)}}
 	if a.tokenFile != "" {
@@ -43,7 +45,27 @@ func (a *app) client() (*client, error) {
 		}
 		c.token = strings.TrimSpace(string(b))
 	}
+	if u.Scheme == "https" && a.caFile != "" {
+		if c.http.Transport, err = trusting(a.caFile); err != nil {
+			return nil, err
+		}
+	}
 	return c, nil
+}
+
+// trusting is a transport that trusts the certificates of a file and no other.
+func trusting(file string) (http.RoundTripper, error) {
+	b, err := os.ReadFile(file)
+	if err != nil {
+		return nil, usage("--ca-file: %w", err)
+	}
+	pool := x509.NewCertPool()
+	if !pool.AppendCertsFromPEM(b) {
+		return nil, usage("--ca-file %s has no certificate: name a file in PEM", file)
+	}
+	t := http.DefaultTransport.(*http.Transport).Clone()
+	t.TLSClientConfig = &tls.Config{RootCAs: pool}
+	return t, nil
 }
 
 // problem is application/problem+json.
@@ -53,8 +75,8 @@ type problem struct {
 	Detail string `json:"detail"`
 }
 
-// call asks for one path and decodes the answer into out. A status in accept
-// is an answer too.
+// call asks for one path and decodes the answer into out, unless that is nil. A
+// status in accept is an answer too.
 func (c *client) call(a *app, method, path string, body, out any, accept ...int) (int, error) {
 	var in io.Reader
 	header := http.Header{}
@@ -83,6 +105,9 @@ func (c *client) call(a *app, method, path string, body, out any, accept ...int)
 	if err != nil {
 		return 0, exit(exitUnreachable, err)
 	}
+	if out == nil {
+		return res.StatusCode, nil
+	}
 	return res.StatusCode, c.understand(b, out)
 }
 
@@ -102,6 +127,10 @@ func (c *client) open(ctx context.Context, method, path string, body io.Reader, 
 		var ue *url.Error
 		if errors.As(err, &ue) {
 			err = ue.Err
+		}
+		var untrusted *tls.CertificateVerificationError
+		if errors.As(err, &untrusted) {
+			return nil, exit(exitUnreachable, fmt.Errorf("the certificate of %s is not trusted (%w): name that of its issuer with --ca-file", c.base, err))
 		}
 		return nil, exit(exitUnreachable, fmt.Errorf("no server answers at %s (%w): start `sluice serve`, name it with --server, or work on files with --etc", c.base, err))
 	}

@@ -34,6 +34,7 @@ type app struct {
 	output      string
 	server      string
 	tokenFile   string
+	caFile      string
 	showSecrets bool
 
 	responseTimeout time.Duration // of a server; 0: clientTimeout
@@ -127,6 +128,9 @@ With --etc a command works on files, offline; without it asks a running server.`
 			if url := os.Getenv("SLUICE_SERVER"); url != "" && !cmd.Flags().Changed("server") {
 				a.server = url
 			}
+			if file := os.Getenv("SLUICE_CA_FILE"); file != "" && !cmd.Flags().Changed("ca-file") {
+				a.caFile = file
+			}
 			a.started = true
 			return nil
 		},
@@ -137,6 +141,7 @@ With --etc a command works on files, offline; without it asks a running server.`
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")
 	f.StringVar(&a.server, "server", defaultServer, "admin address of a running server; else SLUICE_SERVER")
 	f.StringVar(&a.tokenFile, "token-file", "", "file with the token for the server; else SLUICE_TOKEN")
+	f.StringVar(&a.caFile, "ca-file", "", "file with the certificates to trust of an https server; else SLUICE_CA_FILE, else the system's")
 	f.BoolVar(&a.showSecrets, "show-secrets", false, "offline: show the values of secrets")
 	_ = root.RegisterFlagCompletionFunc("output", cobra.FixedCompletions([]string{"text", "json"}, cobra.ShellCompDirectiveNoFileComp))
 	_ = root.MarkPersistentFlagDirname("etc")
@@ -149,7 +154,7 @@ With --etc a command works on files, offline; without it asks a running server.`
 		a.checkCmd(), a.explainCmd(), a.getCmd(), a.tagsCmd(), a.diffCmd(),
 		a.setCmd(), a.unsetCmd(), a.initCmd(), a.propertiesCmd(), a.manCmd(), a.versionCmd(),
 		a.serveCmd(), a.reloadCmd(), a.demoCmd(),
-		a.watchCmd(), a.storeCmd(), a.membersCmd(), a.socketsCmd(), a.sendCmd(),
+		a.watchCmd(), a.storeCmd(), a.membersCmd(), a.socketsCmd(), a.sendCmd(), a.tokenCmd(),
 		a.getUserConfigurationSourceCmd(), a.reloadConfigurationCmd(),
 	)
 	strictCompletion(root)

@@ -53,7 +53,9 @@ type server struct {
 	store         *store.Store
 	fixed         bool // the directory comes from a file
 	settings      *httpapi.Settings
-	certificate   *httpapi.Certificate       // nil: no TLS
+	certificate   *httpapi.Certificate       // of the public listener; nil: no TLS
+	adminCert     *httpapi.Certificate       // of the admin listener; nil: no TLS
+	tokenFile     *httpapi.TokenFile         // nil: none is configured
 	own           *websockets.MemorySessions // nil: they are in Redis
 	appSuite      *appsuite.Store            // nil: they are our own
 	redis         redis.UniversalClient      // nil: it is not used
@@ -97,7 +99,13 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		return nil, err
 	}
 	s.settings = httpapi.NewSettings(s.engine, s.log, salt, files)
-	if s.certificate, err = s.loadCertificate(); err != nil {
+	if s.certificate, err = s.loadCertificate(httpapi.PropPublicCert, httpapi.PropPublicKey); err != nil {
+		return nil, err
+	}
+	if s.adminCert, err = s.loadCertificate(httpapi.PropAdminCert, httpapi.PropAdminKey); err != nil {
+		return nil, err
+	}
+	if s.tokenFile, err = s.loadTokens(); err != nil {
 		return nil, err
 	}
 	if s.member, err = s.memberName(); err != nil {
@@ -118,24 +126,26 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		sopt.Registry = registry{s.link}
 	}
 	s.sockets = websockets.New(sopt)
-	aopt := httpapi.Options{
-		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
-		Member: s.member, Version: thisBuild().Version, Files: files, Certificate: s.certificate,
-		Store: s.store, Fixed: s.fixed, Roots: opt.etc,
-	}
-	if s.link != nil {
-		aopt.Cluster = s.link
-	}
-	s.api = httpapi.New(aopt)
 	if s.public, err = s.listen(opt.public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
 		return nil, err
 	}
 	if s.admin, err = s.listen(opt.admin, httpapi.PropAdminHost, httpapi.PropAdminPort); err != nil {
 		return nil, err
 	}
-	if a, ok := s.admin.Addr().(*net.TCPAddr); !ok || !a.IP.IsLoopback() {
-		return nil, fmt.Errorf("%s is %s: without tokens the admin listener is open to everybody, so it must be a loopback address", httpapi.PropAdminHost, s.admin.Addr())
+	exposed, err := s.exposed(nil)
+	if err != nil {
+		return nil, err
 	}
+	aopt := httpapi.Options{
+		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
+		Member: s.member, Version: thisBuild().Version, Files: files,
+		Certificate: s.certificate, AdminCertificate: s.adminCert, TokenFile: s.tokenFile, Exposed: exposed,
+		Store: s.store, Fixed: s.fixed, Roots: opt.etc,
+	}
+	if s.link != nil {
+		aopt.Cluster = s.link
+	}
+	s.api = httpapi.New(aopt)
 	return s, nil
 }
 
@@ -207,22 +217,6 @@ func (s *server) openSessions() (websockets.Sessions, error) {
 		End:  func(sel websockets.Selector) { s.sockets.CloseSockets(sel, websockets.CauseSession) },
 	})
 	return s.appSuite, nil
-}
-
-// loadCertificate returns nil where no TLS is configured.
-func (s *server) loadCertificate() (*httpapi.Certificate, error) {
-	cert, key := s.engine.Text(httpapi.PropPublicCert).Server(), s.engine.Text(httpapi.PropPublicKey).Server()
-	switch {
-	case cert == "" && key == "":
-		return nil, nil
-	case cert == "" || key == "":
-		return nil, fmt.Errorf("%s and %s belong together: set both, or neither for no TLS", httpapi.PropPublicCert, httpapi.PropPublicKey)
-	}
-	c, err := httpapi.LoadCertificate(cert, key, s.log)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", httpapi.PropPublicCert, err)
-	}
-	return c, nil
 }
 
 func (s *server) listen(flag, host, port string) (net.Listener, error) {
@@ -328,6 +322,13 @@ func (s *server) run(ctx context.Context) error {
 	if s.certificate != nil {
 		wg.Go(func() { s.certificate.Run(background) })
 		s.public = tls.NewListener(s.public, s.certificate.Config())
+	}
+	if s.adminCert != nil {
+		wg.Go(func() { s.adminCert.Run(background) })
+		s.admin = tls.NewListener(s.admin, s.adminCert.Config())
+	}
+	if s.tokenFile != nil {
+		wg.Go(func() { s.tokenFile.Run(background) })
 	}
 	servers := []*http.Server{s.api.Listener(s.api.Public()), s.api.Listener(s.api.Admin())}
 	for i, l := range []net.Listener{s.public, s.admin} {

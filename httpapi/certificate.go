@@ -4,26 +4,15 @@ import (
 	"context"
 	"crypto/sha256"
 	"crypto/tls"
-	"errors"
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
-
-	"github.com/fsnotify/fsnotify"
 )
 
-const (
-	// certificateQuiet is how long the files must be left alone before they are
-	// read: whoever renews them writes two.
-	certificateQuiet = 200 * time.Millisecond
-	// certificateRescan finds what no event tells.
-	certificateRescan = 30 * time.Second
-	// maxCertificate bounds each file: chains have a few KiB.
-	maxCertificate = 1 << 20
-)
+// maxCertificate bounds each file in bytes: chains have a few KiB.
+const maxCertificate = 1 << 20
 
 // Certificate is the pair of files of a TLS listener. They are read again when
 // they change; a pair that does not fit leaves the one before in use.
@@ -94,50 +83,9 @@ func (c *Certificate) Config() *tls.Config {
 	}
 }
 
-// Run follows the files until ctx ends. Their folders are watched, because
-// files are replaced: by renaming, or as Kubernetes does by a link beside them.
-// Where that is not possible they are looked at now and then.
+// Run follows the files until ctx ends.
 func (c *Certificate) Run(ctx context.Context) {
-	var events chan fsnotify.Event
-	var errs chan error
-	watcher, err := fsnotify.NewWatcher()
-	if err == nil {
-		defer watcher.Close()
-		events, errs = watcher.Events, watcher.Errors
-		err = c.watch(watcher)
-	}
-	if err != nil {
-		c.log.Warn("the certificate's folder is not watched: it is looked at now and then", "every", certificateRescan, "err", err)
-	}
-	quiet := time.NewTimer(certificateRescan)
-	quiet.Stop()
-	defer quiet.Stop()
-	rescan := time.NewTicker(certificateRescan)
-	defer rescan.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-events:
-			quiet.Reset(certificateQuiet)
-		case err := <-errs:
-			c.log.Warn("watching the certificate", "err", err)
-			quiet.Reset(certificateQuiet)
-		case <-quiet.C:
-			c.reload()
-		case <-rescan.C:
-			if watcher != nil {
-				_ = c.watch(watcher) // until that helps, this is how they are followed
-			}
-			c.reload()
-		}
-	}
-}
-
-// watch has the folders of both files reported. Again, it finds one that has
-// taken the place of another, of which nothing is heard any more.
-func (c *Certificate) watch(w *fsnotify.Watcher) error {
-	return errors.Join(w.Add(filepath.Dir(c.cert)), w.Add(filepath.Dir(c.key)))
+	followFiles(ctx, c.log, c.reload, c.cert, c.key)
 }
 
 func (c *Certificate) reload() {

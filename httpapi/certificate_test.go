@@ -130,7 +130,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	// A key that does not fit, a torn file and one that is gone change nothing.
 	_, otherKey := issue(t, "other")
 	version("..v3", cert2, otherKey)
-	until("the metric says so", func() bool { return w.metric("sluice_tls_certificate_reload_failed") == "1" })
+	until("the metric says so", func() bool { return w.metric(`sluice_tls_certificate_reload_failed{listener="public"}`) == "1" })
 	version("..v4", cert2[:len(cert2)/2], key2)
 	must(t, os.Remove(filepath.Join(mount, "..v4", "tls.key")))
 	if got := served(t, addr); got != "second" {
@@ -145,7 +145,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	must(t, os.Remove(filepath.Join(mount, "..data")))
 	version("..v5", cert3, key3)
 	until("the third certificate", func() bool { return served(t, addr) == "third" })
-	until("the metric is quiet", func() bool { return w.metric("sluice_tls_certificate_reload_failed") == "0" })
+	until("the metric is quiet", func() bool { return w.metric(`sluice_tls_certificate_reload_failed{listener="public"}`) == "0" })
 
 	w.ask("POST", "/admin/v1/messages", `{"context":7,"user":17,"name":"n"}`)
 	s.want(`42["n"]`)
@@ -167,13 +167,13 @@ func TestCertificateFolderReplaced(t *testing.T) {
 	watcher, err := fsnotify.NewWatcher()
 	must(t, err)
 	defer watcher.Close()
-	must(t, c.watch(watcher))
+	must(t, watchFolders(watcher, []string{c.cert, c.key}))
 	must(t, os.Rename(dir, dir+".old"))
-	if err := c.watch(watcher); err == nil {
+	if err := watchFolders(watcher, []string{c.cert, c.key}); err == nil {
 		t.Error("a folder that is not there is watched")
 	}
 	must(t, os.Mkdir(dir, 0o755))
-	must(t, c.watch(watcher))
+	must(t, watchFolders(watcher, []string{c.cert, c.key}))
 	files()
 	heard := func() bool {
 		for deadline := time.After(patience); ; {

@@ -20,7 +20,10 @@ import (
 type metrics struct {
 	registry *prometheus.Registry
 	requests *prometheus.HistogramVec
-	handler  http.Handler
+	// authFailures counts requests that were refused for want of a token, a
+	// password or a role.
+	authFailures *prometheus.CounterVec
+	handler      http.Handler
 }
 
 func newMetrics(s *Server) *metrics {
@@ -32,6 +35,12 @@ func newMetrics(s *Server) *metrics {
 			// From a look-up in memory to a reload of a large tree.
 			Buckets: []float64{.0005, .001, .0025, .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5},
 		}, []string{"route", "method", "code"}),
+		authFailures: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "sluice_auth_failures_total", Help: "Requests that were refused for want of a token, a password or a role, by reason.",
+		}, []string{"reason"}),
+	}
+	for _, reason := range authReasons {
+		m.authFailures.WithLabelValues(reason) // so that the first one is an increase
 	}
 	m.registry.MustRegister(
 		collectors.NewGoCollector(),
@@ -40,7 +49,7 @@ func newMetrics(s *Server) *metrics {
 			Name: "sluice_build_info", Help: "Always 1; the version is a label.",
 			ConstLabels: prometheus.Labels{"version": s.Version},
 		}, func() float64 { return 1 }),
-		m.requests,
+		m.requests, m.authFailures,
 		processCollector{s},
 		configCollector{s.Engine},
 		socketCollector{s.Sockets},
@@ -157,14 +166,15 @@ type processCollector struct{ server *Server }
 var (
 	connections        = desc("http_connections", "Connections of both listeners that are no sockets.")
 	connectionsRefused = desc("http_connections_refused_total", "Connections that were closed at once, because there were too many descriptors.")
-	certificateExpires = desc("tls_certificate_expiry_timestamp_seconds", "When the certificate of the public listener ends, where it has one.")
+	certificateExpires = desc("tls_certificate_expiry_timestamp_seconds", "When the certificate of a listener ends, where it has one.", "listener")
 	handshakesFailed   = desc("tls_handshake_errors_total", "TLS handshakes that failed.")
-	certificateFailed  = desc("tls_certificate_reload_failed", "1 when the certificate's files have changed and cannot be used, else 0.")
+	certificateFailed  = desc("tls_certificate_reload_failed", "1 when the certificate's files have changed and cannot be used, else 0.", "listener")
+	tokenFileFailed    = desc("auth_token_file_failed", "1 when the file of tokens cannot be read or has lines that are wrong, else 0.")
 )
 
 // Describe implements prometheus.Collector.
 func (c processCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{connections, connectionsRefused, handshakesFailed, certificateExpires, certificateFailed} {
+	for _, d := range []*prometheus.Desc{connections, connectionsRefused, handshakesFailed, certificateExpires, certificateFailed, tokenFileFailed} {
 		ch <- d
 	}
 }
@@ -175,8 +185,13 @@ func (c processCollector) Collect(ch chan<- prometheus.Metric) {
 	ch <- prometheus.MustNewConstMetric(connections, prometheus.GaugeValue, float64(b.open.Load()))
 	ch <- prometheus.MustNewConstMetric(connectionsRefused, prometheus.CounterValue, float64(b.refused.Load()))
 	ch <- prometheus.MustNewConstMetric(handshakesFailed, prometheus.CounterValue, float64(c.server.errors.handshakes.Load()))
-	if cert := c.server.Certificate; cert != nil {
-		ch <- prometheus.MustNewConstMetric(certificateExpires, prometheus.GaugeValue, float64(cert.Expires().Unix()))
-		ch <- prometheus.MustNewConstMetric(certificateFailed, prometheus.GaugeValue, oneIf(cert.failed.Load()))
+	for listener, cert := range map[string]*Certificate{"public": c.server.Certificate, "admin": c.server.AdminCertificate} {
+		if cert != nil {
+			ch <- prometheus.MustNewConstMetric(certificateExpires, prometheus.GaugeValue, float64(cert.Expires().Unix()), listener)
+			ch <- prometheus.MustNewConstMetric(certificateFailed, prometheus.GaugeValue, oneIf(cert.failed.Load()), listener)
+		}
+	}
+	if f := c.server.TokenFile; f != nil {
+		ch <- prometheus.MustNewConstMetric(tokenFileFailed, prometheus.GaugeValue, oneIf(f.failed.Load()))
 	}
 }

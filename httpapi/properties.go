@@ -10,6 +10,15 @@ const (
 	PropAdminPort  = "sluice.admin.port"
 	PropPublicCert = "sluice.public.tls.cert"
 	PropPublicKey  = "sluice.public.tls.key"
+	PropAdminCert  = "sluice.admin.tls.cert"
+	PropAdminKey   = "sluice.admin.tls.key"
+	PropTokenFile  = "sluice.admin.tokenFile"
+)
+
+// Names of the service account's properties.
+const (
+	PropBasicLogin    = "com.openexchange.rest.services.basic-auth.login"
+	PropBasicPassword = "com.openexchange.rest.services.basic-auth.password"
 )
 
 const (
@@ -44,5 +53,29 @@ var Properties = []cascade.Declaration{
 	{
 		Name: PropAdminPort, Kind: cascade.Int, Default: "8012", Min: 0, Max: 65_535, Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
 		Doc: "Port of the listener for administrators; 0 takes any free one.",
+	},
+	{
+		Name: PropAdminCert, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
+		Related: []string{PropAdminKey},
+		Doc:     "File with the certificate chain of the listener for administrators, in PEM; empty: no TLS. Its contents may change without a restart.",
+	},
+	{
+		Name: PropAdminKey, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
+		Related: []string{PropAdminCert},
+		Doc:     "File with the key of that certificate, in PEM.",
+	},
+	{
+		Name: PropTokenFile, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
+		Doc: "File with tokens of administrators, one a line: NAME ROLE TOKEN [EXPIRES]; empty: none. Its contents may change without a restart.",
+	},
+	{
+		Name: PropBasicLogin, Kind: cascade.Text, Default: "", Server: true, File: "server.properties", Since: "7.6.1",
+		Related: []string{PropBasicPassword},
+		Doc:     "Login of the service account that reads below /preliminary; empty: nobody may.",
+	},
+	{
+		Name: PropBasicPassword, Kind: cascade.Text, Default: "", Server: true, Secret: true, File: "server.properties", Since: "7.6.1",
+		Related: []string{PropBasicLogin},
+		Doc:     "Password of that account; empty: nobody may.",
 	},
 }

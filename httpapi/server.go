@@ -32,6 +32,15 @@ type Options struct {
 	Store       *store.Store
 	Fixed       bool     // the directory comes from a file: the store's is not what counts
 	Roots       []string // of the trees
+	// AdminCertificate is that of the admin listener; nil: it has none.
+	AdminCertificate *Certificate
+	// Tokens are those of the store, which may be a TokenWriter; nil: it has none.
+	Tokens Tokens
+	// TokenFile has more of them; nil: no file is configured.
+	TokenFile *TokenFile
+	// Exposed: other machines can connect to the admin listener, so that it is
+	// never open.
+	Exposed bool
 	// Cluster are the other members; nil: there are none.
 	Cluster Cluster
 }
@@ -44,6 +53,9 @@ type Server struct {
 	budget  *budget
 	errors  errorLog
 	metrics *metrics
+	// wrongTokens and wrongPasswords are apart, so that a script with an old
+	// token does not keep the existing system's peers out.
+	wrongTokens, wrongPasswords failures
 
 	Events      *Events
 	incarnation string // where the link does not name one
@@ -116,11 +128,11 @@ func (s *Server) Public() http.Handler {
 	return r
 }
 
-// Admin is the handler of the admin listener.
+// Admin is the handler of the admin listener. Each route is in the tables of
+// access.go.
 func (s *Server) Admin() http.Handler {
 	r := chi.NewRouter()
-	r.Use(s.metrics.measure)
-	r.Use(middleware.GetHead)
+	r.Use(s.metrics.measure, s.admit, middleware.GetHead)
 	r.NotFound(s.handle(notFound))
 	r.MethodNotAllowed(s.handle(methodNotAllowed))
 	r.Method(http.MethodGet, "/metrics", s.metrics.handler)
@@ -140,6 +152,9 @@ func (s *Server) Admin() http.Handler {
 		r.Delete("/sockets", s.handle(s.closeSockets))
 		r.Post("/messages", s.handle(plain(s.sendMessages)))
 		r.Get("/tags", s.handle(s.tags))
+		r.Get("/tokens", s.handle(plain(s.listTokens)))
+		r.Post("/tokens", s.handle(plain(s.createToken)))
+		r.Delete("/tokens/{token}", s.handle(plain(s.deleteToken)))
 		for _, base := range []string{"/properties", "/contexts/{context}/properties", "/contexts/{context}/users/{user}/properties"} {
 			r.Get(base, s.handle(s.properties))
 			r.Get(base+"/", s.handle(s.property)) // chi takes no empty parameter at the end
@@ -173,5 +188,5 @@ func (s *Server) Admin() http.Handler {
 		r.Post("/audit/{revision}/revert", s.handle(s.revert))
 	})
 	r.Route("/preliminary", s.preliminary)
-	return s.guard(r)
+	return r
 }

@@ -1,0 +1,56 @@
+package cli
+
+import (
+	"fmt"
+	"net"
+
+	"github.com/seed47708276/sluice/httpapi"
+)
+
+// loadCertificate returns nil where no TLS is configured.
+func (s *server) loadCertificate(propCert, propKey string) (*httpapi.Certificate, error) {
+	cert, key := s.engine.Text(propCert).Server(), s.engine.Text(propKey).Server()
+	switch {
+	case cert == "" && key == "":
+		return nil, nil
+	case cert == "" || key == "":
+		return nil, fmt.Errorf("%s and %s belong together: set both, or neither for no TLS", propCert, propKey)
+	}
+	c, err := httpapi.LoadCertificate(cert, key, s.log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", propCert, err)
+	}
+	return c, nil
+}
+
+// loadTokens returns nil where no file of tokens is configured.
+func (s *server) loadTokens() (*httpapi.TokenFile, error) {
+	path := s.engine.Text(httpapi.PropTokenFile).Server()
+	if path == "" {
+		return nil, nil
+	}
+	f, err := httpapi.LoadTokenFile(path, s.log)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", httpapi.PropTokenFile, err)
+	}
+	if !f.Any() {
+		s.log.Warn("the file of tokens has none: nobody can use the admin listener until it has", "file", path)
+	}
+	return f, nil
+}
+
+// exposed reports whether other machines can connect to the admin listener,
+// which they may only where a token is wanted. store is nil where there is none.
+func (s *server) exposed(store httpapi.Tokens) (bool, error) {
+	if a, ok := s.admin.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
+		return false, nil
+	}
+	if (s.tokenFile == nil || !s.tokenFile.Any()) && (store == nil || !store.Any()) {
+		return false, fmt.Errorf("%s is %s: without tokens the admin listener is open to everybody, so it must be a loopback address, or put a token into a file and name that in %s",
+			httpapi.PropAdminHost, s.admin.Addr(), httpapi.PropTokenFile)
+	}
+	if s.adminCert == nil {
+		s.log.Warn("tokens cross the network as they are: set a certificate for the admin listener", "property", httpapi.PropAdminCert)
+	}
+	return true, nil
+}

@@ -1,0 +1,77 @@
+package httpapi
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+
+	"github.com/go-chi/chi/v5"
+)
+
+// roles are who may use a route of the admin listener: a route that is neither
+// here nor in anyone is refused to everybody.
+var roles = map[string]Role{
+	"GET /metrics":                                                        Viewer,
+	"GET /admin/v1/config":                                                Viewer,
+	"POST /admin/v1/config/reload":                                        Editor,
+	"GET /admin/v1/members":                                               Viewer,
+	"POST /admin/v1/sessions":                                             Editor,
+	"GET /admin/v1/sessions/{session}":                                    Viewer,
+	"DELETE /admin/v1/sessions/{session}":                                 Editor,
+	"GET /admin/v1/sockets":                                               Viewer,
+	"DELETE /admin/v1/sockets":                                            Operator,
+	"POST /admin/v1/messages":                                             Operator,
+	"GET /admin/v1/tags":                                                  Viewer,
+	"GET /admin/v1/properties":                                            Viewer,
+	"GET /admin/v1/properties/":                                           Viewer,
+	"GET /admin/v1/properties/{property}":                                 Viewer,
+	"GET /admin/v1/contexts/{context}/properties":                         Viewer,
+	"GET /admin/v1/contexts/{context}/properties/":                        Viewer,
+	"GET /admin/v1/contexts/{context}/properties/{property}":              Viewer,
+	"GET /admin/v1/contexts/{context}/users/{user}/properties":            Viewer,
+	"GET /admin/v1/contexts/{context}/users/{user}/properties/":           Viewer,
+	"GET /admin/v1/contexts/{context}/users/{user}/properties/{property}": Viewer,
+	"GET /admin/v1/tokens":                                                Editor,
+	"POST /admin/v1/tokens":                                               Editor,
+	"DELETE /admin/v1/tokens/{token}":                                     Editor,
+}
+
+// anyone are the routes that want no token: the probes of whatever runs Sluice,
+// which say nothing but whether it is up.
+var anyone = map[string]bool{"GET /livez": true, "GET /readyz": true}
+
+// servicePaths is where the existing system's peers ask, with its basic auth.
+// Everything there reads.
+const servicePaths = "/preliminary/"
+
+// routeOf is the route that the router will take, as the tables have it; empty
+// where there is none.
+func routeOf(r *http.Request) string {
+	method, path := r.Method, r.URL.RawPath
+	if method == http.MethodHead {
+		method = http.MethodGet // middleware.GetHead
+	}
+	if path == "" {
+		path = r.URL.Path
+	}
+	pattern := chi.RouteContext(r.Context()).Routes.Find(chi.NewRouteContext(), method, path)
+	if pattern == "" {
+		return ""
+	}
+	return method + " " + pattern
+}
+
+// mayUse holds a role to a route. Where there is no route, the router says so to
+// everybody who has a token.
+func mayUse(role Role, who, route string) error {
+	need, listed := roles[route]
+	switch {
+	case route == "" || listed && role >= need:
+		return nil
+	case !listed:
+		return fmt.Errorf("the route %s is in no table of access: nobody may use it", route)
+	}
+	return fail(http.StatusForbidden, "role", "this needs the role %s, and the token %s has %s: use another token", need, who, role)
+}
+
+func isServicePath(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, servicePaths) }

@@ -1,5 +1,0 @@
-package httpapi
-
-import "context"
-
-func Actor(context.Context) string { return "loopback" }
