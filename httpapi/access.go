@@ -1,15 +1,14 @@
 package httpapi
 
 import (
-	"fmt"
 	"net/http"
 	"strings"
 
 	"github.com/go-chi/chi/v5"
 )
 
-// roles are who may use a route of the admin listener: a route that is neither
-// here nor in anyone is refused to everybody.
+// roles are who may use a route of the admin listener: one that is neither here
+// nor in anyone answers nobody.
 var roles = map[string]Role{
 	"GET /metrics":                                                        Viewer,
 	"GET /admin/v1/config":                                                Viewer,
@@ -62,14 +61,14 @@ func routeOf(r *http.Request) string {
 }
 
 // mayUse holds a role to a route. Where there is no route, the router says so to
-// everybody who has a token.
+// everybody who has a token; one that is not listed is as good as none.
 func mayUse(role Role, who, route string) error {
 	need, listed := roles[route]
 	switch {
 	case route == "" || listed && role >= need:
 		return nil
 	case !listed:
-		return fmt.Errorf("the route %s is in no table of access: nobody may use it", route)
+		return errNotFound
 	}
 	return fail(http.StatusForbidden, "role", "this needs the role %s, and the token %s has %s: use another token", need, who, role)
 }

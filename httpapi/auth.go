@@ -72,11 +72,11 @@ func (s *Server) whoMay(w http.ResponseWriter, r *http.Request) (string, error) 
 	if err != nil {
 		return "", err
 	}
-	if err := mayUse(t.Role, t.Name, route); err != nil {
+	err = mayUse(t.Role, t.Name, route)
+	if err != nil && asProblem(err).Status == http.StatusForbidden {
 		s.authFailed(authRole, r, "token", t.Name, "role", t.Role.String(), "route", route)
-		return "", err
 	}
-	return t.Name, nil
+	return t.Name, err
 }
 
 // open reports whether no token is wanted: as long as there is none, where only

@@ -33,9 +33,9 @@ func newProblem(status int, code, detail string) *problem {
 }
 
 // The path is not repeated: a session id may be part of it.
-func notFound(http.ResponseWriter, *http.Request) error {
-	return fail(http.StatusNotFound, "not_found", "nothing has this path: compare it with the documentation; a property name with a slash goes into ?name=")
-}
+var errNotFound = fail(http.StatusNotFound, "not_found", "nothing has this path: compare it with the documentation; a property name with a slash goes into ?name=")
+
+func notFound(http.ResponseWriter, *http.Request) error { return errNotFound }
 
 func methodNotAllowed(w http.ResponseWriter, r *http.Request) error {
 	path := r.URL.RawPath
