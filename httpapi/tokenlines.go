@@ -56,7 +56,7 @@ func parseTokens(path string, data []byte) (tokens []Token, bad []finding.Findin
 			report(number, 1, "token-line", "a line has 3 or 4 fields, and this one %d: write NAME ROLE TOKEN [EXPIRES]", len(fs))
 			continue
 		}
-		t := Token{Name: fs[0].text, Actor: path}
+		t := Token{Name: fs[0].text}
 		if err := CheckTokenName(t.Name); err != nil {
 			report(number, fs[0].col, "token-name", "%s", err)
 			continue
