@@ -94,9 +94,11 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (Token, error) {
 		return Token{}, unauthorized(w, "", "no token came along")
 	}
 	scheme, text, _ := strings.Cut(headers[0], " ")
-	hash := HashToken(strings.TrimSpace(text))
-	t, from, ok := s.lookup(hash)
-	ok = ok && len(headers) == 1 && strings.EqualFold(scheme, "Bearer")
+	text = strings.TrimSpace(text)
+	t, from, ok := s.lookup(HashToken(text))
+	// Not even the hash of a word that somebody put into the file makes that
+	// word a token.
+	ok = ok && tokenText.MatchString(text) && len(headers) == 1 && strings.EqualFold(scheme, "Bearer")
 	switch now := time.Now(); {
 	case !ok:
 		if wait := s.wrongTokens.add(clientNetwork(r)); wait > 0 {

@@ -245,12 +245,14 @@ func TestWrongTokens(t *testing.T) {
 	w, headers := newGuarded(t)
 	m := w.server.Tokens.(*memoryTokens)
 	text := strings.TrimPrefix(headers[Editor], "Authorization: Bearer ")
+	must(t, m.CreateToken(t.Context(), Token{Name: "weak", Role: Editor, Hash: HashToken("hunter2")}, "test"))
 	for _, c := range []struct{ header, reason, detail string }{
 		{"Authorization: Bearer " + text[:len(text)-1], authWrong, "not one of this server"},
 		{"Authorization: Bearer " + text + "x", authWrong, "not one of this server"},
 		{"Authorization: Bearer", authWrong, "not one of this server"},
 		{"Authorization: " + text, authWrong, "not one of this server"},
 		{"Authorization: Basic " + text, authWrong, "not one of this server"},
+		{"Authorization: Bearer hunter2", authWrong, "not one of this server"},
 		{"X-Token: " + text, authMissing, "no token"},
 		{m.give(t, "old", Editor, time.Now().Add(-time.Second)), authExpired, "the token old has expired"},
 	} {
