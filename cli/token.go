@@ -6,12 +6,14 @@ import (
 	"errors"
 	"net/http"
 	"net/url"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/httpapi"
 )
 
@@ -67,13 +69,16 @@ func (c *client) deleteToken(a *app, name string) error {
 }
 
 func (a *app) tokenCreateCmd() *cobra.Command {
-	role, expires, forFile := "", "", false
+	role, expires, state, forFile := "", "", "", false
 	cmd := &cobra.Command{
 		Use:   "create NAME --role viewer|operator|editor [--expires TIME] [--for-file]",
 		Short: "Make a token, which is shown this once",
 		Long: `Makes a token and prints it, the only time that it can be seen. A viewer reads,
 an operator also sends messages and closes sockets, an editor may do everything.
 --expires is a time (2030-12-31T23:59:59Z) or a span from now (90d, 12h).
+
+--state makes the first token in the state folder of a server that does not run,
+which may then listen on an address that other machines can reach.
 
 --for-file asks no server: it prints a line for the file that
 sluice.admin.tokenFile names, and the token for whoever is to use it.`,
@@ -97,6 +102,9 @@ sluice.admin.tokenFile names, and the token for whoever is to use it.`,
 			if forFile {
 				return a.tokenLine(t)
 			}
+			if state != "" {
+				return a.tokenOffline(state, t)
+			}
 			keeper, err := a.tokens("token create")
 			if err != nil {
 				return err
@@ -115,10 +123,46 @@ sluice.admin.tokenFile names, and the token for whoever is to use it.`,
 	}
 	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or editor")
 	cmd.Flags().StringVar(&expires, "expires", "", "until when it is good; else for ever")
+	cmd.Flags().StringVar(&state, "state", "", "offline: state folder of a server that does not run and has no token yet")
 	cmd.Flags().BoolVar(&forFile, "for-file", false, "print a line for a file of tokens, and ask no server")
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(httpapi.Roles, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
+
+// tokenOffline makes the first token of a state folder.
+func (a *app) tokenOffline(state string, t newToken) error {
+	if t.Role < httpapi.Editor {
+		return usage("--role %s: the first token must have the role %s: nobody could make another", t.Role, httpapi.Editor)
+	}
+	lock, err := lockState(state)
+	if err != nil {
+		return exit(exitFindings, err)
+	}
+	defer lock.Close()
+	text := httpapi.NewTokenText()
+	hash := httpapi.HashToken(text)
+	kept := &store.Token{Role: t.Role.String(), Hash: hash[:], Actor: actorOffline, Created: time.Now().UTC().Truncate(time.Second)}
+	made := httpapi.CreatedToken{Name: t.Name, Role: t.Role, Token: text, Created: kept.Created}
+	if t.Expires != "" {
+		at, err := time.Parse(time.RFC3339, t.Expires)
+		if err != nil {
+			return err
+		}
+		kept.Expires, made.Expires = &at, &at
+	}
+	if err := store.PutFirstToken(filepath.Join(state, store.FileName), t.Name, kept); err != nil {
+		return exit(exitFindings, err)
+	}
+	if a.json() {
+		return a.printJSON(made)
+	}
+	a.printf("%s\n", made.Token)
+	a.note("this is shown once: keep it where only its user can read it, and pass it in SLUICE_TOKEN or --token-file")
+	return nil
+}
+
+// actorOffline is who made a token without a server.
+const actorOffline = "offline"
 
 // tokenLine prints a token and the line of a file that makes it good.
 func (a *app) tokenLine(t newToken) error {

@@ -281,6 +281,17 @@ func (s *Server) importOverride(text json.RawMessage, reason, actor string) (c s
 	if o.Value == nil {
 		return c, fail(http.StatusUnprocessableEntity, "no_value", "%s: value is a text", o.Property)
 	}
+	if k := store.OverrideKey(su, o.Property); s.Engine.Schema().Secret(o.Property) && *o.Value == cascade.Mask {
+		// An export does not show it: what is there stays.
+		have, err := s.Store.Get(k)
+		if err == nil && (have == nil || have.Body == nil) {
+			err = fail(http.StatusUnprocessableEntity, "masked", "%s of %s is a secret that the export does not hold: write its value into the import, or leave the line out", o.Property, su)
+		}
+		if err != nil {
+			return c, s.storeProblem(err)
+		}
+		return store.Change{Key: k, Body: have.Body}, nil
+	}
 	if err := s.Engine.Schema().CheckValue(o.Property, *o.Value); err != nil {
 		return c, fail(http.StatusUnprocessableEntity, "bad_value", "%s", err)
 	}
@@ -344,6 +355,9 @@ func (s *Server) exportRecords(w http.ResponseWriter, r *http.Request) error {
 				panic(http.ErrAbortHandler)
 			}
 			for _, rec := range list {
+				if o, ok := rec.Body.(*store.Override); ok && s.Engine.Schema().Secret(rec.Name) {
+					o.Value = cascade.Mask
+				}
 				if err := enc.Encode(exportLine(rec)); err != nil {
 					return nil // the client has left
 				}

@@ -133,7 +133,7 @@ func TestProbes(t *testing.T) {
 		}
 		a := w.ask("GET", "/readyz", "")
 		a.into(t, &r)
-		if a.status != status || r.Status != want || len(r.Checks) != 3 {
+		if a.status != status || r.Status != want || len(r.Checks) != 4 {
 			t.Errorf("%d %s, want %d %s", a.status, a.body, status, want)
 		}
 		if a := w.ask("GET", "/livez", ""); a.status != 200 || a.body != "{\"status\":\"ok\"}\n" {

@@ -222,6 +222,11 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if r.Method == http.MethodHead {
+		w.Header().Set("Content-Type", "text/event-stream")
+		secure(w.Header())
+		return nil
+	}
 	missed, reset, ok := s.Events.join(st, r.Header.Get("Last-Event-ID"))
 	if !ok {
 		w.Header().Set("Retry-After", "5")

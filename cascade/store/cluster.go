@@ -108,6 +108,7 @@ func (s *Store) setProblem(err error) {
 		s.cluster.problem.Store(nil)
 		if before != nil {
 			s.log.Info("the store is one with the cluster", slog.Uint64("revision", s.Head().Revision))
+			s.opt.Order.Announce()
 		}
 		return
 	}

@@ -295,6 +295,9 @@ func (s *Store) Start(apply func(cascade.Batch, []Entry)) {
 	s.apply = apply
 	s.startCluster()
 	s.work.Go(s.run)
+	if offline := s.tokens.offline; len(offline) > 0 {
+		s.work.Go(func() { s.claimOffline(offline) })
+	}
 }
 
 // Close refuses what still waits, and closes the file.

@@ -14,10 +14,13 @@ type tokens struct {
 	byHash map[[32]byte]string
 	byName map[string]*Token
 	used   map[string]time.Time // of this process
+
+	offline map[string]*Token // made while no server ran
 }
 
 func (t *tokens) load(s *Store) error {
 	t.byHash, t.byName, t.used = make(map[[32]byte]string), make(map[string]*Token), make(map[string]time.Time)
+	t.offline = make(map[string]*Token)
 	return s.view(func(tx *bbolt.Tx) error {
 		return tx.Bucket(bucketOf[KindToken]).ForEach(func(name, value []byte) error {
 			r, err := parse(KindToken, name, value)
@@ -25,6 +28,9 @@ func (t *tokens) load(s *Store) error {
 				return &DamagedError{s.opt.Path, err.Error()}
 			}
 			t.set(r.Name, &r.State)
+			if body, ok := r.Body.(*Token); ok && r.Revision == 0 {
+				t.offline[r.Name] = body
+			}
 			return nil
 		})
 	})
@@ -62,6 +68,14 @@ func (s *Store) Token(hash [32]byte) (name string, token *Token, ok bool) {
 	defer t.mu.RUnlock()
 	name, ok = t.byHash[hash]
 	return name, t.byName[name], ok
+}
+
+// AnyToken reports whether there is one, be it expired.
+func (s *Store) AnyToken() bool {
+	t := &s.tokens
+	t.mu.RLock()
+	defer t.mu.RUnlock()
+	return len(t.byName) > 0
 }
 
 // Tokens calls f for each token, with when this process last saw it used.
