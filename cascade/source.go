@@ -93,54 +93,128 @@ func (d *DirectoryFile) Load(schema *Schema, force bool) SourceLoad {
 	return l
 }
 
-// directoryBatch turns a directory file into the engine's own terms. An entry
-// that is out of bounds, or does not fit its declaration, is reported.
+// DirectorySink takes a directory entry by entry. An error ends the walk, and
+// is what the walk returns.
+type DirectorySink interface {
+	Context(Context) error
+	User(User) error
+	Override(Override) error
+}
+
+// batchSink collects a directory.
+type batchSink struct{ Batch }
+
+func (b *batchSink) Context(c Context) error {
+	b.Contexts = append(b.Contexts, c)
+	return nil
+}
+
+func (b *batchSink) User(u User) error {
+	b.Users = append(b.Users, u)
+	return nil
+}
+
+func (b *batchSink) Override(o Override) error {
+	b.Overrides = append(b.Overrides, o)
+	return nil
+}
+
+// directoryBatch turns a directory file into the engine's own terms.
 func directoryBatch(path string, contexts []yamlfile.Context, schema *Schema) (*Batch, []finding.Finding) {
-	b, fs := &Batch{}, []finding.Finding(nil)
-	bad := func(line, col int, code string, err error) {
-		fs = append(fs, finding.Finding{Path: path, Line: line, Col: col, Severity: finding.Error, Code: code, Text: err.Error()})
-	}
-	overrides := func(su Subject, config []yamlfile.Override) {
-		for _, y := range config {
-			o := Override{
-				Key: Key{su, y.Property}, Value: y.Value, Final: y.Final, Protected: y.Protected,
-				Reason: y.Reason, Actor: y.Actor, Time: y.Time, Expires: y.Expires,
-			}
-			if o.Final != "" && !slices.Contains(scopeOrder, o.Final) {
-				bad(y.Line, y.Col, "unknown-final", fmt.Errorf("%s: final names %s, which is no scope (%s)%s: the lock is ignored",
-					o.Property, finding.Quote(o.Final), strings.Join(scopeOrder, ", "), didYouMean(o.Final, scopeOrder)))
-				o.Final = ""
-			}
-			if err := o.check(); err != nil {
-				bad(y.Line, y.Col, "bad-entry", err)
-				continue
-			}
-			if err := schema.CheckValue(o.Property, o.Value); err != nil {
-				bad(y.Line, y.Col, "bad-value", err)
-			}
-			b.Overrides = append(b.Overrides, o)
+	b := &batchSink{}
+	fs, _ := WalkDirectory(path, contexts, schema, b) // this sink never fails
+	return &b.Batch, fs
+}
+
+// directoryWalk is one pass over a directory file.
+type directoryWalk struct {
+	path   string
+	schema *Schema
+	sink   DirectorySink
+	fs     []finding.Finding
+}
+
+// WalkDirectory hands a directory file over in the engine's own terms: a
+// context, its overrides, then each of its users with the user's. An entry that
+// is out of bounds, or does not fit its declaration, is reported.
+func WalkDirectory(path string, contexts []yamlfile.Context, schema *Schema, sink DirectorySink) ([]finding.Finding, error) {
+	w := &directoryWalk{path: path, schema: schema, sink: sink}
+	for i := range contexts {
+		if err := w.context(&contexts[i]); err != nil {
+			return w.fs, err
 		}
 	}
-	for _, c := range contexts {
-		id := uint32(c.ID)
-		ctx := Context{ID: id, Name: c.Name, Enabled: c.Enabled, Tags: c.Tags}
-		if err := ctx.check(); err != nil {
-			bad(c.Line, 0, "bad-entry", err)
+	return w.fs, nil
+}
+
+func (w *directoryWalk) bad(line, col int, code string, err error) {
+	w.fs = append(w.fs, finding.Finding{Path: w.path, Line: line, Col: col, Severity: finding.Error, Code: code, Text: err.Error()})
+}
+
+func (w *directoryWalk) context(c *yamlfile.Context) error {
+	id := uint32(c.ID)
+	ctx := Context{ID: id, Name: c.Name, Enabled: c.Enabled, Tags: c.Tags}
+	if err := ctx.check(); err != nil {
+		w.bad(c.Line, 0, "bad-entry", err)
+		return nil
+	}
+	if !c.Unknown {
+		if err := w.sink.Context(ctx); err != nil {
+			return err
+		}
+	}
+	if err := w.overrides(Subject{Context: id}, c.Config); err != nil {
+		return err
+	}
+	for _, u := range c.Users {
+		user := User{Context: id, ID: uint32(u.ID), Enabled: u.Enabled, Permissions: u.Permissions}
+		if err := user.check(); err != nil {
+			w.bad(u.Line, 0, "bad-entry", err)
 			continue
 		}
-		b.Contexts = append(b.Contexts, ctx)
-		overrides(Subject{Context: id}, c.Config)
-		for _, u := range c.Users {
-			user := User{Context: id, ID: uint32(u.ID), Enabled: u.Enabled, Permissions: u.Permissions}
-			if err := user.check(); err != nil {
-				bad(u.Line, 0, "bad-entry", err)
-				continue
+		if !u.Unknown {
+			if err := w.sink.User(user); err != nil {
+				return err
 			}
-			b.Users = append(b.Users, user)
-			overrides(Subject{id, user.ID}, u.Config)
+		}
+		if err := w.overrides(Subject{id, user.ID}, u.Config); err != nil {
+			return err
 		}
 	}
-	return b, fs
+	return nil
+}
+
+func (w *directoryWalk) overrides(su Subject, config []yamlfile.Override) error {
+	for _, y := range config {
+		o := Override{
+			Key: Key{su, y.Property}, Value: y.Value, Final: y.Final, Protected: y.Protected,
+			Reason: y.Reason, Actor: y.Actor, Time: y.Time, Expires: y.Expires,
+		}
+		if o.Final != "" && !slices.Contains(scopeOrder, o.Final) {
+			w.bad(y.Line, y.Col, "unknown-final", fmt.Errorf("%s: %w", o.Property, CheckFinal(o.Final)))
+			o.Final = ""
+		}
+		if err := o.check(); err != nil {
+			w.bad(y.Line, y.Col, "bad-entry", err)
+			continue
+		}
+		if err := w.schema.CheckValue(o.Property, o.Value); err != nil {
+			w.bad(y.Line, y.Col, "bad-value", err)
+		}
+		if err := w.sink.Override(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// CheckFinal refuses a lock that names no scope; such a lock is ignored.
+func CheckFinal(scope string) error {
+	if slices.Contains(scopeOrder, scope) {
+		return nil
+	}
+	return fmt.Errorf("final names %s, which is no scope (%s)%s: the lock is ignored",
+		finding.Quote(scope), strings.Join(scopeOrder, ", "), didYouMean(scope, scopeOrder))
 }
 
 // CheckValue refuses a value that does not fit the declaration of its

@@ -59,6 +59,32 @@ func (p *parser) unescape(l *logicalLine, from, to int) string {
 	return string(out)
 }
 
+// Unescape reads a text that is escaped like a value of a file, as the
+// databases of the existing system hold them: a backslash at the end is
+// dropped, half of a surrogate pair is U+FFFD. It returns false if \u is not
+// followed by four hexadecimal digits, which Java cannot read either. Unlike in
+// files, control characters are text.
+func Unescape(s string) (string, bool) {
+	slash := strings.IndexByte(s, '\\')
+	if slash < 0 {
+		return s, true
+	}
+	out := make([]byte, 0, len(s))
+	for ; slash >= 0; slash = strings.IndexByte(s, '\\') {
+		out = append(out, s[:slash]...)
+		if s = s[slash:]; len(s) == 1 {
+			return string(out), true
+		}
+		r, n, problem := readEscape(s)
+		if problem == codeBadEscape {
+			return "", false
+		}
+		out = utf8.AppendRune(out, r)
+		s = s[n:]
+	}
+	return string(append(out, s...)), true
+}
+
 // readEscape reads the escape at the start of s, which begins with a backslash
 // that something follows. problem is a finding's code, or "".
 func readEscape(s string) (r rune, n int, problem string) {

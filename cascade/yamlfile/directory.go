@@ -100,6 +100,8 @@ func (d *document) context(n *yaml.Node) (Context, bool) {
 		switch name {
 		case "id":
 			c.ID, ok = d.id(p.value)
+		case "known":
+			c.Unknown, ok = d.unknown(p.value)
 		case "name":
 			c.Name, _, ok = d.verbatim(p.value, "name")
 		case "enabled":
@@ -116,6 +118,10 @@ func (d *document) context(n *yaml.Node) (Context, bool) {
 		good = good && ok
 		return true
 	})
+	if c.Unknown && good && (c.Name != "" || !c.Enabled || len(c.Tags) > 0) {
+		d.errorf(n.Line, n.Column, CodeBadDirectory, "a context with `known: false` has no name, enabled or tags; remove them, or known")
+		good = false
+	}
 	return c, d.hasID(n, "context", c.ID, good && all)
 }
 
@@ -142,6 +148,8 @@ func (d *document) user(n *yaml.Node) (User, bool) {
 		switch name {
 		case "id":
 			u.ID, ok = d.id(p.value)
+		case "known":
+			u.Unknown, ok = d.unknown(p.value)
 		case "enabled":
 			u.Enabled, ok = d.enabled(p.value, "enabled", true)
 		case "permissions":
@@ -154,6 +162,10 @@ func (d *document) user(n *yaml.Node) (User, bool) {
 		good = good && ok
 		return true
 	})
+	if u.Unknown && good && (!u.Enabled || len(u.Permissions) > 0) {
+		d.errorf(n.Line, n.Column, CodeBadDirectory, "a user with `known: false` has no enabled or permissions; remove them, or known")
+		good = false
+	}
 	return u, d.hasID(n, "user", u.ID, good && all)
 }
 
@@ -178,6 +190,12 @@ func (d *document) id(n *yaml.Node) (int, bool) {
 		return 0, false
 	}
 	return int(id), true
+}
+
+// unknown reads `known`.
+func (d *document) unknown(n *yaml.Node) (unknown, ok bool) {
+	known, ok := d.enabled(n, "known", true)
+	return ok && !known, ok
 }
 
 // enabled reads a boolean; null is the default.

@@ -91,6 +91,7 @@ type Override struct {
 // User is one user of a directory file. ID is 1 to 2147483647.
 type User struct {
 	ID          int
+	Unknown     bool // only overrides are known of the user; true if the file says `known: false`
 	Enabled     bool // true unless the file says false
 	Permissions []string
 	Config      []Override
@@ -100,6 +101,7 @@ type User struct {
 // Context is one context of a directory file. ID is 1 to 2147483647.
 type Context struct {
 	ID      int
+	Unknown bool // only overrides and users are known of the context; true if the file says `known: false`
 	Name    string
 	Enabled bool // true unless the file says false
 	Tags    []string
