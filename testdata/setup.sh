@@ -15,6 +15,8 @@ want setpriv util-linux
 want flock util-linux
 want node nodejs
 want redis-server redis-server
+want mariadb mariadb-client
+want mariadbd mariadb-server
 want nginx nginx
 want apache2 apache2
 want chromium chromium

@@ -239,7 +239,7 @@ var errUTF8 = errors.New("not valid UTF-8, which YAML cannot hold; set it anew")
 func notUTF8(what string, texts ...string) error {
 	for _, s := range texts {
 		if !utf8.ValidString(s) {
-			return fmt.Errorf("%s: %s is %w", what, finding.Quote(s), errUTF8)
+			return fmt.Errorf("%s: a text in it is %w", what, errUTF8) // not shown: it may be a secret
 		}
 	}
 	return nil

@@ -184,3 +184,22 @@ func BenchmarkDirectory(b *testing.B) {
 		ParseDirectory("p.yml", in)
 	}
 }
+
+func TestEntriesThatAreNotKnown(t *testing.T) {
+	contexts, fs, ok := ParseDirectory("p.yml", []byte("contexts:\n"+
+		"  - {id: 1, known: false, config: {a: x}, users: [{id: 2, known: false, config: {a: y}}, {id: 3}]}\n"+
+		"  - {id: 4, known: true, name: x}\n"+
+		"  - {id: 5, known: false, name: x}\n"+
+		"  - {id: 6, known: false, enabled: false}\n"+
+		"  - {id: 7, known: false, tags: [x]}\n"+
+		"  - {id: 8, users: [{id: 1, known: false, enabled: false}, {id: 2, known: false, permissions: [x]}, {id: 3, known: maybe}]}\n"))
+	const want = "4:5 error bad-directory-entry; 5:5 error bad-directory-entry; 6:5 error bad-directory-entry; " +
+		"7:21 error bad-directory-entry; 7:59 error bad-directory-entry; 7:102 error bad-directory-entry"
+	if !ok || brief(fs) != want {
+		t.Errorf("%t %s", ok, brief(fs))
+	}
+	if len(contexts) != 3 || !contexts[0].Unknown || contexts[1].Unknown || contexts[2].Unknown || len(contexts[2].Users) != 0 ||
+		len(contexts[0].Users) != 2 || !contexts[0].Users[0].Unknown || contexts[0].Users[1].Unknown {
+		t.Errorf("%+v", contexts)
+	}
+}
