@@ -49,3 +49,34 @@ func TestDirectoryOutlivesRestart(t *testing.T) {
 		})
 	}
 }
+
+// TestEntriesThatAreNotKnown: overrides alone do not open a strict directory.
+func TestEntriesThatAreNotKnown(t *testing.T) {
+	dir := t.TempDir()
+	write(t, dir, "etc/a.properties", "sluice.directory.strict=true\n")
+	write(t, dir, "directory.yml", "contexts:\n"+
+		"  - {id: 1, known: false, config: {a: x}, users: [{id: 3, config: {a: y}}]}\n"+
+		"  - {id: 2, users: [{id: 3, known: false, config: {a: z}}]}\n")
+	e, err := Open(Options{
+		Roots: []string{filepath.Join(dir, "etc")}, Schema: testSchema(t),
+		Source: NewDirectoryFile(filepath.Join(dir, "directory.yml")),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	sn := e.Snapshot()
+	for su, want := range map[Subject]struct {
+		account Account
+		value   string
+	}{
+		{1, 0}: {ContextUnknown, "x"}, {1, 3}: {ContextUnknown, "y"},
+		{2, 0}: {AccountOpen, ""}, {2, 3}: {UserUnknown, "z"},
+	} {
+		if got := sn.Account(su); got != want.account {
+			t.Errorf("%s is %v, not %v", su, got, want.account)
+		}
+		if v, _ := sn.Get(su, "a"); v.Text != want.value {
+			t.Errorf("%s has %q, not %q", su, v.Text, want.value)
+		}
+	}
+}

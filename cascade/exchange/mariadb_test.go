@@ -195,8 +195,11 @@ func TestMovingFromMariaDB(t *testing.T) {
 		files       []string
 		want, codes []string
 	}{
-		{"one user database", []string{dump("oxdb_5", doc.both), dump("oxdb_5", doc.users)},
-			slices.Concat(firstOverrides, firstUsers, firstContexts, []string{unlisted}), codes},
+		{
+			"one user database",
+			[]string{dump("oxdb_5", doc.both), dump("oxdb_5", doc.users)},
+			slices.Concat(firstOverrides, firstUsers, firstContexts, []string{unlisted}), codes,
+		},
 		{"two user databases", []string{dump("oxdb_5", doc.both), dump("oxdb_5", doc.users), dump("oxdb_6", doc.both), dump("oxdb_6", doc.users)}, both, codes},
 		{"joined", []string{dump("oxdb_6", doc.users) + dump("oxdb_5", doc.both) + dump("oxdb_5", doc.users) + dump("oxdb_6", doc.both)}, both, codes},
 		{"configuration database apart", []string{

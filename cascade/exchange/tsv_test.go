@@ -101,8 +101,12 @@ func TestRows(t *testing.T) {
 		{"tags that no expression can name", []string{
 			contextHeader + "7\tacme\t1\ttaxonomy/types\tweb mail,a&b,a;b\n7\tacme\t1\tTaxonomy/types\tx\n",
 		}, []string{`context 7 "acme" enabled=true ["a;b"]`}, []string{"1.tsv:2:25 warning bad-tag", "1.tsv:2:25 warning bad-tag", "1.tsv:3:10 warning not-taken-over"}},
-		{"a file that ends too soon", []string{contextHeader + "7\tacme\t1\tNULL\tNULL\n8\tacme\t1\tconfig/a\tfal"},
-			[]string{`context 7 "acme" enabled=true []`}, []string{"1.tsv:3:1 error cut-off"}},
+		{
+			"a file that ends too soon",
+			[]string{contextHeader + "7\tacme\t1\tNULL\tNULL\n8\tacme\t1\tconfig/a\tfal"},
+			[]string{`context 7 "acme" enabled=true []`},
+			[]string{"1.tsv:3:1 error cut-off"},
+		},
 		{"no rows", []string{""}, nil, []string{"1.tsv:0:1 warning empty-file"}},
 		{"a file from Windows, and one that is not", []string{
 			"\ufeff" + strings.ReplaceAll("cid\tid\tname\tvalue\n7\t3\tconfig/a\ty\n", "\n", "\r\n") + "cid\tid\tname\tvalue\n7\t4\tconfig/a\ty\r\n",

@@ -194,7 +194,7 @@ func TestEntriesThatAreNotKnown(t *testing.T) {
 		"  - {id: 7, known: false, tags: [x]}\n"+
 		"  - {id: 8, users: [{id: 1, known: false, enabled: false}, {id: 2, known: false, permissions: [x]}, {id: 3, known: maybe}]}\n"))
 	const want = "4:5 error bad-directory-entry; 5:5 error bad-directory-entry; 6:5 error bad-directory-entry; " +
-		"7:21 error bad-directory-entry; 7:59 error bad-directory-entry; 7:102 error bad-directory-entry"
+		"7:21 error bad-directory-entry; 7:60 error bad-directory-entry; 7:116 error bad-directory-entry"
 	if !ok || brief(fs) != want {
 		t.Errorf("%t %s", ok, brief(fs))
 	}
