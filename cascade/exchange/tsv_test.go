@@ -236,3 +236,57 @@ func TestErrorsOfSinkAndFileEndTheReading(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// choosy is a sink that refuses one kind of entry.
+type choosy struct {
+	entries
+	kind string
+}
+
+func (c *choosy) Context(cascade.Context) error {
+	if c.kind == "context" {
+		return errSink
+	}
+	return nil
+}
+
+func (c *choosy) User(cascade.User) error {
+	if c.kind == "user" {
+		return errSink
+	}
+	return nil
+}
+
+func TestEveryErrorOfTheSinkIsReturned(t *testing.T) {
+	for kind, text := range map[string]string{
+		"context": contextHeader + "7\tacme\t1\tNULL\tNULL\n",
+		"user":    userHeader + "7\t3\t1\t1\tNULL\tNULL\n",
+	} {
+		if _, err := ReadTSV(nil, &choosy{kind: kind}, Input{"1.tsv", strings.NewReader(text)}); !errors.Is(err, errSink) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+	const file = "contexts:\n  - {id: 7, users: [{id: 3}]}\n"
+	for _, kind := range []string{"context", "user"} {
+		if _, err := ReadYAML("d.yml", []byte(file), emptySchema(t), &choosy{kind: kind}); !errors.Is(err, errSink) {
+			t.Errorf("%s: %v", kind, err)
+		}
+	}
+}
+
+func TestBoundsOfTheEngine(t *testing.T) {
+	long := strings.Repeat("x", cascade.MaxTextLen+1)
+	list, fs := readTSV(t,
+		contextHeader+"7\t"+long+"\t1\tNULL\tNULL\n8\ta\t1\ttaxonomy/types\t"+strings.Repeat("a,", cascade.MaxTags+1)+"\n"+
+			"9\ta\t1\tconfig/"+strings.Repeat("p", cascade.MaxNameLen+1)+"\tx\n")
+	equal(t, "entries", list, []string{`context 9 "a" enabled=true []`})
+	equal(t, "findings", fs, []string{"1.tsv:2:3 error bad-entry", "1.tsv:3:0 error bad-entry", "1.tsv:4:7 error bad-entry"})
+}
+
+func TestAFileErrorOfYAML(t *testing.T) {
+	e := &entries{}
+	fs, err := ReadYAML("d.yml", []byte("contexts: [\n"), emptySchema(t), e)
+	if err != nil || len(fs) != 1 || len(e.list) != 0 {
+		t.Error(fs, err, e.list)
+	}
+}
