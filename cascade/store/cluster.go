@@ -252,7 +252,7 @@ func (s *Store) replay(mine, theirs Head) error {
 			}
 		}
 		if err := s.record(tx, &x, &head); err != nil {
-			return s.failIn(tx, mine, err)
+			return s.fail(mine, err)
 		}
 		done = append(done, x)
 	}
@@ -380,10 +380,10 @@ func (s *Store) adopt() error {
 	before := s.Head()
 	for _, name := range [][]byte{bucketLog, bucketOf[KindContext], bucketOf[KindUser], bucketOf[KindOverride], bucketOf[KindToken]} {
 		if err := tx.DeleteBucket(name); err != nil {
-			return s.failIn(tx, before, err)
+			return s.fail(before, err)
 		}
 		if _, err := tx.CreateBucket(name); err != nil {
-			return s.failIn(tx, before, err)
+			return s.fail(before, err)
 		}
 	}
 	head, err := s.opt.Order.Snapshot(ctx, func(list []Record) error {

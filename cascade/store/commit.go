@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"fmt"
-	"log/slog"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -137,7 +136,7 @@ func (s *Store) commitOnce(group []*request) (again bool, err error) {
 		r.err = nil
 		if r.local != nil {
 			if err := guarded(s.opt.Path, func() error { return r.local(tx) }); err != nil {
-				return false, s.failIn(tx, before, err)
+				return false, s.fail(before, err)
 			}
 			local++
 			continue
@@ -162,7 +161,7 @@ func (s *Store) commitOnce(group []*request) (again bool, err error) {
 		}
 		x.chain = head.Chain.next(x.text)
 		if err := s.record(tx, &x, &head); err != nil {
-			return false, s.failIn(tx, before, err)
+			return false, s.fail(before, err)
 		}
 		r.entry = x.Entry
 		done = append(done, x)
@@ -192,6 +191,9 @@ func (s *Store) commitOnce(group []*request) (again bool, err error) {
 
 // begin opens the transaction of the owner.
 func (s *Store) begin() (*bbolt.Tx, error) {
+	if err := s.mend(); err != nil {
+		return nil, err
+	}
 	var tx *bbolt.Tx
 	err := guarded(s.opt.Path, func() (err error) {
 		tx, err = s.db.Begin(true)
@@ -200,6 +202,7 @@ func (s *Store) begin() (*bbolt.Tx, error) {
 	if err != nil {
 		return nil, s.fail(s.Head(), err)
 	}
+	s.tx = tx
 	return tx, nil
 }
 
@@ -246,7 +249,7 @@ func (s *Store) finish(tx *bbolt.Tx, before, head Head, done []sealed) error {
 		return tx.Commit()
 	})
 	if err != nil {
-		return s.failIn(tx, before, err)
+		return s.fail(before, err)
 	}
 	s.head.Store(&head)
 	entries := make([]Entry, len(done))
@@ -259,85 +262,6 @@ func (s *Store) finish(tx *bbolt.Tx, before, head Head, done []sealed) error {
 		s.apply(batch(entries, head), entries)
 	}
 	return nil
-}
-
-// failIn is fail inside of a transaction, which it ends: the file cannot be
-// closed before.
-func (s *Store) failIn(tx *bbolt.Tx, acknowledged Head, err error) error {
-	_ = tx.Rollback() // nothing of it counts
-	return s.fail(acknowledged, err)
-}
-
-// fail notes that the file cannot be written. It is opened anew before the next
-// write: of what a failed sync has left, the kernel and bbolt may believe that
-// it is on the disk.
-func (s *Store) fail(acknowledged Head, err error) error {
-	failed := &FailedError{err}
-	s.stats.failures.Add(1)
-	if s.failure.Swap(failed) == nil {
-		s.log.Error("the store cannot be written: writes are refused until it can", slog.Any("err", err), slog.String("path", s.opt.Path))
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.db != nil {
-		if err := s.db.Close(); err != nil {
-			s.log.Error("the store was not closed", slog.Any("err", err))
-		}
-		s.db = nil
-	}
-	s.head.Store(&acknowledged)
-	return failed
-}
-
-// mend opens the file anew where it failed, and takes back what was refused.
-func (s *Store) mend() error {
-	if s.failure.Load() == nil {
-		return nil
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	acknowledged := s.Head()
-	if s.db == nil {
-		if err := s.open(); err != nil {
-			return &FailedError{err}
-		}
-	}
-	found := s.Head()
-	s.head.Store(&acknowledged)
-	if found != acknowledged {
-		if err := guarded(s.opt.Path, func() error {
-			return s.db.Update(func(tx *bbolt.Tx) error { return takeBack(tx, found, acknowledged) })
-		}); err != nil {
-			err = &FailedError{err}
-			_ = s.db.Close() // it is opened anew
-			s.db = nil
-			return err
-		}
-	}
-	s.failure.Store(nil)
-	s.log.Info("the store can be written again", slog.String("path", s.opt.Path))
-	return nil
-}
-
-// takeBack undoes the writes after a state.
-func takeBack(tx *bbolt.Tx, from, to Head) error {
-	log := tx.Bucket(bucketLog)
-	for rev := from.Revision; rev > to.Revision; rev-- {
-		key := binary.BigEndian.AppendUint64(nil, rev)
-		x, err := unseal(log.Get(key))
-		if err != nil {
-			return err
-		}
-		for _, c := range x.Changes {
-			if err := put(tx, c.Key, c.Before); err != nil {
-				return err
-			}
-		}
-		if err := log.Delete(key); err != nil {
-			return err
-		}
-	}
-	return writeHead(tx, to)
 }
 
 // unseal reads an entry of the log.

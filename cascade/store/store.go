@@ -9,7 +9,6 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
-	"path/filepath"
 	"runtime/debug"
 	"strconv"
 	"sync"
@@ -42,6 +41,8 @@ var (
 	bucketOf       = map[Kind][]byte{
 		KindContext: []byte("contexts"), KindUser: []byte("users"), KindOverride: []byte("overrides"), KindToken: []byte("tokens"),
 	}
+
+	buckets = [][]byte{bucketLog, bucketMeta, bucketSessions, bucketOf[KindContext], bucketOf[KindUser], bucketOf[KindOverride], bucketOf[KindToken]}
 
 	metaFormat = []byte("format")
 	metaHead   = []byte("head")
@@ -116,8 +117,13 @@ type Store struct {
 	tokens  tokens
 	cluster cluster
 
-	quit chan struct{}
-	work sync.WaitGroup
+	// The owner's.
+	tx      *bbolt.Tx // the last that was begun
+	settled bool      // the disk has what the file shows
+
+	quit  chan struct{}
+	ended chan struct{} // no request is served any more
+	work  sync.WaitGroup
 }
 
 // The errors of Open. Each names the file and says what to do.
@@ -150,11 +156,19 @@ func (e *NewerError) Error() string {
 
 // Open opens the store file. Nothing is written before Start.
 func Open(o Options) (*Store, error) {
-	s := &Store{opt: o, log: o.Logger, queue: make(chan *request, maxQueue), quit: make(chan struct{})}
+	s := &Store{opt: o, log: o.Logger, queue: make(chan *request, maxQueue), quit: make(chan struct{}), ended: make(chan struct{})}
 	s.head.Store(&Head{})
-	if err := s.open(); err != nil {
+	switch fi, err := os.Stat(o.Path); {
+	case errors.Is(err, os.ErrNotExist), err == nil && fi.Mode().IsRegular() && fi.Size() == 0:
+		if err := create(o.Path); err != nil {
+			return nil, openError(o.Path, err)
+		}
+	}
+	head, err := s.open()
+	if err != nil {
 		return nil, err
 	}
+	s.head.Store(&head)
 	if err := s.tokens.load(s); err != nil {
 		return nil, errors.Join(err, s.db.Close())
 	}
@@ -162,39 +176,15 @@ func Open(o Options) (*Store, error) {
 }
 
 // open opens the file and reads its head. The caller holds mu, or is alone.
-func (s *Store) open() (err error) {
+func (s *Store) open() (head Head, err error) {
 	path := s.opt.Path
-	fresh := false
-	switch fi, err := os.Stat(path); {
-	case errors.Is(err, os.ErrNotExist):
-		fresh = true
-	case err != nil:
-		return err
-	case fi.Size() == 0:
-		fresh = true
-	default:
-		if err := checkFile(path); err != nil {
-			return err
-		}
+	if err := checkFile(path); err != nil {
+		return head, err
 	}
-	var db *bbolt.DB
-	err = guarded(path, func() (err error) {
-		db, err = bbolt.Open(path, 0o600, &bbolt.Options{Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType})
-		if err != nil {
-			return err
-		}
-		if fresh {
-			return create(db, path)
-		}
-		return nil
-	})
+	db, err := openFile(path)
 	if err != nil {
-		if db != nil {
-			err = errors.Join(err, db.Close())
-		}
-		return openError(path, err)
+		return head, openError(path, err)
 	}
-	var head Head
 	err = guarded(path, func() error {
 		return db.View(func(tx *bbolt.Tx) (err error) {
 			head, err = readHead(tx, path)
@@ -202,17 +192,38 @@ func (s *Store) open() (err error) {
 		})
 	})
 	if err != nil {
-		return errors.Join(err, db.Close())
+		return head, errors.Join(err, db.Close())
 	}
-	s.db = db
-	s.head.Store(&head)
-	return nil
+	s.db, s.settled = db, false
+	return head, nil
+}
+
+// openFile opens a bbolt file. What it holds is given back also where bbolt
+// panics over it: the lock would last as long as the process.
+func openFile(path string) (db *bbolt.DB, err error) {
+	var file *os.File
+	err = guarded(path, func() (err error) {
+		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
+			Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType,
+			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
+				f, err = os.OpenFile(name, flag, mode)
+				file = f
+				return f, err
+			},
+		})
+		return err
+	})
+	if db == nil && file != nil {
+		_ = syscall.Flock(int(file.Fd()), syscall.LOCK_UN) // closed already, or the mapping still holds it
+		_ = file.Close()
+	}
+	return db, err
 }
 
 func openError(path string, err error) error {
 	var damaged *DamagedError
 	switch {
-	case errors.As(err, &damaged):
+	case errors.As(err, &damaged), errors.As(err, new(*LockedError)):
 		return err
 	case errors.Is(err, berrors.ErrTimeout):
 		return &LockedError{path}
@@ -224,32 +235,9 @@ func openError(path string, err error) error {
 	return fmt.Errorf("%s: %w", path, err)
 }
 
-// create makes the buckets, and sees that the file itself outlives a power cut.
-func create(db *bbolt.DB, path string) error {
-	err := db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range [][]byte{bucketLog, bucketMeta, bucketSessions, bucketOf[KindContext], bucketOf[KindUser], bucketOf[KindOverride], bucketOf[KindToken]} {
-			if _, err := tx.CreateBucketIfNotExists(name); err != nil {
-				return err
-			}
-		}
-		if err := tx.Bucket(bucketMeta).Put(metaFormat, binary.BigEndian.AppendUint64(nil, format)); err != nil {
-			return err
-		}
-		return writeHead(tx, Head{})
-	})
-	if err != nil {
-		return err
-	}
-	dir, err := os.Open(filepath.Dir(path))
-	if err != nil {
-		return err
-	}
-	return errors.Join(dir.Sync(), dir.Close())
-}
-
 func readHead(tx *bbolt.Tx, path string) (Head, error) {
 	var h Head
-	for _, name := range [][]byte{bucketLog, bucketMeta, bucketSessions, bucketOf[KindContext], bucketOf[KindUser], bucketOf[KindOverride], bucketOf[KindToken]} {
+	for _, name := range buckets {
 		if tx.Bucket(name) == nil {
 			return h, &DamagedError{path, "it has no bucket " + string(name)}
 		}
@@ -294,7 +282,10 @@ func (s *Store) Head() Head { return *s.head.Load() }
 func (s *Store) Start(apply func(cascade.Batch, []Entry)) {
 	s.apply = apply
 	s.startCluster()
-	s.work.Go(s.run)
+	s.work.Go(func() {
+		defer close(s.ended)
+		s.run()
+	})
 	if offline := s.tokens.offline; len(offline) > 0 {
 		s.work.Go(func() { s.claimOffline(offline) })
 	}

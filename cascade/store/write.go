@@ -164,6 +164,13 @@ func (s *Store) ask(ctx context.Context, r *request) (Entry, error) {
 		return r.entry, r.err
 	case <-ctx.Done():
 		return Entry{}, ErrUnconfirmed
+	case <-s.ended:
+	}
+	select {
+	case <-r.done:
+		return r.entry, r.err
+	default: // it came after the last look into the queue
+		return Entry{}, ErrClosed
 	}
 }
 

@@ -1,0 +1,90 @@
+package store
+
+import (
+	"fmt"
+	"log/slog"
+)
+
+// fail notes that the file cannot be written. It is opened anew: of what a
+// failed sync has left, the kernel and bbolt may believe that it is on the disk.
+func (s *Store) fail(acknowledged Head, err error) error {
+	failed := &FailedError{err}
+	s.failed(failed)
+	if s.tx != nil { // bbolt would wait for it
+		_ = guarded(s.opt.Path, s.tx.Rollback)
+		s.tx = nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.settled = false
+	s.head.Store(&acknowledged)
+	s.drop()
+	if err := s.reopen(); err != nil {
+		s.log.Error("the store cannot be read either", slog.Any("err", err), slog.String("path", s.opt.Path))
+	}
+	return failed
+}
+
+func (s *Store) failed(err *FailedError) {
+	s.stats.failures.Add(1)
+	if s.failure.Swap(err) == nil {
+		s.log.Error("the store cannot be written: writes are refused until it can", slog.Any("err", err.Err), slog.String("path", s.opt.Path))
+	}
+}
+
+// drop closes the file. The caller holds mu.
+func (s *Store) drop() {
+	if s.db == nil {
+		return
+	}
+	if err := s.db.Close(); err != nil {
+		s.log.Error("the store was not closed", slog.Any("err", err))
+	}
+	s.db = nil
+}
+
+// reopen opens the file where it is closed, as the last acknowledged write has
+// left it. The caller holds mu.
+func (s *Store) reopen() error {
+	if s.db != nil {
+		return nil
+	}
+	acknowledged := s.Head()
+	found, err := s.open()
+	if err != nil || found == acknowledged {
+		return err
+	}
+	s.drop()
+	if err := revoke(s.opt.Path); err != nil {
+		return err
+	}
+	if found, err = s.open(); err != nil || found == acknowledged {
+		return err
+	}
+	s.drop()
+	return &DamagedError{s.opt.Path, fmt.Sprintf("it has %v instead of %v", found, acknowledged)}
+}
+
+// mend is called before each transaction of the owner. It makes sure that the
+// disk takes writes, and has what the file shows.
+func (s *Store) mend() error {
+	if s.settled {
+		return nil
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := s.reopen()
+	if err == nil {
+		err = settle(s.opt.Path)
+	}
+	if err != nil {
+		failed := &FailedError{err}
+		s.failed(failed)
+		return failed
+	}
+	s.settled = true
+	if s.failure.Swap(nil) != nil {
+		s.log.Info("the store can be written again", slog.String("path", s.opt.Path))
+	}
+	return nil
+}
