@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -141,7 +142,14 @@ func (s *Store) commitOnce(group []*request) (again bool, err error) {
 			local++
 			continue
 		}
-		changes, err := evaluate(tx, r.write)
+		var changes []Changed
+		err := guarded(s.opt.Path, func() (err error) {
+			changes, err = evaluate(tx, r.write)
+			return err
+		})
+		if errors.As(err, new(*DamagedError)) {
+			return false, s.fail(before, err)
+		}
 		if err != nil {
 			r.err = err
 			continue

@@ -303,6 +303,74 @@ func TestBadFiles(t *testing.T) {
 	}
 }
 
+// A file that goes bad under a running store refuses writes, and holds nobody up.
+func TestGoesBad(t *testing.T) {
+	path := filepath.Join(t.TempDir(), FileName)
+	s, _ := openAt(t, path, nil)
+	for i := range 200 {
+		do(t, s, put1(OverrideKey(cascade.Subject{Context: uint32(i + 1)}, "p"), &Override{Value: string(make([]byte, 500))}))
+	}
+	whole, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.Close()
+	bad := make([]byte, len(whole)-2*4096)
+	for i := range bad {
+		bad[i] = byte(i * 7)
+	}
+	head := s.Head()
+	write := Write{Changes: []Change{put1(OverrideKey(cascade.Subject{Context: 5}, "p"), &Override{Value: "new"})}}
+	if _, err := f.WriteAt(bad, 2*4096); err != nil {
+		t.Fatal(err)
+	}
+	for range 3 {
+		if _, err := s.Do(t.Context(), write); !errors.As(err, new(*FailedError)) {
+			t.Errorf("%v", err)
+		}
+	}
+	if s.Head() != head {
+		t.Errorf("head %v, was %v", s.Head(), head)
+	}
+	if _, err := f.WriteAt(whole, 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Do(t.Context(), write); err != nil {
+		t.Error(err)
+	}
+}
+
+// Who asks a store that is closing is told, and does not wait.
+func TestCloseMeanwhile(t *testing.T) {
+	for range 20 {
+		s, _ := openNew(t)
+		var wg sync.WaitGroup
+		for w := range 8 {
+			wg.Go(func() {
+				for {
+					_, err := s.Do(context.Background(), Write{Changes: []Change{put1(ContextKey(uint32(w+1)), &Context{})}})
+					if err == nil {
+						continue
+					}
+					if !errors.Is(err, ErrClosed) {
+						t.Error(err)
+					}
+					return
+				}
+			})
+		}
+		do(t, s, put1(ContextKey(99), &Context{}))
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		wg.Wait()
+	}
+}
+
 func FuzzRecord(f *testing.F) {
 	at := time.UnixMilli(1).UTC()
 	for _, r := range []Record{
