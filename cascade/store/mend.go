@@ -19,7 +19,7 @@ func (s *Store) fail(acknowledged Head, err error) error {
 	s.settled = false
 	s.head.Store(&acknowledged)
 	s.drop()
-	if err := s.reopen(); err != nil {
+	if err := s.reopen(); err != nil && s.db == nil {
 		s.log.Error("the store cannot be read either", slog.Any("err", err), slog.String("path", s.opt.Path))
 	}
 	return failed
@@ -44,13 +44,20 @@ func (s *Store) drop() {
 }
 
 // reopen opens the file where it is closed, as the last acknowledged write has
-// left it. The caller holds mu.
+// left it. What may not be written is opened for look-ups, and the error says
+// why. The caller holds mu.
 func (s *Store) reopen() error {
-	if s.db != nil {
+	if s.db != nil && !s.db.IsReadOnly() {
 		return nil
 	}
+	s.drop()
 	acknowledged := s.Head()
-	found, err := s.open()
+	found, err := s.open(false)
+	if notWritable(err) {
+		if found, rerr := s.open(true); rerr == nil && found != acknowledged {
+			s.drop()
+		}
+	}
 	if err != nil || found == acknowledged {
 		return err
 	}
@@ -58,7 +65,7 @@ func (s *Store) reopen() error {
 	if err := revoke(s.opt.Path); err != nil {
 		return err
 	}
-	if found, err = s.open(); err != nil || found == acknowledged {
+	if found, err = s.open(false); err != nil || found == acknowledged {
 		return err
 	}
 	s.drop()

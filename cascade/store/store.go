@@ -164,7 +164,7 @@ func Open(o Options) (*Store, error) {
 			return nil, openError(o.Path, err)
 		}
 	}
-	head, err := s.open()
+	head, err := s.open(false)
 	if err != nil {
 		return nil, err
 	}
@@ -176,12 +176,12 @@ func Open(o Options) (*Store, error) {
 }
 
 // open opens the file and reads its head. The caller holds mu, or is alone.
-func (s *Store) open() (head Head, err error) {
+func (s *Store) open(readOnly bool) (head Head, err error) {
 	path := s.opt.Path
 	if err := checkFile(path); err != nil {
 		return head, err
 	}
-	db, err := openFile(path)
+	db, err := openFile(path, readOnly)
 	if err != nil {
 		return head, openError(path, err)
 	}
@@ -200,11 +200,11 @@ func (s *Store) open() (head Head, err error) {
 
 // openFile opens a bbolt file. What it holds is given back also where bbolt
 // panics over it: the lock would last as long as the process.
-func openFile(path string) (db *bbolt.DB, err error) {
+func openFile(path string, readOnly bool) (db *bbolt.DB, err error) {
 	var file *os.File
 	err = guarded(path, func() (err error) {
 		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-			Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType,
+			Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly,
 			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 				f, err = os.OpenFile(name, flag, mode)
 				file = f
@@ -229,10 +229,15 @@ func openError(path string, err error) error {
 		return &LockedError{path}
 	case errors.Is(err, berrors.ErrInvalid), errors.Is(err, berrors.ErrVersionMismatch), errors.Is(err, berrors.ErrChecksum):
 		return &DamagedError{path, err.Error()}
-	case errors.Is(err, os.ErrPermission), errors.Is(err, syscall.EROFS):
+	case notWritable(err):
 		return fmt.Errorf("%w: the server must be able to write its state folder: choose another with --state", err)
 	}
 	return fmt.Errorf("%s: %w", path, err)
+}
+
+// notWritable reports whether a file may still be read.
+func notWritable(err error) bool {
+	return errors.Is(err, os.ErrPermission) || errors.Is(err, syscall.EROFS)
 }
 
 func readHead(tx *bbolt.Tx, path string) (Head, error) {
