@@ -25,6 +25,7 @@ test *ARGS:
 # The full counts of what `test` runs in short rounds
 torture:
     go test -race -timeout 60m -count=1 ./cascade -args -torture
+    go test -race -timeout 60m -count=1 ./cascade/store -args -torture
     go test -race -timeout 60m -count=1 ./websockets -args -torture
     go test -race -timeout 60m -count=1 ./cli -run Ledger -args -torture
     go test -race -timeout 60m -count=5 ./cli ./httpapi ./remote/... ./websockets/...

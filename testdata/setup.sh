@@ -20,6 +20,10 @@ want mariadbd mariadb-server
 want nginx nginx
 want apache2 apache2
 want chromium chromium
+want strace strace
+want mkfs.ext4 e2fsprogs
+want xfs_io xfsprogs
+want mount mount
 if [ -n "$need" ]; then
 	sudo=""
 	[ "$(id -u)" = 0 ] || sudo=sudo
