@@ -105,6 +105,10 @@ func (t *tables) find(ctx, user, prop uint32) (*shard, int) {
 	return sh, sh.find(ctx, user, prop, h)
 }
 
+// Part maps a subject to one of some parts, a power of two up to 256: no shard
+// has subjects of two. Batches that each keep to a part copy the least.
+func (su Subject) Part(parts int) int { return place(hashUser(su.Context, su.User), parts) }
+
 // shards yields every shard.
 func (t *tables) shards(yield func(*shard) bool) {
 	for _, list := range [][]*shard{t.contexts[:], t.users[:]} {

@@ -3,53 +3,91 @@ package store
 import (
 	"bytes"
 	"encoding/binary"
+	"errors"
 
 	"go.etcd.io/bbolt"
 
 	"github.com/seed47708276/sluice/cascade"
 )
 
-// loadBatch is how many records are handed to the engine at once at a start.
-const loadBatch = 100_000
+const (
+	// loadBatch is how many records are handed to the engine at once at a start.
+	loadBatch = 100_000
+	// loadParts has subjects that share a shard of the engine come together: a
+	// batch over all shards would copy all that came before.
+	loadParts = 16
+)
 
-// Load hands everything over, in batches of a bounded size. It is called once,
-// before Start.
+// Load hands everything over, in batches of a bounded size; one is applied while
+// the next is read. It is called once, before Start.
 func (s *Store) Load(apply func(cascade.Batch) error) error {
-	return s.view(func(tx *bbolt.Tx) error {
-		b, n := cascade.Batch{}, 0
-		flush := func() error {
-			if n == 0 {
-				return nil
-			}
-			b.Revision = s.Head().identity()
-			err := apply(b)
-			b, n = cascade.Batch{}, 0
-			return err
-		}
-		for _, kind := range Kinds {
-			err := tx.Bucket(bucketOf[kind]).ForEach(func(name, value []byte) error {
-				r, err := parse(kind, name, value)
-				if err != nil {
-					return &DamagedError{s.opt.Path, err.Error()}
-				}
-				s.stats.count(kind, nil, &r.State)
-				r.addTo(&b)
-				if n++; n >= loadBatch {
-					return flush()
-				}
-				return nil
-			})
-			// Deletions come first in a batch: tombstones of one kind may not
-			// meet records of the next.
+	batches, applied := make(chan cascade.Batch, 1), make(chan error, 1)
+	go func() {
+		var err error
+		for b := range batches {
 			if err == nil {
-				err = flush()
+				b.Revision = s.Head().identity()
+				err = apply(b)
 			}
-			if err != nil {
+		}
+		applied <- err
+	}()
+	err := s.view(func(tx *bbolt.Tx) error {
+		for _, kind := range Kinds {
+			if err := s.loadKind(tx, kind, batches); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
+	close(batches)
+	return errors.Join(err, <-applied)
+}
+
+// loadKind hands the records of one kind over. Deletions come first in a batch:
+// tombstones of one kind may not meet records of the next.
+func (s *Store) loadKind(tx *bbolt.Tx, kind Kind, batches chan<- cascade.Batch) error {
+	type raw struct{ name, value []byte } // in the file
+	var parts [loadParts][]raw
+	err := tx.Bucket(bucketOf[kind]).ForEach(func(name, value []byte) error {
+		p := subjectOf(kind, name).Part(loadParts)
+		parts[p] = append(parts[p], raw{name, value})
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	b, n := cascade.Batch{}, 0
+	for _, part := range parts {
+		for _, x := range part {
+			r, err := parse(kind, x.name, x.value)
+			if err != nil {
+				return &DamagedError{s.opt.Path, err.Error()}
+			}
+			s.stats.count(kind, nil, &r.State)
+			r.addTo(&b)
+			if n++; n >= loadBatch {
+				batches <- b
+				b, n = cascade.Batch{}, 0
+			}
+		}
+		if n > 0 {
+			batches <- b
+			b, n = cascade.Batch{}, 0
+		}
+	}
+	return nil
+}
+
+// subjectOf is whose a record is, by its name in the bucket.
+func subjectOf(kind Kind, name []byte) (su cascade.Subject) {
+	if kind != KindToken && len(name) >= 4 {
+		su.Context = binary.BigEndian.Uint32(name)
+		if len(name) >= 8 {
+			su.User = binary.BigEndian.Uint32(name[4:])
+		}
+	}
+	return su
 }
 
 // Get returns a record or its tombstone, or nil.
