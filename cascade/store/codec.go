@@ -71,9 +71,27 @@ func appendTime(b []byte, t *time.Time) []byte {
 	return binary.AppendVarint(b, t.UnixMilli())
 }
 
+// maxTexts bounds the texts that a start remembers: properties, actors and
+// reasons come again, values may not.
+const maxTexts = 4096
+
+// texts are strings that are made once. nil remembers none.
+type texts map[string]string
+
+func (t texts) of(b []byte) string {
+	if s, ok := t[string(b)]; ok {
+		return s
+	}
+	s := string(b)
+	if t != nil && len(t) < maxTexts {
+		t[s] = s
+	}
+	return s
+}
+
 // decode reads the value of a record.
-func decode(k Key, b []byte) (*Record, error) {
-	d := decoder{b: b}
+func decode(k Key, b []byte, known texts) (*Record, error) {
+	d := decoder{b: b, known: known}
 	if d.octet() != formRecord {
 		return nil, errBadRecord
 	}
@@ -102,8 +120,9 @@ func decode(k Key, b []byte) (*Record, error) {
 
 // decoder reads fields; after one that is not there all are empty.
 type decoder struct {
-	b   []byte
-	bad bool
+	b     []byte
+	bad   bool
+	known texts
 }
 
 func (d *decoder) octet() byte {
@@ -132,7 +151,7 @@ func (d *decoder) text() string {
 		d.bad, d.b = true, nil
 		return ""
 	}
-	s := string(d.b[:n])
+	s := d.known.of(d.b[:n])
 	d.b = d.b[n:]
 	return s
 }

@@ -57,10 +57,13 @@ func (s *Store) loadKind(tx *bbolt.Tx, kind Kind, batches chan<- cascade.Batch) 
 	if err != nil {
 		return err
 	}
-	b, n := cascade.Batch{}, 0
+	b, n, known := cascade.Batch{}, 0, texts{}
 	for _, part := range parts {
-		for _, x := range part {
-			r, err := parse(kind, x.name, x.value)
+		for i, x := range part {
+			if n == 0 && kind == KindOverride {
+				b.Overrides = make([]cascade.Override, 0, min(len(part)-i, loadBatch))
+			}
+			r, err := known.parse(kind, x.name, x.value)
 			if err != nil {
 				return &DamagedError{s.opt.Path, err.Error()}
 			}

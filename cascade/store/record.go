@@ -227,7 +227,9 @@ func (k Key) bytes() []byte {
 
 var errBadKey = errors.New("a key of the store does not parse")
 
-func parseKey(kind Kind, b []byte) (Key, error) {
+func parseKey(kind Kind, b []byte) (Key, error) { return texts(nil).parseKey(kind, b) }
+
+func (t texts) parseKey(kind Kind, b []byte) (Key, error) {
 	k := Key{Kind: kind}
 	switch {
 	case kind == KindToken && len(b) > 0:
@@ -235,7 +237,7 @@ func parseKey(kind Kind, b []byte) (Key, error) {
 	case kind == KindContext && len(b) == 4:
 		k.Context = binary.BigEndian.Uint32(b)
 	case kind == KindUser && len(b) == 8, kind == KindOverride && len(b) > 8:
-		k.Context, k.User, k.Name = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]), string(b[8:])
+		k.Context, k.User, k.Name = binary.BigEndian.Uint32(b), binary.BigEndian.Uint32(b[4:]), t.of(b[8:])
 	default:
 		return k, errBadKey
 	}

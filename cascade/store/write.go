@@ -319,15 +319,19 @@ func get(tx *bbolt.Tx, k Key) (*Record, error) {
 	if v == nil {
 		return nil, nil
 	}
-	return decode(k, v)
+	return decode(k, v, nil)
 }
 
 func parse(kind Kind, name, value []byte) (*Record, error) {
-	k, err := parseKey(kind, name)
+	return texts(nil).parse(kind, name, value)
+}
+
+func (t texts) parse(kind Kind, name, value []byte) (*Record, error) {
+	k, err := t.parseKey(kind, name)
 	if err != nil {
 		return nil, err
 	}
-	return decode(k, value)
+	return decode(k, value, t)
 }
 
 // put writes a state, or removes it where it is nil.
