@@ -11,6 +11,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,6 +72,10 @@ type served struct {
 }
 
 func serveChild(path string) error {
+	// strace counts the calls of each thread: the file is made by one, and
+	// written to by another.
+	runtime.LockOSThread()
+	var owner sync.Once
 	c := &served{engine: map[cascade.Key]string{}}
 	var err error
 	if c.s, err = Open(Options{Path: path, Logger: slog.New(slog.DiscardHandler)}); err != nil {
@@ -79,7 +84,10 @@ func serveChild(path string) error {
 	if err := c.s.Load(func(b cascade.Batch) error { c.apply(b, nil); return nil }); err != nil {
 		return err
 	}
-	c.s.Start(c.apply)
+	c.s.Start(func(b cascade.Batch, e []Entry) {
+		owner.Do(runtime.LockOSThread)
+		c.apply(b, e)
+	})
 	c.say("ready")
 	in := bufio.NewScanner(os.Stdin)
 	for in.Scan() {

@@ -10,7 +10,7 @@ import (
 )
 
 // killedCalls are the system calls that make a file and write to it.
-const killedCalls = "openat,pwrite64,fdatasync,fsync,ftruncate,flock,rename,renameat,renameat2,unlink,unlinkat,munmap"
+const killedCalls = "openat,flock,mmap,pwrite64,fdatasync,fsync,ftruncate,renameat,unlinkat"
 
 // A process that is killed at any instant has kept what it has acknowledged.
 func TestKill(t *testing.T) {
@@ -48,31 +48,38 @@ func TestKill(t *testing.T) {
 	}
 }
 
-// The same at each system call, beginning with those that make the file.
+// The same at each system call on the file, beginning with those that make it, or
+// those that open one that is there.
 func TestKillAtCall(t *testing.T) {
-	const calls = 200
-	step := calls / rounds(8, calls)
-	acked := 0
-	for k := 1; k <= calls; k += step {
-		t.Run(fmt.Sprint(k), func(t *testing.T) {
-			t.Setenv("GOMAXPROCS", "1") // strace counts the calls of each thread
-			path := filepath.Join(t.TempDir(), FileName)
-			strace := tool(t, "strace", "strace", "-f", "-qq", "-o", "/dev/null",
-				"-e", "trace="+killedCalls, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", killedCalls, k))
-			c := startChild(t, path, strace.Args...)
-			c.tell(order{Do: "load", Text: "k", Writers: 2, Count: 200, Size: 500})
-			a := newAccount()
-			if l, ok := c.line(); ok && l != "ready" {
-				t.Fatalf("the child said %q", l)
-			}
-			a.drain(c)
-			c.kill()
-			if a.done {
-				t.Errorf("it was not killed")
-			}
-			acked += len(a.acked)
-			a.verify(t, path)
-		})
+	const making, writing = 50, 150
+	for _, c := range []struct {
+		name         string
+		calls, short int
+	}{{"new", making, 4}, {"old", writing, 4}} {
+		acked := 0
+		for k := 1; k <= c.calls; k += c.calls / rounds(c.short, c.calls) {
+			t.Run(fmt.Sprintf("%s %d", c.name, k), func(t *testing.T) {
+				path := filepath.Join(t.TempDir(), FileName)
+				if c.name == "old" {
+					newAccount().verify(t, path)
+				}
+				p := startChild(t, path, tool(t, "strace", "strace", "-f", "-qq", "-o", "/dev/null",
+					"-P", path, "-P", path+unfinished, "-P", filepath.Dir(path),
+					"-e", "trace="+killedCalls, "-e", fmt.Sprintf("inject=%s:signal=SIGKILL:when=%d", killedCalls, k)).Args...)
+				p.tell(order{Do: "load", Text: "k", Writers: 2, Count: 200, Size: 500})
+				if l, ok := p.line(); ok && l != "ready" {
+					t.Fatalf("the child said %q", l)
+				}
+				a := newAccount()
+				a.drain(p)
+				p.kill()
+				if a.done {
+					t.Error("it was not killed")
+				}
+				acked += len(a.acked)
+				a.verify(t, path)
+			})
+		}
+		t.Logf("%s: %d acknowledged writes", c.name, acked)
 	}
-	t.Logf("%d acknowledged writes", acked)
 }
