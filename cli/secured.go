@@ -34,19 +34,19 @@ func (s *server) loadTokens() (*httpapi.TokenFile, error) {
 		return nil, fmt.Errorf("%s: %w", httpapi.PropTokenFile, err)
 	}
 	if !f.Any() {
-		s.log.Warn("the file of tokens has none: nobody can use the admin listener until it has", "file", path)
+		s.log.Warn("the file of tokens has none", "file", path)
 	}
 	return f, nil
 }
 
 // exposed reports whether other machines can connect to the admin listener,
-// which they may only where a token is wanted. store is nil where there is none.
+// which they may only where a token is wanted.
 func (s *server) exposed(store httpapi.Tokens) (bool, error) {
 	if a, ok := s.admin.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
 		return false, nil
 	}
-	if (s.tokenFile == nil || !s.tokenFile.Any()) && (store == nil || !store.Any()) {
-		return false, fmt.Errorf("%s is %s: without tokens the admin listener is open to everybody, so it must be a loopback address, or put a token into a file and name that in %s",
+	if (s.tokenFile == nil || !s.tokenFile.Any()) && !store.Any() {
+		return false, fmt.Errorf("%s is %s: without tokens the admin listener is open to everybody, so it must be a loopback address, or make a token first: on loopback with `sluice token create`, or in a file that %s names",
 			httpapi.PropAdminHost, s.admin.Addr(), httpapi.PropTokenFile)
 	}
 	if s.adminCert == nil {

@@ -132,14 +132,15 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if s.admin, err = s.listen(opt.admin, httpapi.PropAdminHost, httpapi.PropAdminPort); err != nil {
 		return nil, err
 	}
-	exposed, err := s.exposed(httpapi.StoreTokens{Store: s.store})
+	tokens := httpapi.NewStoreTokens(s.store)
+	exposed, err := s.exposed(tokens)
 	if err != nil {
 		return nil, err
 	}
 	aopt := httpapi.Options{
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 		Member: s.member, Version: thisBuild().Version, Files: files,
-		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: httpapi.StoreTokens{Store: s.store}, TokenFile: s.tokenFile, Exposed: exposed,
+		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: tokens, TokenFile: s.tokenFile, Exposed: exposed,
 		Store: s.store, Fixed: s.fixed, Roots: opt.etc,
 	}
 	if s.link != nil {

@@ -34,7 +34,7 @@ type Options struct {
 	Roots       []string // of the trees
 	// AdminCertificate is that of the admin listener; nil: it has none.
 	AdminCertificate *Certificate
-	// Tokens are those of the store, which may be a TokenWriter; nil: it has none.
+	// Tokens are those that the server keeps, see TokenWriter; nil: it keeps none.
 	Tokens Tokens
 	// TokenFile has more of them; nil: no file is configured.
 	TokenFile *TokenFile

@@ -9,34 +9,31 @@ import (
 	"github.com/seed47708276/sluice/cascade/store"
 )
 
-// StoreTokens are the tokens of a store.
-type StoreTokens struct{ Store *store.Store }
+// storeTokens are the tokens in the store: those of all members of a cluster.
+type storeTokens struct{ store *store.Store }
+
+// NewStoreTokens returns the tokens of a store, which are a TokenWriter.
+func NewStoreTokens(s *store.Store) Tokens { return storeTokens{s} }
 
 // Lookup implements Tokens.
-func (t StoreTokens) Lookup(hash [sha256.Size]byte) (Token, bool) {
-	name, kept, ok := t.Store.Token(hash)
+func (s storeTokens) Lookup(hash [sha256.Size]byte) (Token, bool) {
+	name, body, ok := s.store.Token(hash)
 	if !ok {
 		return Token{}, false
 	}
-	return tokenOf(name, kept, time.Time{}), true
+	return fromStored(name, body, time.Time{}), true
 }
 
 // Any implements Tokens.
-func (t StoreTokens) Any() bool { return t.Store.AnyToken() }
+func (s storeTokens) Any() bool { return s.store.AnyToken() }
 
 // Used implements Tokens.
-func (t StoreTokens) Used(name string, at time.Time) { t.Store.TokenUsed(name, at) }
+func (s storeTokens) Used(name string, at time.Time) { s.store.TokenUsed(name, at) }
 
 // CreateToken implements TokenWriter.
-func (t StoreTokens) CreateToken(ctx context.Context, token Token, actor string) error {
-	kept := &store.Token{Role: token.Role.String(), Hash: token.Hash[:], Actor: actor, Created: token.Created}
-	if !token.Expires.IsZero() {
-		kept.Expires = &token.Expires
-	}
-	_, err := t.Store.Do(ctx, store.Write{
-		Actor: actor, Action: "token.create",
-		Changes: []store.Change{{Key: store.TokenKey(token.Name), Body: kept, If: new(uint64)}},
-	})
+func (s storeTokens) CreateToken(ctx context.Context, t Token, actor string) error {
+	body := &store.Token{Role: t.Role.String(), Hash: t.Hash[:], Actor: actor, Created: t.Created, Expires: known(t.Expires)}
+	err := s.write(ctx, "token.create", actor, store.Change{Key: store.TokenKey(t.Name), Body: body, If: new(uint64)})
 	var taken *store.ConditionError
 	if errors.As(err, &taken) {
 		return ErrTokenExists
@@ -45,11 +42,8 @@ func (t StoreTokens) CreateToken(ctx context.Context, token Token, actor string)
 }
 
 // DeleteToken implements TokenWriter.
-func (t StoreTokens) DeleteToken(ctx context.Context, name, actor string) error {
-	_, err := t.Store.Do(ctx, store.Write{
-		Actor: actor, Action: "token.delete",
-		Changes: []store.Change{{Key: store.TokenKey(name)}},
-	})
+func (s storeTokens) DeleteToken(ctx context.Context, name, actor string) error {
+	err := s.write(ctx, "token.delete", actor, store.Change{Key: store.TokenKey(name)})
 	var missing *store.NotFoundError
 	if errors.As(err, &missing) {
 		return ErrNoToken
@@ -57,20 +51,27 @@ func (t StoreTokens) DeleteToken(ctx context.Context, name, actor string) error 
 	return err
 }
 
+func (s storeTokens) write(ctx context.Context, action, actor string, c store.Change) error {
+	ctx, cancel := context.WithTimeout(ctx, writeTimeout)
+	defer cancel()
+	_, err := s.store.Do(ctx, store.Write{Actor: actor, Action: action, Changes: []store.Change{c}})
+	return err
+}
+
 // List implements TokenWriter.
-func (t StoreTokens) List() (list []Token) {
-	t.Store.Tokens(func(name string, kept *store.Token, used time.Time) {
-		list = append(list, tokenOf(name, kept, used))
+func (s storeTokens) List() (list []Token) {
+	s.store.Tokens(func(name string, body *store.Token, used time.Time) {
+		list = append(list, fromStored(name, body, used))
 	})
 	return list
 }
 
-func tokenOf(name string, kept *store.Token, used time.Time) Token {
-	// A role of a newer version may do nothing here.
-	role, _ := ParseRole(kept.Role)
-	t := Token{Name: name, Role: role, Hash: [sha256.Size]byte(kept.Hash), Created: kept.Created, LastUsed: used, Actor: kept.Actor}
-	if kept.Expires != nil {
-		t.Expires = *kept.Expires
+// fromStored has a role that this version does not know as none.
+func fromStored(name string, body *store.Token, used time.Time) Token {
+	t := Token{Name: name, Hash: [sha256.Size]byte(body.Hash), Created: body.Created, LastUsed: used, Actor: body.Actor}
+	t.Role, _ = ParseRole(body.Role)
+	if body.Expires != nil {
+		t.Expires = *body.Expires
 	}
 	return t
 }

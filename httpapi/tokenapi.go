@@ -101,7 +101,7 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, ErrTokenExists):
 		return fail(http.StatusConflict, "token_exists", "there is a token of this name: choose another, or delete that one first")
 	case err != nil:
-		return s.tokensFailed(err)
+		return s.storeProblem(err)
 	}
 	s.Logger.Info("token created", "name", t.Name, "role", t.Role.String(), "actor", t.Actor)
 	return s.answer(w, http.StatusCreated, CreatedToken{t.Name, t.Role, text, t.Created, known(t.Expires)})
@@ -123,14 +123,9 @@ func (s *Server) deleteToken(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, ErrNoToken):
 		return fail(http.StatusNotFound, "no_token", "there is no token of this name: GET /admin/v1/tokens lists them")
 	case err != nil:
-		return s.tokensFailed(err)
+		return s.storeProblem(err)
 	}
 	s.Logger.Info("token deleted", "name", name, "actor", Actor(r.Context()))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
-}
-
-func (s *Server) tokensFailed(err error) error {
-	s.Logger.Error("the store of tokens failed", "err", err)
-	return fail(http.StatusServiceUnavailable, "store_unavailable", "the store of tokens cannot be used at the moment: the log has the reason")
 }

@@ -1,11 +1,12 @@
 package httpapi
 
 import (
-	"errors"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade/store"
 )
 
 func TestTokenAPI(t *testing.T) {
@@ -97,7 +98,7 @@ func TestTokenAPI(t *testing.T) {
 	}
 	w.ask("GET", "/admin/v1/config", "", "Authorization: Bearer "+viewer.Token).refused(t, 401, "unauthorized")
 
-	m.fail = errors.New("disk full")
+	m.fail = store.ErrBusy
 	w.ask("POST", path, `{"name":"c","role":"viewer"}`, editor).refused(t, 503, "store_unavailable")
 	w.ask("DELETE", path+"/ops", "", editor).refused(t, 503, "store_unavailable")
 	m.fail = nil
@@ -109,4 +110,41 @@ func TestTokenAPI(t *testing.T) {
 	if strings.Contains(logs, tokenPrefix) || !strings.Contains(logs, "token created") || !strings.Contains(logs, "token deleted") {
 		t.Errorf("log: %s", logs)
 	}
+}
+
+// The store keeps tokens as the API wants it to.
+func TestStoreTokens(t *testing.T) {
+	w := newWorld(t, tree)
+	w.server.Tokens = NewStoreTokens(w.store)
+	const path = "/admin/v1/tokens"
+	var made, viewer CreatedToken
+	w.ask("POST", path, `{"name":"ops","role":"editor"}`).into(t, &made)
+	editor := "Authorization: Bearer " + made.Token
+	w.ask("GET", path, "").refused(t, 401, "unauthorized")
+	w.ask("POST", path, `{"name":"ops","role":"viewer"}`, editor).refused(t, 409, "token_exists")
+	w.ask("POST", path, `{"name":"b","role":"viewer","expires":"2999-12-31T23:59:59Z"}`, editor).into(t, &viewer)
+	w.ask("GET", "/admin/v1/config", "", "Authorization: Bearer "+viewer.Token)
+	var list struct{ Tokens []ListedToken }
+	w.ask("GET", path, "", editor).into(t, &list)
+	if len(list.Tokens) != 2 || list.Tokens[0].Name != "b" || list.Tokens[0].Actor != "ops" || list.Tokens[0].Expires.Year() != 2999 ||
+		list.Tokens[0].LastUsed == nil || list.Tokens[1].Role != Editor || list.Tokens[1].Actor != "loopback" {
+		t.Errorf("%+v", list.Tokens)
+	}
+	if a := w.ask("GET", "/admin/v1/audit", "", editor); !strings.Contains(a.body, `"token.create"`) || strings.Contains(a.body, tokenPrefix) {
+		t.Errorf("audit: %s", a.body)
+	}
+	for name, status := range map[string]int{"b": 204, "nobody": 404} {
+		if a := w.ask("DELETE", path+"/"+name, "", editor); a.status != status {
+			t.Errorf("%s: %d %s", name, a.status, a.body)
+		}
+	}
+	w.ask("GET", "/admin/v1/config", "", "Authorization: Bearer "+viewer.Token).refused(t, 401, "unauthorized")
+	// A role of a newer version may do nothing.
+	text := NewTokenText()
+	hash := HashToken(text)
+	_, err := w.store.Do(t.Context(), store.Write{Actor: "test", Action: "token.create", Changes: []store.Change{
+		{Key: store.TokenKey("newer"), Body: &store.Token{Role: "auditor", Hash: hash[:], Created: time.Now()}},
+	}})
+	must(t, err)
+	w.ask("GET", "/admin/v1/config", "", "Authorization: Bearer "+text).refused(t, 403, "role")
 }
