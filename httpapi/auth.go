@@ -85,21 +85,29 @@ func (s *Server) open() bool {
 	return !s.Exposed && s.TokenFile == nil && (s.Tokens == nil || !s.Tokens.Any())
 }
 
-// bearer returns the token of a request. A right one is always good: failures
-// before it, whoever made them, only count for wrong ones.
-func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (Token, error) {
+// presented returns the token that a request brings along; given reports whether
+// it brings anything.
+func (s *Server) presented(r *http.Request) (t Token, from Tokens, given, ok bool) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) == 0 {
-		s.authFailed(authMissing, r)
-		return Token{}, unauthorized(w, "", "no token came along")
+		return t, nil, false, false
 	}
 	scheme, text, _ := strings.Cut(headers[0], " ")
 	text = strings.TrimSpace(text)
-	t, from, ok := s.lookup(HashToken(text))
+	t, from, ok = s.lookup(HashToken(text))
 	// Not even the hash of a word that somebody put into the file makes that
 	// word a token.
-	ok = ok && tokenText.MatchString(text) && len(headers) == 1 && strings.EqualFold(scheme, "Bearer")
+	return t, from, true, ok && tokenText.MatchString(text) && len(headers) == 1 && strings.EqualFold(scheme, "Bearer")
+}
+
+// bearer returns the token of a request. A right one is always good: failures
+// before it, whoever made them, only count for wrong ones.
+func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (Token, error) {
+	t, from, given, ok := s.presented(r)
 	switch now := time.Now(); {
+	case !given:
+		s.authFailed(authMissing, r)
+		return Token{}, unauthorized(w, "", "no token came along")
 	case !ok:
 		if wait := s.wrongTokens.add(clientNetwork(r)); wait > 0 {
 			s.authFailed(authLimited, r)
@@ -114,6 +122,16 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (Token, error) {
 		from.Used(t.Name, now)
 		return t, nil
 	}
+}
+
+// stillAdmitted reports whether a request that was let in, and lasts, would be
+// again: its token may have been deleted meanwhile, or be over.
+func (s *Server) stillAdmitted(r *http.Request) bool {
+	if s.open() {
+		return true
+	}
+	t, _, _, ok := s.presented(r)
+	return ok && !t.Expired(time.Now()) && t.Name == Actor(r.Context())
 }
 
 // lookup finds a token in the store, or else in the file.

@@ -113,7 +113,11 @@ func adminRoutes(t testing.TB, w *world) map[string]string {
 	all := map[string]string{}
 	must(t, chi.Walk(w.server.Admin().(chi.Routes), func(method, route string, _ http.Handler, _ ...func(http.Handler) http.Handler) error {
 		if !strings.HasPrefix(route, servicePaths) {
-			all[method+" "+route] = filled.Replace(route)
+			path := filled.Replace(route)
+			if strings.HasSuffix(path, "/events") {
+				path += "?kinds=nonsense" // which would not end
+			}
+			all[method+" "+route] = path
 		}
 		return nil
 	}))
@@ -348,6 +352,31 @@ func TestOpenListener(t *testing.T) {
 	w.server.Exposed = true
 	w.ask("GET", path, "").refused(t, 401, "unauthorized")
 	w.ask("GET", path, "", host, proxy).refused(t, 401, "unauthorized")
+}
+
+// What lasts ends with its token, or with the open listener that let it in.
+func TestStillAdmitted(t *testing.T) {
+	w := newWorld(t, tree)
+	m := &memoryTokens{}
+	w.server.Tokens = m
+	r := httptest.NewRequest("GET", "/", nil)
+	as := func(who string) *http.Request { return r.WithContext(context.WithValue(t.Context(), actorKey{}, who)) }
+	if !w.server.stillAdmitted(as(actorLoopback)) {
+		t.Error("open")
+	}
+	header := m.give(t, "a", Viewer, time.Time{})
+	if w.server.stillAdmitted(as(actorLoopback)) {
+		t.Error("no longer open")
+	}
+	r.Header.Set("Authorization", strings.TrimPrefix(header, "Authorization: "))
+	if !w.server.stillAdmitted(as("a")) {
+		t.Error("a token that is good")
+	}
+	m.give(t, "b", Viewer, time.Time{})
+	must(t, m.DeleteToken(t.Context(), "a", ""))
+	if w.server.stillAdmitted(as("a")) {
+		t.Error("a token that is deleted")
+	}
 }
 
 // The handlers know on whose behalf they act.

@@ -262,7 +262,7 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 				return nil
 			}
 		case <-beat.C:
-			if !send(": \n\n") {
+			if !s.stillAdmitted(r) || !send(": \n\n") {
 				return nil
 			}
 		case <-r.Context().Done():
