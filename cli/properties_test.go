@@ -61,7 +61,7 @@ func TestPropertiesComplete(t *testing.T) {
 				t.Errorf("%s names %s, which is not declared", d.Name, r)
 			}
 		}
-		if !strings.Contains(list, "\n"+d.Name) || !strings.Contains(man, "\n\\fB"+strings.ReplaceAll(d.Name, "-", `\-`)+"\\fP\n") {
+		if !strings.Contains(list, "\n"+d.Name) || !strings.Contains(man, "\n\\fB"+d.Name+"\\fP\n") {
 			t.Errorf("%s is not in the list or not in the man page", d.Name)
 		}
 	}
