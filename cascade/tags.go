@@ -183,6 +183,11 @@ const (
 	UserUnknown // refused: strict
 )
 
+// String is the state in JSON.
+func (a Account) String() string {
+	return [...]string{"open", "contextDisabled", "contextDeleted", "contextUnknown", "userDisabled", "userDeleted", "userUnknown"}[a]
+}
+
 // Account returns the state of a subject.
 func (sn *Snapshot) Account(su Subject) Account {
 	strict := sn.boolean(Subject{}, strictID, false)

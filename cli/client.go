@@ -24,6 +24,8 @@ import (
 const (
 	clientTimeout = 30 * time.Second // a reload of a large tree is well below
 	maxAnswer     = 64 << 20         // bytes of one answer
+	listPageSize  = 1000             // the most that a server answers at once
+	defaultListed = 1000             // as much as somebody may want to look at
 )
 
 // client asks a running server.
@@ -68,18 +70,36 @@ func trusting(file string) (http.RoundTripper, error) {
 	return t, nil
 }
 
-// problem is application/problem+json.
+// problem is application/problem+json: what a server answered instead of doing
+// what it was asked.
 type problem struct {
 	Title  string `json:"title"`
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
 }
 
+// Error is what the server says, with a flag in the place of its parameter.
+func (p *problem) Error() string { return strings.ReplaceAll(p.Detail, "?force=true", "--force") }
+
+// refused reports whether a server answered with one of these codes.
+func refused(err error, codes ...string) bool {
+	var p *problem
+	return errors.As(err, &p) && slices.Contains(codes, p.Code)
+}
+
 // call asks for one path and decodes the answer into out, unless that is nil. A
 // status in accept is an answer too.
 func (c *client) call(a *app, method, path string, body, out any, accept ...int) (int, error) {
+	return c.callIf(a, method, path, nil, body, out, accept...)
+}
+
+// callIf is call with headers.
+func (c *client) callIf(a *app, method, path string, header http.Header, body, out any, accept ...int) (int, error) {
 	var in io.Reader
-	header := http.Header{}
+	header = header.Clone()
+	if header == nil {
+		header = http.Header{}
+	}
 	if body != nil {
 		var b bytes.Buffer
 		enc := json.NewEncoder(&b)
@@ -146,7 +166,7 @@ func (c *client) open(ctx context.Context, method, path string, body io.Reader, 
 	if json.Unmarshal(b, &p) != nil || p.Detail == "" {
 		p.Detail = "the server answered " + res.Status
 	}
-	return res, exit(exitFindings, errors.New(p.Detail))
+	return res, exit(exitFindings, &p)
 }
 
 func (c *client) understand(b []byte, out any) error {
@@ -232,5 +252,33 @@ func (c *client) list(a *app, su cascade.Subject, prefix string) ([]cascade.Expl
 		if cursor = page.Next; cursor == "" {
 			return all, nil
 		}
+	}
+}
+
+// pages asks for what a list has, up to limit (0: all), page by page. What is in
+// the answer is called items; next is not empty where there is more.
+func (c *client) pages(a *app, path, items string, q url.Values, limit int) (all []json.RawMessage, next string, err error) {
+	all = []json.RawMessage{}
+	for {
+		size := listPageSize
+		if limit > 0 {
+			size = min(size, limit-len(all))
+		}
+		q.Set("limit", strconv.Itoa(size))
+		var page map[string]json.RawMessage
+		if _, err := c.call(a, http.MethodGet, path+"?"+q.Encode(), nil, &page); err != nil {
+			return nil, "", err
+		}
+		var list []json.RawMessage
+		before := next
+		if err := errors.Join(c.understand(page[items], &list), c.understand(page["next"], &next)); err != nil {
+			return nil, "", err
+		}
+		all = append(all, list...)
+		// A place that does not move would be asked for without end.
+		if next == "" || next == before || limit > 0 && len(all) >= limit {
+			return all, next, nil
+		}
+		q.Set("cursor", next)
 	}
 }

@@ -5,46 +5,8 @@ import (
 	"errors"
 	"os"
 
-	"github.com/spf13/cobra"
-
 	"github.com/seed47708276/sluice/cascade"
 )
-
-func (a *app) setCmd() *cobra.Command {
-	var file string
-	var dry bool
-	cmd := &cobra.Command{
-		Use:   "set PROPERTY VALUE --etc DIR [--file F]",
-		Short: "Set a property in the line that wins, and change nothing else",
-		Long: `Edits the line of the .properties file that wins now; a new property goes to
---file, or to the file of its declaration. Every other byte stays as it is, the
-file is replaced at once, and nothing is written that check would refuse.
-A value that begins with - goes after --: sluice set --etc DIR -- NAME -1`,
-		Args:              cobra.ExactArgs(2),
-		ValidArgsFunction: completeProperties,
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.edit(args[0], dry, func(e *cascade.Engine) (*cascade.Edit, error) { return e.PlanSet(args[0], args[1], file) })
-		},
-	}
-	cmd.Flags().StringVar(&file, "file", "", "file for a new property, relative to the root")
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "show the change, write nothing")
-	return cmd
-}
-
-func (a *app) unsetCmd() *cobra.Command {
-	var dry bool
-	cmd := &cobra.Command{
-		Use:               "unset PROPERTY --etc DIR",
-		Short:             "Remove a property from the file whose line wins",
-		Args:              cobra.ExactArgs(1),
-		ValidArgsFunction: completeProperties,
-		RunE: func(_ *cobra.Command, args []string) error {
-			return a.edit(args[0], dry, func(e *cascade.Engine) (*cascade.Edit, error) { return e.PlanUnset(args[0]) })
-		},
-	}
-	cmd.Flags().BoolVar(&dry, "dry-run", false, "show the change, write nothing")
-	return cmd
-}
 
 func (a *app) edit(name string, dry bool, plan func(*cascade.Engine) (*cascade.Edit, error)) error {
 	if err := a.needEtc(); err != nil {

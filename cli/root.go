@@ -155,6 +155,9 @@ With --etc a command works on files, offline; without it asks a running server.`
 		a.setCmd(), a.unsetCmd(), a.initCmd(), a.propertiesCmd(), a.manCmd(), a.versionCmd(),
 		a.serveCmd(), a.reloadCmd(), a.demoCmd(),
 		a.watchCmd(), a.storeCmd(), a.membersCmd(), a.socketsCmd(), a.sendCmd(), a.tokenCmd(),
+		a.enableCmd(true), a.enableCmd(false), a.resetCmd(),
+		a.contextCmd(), a.userCmd(), a.auditCmd(), a.revertCmd(),
+		a.planCmd(), a.bulkCmd(), a.statusCmd(), a.doctorCmd(),
 		a.getUserConfigurationSourceCmd(), a.reloadConfigurationCmd(),
 	)
 	strictCompletion(root)

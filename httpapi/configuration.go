@@ -3,6 +3,7 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"time"
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
@@ -86,8 +87,31 @@ func (s *Server) filesCheck(files []cascade.FileReport) check {
 	return check{"files", "ok", fmt.Sprintf("%d files", len(files))}
 }
 
+// serverStatus is what a member tells of itself: its configuration, and what
+// its process holds beside.
+type serverStatus struct {
+	cascade.Status
+	Member    string    `json:"member"`
+	Version   string    `json:"version"`
+	Started   time.Time `json:"started"`
+	Directory string    `json:"directory"` // where contexts and users are: "store", or "file"
+	Sessions  *int      `json:"sessions"`  // held by this process; null: they are elsewhere
+	Sockets   int64     `json:"sockets"`   // open here
+}
+
 func (s *Server) config(w http.ResponseWriter, _ *http.Request) error {
-	return s.answer(w, http.StatusOK, s.Engine.Status())
+	out := serverStatus{
+		Status: s.Engine.Status(), Member: s.Member, Version: s.Version, Started: s.started,
+		Directory: "store", Sockets: s.Sockets.Count(),
+	}
+	if s.Fixed {
+		out.Directory = "file"
+	}
+	if held, ok := s.Sessions.(interface{ Len() int }); ok {
+		n := held.Len()
+		out.Sessions = &n
+	}
+	return s.answer(w, http.StatusOK, out)
 }
 
 // reload reads the trees now, those of all members where the query says so; 422

@@ -159,7 +159,8 @@ func (s *Server) putRecord(w http.ResponseWriter, r *http.Request, body any, rea
 
 // removed is the answer of a deletion.
 type removed struct {
-	Revision  uint64 `json:"revision"`
+	Revision  uint64 `json:"revision"` // of the deletion; of a dry run the present one
+	DryRun    bool   `json:"dryRun"`
 	Users     int    `json:"users"` // that went along
 	Overrides int    `json:"overrides"`
 }
@@ -184,7 +185,10 @@ func (s *Server) deleteRecord(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	out := removed{Revision: e.Revision}
+	out := removed{Revision: e.Revision, DryRun: flags["dryRun"]}
+	if out.DryRun {
+		out.Revision--
+	}
 	for _, c := range e.Changes[1:] {
 		if c.Kind == store.KindUser {
 			out.Users++

@@ -222,6 +222,7 @@ type enabled struct {
 	Context     uint32              `json:"context"`
 	User        *uint32             `json:"user"`
 	Enabled     bool                `json:"enabled"` // the cascade's answer
+	Account     string              `json:"account"` // the directory's: "open", or why it refuses all the same
 	Override    *enabledOverride    `json:"override"`
 	Explanation cascade.Explanation `json:"explanation"`
 }
@@ -238,7 +239,7 @@ type enabledOverride struct {
 // showEnablement shows what a subject has; o is its override, or nil.
 func showEnablement(sn *cascade.Snapshot, su cascade.Subject, o *store.Override) enabled {
 	x := sn.Explain(su, websockets.PropEnabled, cascade.ExplainOptions{})
-	e := enabled{Context: su.Context, Explanation: x}
+	e := enabled{Context: su.Context, Account: sn.Account(su).String(), Explanation: x}
 	if su.User != 0 {
 		e.User = &su.User
 	}

@@ -32,6 +32,7 @@ type listedSocket struct {
 	Since       time.Time  `json:"since"`
 	Queued      int        `json:"queued"`
 	QueuedBytes int        `json:"queuedBytes"`
+	Sent        *time.Time `json:"sent"` // when it got its last message; null: none yet
 }
 
 // listSockets answers a page of the sockets that the query names, of all
@@ -61,17 +62,31 @@ type socketPage struct {
 	Next    string         `json:"next"`
 	// Unreachable are members whose sockets are not in it.
 	Unreachable []string `json:"unreachable,omitempty"`
+	// Ended tells of each member how the last socket of a user ended there, as
+	// far as it is remembered; only where the query names a user.
+	Ended []endedSocket `json:"ended,omitempty"`
+}
+
+// endedSocket is how a socket ended.
+type endedSocket struct {
+	Member string    `json:"member"`
+	Cause  string    `json:"cause"`
+	Code   int       `json:"code"` // of the close frame; 0: none was sent
+	Time   time.Time `json:"time"`
 }
 
 // ownPage is a page of this member's sockets.
 func (s *Server) ownPage(sel websockets.Selector, cursor string, limit int) socketPage {
 	infos, next := s.Sockets.List(sel, cursor, limit)
-	page := socketPage{[]listedSocket{}, next, nil}
+	page := socketPage{Sockets: []listedSocket{}, Next: next}
 	for _, i := range infos {
 		page.Sockets = append(page.Sockets, listedSocket{
 			i.ID, s.Member, i.Context, i.User, i.Connection, i.Path, i.Client, i.Protocol,
-			i.Address, i.Since.UTC(), i.Queued, i.QueuedBytes,
+			i.Address, i.Since.UTC(), i.Queued, i.QueuedBytes, known(i.Sent),
 		})
+	}
+	if e, ok := s.Sockets.LastEnd(sel.Context, sel.User); ok {
+		page.Ended = []endedSocket{{s.Member, e.Cause.String(), e.Code(), e.At.UTC()}}
 	}
 	return page
 }
@@ -96,8 +111,10 @@ func (s *Server) allPage(ctx context.Context, sel websockets.Selector, cursor st
 	q := s.newQuestion(sel)
 	q.Cursor, q.Limit = cursor, limit
 	var all []placedSocket
+	var ended []endedSocket
 	end := "" // the place up to which all that answered have told all
 	add := func(p socketPage) error {
+		ended = append(ended, p.Ended...)
 		placed := make([]placedSocket, len(p.Sockets))
 		for i, l := range p.Sockets {
 			placed[i] = placedSocket{websockets.Next(l.Context, l.User, l.ID), l}
@@ -125,6 +142,10 @@ func (s *Server) allPage(ctx context.Context, sel websockets.Selector, cursor st
 		for i := range p.Sockets {
 			p.Sockets[i].Member = a.Member
 		}
+		p.Ended = p.Ended[:min(1, len(p.Ended))]
+		for i := range p.Ended {
+			p.Ended[i].Member = a.Member
+		}
 		return add(p)
 	})
 	err := add(s.ownPage(sel, cursor, limit))
@@ -132,6 +153,8 @@ func (s *Server) allPage(ctx context.Context, sel websockets.Selector, cursor st
 	if err != nil {
 		return page, err
 	}
+	slices.SortFunc(ended, func(a, b endedSocket) int { return b.Time.Compare(a.Time) })
+	page.Ended = ended
 	slices.SortFunc(all, func(a, b placedSocket) int { return strings.Compare(a.place, b.place) })
 	for i, p := range all {
 		if i == limit || end != "" && p.place > end {

@@ -152,3 +152,31 @@ func TestForeignSessions(t *testing.T) {
 	w.server.Sessions = foreign{errors.New("connection refused")}
 	w.ask("GET", "/admin/v1/sessions/s", "").refused(t, http.StatusServiceUnavailable, "store_unavailable")
 }
+
+// TestLastDelivery shows when a socket got its last message, and how the last
+// one of a user ended.
+func TestLastDelivery(t *testing.T) {
+	w := newWorld(t, tree)
+	s := w.connect(w.login(17), "a")
+	list := func(query string) (page socketPage) {
+		w.ask("GET", "/admin/v1/sockets"+query, "").into(t, &page)
+		return page
+	}
+	if p := list("?context=7&user=17"); len(p.Sockets) != 1 || p.Sockets[0].Sent != nil || p.Ended != nil {
+		t.Errorf("before: %+v", p)
+	}
+	w.send(`{"context":7,"user":17,"name":"x","args":[]}`, 1, false)
+	w.poll("the message is out", func() bool {
+		p := list("?context=7&user=17")
+		return p.Sockets[0].Sent != nil && time.Since(*p.Sockets[0].Sent) < time.Minute
+	})
+	w.ask("DELETE", "/admin/v1/sockets?context=7&user=17", "")
+	s.closed(4410)
+	w.poll("its end is remembered", func() bool {
+		e := list("?context=7&user=17").Ended
+		return len(e) == 1 && e[0].Member == "one" && e[0].Cause == "admin" && e[0].Code == 4410 && !e[0].Time.IsZero()
+	})
+	if p := list("?context=7"); p.Ended != nil {
+		t.Errorf("of a context: %+v", p.Ended)
+	}
+}

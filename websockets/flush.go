@@ -148,7 +148,8 @@ func (s *socket) wroteLocked(n int, born int64) {
 	s.writing = load{}
 	s.shard.counters.bytesOut.Add(int64(n))
 	if born != 0 {
-		s.shard.counters.latency.observe(time.Now().UnixNano() - born)
+		s.sent = time.Now().UnixNano()
+		s.shard.counters.latency.observe(s.sent - born)
 	}
 }
 

@@ -77,8 +77,9 @@ type SocketInfo struct {
 	Protocol    string // "engine.io-v3", "engine.io-v4" or "text"
 	Address     netip.Addr
 	Since       time.Time
-	Queued      int // frames that wait to be written
-	QueuedBytes int // their bytes
+	Queued      int       // frames that wait to be written
+	QueuedBytes int       // their bytes
+	Sent        time.Time // when the kernel took the last service message; zero: none yet
 }
 
 // List returns up to limit (1 to MaxList) sockets in the order of context,

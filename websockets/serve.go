@@ -358,6 +358,7 @@ const lingerBuffer = 1 << 10
 
 func (s *socket) record(cause Cause) {
 	s.server.totals.closed[cause].Add(1)
+	s.server.ends.add(s.subject, End{cause, time.Now()})
 	s.shard.counters.kinds[s.kind.index()].Add(-1)
 	level := slog.LevelDebug
 	if cause == CauseSlow {

@@ -87,6 +87,7 @@ type Server struct {
 	log    *slog.Logger
 	hub    *hub
 	totals totals
+	ends   ends
 
 	poller  poller
 	flushes flusher

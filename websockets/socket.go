@@ -70,6 +70,7 @@ type socket struct {
 	rest     []byte      // of a frame that is partly out
 	waiting  load        // held, queue, and what the writer is writing
 	writing  load        // what the writer is writing
+	sent     int64       // Unix nanoseconds of the last write of a service message; 0: none yet
 	writer   bool        // somebody writes
 	idle     chan struct{}
 	timer    *time.Timer // of the heartbeat, then of the end
@@ -355,7 +356,15 @@ func (s *socket) info() SocketInfo {
 		Since:       s.since,
 		Queued:      s.waiting.frames,
 		QueuedBytes: s.waiting.bytes,
+		Sent:        sentTime(s.sent),
 	}
+}
+
+func sentTime(ns int64) time.Time {
+	if ns == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, ns)
 }
 
 func (s *socket) logAttrs() slog.Attr {

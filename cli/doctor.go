@@ -1,0 +1,352 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"net/url"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// The verdicts of a step.
+const (
+	verdictOK      = "ok"
+	verdictProblem = "problem"
+	verdictUnknown = "unknown" // it cannot be told from here
+)
+
+// doctorStep is one answer of doctor. The codes stay the same over versions.
+type doctorStep struct {
+	Code    string   `json:"code"`
+	Verdict string   `json:"verdict"`
+	Text    string   `json:"text"`
+	Details []string `json:"details,omitempty"`
+	Next    string   `json:"next,omitempty"`
+}
+
+// doctor asks why a user gets no pushes, on the way that a push takes.
+type doctor struct {
+	*app
+	c       *client
+	su      cascade.Subject
+	flags   string // that name the user
+	session string
+	steps   []doctorStep
+}
+
+// mailPath is the root of the sockets that mail pushes go to.
+const mailPath = "/socket.io/appsuite/"
+
+func (a *app) doctorCmd() *cobra.Command {
+	var su subjectFlags
+	session := ""
+	cmd := &cobra.Command{
+		Use:   "doctor --context C --user U [--session ID]",
+		Short: "Say why a user gets no pushes",
+		Long: `Goes the way of a push to one user: the server, its configuration, the account,
+the switch and what sets it, the session, the sockets on all members, the last
+delivery, the members, and the capability without which the web client does not
+try. Each step is ok, a problem, or unknown where it cannot be told from here,
+with what to do next. Ends with 1 where there is a problem, with 3 where no
+server answers.`,
+		Example: "  sluice doctor -c 1337 -u 17",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			who, err := su.subject(cmd)
+			if err != nil {
+				return err
+			}
+			if who.User == 0 {
+				return usage("doctor: name the user, with --context C and --user U")
+			}
+			if cmd.Flags().Changed("session") && session == "" {
+				return usage("--session is empty: name one, or leave it out")
+			}
+			c, err := a.onlyServer("doctor")
+			if err != nil {
+				return err
+			}
+			d := &doctor{app: a, c: c, su: who, session: session, flags: fmt.Sprintf("-c %d -u %d", who.Context, who.User)}
+			return d.run()
+		},
+	}
+	su.add(cmd)
+	cmd.Flags().StringVar(&session, "session", "", "id of a session of the user")
+	return cmd
+}
+
+func (d *doctor) run() error {
+	if err := d.examine(); err != nil {
+		return err
+	}
+	bad := 0
+	for _, s := range d.steps {
+		if s.Verdict == verdictProblem {
+			bad++
+		}
+	}
+	verdict := verdictOK
+	if bad > 0 {
+		verdict = verdictProblem
+	}
+	if d.json() {
+		if err := d.printJSON(struct {
+			Context uint32       `json:"context"`
+			User    uint32       `json:"user"`
+			Verdict string       `json:"verdict"`
+			Steps   []doctorStep `json:"steps"`
+		}{d.su.Context, d.su.User, verdict, d.steps}); err != nil {
+			return err
+		}
+	} else {
+		d.show(bad)
+	}
+	if bad > 0 {
+		return silent
+	}
+	return nil
+}
+
+func (d *doctor) show(bad int) {
+	for _, s := range d.steps {
+		d.printf("%-8s %-14s %s\n", s.Verdict, s.Code, printable(s.Text))
+		for _, line := range s.Details {
+			d.printf("%24s%s\n", "", printable(line))
+		}
+		if s.Next != "" {
+			d.printf("%24snext: %s\n", "", printable(s.Next))
+		}
+	}
+	if bad == 0 {
+		d.printf("\nno problem found for %s\n", d.su)
+		return
+	}
+	d.printf("\n%s found for %s\n", counted(bad, "problem"), d.su)
+}
+
+func (d *doctor) add(code, verdict, text, next string, details ...string) {
+	d.steps = append(d.steps, doctorStep{Code: code, Verdict: verdict, Text: text, Next: next, Details: details})
+}
+
+func (d *doctor) examine() error {
+	o, err := d.c.overview(d.app)
+	if err != nil {
+		return err
+	}
+	d.server(o)
+	e, err := d.gate()
+	if err != nil {
+		return err
+	}
+	if err := d.sessions(); err != nil {
+		return err
+	}
+	if err := d.sockets(); err != nil {
+		return err
+	}
+	d.members(o)
+	d.capability(e)
+	return nil
+}
+
+func (d *doctor) server(o *overview) {
+	if s := o.ready.Status; s == "ready" || s == "degraded" {
+		d.add("server", verdictOK, fmt.Sprintf("%s answers and takes sockets", o.config.Member), "")
+	} else {
+		d.add("server", verdictProblem, fmt.Sprintf("%s is %s and takes no sockets", o.config.Member, s), "wait, or look at its log")
+	}
+	if o.config.Status == "ok" {
+		d.add("configuration", verdictOK, fmt.Sprintf("%s in force, generation %d", counted(len(o.config.Files), "file"), o.config.Identity.Generation), "")
+		return
+	}
+	var details []string
+	for _, c := range o.ready.Checks {
+		if c.Status != "ok" {
+			details = append(details, c.Name+": "+c.Detail)
+		}
+	}
+	d.add("configuration", verdictProblem, "it is degraded: the last good contents of some files are in force, not what they say now",
+		"`sluice status` lists what is wrong", details...)
+}
+
+// gate asks what the handshake asks: the directory, then the switch.
+func (d *doctor) gate() (*enablement, error) {
+	var e enablement
+	if _, err := d.c.call(d.app, http.MethodGet, websocketsPath(d.su), nil, &e); err != nil {
+		return nil, err
+	}
+	if e.Account == accountOpen {
+		known := "the directory does not know the user, and does not refuse it for that"
+		var r directoryRecord
+		switch _, err := d.c.call(d.app, http.MethodGet, ownPath(d.su), nil, &r); {
+		case err == nil:
+			known = "the directory has the user, enabled"
+		case refused(err, "directory_file"):
+			known = "the directory file does not refuse the user"
+		case !refused(err, "not_found"):
+			return nil, err
+		}
+		d.add("account", verdictOK, known, "")
+	} else {
+		d.add("account", verdictProblem, "the directory refuses the user ("+e.Account+")", d.fill(accountText(e.Account)))
+	}
+	if e.Enabled {
+		d.add("gate", verdictOK, e.Explanation.Summary, "")
+	} else {
+		d.add("gate", verdictProblem, e.Explanation.Summary,
+			fmt.Sprintf("`sluice enable %s`, or change what sets it: `sluice explain %s %s`", d.flags, websockets.PropEnabled, d.flags))
+	}
+	return &e, nil
+}
+
+// fill puts the user's ids into a command line.
+func (d *doctor) fill(text string) string {
+	context, user := strconv.FormatUint(uint64(d.su.Context), 10), strconv.FormatUint(uint64(d.su.User), 10)
+	return strings.NewReplacer("set U -c C", "set "+user+" -c "+context, "set C", "set "+context).Replace(text)
+}
+
+// sessions looks at the one that was named: neither Sluice nor App Suite lists
+// those of a user.
+func (d *doctor) sessions() error {
+	if d.session == "" {
+		d.add("session", verdictUnknown, "sessions cannot be listed by user: a client with one that has ended is refused with 403",
+			fmt.Sprintf("`sluice doctor %s --session ID` with the session parameter of the client's request", d.flags))
+		return nil
+	}
+	var s struct {
+		Context, User uint32
+		Client        string
+		Restricted    bool
+		Expires       *time.Time
+	}
+	_, err := d.c.call(d.app, http.MethodGet, "/admin/v1/sessions/"+url.PathEscape(d.session), nil, &s)
+	switch {
+	case refused(err, "no_session"):
+		d.add("session", verdictProblem, "there is no such session: it was ended, has expired, or never was", "the user logs in again")
+	case refused(err, "store_unavailable"):
+		d.add("session", verdictProblem, err.Error(), "look at Redis, where the sessions are")
+	case err != nil:
+		return err
+	case s.Context != d.su.Context || s.User != d.su.User:
+		d.add("session", verdictProblem, fmt.Sprintf("it belongs to somebody else, user %d in context %d", s.User, s.Context), "look at the session parameter of the client's request again")
+	case s.Restricted:
+		d.add("session", verdictProblem, "it is restricted, or waits for its second factor: such a session gets no socket", "the user completes the login")
+	default:
+		until := ""
+		if s.Expires != nil {
+			until = ", until " + timeText(*s.Expires)
+		}
+		d.add("session", verdictOK, "it is one of the user, of the client "+oneLine(s.Client)+until, "")
+	}
+	return nil
+}
+
+// userSockets is the answer about the sockets of a user.
+type userSockets struct {
+	Sockets []struct {
+		Connection, Path, Member string
+		Since                    time.Time
+		Sent                     *time.Time
+		Queued                   int
+	}
+	Unreachable []string
+	Ended       []struct {
+		Member, Cause string
+		Code          int
+		Time          time.Time
+	}
+}
+
+func (d *doctor) sockets() error {
+	q := url.Values{
+		"context": {strconv.FormatUint(uint64(d.su.Context), 10)}, "user": {strconv.FormatUint(uint64(d.su.User), 10)},
+		"limit": {strconv.Itoa(listPageSize)},
+	}
+	var l userSockets
+	if _, err := d.c.call(d.app, http.MethodGet, "/admin/v1/sockets?"+q.Encode(), nil, &l); err != nil {
+		return err
+	}
+	var details []string
+	mail, last := 0, time.Time{}
+	for _, s := range l.Sockets {
+		details = append(details, fmt.Sprintf("%s on %s, path %s, open for %s, %d queued", oneLine(s.Connection), s.Member, oneLine(s.Path), sinceText(s.Since), s.Queued))
+		if strings.HasPrefix(s.Path, mailPath) {
+			mail++
+		}
+		if s.Sent != nil && s.Sent.After(last) {
+			last = *s.Sent
+		}
+	}
+	for _, e := range l.Ended {
+		code := ""
+		if e.Code != 0 {
+			code = " " + strconv.Itoa(e.Code)
+		}
+		details = append(details, fmt.Sprintf("the last one that ended on %s: %s ago, %s%s", e.Member, sinceText(e.Time), e.Cause, code))
+	}
+	for _, m := range l.Unreachable {
+		details = append(details, "member "+m+" did not answer: its sockets are not known")
+	}
+	switch {
+	case len(l.Sockets) > 0:
+		d.add("sockets", verdictOK, counted(len(l.Sockets), "socket")+" open", "", details...)
+	case len(l.Unreachable) > 0:
+		d.add("sockets", verdictUnknown, "no socket is open on the members that answered", "`sluice members`, then ask again", details...)
+	default:
+		d.add("sockets", verdictProblem, "no socket is open: there is nothing that a push could go to",
+			"have the user reload the page; if none comes, look for 101 and refusals in the proxy's log, and at the steps above and below", details...)
+	}
+	d.delivery(len(l.Sockets), mail, last)
+	return nil
+}
+
+func (d *doctor) delivery(open, mail int, last time.Time) {
+	switch {
+	case open == 0:
+		d.add("delivery", verdictUnknown, "without a socket nothing is delivered", "")
+		d.add("path", verdictUnknown, "without a socket there is no path", "")
+		return
+	case last.IsZero():
+		d.add("delivery", verdictUnknown, "no message has gone to these sockets since they are open",
+			fmt.Sprintf("`sluice send test '\"hello\"' %s`, then ask again: if it arrives, nobody sends", d.flags))
+	default:
+		d.add("delivery", verdictOK, "the last message went out "+sinceText(last)+" ago", "")
+	}
+	if mail == 0 {
+		d.add("path", verdictUnknown, "no socket is below "+mailPath+": messages with that path filter, such as those of new mail, reach none",
+			"have the client connect to "+mailPath)
+		return
+	}
+	d.add("path", verdictOK, counted(mail, "socket")+" below "+mailPath+", where messages of new mail go", "")
+}
+
+func (d *doctor) members(o *overview) {
+	switch l := &o.members; {
+	case l.Status == "alone" && len(l.Warnings) == 0:
+		d.add("members", verdictOK, "this server is alone: every socket is here", "")
+	case l.Status == "degraded":
+		d.add("members", verdictProblem, "Redis does not answer: messages for sockets of other members wait", "`sluice status`", l.Warnings...)
+	case len(l.Warnings) > 0:
+		d.add("members", verdictProblem, "the members are not of one mind: one may let in or reach whom another does not", "`sluice members`", l.Warnings...)
+	default:
+		d.add("members", verdictOK, fmt.Sprintf("%s, all with the same configuration", counted(len(l.Members), "member")), "")
+	}
+}
+
+// capability tells what Sluice has no part in: the web client connects only
+// where the existing middleware gives it the capability (spec peers.md).
+func (d *doctor) capability(e *enablement) {
+	text := "the web client connects only with the capability `websocket`, which the existing middleware computes by its own cascade: Sluice does not change it"
+	var details []string
+	if o := e.Explanation.Origin; o != nil && o.Override != nil {
+		details = append(details, "here an override of Sluice decides, which the middleware does not see: set it there too")
+	}
+	d.add("capability", verdictUnknown, text,
+		fmt.Sprintf("on a node of the middleware: getuserconfigurationsource -a -c %d -i %d, and look for websocket", d.su.Context, d.su.User), details...)
+}

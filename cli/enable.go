@@ -1,0 +1,159 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/seed47708276/sluice/cascade"
+)
+
+// enablement is the answer about a subject's Web Sockets.
+type enablement struct {
+	Enabled  bool
+	Account  string
+	Override *struct {
+		Enabled       bool
+		Actor, Reason string
+		Time          time.Time
+		Expires       *time.Time
+		Expired       bool
+	}
+	Explanation cascade.Explanation
+}
+
+// accountOpen is the account of one whom the directory does not refuse.
+const accountOpen = "open"
+
+func websocketsPath(su cascade.Subject) string { return ownPath(su) + "/websockets" }
+
+// ownPath is the path of a subject itself.
+func ownPath(su cascade.Subject) string {
+	p := "/admin/v1/contexts/" + strconv.FormatUint(uint64(su.Context), 10)
+	if su.User != 0 {
+		p += "/users/" + strconv.FormatUint(uint64(su.User), 10)
+	}
+	return p
+}
+
+func (a *app) enableCmd(on bool) *cobra.Command {
+	var (
+		su    subjectFlags
+		w     writeFlags
+		until untilFlags
+		force bool
+	)
+	name, short, does := "disable", "Switch pushes off for a context or a user", "off, and closes their sockets on all members"
+	if on {
+		name, short, does = "enable", "Switch pushes on for a context or a user", "on"
+	}
+	cmd := &cobra.Command{
+		Use:   name + " --context C [--user U] [--reason R] [--for 2h | --expires T]",
+		Short: short,
+		Long: fmt.Sprintf(`Switches Web Sockets %s: an override of
+com.openexchange.websockets.enabled. What a user has counts before what its
+context has. `+"`sluice reset`"+` takes it back. Without --reason the audit log says
+"by USER on HOST via sluice %s".`, does, name),
+		Example: fmt.Sprintf("  sluice %s -c 1337 -u 17 --for 2h --reason \"ticket 4711\"", name),
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			expires, err := until.expires(cmd)
+			if err != nil {
+				return err
+			}
+			body := struct {
+				Enabled bool    `json:"enabled"`
+				Reason  string  `json:"reason"`
+				Expires *string `json:"expires,omitempty"`
+			}{on, w.why(name), expires}
+			return a.writeEnablement(cmd, &su, http.MethodPut, &w, force, body)
+		},
+	}
+	su.add(cmd)
+	w.add(cmd, cmd.Name())
+	until.add(cmd)
+	cmd.Flags().BoolVar(&force, "force", false, "also where a final of another scope hides it")
+	return cmd
+}
+
+func (a *app) resetCmd() *cobra.Command {
+	var su subjectFlags
+	var w writeFlags
+	cmd := &cobra.Command{
+		Use:   "reset --context C [--user U] [--reason R]",
+		Short: "Take back enable and disable: return to what the cascade says",
+		Long: `Removes what enable or disable have set for a context or a user, so that what its
+context, the context sets or the files say counts again; ends with 1 where
+nothing was set. Without --reason the audit log says "by USER on HOST via sluice
+reset".`,
+		Example: "  sluice reset -c 1337 -u 17",
+		Args:    cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return a.writeEnablement(cmd, &su, http.MethodDelete, &w, false, nil)
+		},
+	}
+	su.add(cmd)
+	w.add(cmd, cmd.Name())
+	return cmd
+}
+
+func (a *app) writeEnablement(cmd *cobra.Command, who *subjectFlags, method string, w *writeFlags, force bool, body any) error {
+	su, err := who.subject(cmd)
+	if err != nil {
+		return err
+	}
+	if su.Context == 0 {
+		return usage("%s: name whom, with --context C [--user U]", cmd.Name())
+	}
+	c, err := a.onlyServer(cmd.Name())
+	if err != nil {
+		return err
+	}
+	q := w.query(map[string]bool{"force": force})
+	if body == nil {
+		q.Set("reason", w.why(cmd.Name()))
+	}
+	var e enablement
+	if _, err := c.show(a, method, websocketsPath(su)+"?"+q.Encode(), body, &e, func() { a.showEnablement(su, &e) }); err != nil {
+		return err
+	}
+	a.tellDry(w.dry)
+	return nil
+}
+
+func (a *app) showEnablement(su cascade.Subject, e *enablement) {
+	a.printf("%s\n", printable(e.Explanation.Summary))
+	// The summary tells of an override that wins.
+	if o, origin := e.Override, e.Explanation.Origin; o != nil && (origin == nil || origin.Override == nil) {
+		until := ""
+		if o.Expires != nil {
+			until = " until " + timeText(*o.Expires)
+		}
+		a.printf("%s\n", printable(fmt.Sprintf("Its own override (%t, by %s on %s%s: %s) does not count.", o.Enabled, o.Actor, timeText(o.Time), until, o.Reason)))
+	}
+	if e.Account != "" && e.Account != accountOpen {
+		a.note("%s gets no pushes all the same: %s", su, accountText(e.Account))
+	}
+}
+
+// accountText explains why the directory refuses somebody.
+func accountText(account string) string {
+	switch account {
+	case "contextDisabled":
+		return "the context is disabled in the directory: `sluice context set C --enabled true`"
+	case "contextDeleted":
+		return "the context is deleted: `sluice context set C` creates it again"
+	case "contextUnknown":
+		return "the directory does not know the context and is strict (sluice.directory.strict): `sluice context set C` creates it"
+	case "userDisabled":
+		return "the user is disabled in the directory: `sluice user set U -c C --enabled true`"
+	case "userDeleted":
+		return "the user is deleted: `sluice user set U -c C` creates it again"
+	case "userUnknown":
+		return "the directory does not know the user and is strict (sluice.directory.strict): `sluice user set U -c C` creates it"
+	}
+	return "its account is " + account
+}
