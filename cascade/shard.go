@@ -153,6 +153,7 @@ type shardEdit struct {
 
 	textOf map[string]uint32 // value -> its offset in arena
 	metaOf map[overrideMeta]uint32
+	last   uint32          // what metaOf returned last: many in a row are alike
 	at     map[slotKey]int // slots in use
 }
 
@@ -205,16 +206,21 @@ func (e *shardEdit) text(v string) uint32 {
 }
 
 func (e *shardEdit) meta(m overrideMeta) uint32 {
-	if i, ok := e.metaOf[m]; ok {
-		return i
+	if int(e.last) < len(e.metas) && e.metas[e.last] == m {
+		return e.last
 	}
-	i := uint32(len(e.metas))
-	e.metas = append(e.metas, m)
-	e.metaOf[m] = i
+	i, ok := e.metaOf[m]
+	if !ok {
+		i = uint32(len(e.metas))
+		e.metas = append(e.metas, m)
+		e.metaOf[m] = i
+	}
+	e.last = i
 	return i
 }
 
-func (e *shardEdit) set(o *Override, prop uint32) (replaced slot, had bool) {
+// set adds or replaces an override; now is its slot.
+func (e *shardEdit) set(o *Override, prop uint32) (now, replaced slot, had bool) {
 	m := overrideMeta{final: o.Final, reason: o.Reason, actor: o.Actor, protected: o.Protected}
 	if !o.Expires.IsZero() {
 		m.expires = o.Expires.UnixMilli()
@@ -228,7 +234,8 @@ func (e *shardEdit) set(o *Override, prop uint32) (replaced slot, had bool) {
 		ms := uint64(o.Time.UnixMilli())
 		en.timeLo, en.timeHi = uint32(ms), uint32(ms>>32)
 	}
-	return e.put(sl, en)
+	replaced, had = e.put(sl, en)
+	return sl, replaced, had
 }
 
 func (e *shardEdit) unset(k slotKey) (slot, bool) {

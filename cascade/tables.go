@@ -228,10 +228,11 @@ func (e *tablesEdit) addCount(sl slot, by int) {
 func (e *tablesEdit) set(o *Override) {
 	prop := e.names.add(o.Property)
 	se := e.shard(o.Context, o.User)
-	if old, had := se.set(o, prop); had {
+	now, old, had := se.set(o, prop)
+	if had {
 		e.addCount(old, -1)
 	}
-	e.addCount(se.slots[se.at[slotKey{o.Context, o.User, prop}]], 1)
+	e.addCount(now, 1)
 }
 
 func (e *tablesEdit) unset(k Key) {

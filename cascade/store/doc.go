@@ -5,9 +5,9 @@
 // a bucket of the same file.
 //
 // A write is acknowledged when it is on the disk: bbolt syncs the pages, then
-// the meta page. Writers that come together share one transaction. What a
-// commit that failed may have left in the file is taken back before anything
-// else is written.
+// the meta page. Writers that come together share one transaction. After a commit
+// that failed the file is opened anew, as the last acknowledged write has left
+// it: look-ups go on, and writes once the disk has taken the meta pages again.
 //
 // The file is the record; what look-ups read is the engine's own table, which
 // is filled from here and told of each write (Start).
