@@ -140,8 +140,11 @@ func clip(s string, width int) string {
 }
 
 // terminal reports whether a person sits at the other end of the input.
-func (a *app) terminal() bool {
-	f, ok := a.stdin.(*os.File)
+func (a *app) terminal() bool { return onTerminal(a.stdin) }
+
+// onTerminal reports whether a stream of this process is a terminal.
+func onTerminal(stream any) bool {
+	f, ok := stream.(*os.File)
 	if !ok {
 		return false
 	}

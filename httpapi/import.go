@@ -1,0 +1,189 @@
+package httpapi
+
+import (
+	"bytes"
+	"encoding/json"
+	"net/http"
+	"reflect"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
+)
+
+// importLine is a line of an import: one of the three.
+type importLine struct {
+	Context  json.RawMessage `json:"context"`
+	User     json.RawMessage `json:"user"`
+	Override json.RawMessage `json:"override"`
+}
+
+// importRecords writes many records of the directory, a line each, all or
+// nothing. What is as wanted already is left out, so that an import can be
+// repeated from its beginning.
+func (s *Server) importRecords(w http.ResponseWriter, r *http.Request) error {
+	query, flags, err := writeFlags(r, "reason", "dryRun")
+	if err != nil {
+		return err
+	}
+	if _, err := mediaType(r, ndjson); err != nil {
+		return err
+	}
+	if err := s.writable(); err != nil {
+		return err
+	}
+	reason, err := reasonOf(query.Get("reason"))
+	if err != nil {
+		return err
+	}
+	b, err := readUpTo(w, r, maxBulkBody, bulkTimeout)
+	if err != nil {
+		return err
+	}
+	write := store.Write{Reason: reason, Action: "import", DryRun: flags["dryRun"]}
+	unchanged := 0
+	for i, line := range bytes.Split(bytes.TrimRight(b, "\n"), []byte{'\n'}) {
+		if i >= store.MaxChanges {
+			return fail(http.StatusUnprocessableEntity, "bad_write", "more than %d lines: send them in parts", store.MaxChanges)
+		}
+		c, err := s.importChange(line, reason, Actor(r.Context()))
+		if err != nil {
+			return at(i, err)
+		}
+		same, err := s.same(&c)
+		if err != nil {
+			return err
+		}
+		if same {
+			unchanged++
+		} else {
+			write.Changes = append(write.Changes, c)
+		}
+	}
+	return s.writeMany(w, r, write, unchanged, false)
+}
+
+func (s *Server) importChange(line []byte, reason, actor string) (c store.Change, err error) {
+	var in importLine
+	if err := decode(line, &in); err != nil {
+		return c, err
+	}
+	switch {
+	case in.Context != nil && in.User == nil && in.Override == nil:
+		var x struct {
+			ID      int64    `json:"id"`
+			Name    string   `json:"name"`
+			Enabled *bool    `json:"enabled"`
+			Tags    []string `json:"tags"`
+		}
+		if err := decode(in.Context, &x); err != nil {
+			return c, err
+		}
+		su, err := cascade.NewSubject(x.ID, 0)
+		if err != nil || su.Context == 0 {
+			return c, fail(http.StatusUnprocessableEntity, "bad_id", "id is 1 to %d", cascade.MaxID)
+		}
+		return store.Change{Key: store.ContextKey(su.Context), Body: &store.Context{Name: x.Name, Enabled: x.Enabled == nil || *x.Enabled, Tags: some(x.Tags)}}, nil
+	case in.User != nil && in.Context == nil && in.Override == nil:
+		var x struct {
+			Context     int64    `json:"context"`
+			ID          int64    `json:"id"`
+			Enabled     *bool    `json:"enabled"`
+			Permissions []string `json:"permissions"`
+		}
+		if err := decode(in.User, &x); err != nil {
+			return c, err
+		}
+		su, err := cascade.NewSubject(x.Context, x.ID)
+		if err != nil || su.User == 0 {
+			return c, fail(http.StatusUnprocessableEntity, "bad_id", "context and id are 1 to %d", cascade.MaxID)
+		}
+		return store.Change{Key: store.UserKey(su.Context, su.User), Body: &store.User{Enabled: x.Enabled == nil || *x.Enabled, Permissions: some(x.Permissions)}}, nil
+	case in.Override != nil && in.Context == nil && in.User == nil:
+		return s.importOverride(in.Override, reason, actor)
+	}
+	return c, fail(http.StatusUnprocessableEntity, "bad_write", "a line has one of context, user and override")
+}
+
+// importOverride keeps what an export says of who set an override and when. It
+// takes what the directory file takes: what a final hides is somebody's wish
+// still, and one that has expired says why a value was what it was.
+func (s *Server) importOverride(text json.RawMessage, reason, actor string) (c store.Change, err error) {
+	var o struct {
+		Context   int64      `json:"context"`
+		User      int64      `json:"user"`
+		Property  string     `json:"property"`
+		Value     *string    `json:"value"`
+		Final     string     `json:"final"`
+		Protected bool       `json:"protected"`
+		Reason    string     `json:"reason"`
+		Actor     string     `json:"actor"`
+		Time      *time.Time `json:"time"`
+		Expires   *time.Time `json:"expires"`
+	}
+	if err := decode(text, &o); err != nil {
+		return c, err
+	}
+	su, err := cascade.NewSubject(o.Context, o.User)
+	if err != nil || su.Context == 0 {
+		return c, fail(http.StatusUnprocessableEntity, "bad_id", "context and user are ids, 1 to %d; user may be left out", cascade.MaxID)
+	}
+	if err := overrideName(o.Property); err != nil {
+		return c, err
+	}
+	if o.Value == nil {
+		return c, fail(http.StatusUnprocessableEntity, "no_value", "%s: value is a text", o.Property)
+	}
+	if k := store.OverrideKey(su, o.Property); s.Engine.Schema().Secret(o.Property) && *o.Value == cascade.Mask {
+		// An export does not show it: what is there stays.
+		have, err := s.Store.Get(k)
+		if err == nil && (have == nil || have.Body == nil) {
+			err = fail(http.StatusUnprocessableEntity, "masked", "%s of %s is a secret that the export does not hold: write its value into the import, or leave the line out", o.Property, su)
+		}
+		if err != nil {
+			return c, s.storeProblem(err)
+		}
+		return store.Change{Key: k, Body: have.Body}, nil
+	}
+	if err := s.Engine.Schema().CheckValue(o.Property, *o.Value); err != nil {
+		return c, fail(http.StatusUnprocessableEntity, "bad_value", "%s", err)
+	}
+	body := &store.Override{Value: *o.Value, Final: o.Final, Protected: o.Protected, Reason: o.Reason, Actor: o.Actor, Expires: whole(o.Expires)}
+	if body.Reason == "" {
+		body.Reason = reason
+	}
+	if body.Actor == "" {
+		body.Actor = actor
+	}
+	if at := whole(o.Time); at != nil {
+		body.Time = *at
+	}
+	return store.Change{Key: store.OverrideKey(su, o.Property), Body: body}, nil
+}
+
+// whole is a time as the store keeps it.
+func whole(t *time.Time) *time.Time {
+	if t == nil {
+		return nil
+	}
+	at := t.UTC().Truncate(time.Millisecond)
+	return &at
+}
+
+// same reports whether a record is as a change wants it already.
+func (s *Server) same(c *store.Change) (bool, error) {
+	have, err := s.Store.Get(c.Key)
+	if err != nil || have == nil || have.Deleted {
+		return false, s.storeProblem(err)
+	}
+	if o, ok := c.Body.(*store.Override); ok && o.Time.IsZero() {
+		was, ok := have.Body.(*store.Override)
+		if !ok {
+			return false, nil
+		}
+		like := *o
+		like.Time, like.Reason, like.Actor = was.Time, was.Reason, was.Actor
+		return reflect.DeepEqual(&like, was), nil
+	}
+	return reflect.DeepEqual(have.Body, c.Body), nil
+}
