@@ -38,6 +38,7 @@ type builder struct {
 	schema *Schema
 	names  *nameEditor
 	getenv func(string) (string, bool)
+	blind  bool        // tokens show that they are found, and not what
 	files  []*treeFile // in the order in which they count
 	paths  []string    // display paths of files
 	keys   []string    // of files; unlike the paths they never change
@@ -50,10 +51,24 @@ type builder struct {
 // build compiles the contents in force. It cannot fail: what is wrong with an
 // entry becomes a finding, and the entry's last good form is used.
 func build(fs *fileSet, schema *Schema, names *nameEditor, before carry, getenv func(string) (string, bool)) *tree {
-	b := &builder{
+	return newBuilder(fs, schema, names, before, getenv).build(fs)
+}
+
+// buildBlind is build with Mask in the place of whatever tokens look up.
+func buildBlind(fs *fileSet, schema *Schema, names *nameEditor) *tree {
+	b := newBuilder(fs, schema, names, carry{}, nil)
+	b.blind = true
+	return b.build(fs)
+}
+
+func newBuilder(fs *fileSet, schema *Schema, names *nameEditor, before carry, getenv func(string) (string, bool)) *builder {
+	return &builder{
 		t:      &tree{meta: map[uint32]*metaInfo{}, goods: map[uint32]string{}, carry: newCarry()},
 		schema: schema, names: names, getenv: getenv, files: fs.sorted(), before: before, propAt: map[string][]int{},
 	}
+}
+
+func (b *builder) build(fs *fileSet) *tree {
 	b.nameFiles(fs.roots)
 	b.report(fs.findings)
 	b.server()
@@ -156,6 +171,9 @@ func (b *builder) text(v string, file, line int) string {
 // Lookup finds what a token names: an environment variable, or a value of a
 // properties file of the tree, named by its base name or the end of its path.
 func (b *builder) Lookup(source, name string) (string, bool) {
+	if b.blind {
+		return Mask, true
+	}
 	file, isFile := strings.CutPrefix(source, "file:")
 	if !isFile {
 		return b.getenv(name)

@@ -1,6 +1,7 @@
 package cascade
 
 import (
+	"slices"
 	"time"
 
 	"github.com/seed47708276/sluice/cascade/finding"
@@ -26,10 +27,40 @@ func (e *Engine) Candidate(roots []string, b Batch) (*Snapshot, []finding.Findin
 		return nil, nil, err
 	}
 	sn.tables = t
-	if set != nil {
-		sn.tree = build(set, e.opt.Schema, ed, carry{}, e.opt.Getenv)
+	if set == nil {
+		sn.names = ed.table()
+		sn.memo = sn.memo.next(e.opt.Schema, sn.tables.subjects)
+		return &sn, sn.tree.findings, nil
 	}
+	sn.tree = build(set, e.opt.Schema, ed, carry{}, e.opt.Getenv)
+	blind := buildBlind(set, e.opt.Schema, ed)
 	sn.names = ed.table()
 	sn.memo = sn.memo.next(e.opt.Schema, sn.tables.subjects)
-	return &sn, sn.tree.findings, nil
+	without := sn
+	without.tree, without.memo = blind, sn.memo.next(e.opt.Schema, sn.tables.subjects)
+	sn.blind = &without
+	return &sn, withoutLookups(sn.tree.findings, blind.findings), nil
+}
+
+// LookedUp reports whether a value of a candidate is what a token of its files
+// looks up. It is not to be shown: who sends a candidate chooses the names, and
+// may not read the environment or the secrets of the server by them.
+func (sn *Snapshot) LookedUp(su Subject, name string) bool {
+	if sn.blind == nil {
+		return false
+	}
+	a, oka := sn.Get(su, name)
+	b, okb := sn.blind.Get(su, name)
+	return oka != okb || a.Text != b.Text
+}
+
+// withoutLookups hides the text of findings that only a look-up has brought.
+func withoutLookups(list, blind []finding.Finding) []finding.Finding {
+	out := slices.Clone(list)
+	for i := range out {
+		if !slices.Contains(blind, out[i]) {
+			out[i].Text = "what a token looks up does not fit here: `sluice check` on the machine of the server says more"
+		}
+	}
+	return out
 }

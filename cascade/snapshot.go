@@ -20,6 +20,7 @@ type Snapshot struct {
 	loaded     time.Time   // when the files were read
 	memo       memo        // answers, with the epoch of this snapshot
 	hypothesis *hypothesis // nil but in what Suppose returns
+	blind      *Snapshot   // of candidate trees: the same without what tokens look up
 }
 
 // tree is what the files say, compiled.

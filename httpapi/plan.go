@@ -81,6 +81,10 @@ func (s *Server) effectOf(roots []string, b cascade.Batch, of []cascade.Subject)
 		default:
 			p.Users++
 		}
+		if d.New != nil && then.LookedUp(d.Subject, d.Property) {
+			hidden := cascade.Mask
+			d.New = &hidden
+		}
 		if len(e.Differences) < maxPreview {
 			e.Differences = append(e.Differences, d)
 		} else {
