@@ -5,6 +5,9 @@ import (
 	"encoding/json"
 	"net/http"
 	"reflect"
+	"runtime"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
@@ -40,27 +43,50 @@ func (s *Server) importRecords(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	write := store.Write{Reason: reason, Action: "import", DryRun: flags["dryRun"]}
-	unchanged := 0
-	for i, line := range bytes.Split(bytes.TrimRight(b, "\n"), []byte{'\n'}) {
-		if i >= store.MaxChanges {
-			return fail(http.StatusUnprocessableEntity, "bad_write", "more than %d lines: send them in parts", store.MaxChanges)
-		}
-		c, err := s.importChange(line, reason, Actor(r.Context()))
-		if err != nil {
-			return at(i, err)
-		}
-		same, err := s.same(&c)
-		if err != nil {
-			return err
-		}
-		if same {
-			unchanged++
-		} else {
-			write.Changes = append(write.Changes, c)
+	lines := bytes.Split(bytes.TrimRight(b, "\n"), []byte{'\n'})
+	if len(lines) > store.MaxChanges {
+		return fail(http.StatusUnprocessableEntity, "bad_write", "more than %d lines: send them in parts", store.MaxChanges)
+	}
+	changes, err := s.importChanges(lines, reason, Actor(r.Context()))
+	if err != nil {
+		return err
+	}
+	write := store.Write{Reason: reason, Action: "import", DryRun: flags["dryRun"], Changes: changes}
+	return s.writeMany(w, r, write, len(lines)-len(changes), false)
+}
+
+// importChanges reads lines, all processors together, and leaves out what is as
+// wanted. It reports the first line that is wrong.
+func (s *Server) importChanges(lines [][]byte, reason, actor string) ([]store.Change, error) {
+	type result struct {
+		change store.Change
+		same   bool
+		err    error
+	}
+	results := make([]result, len(lines))
+	var next atomic.Int64
+	var work sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		work.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(lines)); i = next.Add(1) - 1 {
+				x := &results[i]
+				if x.change, x.err = s.importChange(lines[i], reason, actor); x.err == nil {
+					x.same, x.err = s.same(&x.change)
+				}
+			}
+		})
+	}
+	work.Wait()
+	changes := make([]store.Change, 0, len(lines))
+	for i := range results {
+		switch x := &results[i]; {
+		case x.err != nil:
+			return nil, at(i, x.err)
+		case !x.same:
+			changes = append(changes, x.change)
 		}
 	}
-	return s.writeMany(w, r, write, unchanged, false)
+	return changes, nil
 }
 
 func (s *Server) importChange(line []byte, reason, actor string) (c store.Change, err error) {
