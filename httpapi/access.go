@@ -68,8 +68,8 @@ var roles = map[string]Role{
 }
 
 // anyone are the routes that want no token: the probes of whatever runs Sluice,
-// which say nothing but whether it is up.
-var anyone = map[string]bool{"GET /livez": true, "GET /readyz": true}
+// which say nothing but whether it is up, and what everybody can read anyway.
+var anyone = map[string]bool{"GET /livez": true, "GET /readyz": true, "GET /openapi.yaml": true}
 
 // servicePaths is where the existing system's peers ask, with its basic auth.
 // Everything there reads.

@@ -106,7 +106,7 @@ func newGuarded(t testing.TB) (*world, map[Role]string) {
 }
 
 // filled puts ids where a route has names.
-var filled = strings.NewReplacer("{session}", "x", "{property}", "com.example.a", "{context}", "7", "{user}", "3", "{token}", "nobody", "{revision}", "1")
+var filled = strings.NewReplacer("{session}", "x", "{property}", "com.example.a", "{context}", "7", "{user}", "3", "{token}", "nobody", "{revision}", "1", "{prefix}", "com.example")
 
 // adminRoutes are all that the router has, and the path of one of each.
 func adminRoutes(t testing.TB, w *world) map[string]string {

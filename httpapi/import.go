@@ -81,7 +81,7 @@ func (s *Server) importChanges(lines [][]byte, reason, actor string) ([]store.Ch
 	for i := range results {
 		switch x := &results[i]; {
 		case x.err != nil:
-			return nil, at(i, x.err)
+			return nil, s.storeProblem(at(i, x.err))
 		case !x.same:
 			changes = append(changes, x.change)
 		}

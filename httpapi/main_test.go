@@ -16,13 +16,14 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/go-chi/chi/v5"
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
 
-func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+func TestMain(m *testing.M) { goleak.VerifyTestMain(covered{m}) }
 
 const (
 	patience = 5 * time.Second // of a test that waits for the server
@@ -59,6 +60,7 @@ type world struct {
 	sessions      *websockets.MemorySessions
 	server        *Server
 	public, admin *httptest.Server
+	routes        chi.Routes // of admin
 	client        *http.Client
 }
 
@@ -105,9 +107,11 @@ func newWorld(t testing.TB, files map[string]string) *world {
 		s.Start()
 		return s
 	}
-	w.public, w.admin = listen(w.server.Public()), listen(w.server.Admin())
+	admin := w.server.Admin()
+	w.routes = admin.(chi.Routes)
+	w.public, w.admin = listen(w.server.Public()), listen(admin)
 	transport := &http.Transport{}
-	w.client = &http.Client{Transport: transport, Timeout: patience}
+	w.client = &http.Client{Transport: recorder{w, transport}, Timeout: patience}
 	t.Cleanup(func() {
 		w.sockets.Close()
 		transport.CloseIdleConnections()

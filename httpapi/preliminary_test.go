@@ -15,6 +15,7 @@ func TestPreliminaryBound(t *testing.T) {
 	w := newWorld(t, map[string]string{"many.properties": b.String()})
 	const path = "/preliminary/configuration/v1/withPrefix/"
 	w.ask("GET", path+"com.example.many", "").refused(t, 422, "too_many")
+	w.ask("GET", path+"com.example.many/7/3", "").refused(t, 422, "too_many")
 	var values map[string]string
 	a := w.ask("GET", path+"com.example.many0/7/3", "")
 	if a.into(t, &values); a.status != 200 || len(values) != 10_000 {

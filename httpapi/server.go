@@ -138,6 +138,7 @@ func (s *Server) Admin() http.Handler {
 	r.Method(http.MethodGet, "/metrics", s.metrics.handler)
 	r.Get("/livez", s.handle(s.livez))
 	r.Get("/readyz", s.handle(s.readyz))
+	r.Get("/openapi.yaml", s.handle(s.contract))
 	r.Route("/admin/v1", func(r chi.Router) {
 		r.Get("/config", s.handle(plain(s.config)))
 		r.Post("/config/reload", s.handle(s.reload))

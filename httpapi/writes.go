@@ -61,7 +61,7 @@ func (s *Server) storeProblem(err error) error {
 		return fail(http.StatusServiceUnavailable, "unconfirmed", "%s", err)
 	case errors.As(err, &failed):
 		s.Logger.Error("the store failed", "err", err)
-		return fail(http.StatusInsufficientStorage, "store_failed", "%s", failed)
+		return fail(http.StatusServiceUnavailable, "store_failed", "%s", failed)
 	case errors.As(err, &diverged):
 		return fail(http.StatusConflict, "diverged", "%s", diverged)
 	case errors.As(err, &unavailable), errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrClosed):

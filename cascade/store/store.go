@@ -321,7 +321,14 @@ func (s *Store) view(f func(tx *bbolt.Tx) error) error {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	if s.db == nil {
-		return s.failure.Load()
+		if failed := s.failure.Load(); failed != nil {
+			return failed
+		}
+		return ErrClosed
 	}
-	return guarded(s.opt.Path, func() error { return s.db.View(f) })
+	err := guarded(s.opt.Path, func() error { return s.db.View(f) })
+	if errors.Is(err, berrors.ErrDatabaseNotOpen) {
+		return ErrClosed
+	}
+	return err
 }

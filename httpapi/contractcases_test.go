@@ -1,0 +1,314 @@
+package httpapi
+
+import (
+	"context"
+	"log/slog"
+	"net/http"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// example is a request of an operation that is good, and one that says what
+// cannot be.
+type example struct{ good, bad string }
+
+// examples are those with a body. {context} and so on are filled as everywhere.
+var examples = map[string]example{
+	"PUT /admin/v1/contexts/{context}":                                       {`{"name":"n"}`, `{"tags":[""]}`},
+	"PUT /admin/v1/contexts/{context}/users/{user}":                          {`{"permissions":["WebMail"]}`, `{"permissions":["` + strings.Repeat("x", cascade.MaxTextLen+1) + `"]}`},
+	"PUT /admin/v1/contexts/{context}/properties":                            {`{"value":"v","reason":"r"}`, `{"value":"v"}`},
+	"PUT /admin/v1/contexts/{context}/properties/{property}":                 {`{"value":"v","reason":"r"}`, `{"value":"v"}`},
+	"PUT /admin/v1/contexts/{context}/users/{user}/properties":               {`{"value":"v","reason":"r"}`, `{"value":"v"}`},
+	"PUT /admin/v1/contexts/{context}/users/{user}/properties/{property}":    {`{"value":"v","reason":"r"}`, `{"value":"v"}`},
+	"PUT /admin/v1/contexts/{context}/websockets":                            {`{"enabled":false,"reason":"r"}`, `{"reason":"r"}`},
+	"PUT /admin/v1/contexts/{context}/users/{user}/websockets":               {`{"enabled":false,"reason":"r"}`, `{"reason":"r"}`},
+	"POST /admin/v1/overrides":                                               {`{"reason":"r","overrides":[{"context":7,"property":"p","value":"v"}]}`, `{"reason":"r","overrides":[]}`},
+	"POST /admin/v1/plan":                                                    {`{"overrides":[{"context":7,"property":"p","value":"v"}]}`, `{"files":{"../x":""}}`},
+	"POST /admin/v1/import":                                                  {`{"context":{"id":8,"name":"n"}}`, `{"context":{"id":0}}`},
+	"POST /admin/v1/audit/{revision}/revert":                                 {`{"reason":"r"}`, `{"reason":""}`},
+	"POST /admin/v1/store/keep":                                              {`{"keep":"cluster"}`, `{"keep":"both"}`},
+	"POST /admin/v1/tokens":                                                  {`{"name":"n","role":"editor"}`, ``},
+	"POST /admin/v1/sessions":                                                {`{"context":7,"user":3,"client":"c"}`, ``},
+	"POST /admin/v1/messages":                                                {`{"context":7,"name":"n","args":[]}`, `{"context":7,"name":"n","args":[],"pathFilter":""}`},
+	"POST /admin/v1/config/reload":                                           {``, ``},
+	"DELETE /admin/v1/contexts/{context}/properties":                         {},
+	"DELETE /admin/v1/contexts/{context}/properties/{property}":              {},
+	"DELETE /admin/v1/contexts/{context}/users/{user}/properties":            {},
+	"DELETE /admin/v1/contexts/{context}/users/{user}/properties/{property}": {},
+	"DELETE /admin/v1/contexts/{context}/websockets":                         {},
+	"DELETE /admin/v1/contexts/{context}/users/{user}/websockets":            {},
+	"DELETE /admin/v1/contexts/{context}":                                    {},
+	"DELETE /admin/v1/contexts/{context}/users/{user}":                       {},
+}
+
+// withStatus lists the operations that may answer so.
+func withStatus(status string) (list []string) {
+	for op, statuses := range theContract().operations {
+		if _, may := statuses[status]; may {
+			list = append(list, op)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// request makes the method, path and headers of an operation.
+func request(op string) (method, path string, headers []string) {
+	method, path, _ = strings.Cut(op, " ")
+	path = filled.Replace(path)
+	if strings.HasSuffix(path, "/properties") && method != http.MethodGet {
+		path += "?name=com.example.a"
+	}
+	if op == "POST /admin/v1/import" {
+		path, headers = path+"?reason=r", []string{"Content-Type: " + ndjson}
+	}
+	return method, path, headers
+}
+
+// want asks for an operation, and for the status that it then has.
+func (w *world) want(op string, status int, body string, headers ...string) answer {
+	w.t.Helper()
+	method, path, more := request(op)
+	return w.wantAt(method, path, status, body, append(more, headers...)...)
+}
+
+func (w *world) wantAt(method, path string, status int, body string, headers ...string) answer {
+	w.t.Helper()
+	a := w.ask(method, path, body, headers...)
+	if a.status != status {
+		w.t.Errorf("%s %s: %d instead of %d: %s", method, path, a.status, status, a.body)
+	}
+	return a
+}
+
+// What is refused before it is looked at, is so everywhere.
+func TestContractRefusals(t *testing.T) {
+	w := newWorld(t, tree)
+	w.server.Tokens = NewStoreTokens(w.store)
+	before := w.store.Head()
+	for _, op := range withStatus("403") {
+		if !strings.Contains(op, servicePaths) {
+			w.want(op, 403, "", "Host: evil.example.com")
+		}
+	}
+	for _, op := range withStatus("400") {
+		method, path, _ := request(op)
+		switch sep := "?"; {
+		case op == "POST /admin/v1/config/reload":
+			w.wantAt(method, path+"?x=1", 400, "")
+		default:
+			if strings.Contains(path, "?") {
+				sep = "&"
+			}
+			if method != http.MethodGet && method != http.MethodDelete {
+				w.want(op, 400, "{")
+			}
+			w.wantAt(method, path+sep+"limit=%zz", 400, examples[op].good)
+		}
+	}
+	for _, op := range withStatus("415") {
+		w.want(op, 415, "{}", "Content-Type: text/plain")
+	}
+	large := strings.Repeat(" ", maxBulkBody+1)
+	for _, op := range withStatus("413") {
+		body := large[:maxBody+1]
+		if slices.Contains([]string{"POST /admin/v1/import", "POST /admin/v1/overrides", "POST /admin/v1/plan"}, op) {
+			body = large
+		}
+		w.want(op, 413, body)
+	}
+	for _, op := range withStatus("422") {
+		if e := examples[op]; e.bad != "" {
+			w.want(op, 422, e.bad)
+		}
+	}
+	if w.store.Head() != before {
+		t.Errorf("something was written: %v", w.store.Head())
+	}
+}
+
+// With a wrong token nothing is answered, and after many not even that.
+func TestContractTokens(t *testing.T) {
+	w, _ := newGuarded(t)
+	for _, op := range withStatus("401") {
+		if !strings.Contains(op, servicePaths) {
+			w.want(op, 401, "")
+		}
+	}
+	wrong := "Authorization: Bearer " + NewTokenText()
+	w.poll("too many", func() bool { return w.ask("GET", "/admin/v1/config", "", wrong).status == 429 })
+	for _, op := range withStatus("429") {
+		if !strings.Contains(op, servicePaths) {
+			w.want(op, 429, "", wrong)
+		}
+	}
+}
+
+// Every write, done, done again, done by somebody who was too slow, and undone.
+func TestContractWrites(t *testing.T) {
+	w := newWorld(t, tree)
+	for _, op := range withStatus("201") {
+		if e := examples[op]; strings.HasPrefix(op, "PUT ") {
+			a := w.want(op, 201, e.good)
+			tag := "If-Match: " + a.header.Get("ETag")
+			w.want(op, 412, e.good, "If-None-Match: *")
+			w.want(op, 412, e.good, `If-Match: "999"`)
+			w.want(op, 400, e.good, "If-Match: W/"+a.header.Get("ETag"))
+			w.want(op, 200, e.good, tag)
+			w.want(op, 412, e.good, tag)
+			if get := "GET " + op[4:]; !strings.HasSuffix(op, "/properties") {
+				w.want(get, 200, "")
+			}
+			if remove := "DELETE " + op[4:]; strings.Contains(op, "/properties") || strings.HasSuffix(op, "/websockets") {
+				w.want(remove, 412, "", `If-Match: "999"`)
+				w.want(remove, 200, "")
+				w.want(remove, 404, "")
+			}
+		}
+	}
+	for _, op := range []string{"POST /admin/v1/overrides", "POST /admin/v1/import", "POST /admin/v1/plan"} {
+		w.want(op, 200, examples[op].good)
+	}
+	w.want("POST /admin/v1/overrides", 404, `{"reason":"r","overrides":[{"context":7,"property":"q","remove":true}]}`)
+	w.wantAt("POST", "/admin/v1/overrides?dryRun=true", 200, examples["POST /admin/v1/overrides"].good)
+	w.want("GET /admin/v1/audit", 200, "")
+	w.want("GET /admin/v1/export", 200, "")
+	w.want("GET /admin/v1/audit/{revision}", 200, "")
+	w.wantAt("GET", "/admin/v1/audit/9999", 404, "")
+	w.wantAt("POST", "/admin/v1/audit/9999/revert", 404, `{"reason":"r"}`)
+	w.want("POST /admin/v1/audit/{revision}/revert", 409, `{"reason":"r"}`)
+	w.wantAt("POST", "/admin/v1/audit/1/revert?force=true", 200, `{"reason":"r"}`)
+	for _, op := range []string{"DELETE /admin/v1/contexts/{context}/users/{user}", "DELETE /admin/v1/contexts/{context}"} {
+		w.ask("PUT", filled.Replace(op[7:]), "{}")
+		w.want(op, 412, "", `If-Match: "999"`)
+		w.want(op, 200, "")
+		w.want(op, 404, "")
+		w.want("GET "+op[7:], 404, "")
+	}
+	w.want("PUT /admin/v1/contexts/{context}/users/{user}/websockets", 409, examples["PUT /admin/v1/contexts/{context}/users/{user}/websockets"].good)
+	w.want("POST /admin/v1/store/keep", 409, `{"keep":"member"}`)
+}
+
+// Where a file has the directory, nothing of it is written or listed.
+func TestContractFixed(t *testing.T) {
+	w := newWorld(t, tree)
+	w.server.Fixed = true
+	for _, op := range withStatus("409") {
+		switch {
+		case slices.Contains([]string{"POST /admin/v1/tokens", "DELETE /admin/v1/tokens/{token}", "POST /admin/v1/sessions", "DELETE /admin/v1/sessions/{session}", "POST /admin/v1/store/keep"}, op):
+		case strings.HasSuffix(op, "/revert"):
+		default:
+			a := w.want(op, 409, examples[op].good)
+			if !strings.Contains(a.body, `"directory_file"`) {
+				t.Errorf("%s: %s", op, a.body)
+			}
+		}
+	}
+}
+
+// What cannot be stored is refused, and said to be.
+func TestContractUnavailable(t *testing.T) {
+	w := newWorld(t, tree)
+	w.want("PUT /admin/v1/contexts/{context}", 201, "{}")
+	must(t, w.store.Close())
+	w.server.Tokens = NewStoreTokens(w.store)
+	w.server.Sessions = brokenSessions{foreign{err: http.ErrServerClosed}}
+	for _, op := range withStatus("503") {
+		switch op {
+		case "GET /readyz", "GET /admin/v1/events", "POST /admin/v1/messages":
+		default:
+			w.want(op, 503, examples[op].good)
+		}
+	}
+	w.server.SetReady(false)
+	for _, op := range []string{"GET /readyz", "GET /admin/v1/events"} {
+		w.want(op, 503, "")
+	}
+}
+
+// brokenSessions are our own, in a store that fails.
+type brokenSessions struct{ foreign }
+
+func (b brokenSessions) Create(context.Context, *websockets.Session) error { return b.err }
+func (b brokenSessions) Delete(context.Context, string) error              { return b.err }
+
+// A divergence is ended by somebody who says what counts.
+func TestContractKeep(t *testing.T) {
+	redis := redistest.Start(t)
+	client := redis.Client()
+	log := slog.New(slog.DiscardHandler)
+	link := remote.New(remote.Options{
+		Client: client, Cluster: "test", Member: "m", Lease: time.Minute, Timings: remote.DefaultTimings,
+		Buffered: func() int { return 1 }, Describe: func() remote.Member { return remote.Member{} }, Logger: log,
+	})
+	open := func(path string, order store.Order) *store.Store {
+		st, err := store.Open(store.Options{Path: path, Logger: log, Order: order})
+		must(t, err)
+		st.Start(func(cascade.Batch, []store.Entry) {})
+		return st
+	}
+	w := newWorld(t, tree)
+	write := func(st *store.Store, context uint32) {
+		w.poll("a write", func() bool {
+			_, err := st.Do(t.Context(), store.Write{Changes: []store.Change{{Key: store.ContextKey(context), Body: &store.Context{}}}})
+			return err == nil
+		})
+	}
+	first := open(filepath.Join(t.TempDir(), "a"), link.OrderLog())
+	defer func() { must(t, first.Close()) }()
+	write(first, 1)
+	path := filepath.Join(t.TempDir(), "b")
+	alone := open(path, nil)
+	write(alone, 2)
+	must(t, alone.Close())
+	second := open(path, link.OrderLog())
+	defer func() { must(t, second.Close()) }()
+	w.server.Store = second
+	w.poll("it has diverged", func() bool {
+		return strings.Contains(w.ask("GET", "/admin/v1/store", "").body, `"diverged":{"mine"`)
+	})
+	w.want("PUT /admin/v1/contexts/{context}", 409, "{}")
+	w.want("POST /admin/v1/store/keep", 200, `{"keep":"cluster"}`)
+	w.want("GET /admin/v1/store", 200, "")
+	// A link that ends takes no message any more.
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	link.Flush(ended)
+	w.server.Cluster = link
+	w.want("POST /admin/v1/messages", 503, examples["POST /admin/v1/messages"].good)
+}
+
+// The paths of the existing system's peers have their own login.
+func TestContractService(t *testing.T) {
+	var ops []string
+	for op := range theContract().operations {
+		if strings.Contains(op, servicePaths) {
+			ops = append(ops, op)
+		}
+	}
+	w, _ := newGuarded(t)
+	for _, op := range ops {
+		w.want(op, 403, "")
+	}
+	w.file("login.properties", PropBasicLogin+"=mw\n"+PropBasicPassword+"=pw\n")
+	w.reload()
+	for _, op := range ops {
+		w.want(op, 401, "")
+	}
+	wrong := "Authorization: Basic bXc6d3Jvbmc="
+	w.poll("too many", func() bool {
+		return w.ask("GET", "/preliminary/configuration/v1/property/a", "", wrong).status == 429
+	})
+	for _, op := range ops {
+		w.want(op, 429, "", wrong)
+	}
+}
