@@ -54,6 +54,7 @@ type beats struct {
 	number    int64
 	confirmed int64     // the last one that Redis has confirmed; 0: none of this incarnation
 	at        time.Time // when
+	joined    time.Time // when the first one of this process was
 
 	mu      sync.Mutex
 	ok      bool      // the last one worked
@@ -94,6 +95,13 @@ func (l *Link) healthy() bool {
 	l.beats.mu.Lock()
 	defer l.beats.mu.Unlock()
 	return l.beats.ok && time.Since(l.beats.at) < l.opts.Lease
+}
+
+// joined is since when this process is one of the cluster; zero: not yet.
+func (l *Link) joined() time.Time {
+	l.beats.mu.Lock()
+	defer l.beats.mu.Unlock()
+	return l.beats.joined
 }
 
 // troubled notes that Redis did not do what it was asked: until the others have
@@ -221,6 +229,9 @@ func (l *Link) heartbeat() error {
 	}
 	b.mu.Lock()
 	b.confirmed, b.at = b.number, time.Now()
+	if b.joined.IsZero() {
+		b.joined = b.at
+	}
 	b.mu.Unlock()
 	return nil
 }

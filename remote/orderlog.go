@@ -5,9 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net"
+	"log/slog"
 	"strconv"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -20,37 +21,38 @@ const (
 	// away can read before it takes the whole state.
 	orderEntries = 10_000
 	orderBytes   = 64 << 20
+	// orderPast is of how many revisions the cluster knows that it was there: a
+	// member that was away for more has to be told whose state counts. 30 bytes
+	// each.
+	orderPast = 100_000
+	// orderChunk bounds the entries of one answer, which must come within the
+	// time of a command; an entry alone may have more.
+	orderChunk = 1 << 20
 	// orderWait is how long one look for more entries blocks.
 	orderWait = time.Second
-	// seedLife removes what an attempt to seed has left.
-	seedLife = 10 * time.Minute
-	// scanCount is how many records of the state are asked for at once.
-	scanCount = 1000
 )
 
 // OrderLog is the order of a store's writes in Redis (design, "Store in a
-// cluster"): the head, a stream of the last writes, and a hash of all records,
-// in one slot and changed by one script.
+// cluster"): the head, a stream of the last writes, a stream of the sums of many
+// more, and a hash of all records, in one slot and changed by one script. It is
+// safe for concurrent use.
 type OrderLog struct {
-	link *Link
-	keys orderKeys
+	link     *Link
+	keys     orderKeys
+	counts   orderCounters
+	replicas atomic.Int64 // of the server that has the keys, by the last write
 }
 
 // OrderLog returns the order of the link's cluster.
 func (l *Link) OrderLog() *OrderLog {
 	tag := "sluice:{" + l.opts.Cluster + ":store}:"
-	return &OrderLog{link: l, keys: orderKeys{tag + "head", tag + "log", tag + "state", tag + "seed:"}}
+	return &OrderLog{link: l, keys: orderKeys{tag + "head", tag + "log", tag + "state", tag + "past", tag + "claims", tag + "seed:"}}
 }
 
 // orderKeys are named after what they hold; seeds begin with seed.
-type orderKeys struct{ head, log, state, seed string }
+type orderKeys struct{ head, log, state, past, claims, seed string }
 
-// The fields of an entry of the log.
-const (
-	orderChain = "c"
-	orderText  = "e"
-	orderSum   = "b" // bytes of all texts up to this one, for orderBytes
-)
+func (k *orderKeys) all() []string { return []string{k.head, k.log, k.state, k.past, k.claims} }
 
 // entryID is the stream's id of a revision.
 func entryID(revision uint64) string { return strconv.FormatUint(revision, 10) + "-0" }
@@ -60,58 +62,55 @@ func field(k store.Key) string {
 	return fmt.Sprintf("%s:%d:%d:%s", k.Kind, k.Context, k.User, k.Name)
 }
 
-// Head implements store.Order.
-func (o *OrderLog) Head(ctx context.Context) (head store.Head, ok bool, err error) {
-	text, err := o.link.opts.Client.Get(ctx, o.keys.head).Bytes()
-	switch {
-	case errors.Is(err, redis.Nil):
-		return head, false, nil
-	case err != nil:
-		return head, false, o.link.mend(ctx, o.keys.head, err)
-	}
-	if err := json.Unmarshal(text, &head); err != nil {
-		return head, false, fmt.Errorf("%s does not parse (%w): if nothing else uses this key, delete it, and a member writes it anew", o.keys.head, err)
-	}
-	return head, true, nil
+func (o *OrderLog) client() redis.UniversalClient { return o.link.opts.Client }
+
+// once is a command that is not sent again where its answer does not come: what
+// has become of it would not be known.
+type once struct{ *redis.Cmd }
+
+// NoRetry is asked by go-redis.
+func (once) NoRetry() bool { return true }
+
+// sent is an argument that knows whether it was on its way.
+type sent struct {
+	text []byte
+	sent atomic.Bool
 }
 
-// appendScript takes the expected and the new head, the number of entries and
-// three arguments for each, and two for each record.
-var appendScript = `
-local now = redis.call('GET', KEYS[1])
-if now == ARGV[2] then return 2 end
-if now ~= ARGV[1] then return 0 end
-local sum = 0
-local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)
-if last[1] then
-  for i = 1, #last[1][2], 2 do
-    if last[1][2][i] == '` + orderSum + `' then sum = tonumber(last[1][2][i + 1]) or 0 end
-  end
-end
-local n = tonumber(ARGV[3])
-local at = 4
-for _ = 1, n do
-  sum = sum + #ARGV[at + 2]
-  redis.call('XADD', KEYS[2], ARGV[at], '` + orderChain + `', ARGV[at + 1], '` + orderText + `', ARGV[at + 2], '` + orderSum + `', string.format('%.0f', sum))
-  at = at + 3
-end
-while at < #ARGV do
-  if ARGV[at + 1] == '' then redis.call('HDEL', KEYS[3], ARGV[at])
-  else redis.call('HSET', KEYS[3], ARGV[at], ARGV[at + 1]) end
-  at = at + 2
-end
-redis.call('XTRIM', KEYS[2], 'MAXLEN', '~', ` + strconv.Itoa(orderEntries) + `)
-for _ = 1, n + 10 do
-  local first = redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 1)
-  local before = 0
-  for i = 1, #first[1][2], 2 do
-    if first[1][2][i] == '` + orderSum + `' then before = tonumber(first[1][2][i + 1]) or 0 end
-  end
-  if sum - before <= ` + strconv.Itoa(orderBytes) + ` then break end
-  redis.call('XDEL', KEYS[2], first[1][1])
-end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1`
+// MarshalBinary is called when the command is written.
+func (s *sent) MarshalBinary() ([]byte, error) {
+	s.sent.Store(true)
+	return s.text, nil
+}
+
+var errStateLost = errors.New("Redis has lost a part of the store's data: a member gives it all anew")
+
+// Head implements store.Order.
+func (o *OrderLog) Head(ctx context.Context) (head store.Head, ok, contested bool, err error) {
+	pipe := o.client().Pipeline()
+	fields := pipe.HMGet(ctx, o.keys.head, orderHead, orderID)
+	id := pipe.HGet(ctx, o.keys.state, stateID)
+	claims := pipe.HLen(ctx, o.keys.claims)
+	_, _ = pipe.Exec(ctx) // each answer is looked at
+	for _, err := range []error{fields.Err(), id.Err(), claims.Err()} {
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return head, false, false, o.mend(ctx, err)
+		}
+	}
+	contested = claims.Val() > 0
+	text, ok := fields.Val()[0].(string)
+	if !ok {
+		return head, false, contested, nil
+	}
+	if of, _ := fields.Val()[1].(string); of == "" || of != id.Val() {
+		return head, false, contested, o.repair(ctx, errStateLost)
+	}
+	if err := json.Unmarshal([]byte(text), &head); err != nil {
+		o.counts.unreadable.Add(1)
+		return head, false, contested, fmt.Errorf("%s does not parse (%w): if nothing else uses this key, delete it, and a member writes it anew", o.keys.head, err)
+	}
+	return head, true, contested, nil
+}
 
 // Append implements store.Order.
 func (o *OrderLog) Append(ctx context.Context, from, to store.Head, entries []store.Sealed, records []store.Record) (confirmed, behind bool, err error) {
@@ -119,12 +118,17 @@ func (o *OrderLog) Append(ctx context.Context, from, to store.Head, entries []st
 	if err != nil {
 		return false, false, err
 	}
-	next, err := json.Marshal(to)
+	text, err := json.Marshal(to)
 	if err != nil {
 		return false, false, err
 	}
-	args := make([]any, 0, 3+3*len(entries)+2*len(records))
-	args = append(args, expected, next, len(entries))
+	next := &sent{text: text}
+	args := make([]any, 0, 12+3*len(entries)+2*len(records))
+	args = append(args, "eval", appendScript, len(o.keys.all()))
+	for _, k := range o.keys.all() {
+		args = append(args, k)
+	}
+	args = append(args, expected, next, entryID(from.Revision), len(entries))
 	for _, e := range entries {
 		args = append(args, entryID(e.Revision), e.Chain.String(), e.Text)
 	}
@@ -139,209 +143,173 @@ func (o *OrderLog) Append(ctx context.Context, from, to store.Head, entries []st
 	}
 	node, err := o.link.node(ctx, o.keys.head)
 	if err != nil {
+		o.counts.failed.Add(1)
 		return false, false, err
+	}
+	added := once{redis.NewCmd(ctx, args...)}
+	confirmed, err = o.confirm(ctx, node, added)
+	if err == nil {
+		var n int
+		n, err = added.Int()
+		switch {
+		case err != nil:
+		case n == orderBehind:
+			o.counts.behind.Add(1)
+			return false, true, nil
+		case n == orderLost:
+			o.counts.failed.Add(1)
+			return false, false, o.repair(ctx, errStateLost)
+		}
+	}
+	if err != nil {
+		return false, false, o.uncertain(ctx, err, next)
+	}
+	o.counts.appends.Add(1)
+	if !confirmed {
+		o.counts.unconfirmed.Add(1)
+	}
+	return confirmed, false, nil
+}
+
+// confirm sends a write, and has a replica take it where the server has one. Its
+// error is that of the write.
+func (o *OrderLog) confirm(ctx context.Context, node redis.Cmdable, write once) (confirmed bool, err error) {
+	patience := replicaTimeout
+	if c, ok := node.(*redis.Client); ok {
+		// Its answer must come within the time of a command.
+		patience = min(patience, max(c.Options().ReadTimeout/2, time.Millisecond))
 	}
 	// One connection, since WAIT is about what it has written.
 	pipe := node.Pipeline()
-	added := pipe.Eval(ctx, appendScript, []string{o.keys.head, o.keys.log, o.keys.state}, args...)
+	_ = pipe.Process(ctx, write)
+	info := pipe.Info(ctx, "replication")
 	var seen *redis.Cmd
-	if o.link.counts.replicas.Load() > 0 {
-		seen = pipe.Do(ctx, "wait", 1, replicaTimeout.Milliseconds())
+	if o.replicas.Load() > 0 {
+		seen = pipe.Do(ctx, "wait", 1, patience.Milliseconds())
 	}
 	_, _ = pipe.Exec(ctx) // each answer is looked at
-	n, err := added.Int()
-	switch {
-	case err != nil:
-		return false, false, uncertain(err)
-	case n == 0:
-		return false, true, nil
+	if err := write.Err(); err != nil {
+		return false, err
+	}
+	if info.Err() == nil {
+		o.replicas.Store(replicas(info.Val()))
+		if o.replicas.Load() == 0 {
+			return true, nil
+		}
 	}
 	if seen == nil {
-		return true, false, nil
+		pipe := node.Pipeline()
+		pipe.Eval(ctx, touchScript, []string{o.keys.head})
+		seen = pipe.Do(ctx, "wait", 1, patience.Milliseconds())
+		_, _ = pipe.Exec(ctx) // the answer of WAIT is looked at
 	}
 	copies, err := seen.Int()
-	return err == nil && copies > 0, false, nil
+	return err == nil && copies > 0, nil
 }
 
 // uncertain tells errors that leave open what was done from those of which it is
-// sure that nothing was: a reply of Redis, and a connection that was not made.
-func uncertain(err error) error {
-	var reply redis.Error
-	var dial *net.OpError
-	switch {
-	case errors.As(err, &reply), errors.As(err, &dial) && dial.Op == "dial", errors.Is(err, redis.ErrPoolTimeout):
-		return err
+// sure that nothing was: a reply of Redis, and what was never sent.
+func (o *OrderLog) uncertain(ctx context.Context, err error, arg *sent) error {
+	if c, ok := o.client().(*redis.ClusterClient); ok {
+		c.ReloadState(ctx) // the slot may have moved
 	}
+	var reply redis.Error
+	if !arg.sent.Load() || errors.As(err, &reply) {
+		o.counts.failed.Add(1)
+		return o.mend(ctx, err)
+	}
+	o.counts.unconfirmed.Add(1)
 	return fmt.Errorf("%w (%w)", store.ErrUnconfirmed, err)
 }
 
 // Entries implements store.Order.
 func (o *OrderLog) Entries(ctx context.Context, after uint64, limit int) ([]store.Sealed, error) {
-	list, err := o.link.opts.Client.XRangeN(ctx, o.keys.log, entryID(after+1), "+", int64(limit)).Result()
+	list, err := entriesScript.Run(ctx, o.client(), []string{o.keys.log}, after+1, limit, orderChunk).Slice()
 	if err != nil {
-		return nil, o.link.mend(ctx, o.keys.log, err)
+		return nil, o.mend(ctx, err)
 	}
 	out := make([]store.Sealed, 0, len(list))
 	for _, m := range list {
-		e := store.Sealed{}
-		number, _, _ := strings.Cut(m.ID, "-")
-		chain, _ := m.Values[orderChain].(string)
-		text, _ := m.Values[orderText].(string)
-		if e.Revision, err = strconv.ParseUint(number, 10, 64); err == nil {
-			err = e.Chain.UnmarshalText([]byte(chain))
-		}
+		e, err := parseEntry(m)
 		if err != nil {
-			return nil, fmt.Errorf("%s: the entry %s does not parse: %w", o.keys.log, m.ID, err)
+			o.counts.unreadable.Add(1)
+			return nil, fmt.Errorf("%s: %w", o.keys.log, err)
 		}
-		e.Text = []byte(text)
 		out = append(out, e)
-	}
-	if len(out) > 0 && out[0].Revision != after+1 {
-		return nil, store.ErrTrimmed
 	}
 	return out, nil
 }
 
+// parseEntry reads an entry of a stream as a script answers it.
+func parseEntry(m any) (e store.Sealed, err error) {
+	pair, _ := m.([]any)
+	if len(pair) != 2 {
+		return e, errors.New("an entry does not parse")
+	}
+	id, _ := pair[0].(string)
+	number, _, _ := strings.Cut(id, "-")
+	if e.Revision, err = strconv.ParseUint(number, 10, 64); err != nil {
+		return e, fmt.Errorf("the entry %q does not parse: %w", id, err)
+	}
+	fields, _ := pair[1].([]any)
+	var chain string
+	for i := 0; i+1 < len(fields); i += 2 {
+		value, _ := fields[i+1].(string)
+		switch fields[i] {
+		case orderChain:
+			chain = value
+		case orderText:
+			e.Text = []byte(value)
+		}
+	}
+	if err = e.Chain.UnmarshalText([]byte(chain)); err != nil {
+		return e, fmt.Errorf("the entry %q does not parse: %w", id, err)
+	}
+	return e, nil
+}
+
+// Was implements store.Order.
+func (o *OrderLog) Was(ctx context.Context, h store.Head) (bool, error) {
+	if h.Revision == 0 {
+		return h.Chain == store.Chain{}, nil
+	}
+	list, err := o.client().XRangeN(ctx, o.keys.past, entryID(h.Revision), entryID(h.Revision), 1).Result()
+	if err != nil {
+		return false, o.mend(ctx, err)
+	}
+	return len(list) == 1 && list[0].Values[orderChain] == h.Chain.String(), nil
+}
+
 // Wait implements store.Order.
 func (o *OrderLog) Wait(ctx context.Context, after uint64) {
-	ctx, cancel := context.WithTimeout(ctx, orderWait+readSlack)
+	reading, cancel := context.WithTimeout(ctx, orderWait+readSlack)
 	defer cancel()
-	// Whatever comes of it, the caller looks.
-	_ = o.link.opts.Client.XRead(ctx, &redis.XReadArgs{Streams: []string{o.keys.log, entryID(after)}, Count: 1, Block: orderWait}).Err()
-}
-
-// Snapshot implements store.Order.
-func (o *OrderLog) Snapshot(ctx context.Context, f func([]store.Record) error) (store.Head, error) {
-	head, ok, err := o.Head(ctx)
-	if err == nil && !ok {
-		err = errors.New("the cluster has no state")
+	err := o.client().XRead(reading, &redis.XReadArgs{Streams: []string{o.keys.log, entryID(after)}, Count: 1, Block: orderWait}).Err()
+	if err == nil || errors.Is(err, redis.Nil) {
+		return
 	}
-	if err != nil {
-		return head, err
-	}
-	for cursor := uint64(0); ; {
-		pairs, next, err := o.link.opts.Client.HScan(ctx, o.keys.state, cursor, "", scanCount).Result()
-		if err != nil {
-			return head, o.link.mend(ctx, o.keys.state, err)
-		}
-		records := make([]store.Record, 0, len(pairs)/2)
-		for i := 0; i+1 < len(pairs); i += 2 {
-			var r store.Record
-			if err := json.Unmarshal([]byte(pairs[i+1]), &r); err != nil {
-				return head, fmt.Errorf("%s: %s does not parse: %w", o.keys.state, pairs[i], err)
-			}
-			if field(r.Key) != pairs[i] {
-				return head, fmt.Errorf("%s: %s holds %s", o.keys.state, pairs[i], r.Key)
-			}
-			records = append(records, r)
-		}
-		if err := f(records); err != nil {
-			return head, err
-		}
-		if cursor = next; cursor == 0 {
-			return head, nil
-		}
+	_ = o.mend(reading, err) // the caller looks
+	t := time.NewTimer(maxRetry / 5)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
 	}
 }
 
-// seedScript puts a state that was written beside in the place of the present
-// one: the expected head ("" for none), the new one, and whether there are
-// records and entries at all.
-var seedScript = redis.NewScript(`
-local now = redis.call('GET', KEYS[1]) or ''
-if now ~= ARGV[1] then return 0 end
-redis.call('DEL', KEYS[2], KEYS[3])
-if redis.call('EXISTS', KEYS[4]) == 1 then redis.call('RENAME', KEYS[4], KEYS[2]) redis.call('PERSIST', KEYS[2]) end
-if redis.call('EXISTS', KEYS[5]) == 1 then redis.call('RENAME', KEYS[5], KEYS[3]) redis.call('PERSIST', KEYS[3]) end
-redis.call('SET', KEYS[1], ARGV[2])
-return 1`)
-
-// Seed implements store.Order.
-func (o *OrderLog) Seed(ctx context.Context, expect *store.Head, head store.Head, entries []store.Sealed, load func(yield func([]store.Record) error) error) (bool, error) {
-	expected := []byte(nil)
-	var err error
-	if expect != nil {
-		if expected, err = json.Marshal(expect); err != nil {
-			return false, err
-		}
+// mend repairs where a key of ours holds another type, and passes the error on.
+func (o *OrderLog) mend(ctx context.Context, err error) error {
+	if wrongType(err) {
+		return o.repair(ctx, err)
 	}
-	next, err := json.Marshal(head)
-	if err != nil {
-		return false, err
-	}
-	c, id := o.link.opts.Client, newIncarnation()
-	log, state := o.keys.seed+id+":log", o.keys.seed+id+":state"
-	done := false
-	defer func() {
-		if !done {
-			// What is left where this fails has a life.
-			_ = c.Del(context.WithoutCancel(ctx), log, state).Err()
-		}
-	}()
-	if err := o.seedLog(ctx, log, entries); err != nil {
-		return false, err
-	}
-	err = load(func(records []store.Record) error {
-		if len(records) == 0 {
-			return nil
-		}
-		pairs := make([]any, 0, 2*len(records))
-		for i := range records {
-			value, err := json.Marshal(records[i])
-			if err != nil {
-				return err
-			}
-			pairs = append(pairs, field(records[i].Key), value)
-		}
-		pipe := c.Pipeline()
-		pipe.HSet(ctx, state, pairs...)
-		pipe.Expire(ctx, state, seedLife)
-		_, err := pipe.Exec(ctx)
-		return err
-	})
-	if err != nil {
-		return false, err
-	}
-	n, err := seedScript.Run(ctx, c, []string{o.keys.head, o.keys.log, o.keys.state, log, state}, expected, next).Int()
-	done = err == nil && n == 1
-	return done, err
+	return err
 }
 
-// seedLog writes the last entries, no more than orderBytes.
-func (o *OrderLog) seedLog(ctx context.Context, key string, entries []store.Sealed) error {
-	size, from := 0, len(entries)
-	for from > 0 && size < orderBytes {
-		from--
-		size += len(entries[from].Text)
+func (o *OrderLog) repair(ctx context.Context, err error) error {
+	n, failed := repairScript.Run(ctx, o.client(), o.keys.all()).Int64()
+	o.counts.repairs.Add(n)
+	if n > 0 {
+		o.link.log.Warn("keys of the store in Redis were lost, or held something else, and are removed: a member gives the cluster its data anew", slog.Int64(keyCount, n), slog.Any(keyError, err))
 	}
-	c, sum := o.link.opts.Client, 0
-	for from < len(entries) {
-		pipe := c.Pipeline()
-		for part := 0; from < len(entries) && part < maxChunkBytes; from++ {
-			e := &entries[from]
-			part, sum = part+len(e.Text), sum+len(e.Text)
-			pipe.XAdd(ctx, &redis.XAddArgs{Stream: key, ID: entryID(e.Revision), Values: []any{
-				orderChain, e.Chain.String(), orderText, e.Text, orderSum, strconv.Itoa(sum),
-			}})
-		}
-		pipe.Expire(ctx, key, seedLife)
-		if _, err := pipe.Exec(ctx); err != nil {
-			return err
-		}
-	}
-	return nil
+	return errors.Join(err, failed)
 }
-
-// Peers implements store.Order.
-func (o *OrderLog) Peers() (heads []store.Head) {
-	list, _ := o.link.Members()
-	for _, m := range list {
-		if !m.Self && m.Alive && m.Store != nil {
-			heads = append(heads, *m.Store)
-		}
-	}
-	return heads
-}
-
-// Announce implements store.Order.
-func (o *OrderLog) Announce() { o.link.Announce() }

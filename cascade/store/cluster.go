@@ -11,27 +11,25 @@ import (
 	"time"
 
 	"go.etcd.io/bbolt"
-
-	"github.com/seed47708276/sluice/cascade"
 )
 
 const (
 	// maxTries is how often a write follows others that came before it.
 	maxTries = 20
+	// maxDoubts is how often one look at the cluster begins again since the
+	// cluster has changed below it.
+	maxDoubts = 3
 	// orderTimeout bounds what the cluster is asked while writers wait.
 	orderTimeout = 5 * time.Second
-	// seedTimeout bounds handing over a million records.
-	seedTimeout = 2 * time.Minute
-	// followRetry is how often an unreachable cluster is asked again.
+	// followRetry is how often an unreachable cluster is asked again;
+	// followPause keeps one that has nothing new, and says so at once, from being
+	// asked all the time.
 	followRetry = 500 * time.Millisecond
+	followPause = 20 * time.Millisecond
+	// tellEvery is the time between two log lines of one problem.
+	tellEvery = time.Minute
 	// followBatch is how many entries are taken with one commit.
 	followBatch = 256
-	// seedEntries is how many entries of the log a seeded cluster gets: for
-	// members that are behind, and for the audit log of those that come new.
-	seedEntries = 10_000
-	// peersPatience is how long a member that is not the newest leaves a
-	// cluster without data to the one that is.
-	peersPatience = 5 * time.Second
 )
 
 // cluster is where the store stands with the other members.
@@ -42,7 +40,13 @@ type cluster struct {
 	diverged atomic.Pointer[DivergedError]
 	resyncs  atomic.Int64
 	seeds    atomic.Int64
-	waiting  time.Time // since when another member is to seed; the owner's
+
+	// The owner's.
+	waiting time.Time // since when this member claims to have what the cluster has not; zero: it does not
+	stale   bool      // the engine does not have what the file has
+	text    string    // the last problem that was logged
+	at      time.Time // when
+	told    bool      // and its end was not
 }
 
 // Standing tells how the store stands with the cluster; nil is well.
@@ -67,7 +71,8 @@ func (s *Store) startCluster() {
 	if s.opt.Order == nil {
 		return
 	}
-	s.setProblem(&UnavailableError{errors.New("it was not asked yet")})
+	var unasked error = &UnavailableError{errors.New("it was not asked yet")}
+	s.cluster.problem.Store(&unasked)
 	ctx, cancel := context.WithCancel(context.Background())
 	s.work.Go(func() {
 		<-s.quit
@@ -89,11 +94,25 @@ func (s *Store) watch(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
+		patience := followRetry
 		if s.Standing() == nil {
-			s.opt.Order.Wait(ctx, s.Head().Revision)
-			continue
+			before, start := s.Head(), time.Now()
+			s.opt.Order.Wait(ctx, before.Revision)
+			if s.Head() != before || time.Since(start) > followPause {
+				continue
+			}
+			select {
+			case s.cluster.poke <- struct{}{}:
+				<-s.cluster.looked
+			case <-ctx.Done():
+				return
+			}
+			if s.Head() != before {
+				continue
+			}
+			patience = followPause
 		}
-		t := time.NewTimer(followRetry)
+		t := time.NewTimer(patience)
 		select {
 		case <-t.C:
 		case <-ctx.Done():
@@ -102,18 +121,22 @@ func (s *Store) watch(ctx context.Context) {
 	}
 }
 
+// setProblem is called by the owner.
 func (s *Store) setProblem(err error) {
-	before := s.cluster.problem.Load()
+	c := &s.cluster
 	if err == nil {
-		s.cluster.problem.Store(nil)
-		if before != nil {
+		c.problem.Store(nil)
+		if c.told {
+			c.told = false
 			s.log.Info("the store is one with the cluster", slog.Uint64("revision", s.Head().Revision))
 			s.opt.Order.Announce()
 		}
 		return
 	}
-	s.cluster.problem.Store(&err)
-	if before == nil || (*before).Error() != err.Error() {
+	c.problem.Store(&err)
+	// One that comes with each write and goes with each look is told once.
+	if text := err.Error(); text != c.text || time.Since(c.at) > tellEvery {
+		c.told, c.text, c.at = true, text, time.Now()
 		s.log.Warn("the store is not one with the cluster: writes are refused", slog.Any("err", err))
 	}
 }
@@ -126,7 +149,7 @@ func (s *Store) ready() error {
 	if s.opt.Order == nil {
 		return nil
 	}
-	if s.Standing() != nil {
+	if s.Standing() != nil || s.cluster.stale {
 		s.follow()
 	}
 	return s.Standing()
@@ -137,7 +160,11 @@ func (s *Store) follow() {
 	if s.opt.Order == nil || s.mend() != nil {
 		return
 	}
-	err := s.catchUp()
+	s.note(s.catchUp())
+}
+
+// note keeps how a look at the cluster has ended.
+func (s *Store) note(err error) {
 	var d *DivergedError
 	if errors.As(err, &d) {
 		if old := s.cluster.diverged.Swap(d); old == nil || *old != *d {
@@ -145,8 +172,9 @@ func (s *Store) follow() {
 		}
 		return
 	}
-	s.cluster.diverged.Store(nil)
-	if err != nil {
+	if err == nil {
+		s.cluster.diverged.Store(nil)
+	} else {
 		err = unavailable(err)
 	}
 	s.setProblem(err)
@@ -156,47 +184,80 @@ func (s *Store) asking() (context.Context, context.CancelFunc) {
 	return context.WithTimeout(context.Background(), orderTimeout)
 }
 
+// errMoved is returned where the cluster has changed while it was looked at.
+var errMoved = errors.New("the cluster changes all the time")
+
 // catchUp makes this member's state that of the cluster, or the cluster's that
 // of this member where the cluster has lost its data.
 func (s *Store) catchUp() error {
-	for {
-		ctx, cancel := s.asking()
-		theirs, ok, err := s.opt.Order.Head(ctx)
-		cancel()
-		if err != nil {
+	if s.cluster.stale {
+		if err := s.reload(); err != nil {
 			return err
 		}
-		mine := s.Head()
+	}
+	for doubts := 0; ; {
+		done, err := s.approach()
+		var diverged *DivergedError
 		switch {
-		case !ok:
-			return s.seed(nil, mine)
-		case theirs == mine:
-			s.cluster.waiting = time.Time{}
-			return nil
-		case theirs.Epoch > mine.Epoch, mine.Revision == 0 && mine.Epoch == 0 && theirs.Revision > seedEntries:
-			return s.adopt()
-		case theirs.Epoch < mine.Epoch:
-			return s.seed(&theirs, mine)
-		case theirs.Revision <= mine.Revision:
-			if !s.had(theirs) {
-				return &DivergedError{mine, theirs}
+		case errors.As(err, &diverged), errors.Is(err, errMoved):
+			// The cluster may have got another state between two questions.
+			if doubts++; doubts > maxDoubts {
+				return err
 			}
-			return s.seed(&theirs, mine)
-		}
-		err = s.replay(mine, theirs)
-		if errors.Is(err, ErrTrimmed) && mine.Revision == 0 {
-			return s.adopt()
-		}
-		if err != nil {
+		case err != nil || done:
 			return err
 		}
 	}
 }
 
-// had reports whether this member has been in a state.
+// approach is a step towards the cluster; done is true when there is none left.
+func (s *Store) approach() (done bool, err error) {
+	ctx, cancel := s.asking()
+	theirs, ok, contested, err := s.opt.Order.Head(ctx)
+	cancel()
+	if err != nil {
+		s.cluster.waiting = time.Time{}
+		return false, err
+	}
+	mine := s.Head()
+	switch {
+	case !ok:
+		return false, s.seed(nil, mine)
+	case theirs == mine:
+		s.cluster.waiting = time.Time{}
+		if contested {
+			return false, s.yield(theirs, mine)
+		}
+		return true, nil
+	case theirs.Epoch > mine.Epoch:
+		return false, s.adopt()
+	case theirs.Epoch < mine.Epoch:
+		return false, s.seed(&theirs, mine)
+	case theirs.Revision > mine.Revision:
+		err = s.replay(mine, theirs)
+	case s.had(theirs):
+		return false, s.seed(&theirs, mine)
+	default:
+		err = &DivergedError{mine, theirs}
+	}
+	var diverged *DivergedError
+	if contested && errors.As(err, &diverged) {
+		// Nobody is to wait for what this member has.
+		if err := s.yield(theirs, Head{}); err != nil && !errors.Is(err, errContested) {
+			return false, err
+		}
+	}
+	return false, err
+}
+
+// had reports whether this member has been in a state, of whatever epoch.
 func (s *Store) had(h Head) bool {
-	if h.Revision == 0 {
+	mine := s.Head()
+	switch h.Revision {
+	case 0:
 		return h.Chain == Chain{}
+	case mine.Revision:
+		return h.Chain == mine.Chain
 	}
 	found := false
 	err := s.view(func(tx *bbolt.Tx) error {
@@ -207,21 +268,28 @@ func (s *Store) had(h Head) bool {
 	return err == nil && found
 }
 
-// replay takes the entries that follow, and reports a DivergedError where they
-// do not follow what this member has.
+// replay takes the entries that follow. Where the cluster does not keep them any
+// more it takes the whole state, if the cluster has been where this member is;
+// else, and where they do not follow, it reports a DivergedError.
 func (s *Store) replay(mine, theirs Head) error {
+	if mine.Revision == 0 && theirs.Revision > seedEntries {
+		return s.adopt()
+	}
 	ctx, cancel := s.asking()
+	defer cancel()
 	entries, err := s.opt.Order.Entries(ctx, mine.Revision, followBatch)
-	cancel()
-	if err == nil && len(entries) == 0 {
-		err = ErrTrimmed
-	}
-	if errors.Is(err, ErrTrimmed) && mine.Revision > 0 {
-		// Whether the cluster has ever been where this member is cannot be seen.
-		return &DivergedError{mine, theirs}
-	}
 	if err != nil {
 		return err
+	}
+	if len(entries) == 0 || entries[0].Revision != mine.Revision+1 {
+		was, err := s.opt.Order.Was(ctx, mine)
+		switch {
+		case err != nil:
+			return err
+		case !was:
+			return &DivergedError{mine, theirs}
+		}
+		return s.adopt()
 	}
 	tx, err := s.begin()
 	if err != nil {
@@ -288,246 +356,4 @@ func (s *Store) publish(from, to Head, done []sealed) (confirmed, behind bool, e
 		s.setProblem(err)
 	}
 	return confirmed, behind, err
-}
-
-// seed gives a cluster that has lost its data, or is new, those of the member
-// that has most.
-func (s *Store) seed(expect *Head, mine Head) error {
-	for _, peer := range s.opt.Order.Peers() {
-		if peer.Epoch < mine.Epoch || peer.Epoch == mine.Epoch && peer.Revision <= mine.Revision {
-			continue
-		}
-		if s.cluster.waiting.IsZero() {
-			s.cluster.waiting = time.Now()
-		}
-		if time.Since(s.cluster.waiting) < peersPatience {
-			return fmt.Errorf("the cluster has lost its data: the member with %v is to bring them back", peer)
-		}
-	}
-	return s.seedAs(expect, mine)
-}
-
-func (s *Store) seedAs(expect *Head, head Head) error {
-	entries, err := s.lastEntries()
-	if err != nil {
-		return err
-	}
-	ctx, cancel := context.WithTimeout(context.Background(), seedTimeout)
-	defer cancel()
-	done, err := s.opt.Order.Seed(ctx, expect, head, entries, func(yield func([]Record) error) error {
-		var part []Record
-		for _, kind := range Kinds {
-			err := s.view(func(tx *bbolt.Tx) error {
-				return tx.Bucket(bucketOf[kind]).ForEach(func(name, value []byte) error {
-					r, err := parse(kind, name, value)
-					if err != nil {
-						return &DamagedError{s.opt.Path, err.Error()}
-					}
-					if part = append(part, *r); len(part) < followBatch {
-						return nil
-					}
-					err = yield(part)
-					part = part[:0]
-					return err
-				})
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return yield(part)
-	})
-	if err != nil {
-		return err
-	}
-	if done {
-		s.cluster.seeds.Add(1)
-		s.log.Warn("the cluster had no state or an older one: it has that of this member now", slog.Uint64("revision", head.Revision))
-		return nil
-	}
-	return errors.New("another member has given the cluster a state meanwhile")
-}
-
-func (s *Store) lastEntries() (list []Sealed, err error) {
-	err = s.view(func(tx *bbolt.Tx) error {
-		head := s.Head().Revision
-		from := uint64(1)
-		if head > seedEntries {
-			from = head - seedEntries + 1
-		}
-		c := tx.Bucket(bucketLog).Cursor()
-		for k, v := c.Seek(binary.BigEndian.AppendUint64(nil, from)); k != nil; k, v = c.Next() {
-			x, err := unseal(v)
-			if err != nil {
-				return &DamagedError{s.opt.Path, err.Error()}
-			}
-			list = append(list, Sealed{x.Revision, x.chain, x.text})
-		}
-		return nil
-	})
-	return list, err
-}
-
-// adopt replaces everything by what the cluster has.
-func (s *Store) adopt() error {
-	ctx, cancel := context.WithTimeout(context.Background(), seedTimeout)
-	defer cancel()
-	tx, err := s.begin()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	before := s.Head()
-	for _, name := range [][]byte{bucketLog, bucketOf[KindContext], bucketOf[KindUser], bucketOf[KindOverride], bucketOf[KindToken]} {
-		if err := tx.DeleteBucket(name); err != nil {
-			return s.fail(before, err)
-		}
-		if _, err := tx.CreateBucket(name); err != nil {
-			return s.fail(before, err)
-		}
-	}
-	head, err := s.opt.Order.Snapshot(ctx, func(list []Record) error {
-		for i := range list {
-			if err := list[i].check(); err != nil {
-				return err
-			}
-			if err := put(tx, list[i].Key, &list[i].State); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	from := uint64(0)
-	if head.Revision > seedEntries {
-		from = head.Revision - seedEntries
-	}
-	if err := s.adoptLog(ctx, tx, from, head); err != nil {
-		return err
-	}
-	if err := s.finish(tx, before, head, nil); err != nil {
-		return err
-	}
-	s.cluster.resyncs.Add(1)
-	s.log.Warn("this member took the state of the cluster over", slog.Uint64("revision", head.Revision), slog.Uint64("before", before.Revision))
-	if err := s.reload(); err != nil {
-		return err
-	}
-	return s.catchUp()
-}
-
-// adoptLog takes what the cluster still has of the log.
-func (s *Store) adoptLog(ctx context.Context, tx *bbolt.Tx, from uint64, head Head) error {
-	for from < head.Revision {
-		entries, err := s.opt.Order.Entries(ctx, from, followBatch)
-		if errors.Is(err, ErrTrimmed) || err == nil && len(entries) == 0 {
-			from++ // older ones are gone
-			if from%followBatch != 0 {
-				from += followBatch - from%followBatch
-			}
-			continue
-		}
-		if err != nil {
-			return err
-		}
-		for _, e := range entries {
-			if e.Revision > head.Revision {
-				return nil
-			}
-			v := append(append(make([]byte, 0, len(e.Chain)+len(e.Text)), e.Chain[:]...), e.Text...)
-			if err := tx.Bucket(bucketLog).Put(binary.BigEndian.AppendUint64(nil, e.Revision), v); err != nil {
-				return err
-			}
-			from = e.Revision
-		}
-	}
-	return nil
-}
-
-// reload has the engine and the tokens forget what they had.
-func (s *Store) reload() error {
-	all := cascade.Batch{Reset: true, Revision: s.Head().identity()}
-	for i := range s.stats.records {
-		s.stats.records[i].Store(0)
-	}
-	err := s.view(func(tx *bbolt.Tx) error {
-		for _, kind := range Kinds {
-			err := tx.Bucket(bucketOf[kind]).ForEach(func(name, value []byte) error {
-				r, err := parse(kind, name, value)
-				if err != nil {
-					return &DamagedError{s.opt.Path, err.Error()}
-				}
-				s.stats.count(kind, nil, &r.State)
-				r.addTo(&all)
-				return nil
-			})
-			if err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	s.tokens.mu.Lock()
-	err = s.tokens.load(s)
-	s.tokens.mu.Unlock()
-	s.apply(all, nil)
-	return err
-}
-
-// Keep names whose state counts where the two have diverged.
-type Keep string
-
-// The two.
-const (
-	KeepMember  Keep = "member"
-	KeepCluster Keep = "cluster"
-)
-
-// Resolve ends a divergence: the state of this member becomes that of all, or
-// the cluster's that of this member, whose file is copied beside itself first.
-// backup names the copy.
-func (s *Store) Resolve(ctx context.Context, keep Keep) (backup string, err error) {
-	r := &request{done: make(chan struct{})}
-	r.tell = func() (Entry, error) {
-		d := s.cluster.diverged.Load()
-		if d == nil {
-			return Entry{}, &BadWriteError{"this member has not diverged from the cluster: there is nothing to decide"}
-		}
-		if keep == KeepMember {
-			head := d.Mine
-			head.Epoch = d.Cluster.Epoch + 1
-			if err := s.seedAs(&d.Cluster, head); err != nil {
-				return Entry{}, unavailable(err)
-			}
-			if err := s.setEpoch(head); err != nil {
-				return Entry{}, err
-			}
-		} else {
-			backup = fmt.Sprintf("%s.diverged-%d-%x", s.opt.Path, d.Mine.Revision, d.Mine.Chain[:4])
-			if err := s.view(func(tx *bbolt.Tx) error { return tx.CopyFile(backup, 0o600) }); err != nil {
-				return Entry{}, fmt.Errorf("the copy of the store was not written: %w", err)
-			}
-			if err := s.adopt(); err != nil {
-				return Entry{}, unavailable(err)
-			}
-		}
-		s.follow()
-		return Entry{}, s.Standing()
-	}
-	_, err = s.ask(ctx, r)
-	return backup, err
-}
-
-func (s *Store) setEpoch(head Head) error {
-	tx, err := s.begin()
-	if err != nil {
-		return err
-	}
-	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
-	return s.finish(tx, s.Head(), head, nil)
 }

@@ -98,14 +98,21 @@ func (s *Store) commit(group []*request) {
 		return
 	}
 	for try := 0; ; try++ {
-		again, err := s.commitOnce(group)
+		tried, err := s.commitOnce(group)
 		if err != nil {
 			answer(group, err)
 		}
-		if !again {
+		if tried == nil {
 			break
 		}
-		if err := s.catchUp(); err != nil || try >= maxTries {
+		err = s.catchUp()
+		if err == nil && s.had(*tried) {
+			// The cluster took it, only the answer was lost.
+			answer(group, ErrUnconfirmed)
+			break
+		}
+		if err != nil || try >= maxTries {
+			s.note(err)
 			answer(group, unavailable(err))
 			break
 		}
@@ -122,14 +129,15 @@ func answer(group []*request, err error) {
 	}
 }
 
-// commitOnce reports again where other members have written meanwhile.
-func (s *Store) commitOnce(group []*request) (again bool, err error) {
+// commitOnce returns the head that it was to lead to where other members have
+// written meanwhile, and nothing was done.
+func (s *Store) commitOnce(group []*request) (tried *Head, err error) {
 	before := s.Head()
 	head := before
 	var done []sealed
 	tx, err := s.begin()
 	if err != nil {
-		return false, err
+		return nil, err
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
 	size, local := 0, 0
@@ -137,7 +145,7 @@ func (s *Store) commitOnce(group []*request) (again bool, err error) {
 		r.err = nil
 		if r.local != nil {
 			if err := guarded(s.opt.Path, func() error { return r.local(tx) }); err != nil {
-				return false, s.fail(before, err)
+				return nil, s.fail(before, err)
 			}
 			local++
 			continue
@@ -148,7 +156,7 @@ func (s *Store) commitOnce(group []*request) (again bool, err error) {
 			return err
 		})
 		if errors.As(err, new(*DamagedError)) {
-			return false, s.fail(before, err)
+			return nil, s.fail(before, err)
 		}
 		if err != nil {
 			r.err = err
@@ -169,32 +177,35 @@ func (s *Store) commitOnce(group []*request) (again bool, err error) {
 		}
 		x.chain = head.Chain.next(x.text)
 		if err := s.record(tx, &x, &head); err != nil {
-			return false, s.fail(before, err)
+			return nil, s.fail(before, err)
 		}
 		r.entry = x.Entry
 		done = append(done, x)
 	}
 	if len(done)+local == 0 {
-		return false, nil
+		return nil, nil
 	}
 	unconfirmed := false
 	if s.opt.Order != nil && len(done) > 0 {
 		confirmed, behind, err := s.publish(before, head, done)
-		if err != nil || behind {
-			return behind, err
+		if err != nil {
+			return nil, err
+		}
+		if behind {
+			return &head, nil
 		}
 		unconfirmed = !confirmed
 	}
 	if err := s.finish(tx, before, head, done); err != nil {
 		if s.opt.Order != nil && len(done) > 0 {
-			return false, fmt.Errorf("%w (%w)", ErrUnconfirmed, err)
+			return nil, fmt.Errorf("%w (%w)", ErrUnconfirmed, err)
 		}
-		return false, err
+		return nil, err
 	}
 	if unconfirmed {
-		return false, ErrUnconfirmed
+		return nil, ErrUnconfirmed
 	}
-	return false, nil
+	return nil, nil
 }
 
 // begin opens the transaction of the owner.
@@ -266,7 +277,7 @@ func (s *Store) finish(tx *bbolt.Tx, before, head Head, done []sealed) error {
 		s.tokens.take(&entries[i])
 		s.stats.take(&entries[i])
 	}
-	if before != head {
+	if before != head && !s.cluster.stale { // else reload hands over everything
 		s.apply(batch(entries, head), entries)
 	}
 	return nil

@@ -11,15 +11,20 @@ import (
 // that is not ErrUnconfirmed says that nothing has changed there.
 type Order interface {
 	// Head is the state that the cluster agrees on; ok is false where it has
-	// none, since it is new or has lost its data.
-	Head(ctx context.Context) (head Head, ok bool, err error)
+	// none, since it is new or has lost its data. contested is true while a
+	// member claims to have a newer one.
+	Head(ctx context.Context) (head Head, ok, contested bool, err error)
 	// Append adds entries that lead from one head to another. behind is true,
-	// and nothing is added, where the cluster has another head. confirmed is
-	// false where a replica that is there has not taken them.
+	// and nothing is added, where the cluster has another head, or a member
+	// claims to have a newer one. confirmed is false where a replica that is
+	// there has not taken them.
 	Append(ctx context.Context, from, to Head, entries []Sealed, records []Record) (confirmed, behind bool, err error)
-	// Entries returns up to limit entries that follow a revision, the oldest
-	// first. ErrTrimmed: those are not kept any more.
+	// Entries returns the oldest that are kept of the entries after a revision,
+	// limit at most.
 	Entries(ctx context.Context, after uint64, limit int) ([]Sealed, error)
+	// Was reports whether the cluster is known to have been in a state, of
+	// whatever epoch, before its present one.
+	Was(ctx context.Context, h Head) (bool, error)
 	// Wait returns when there may be entries after a revision, or ctx ends.
 	Wait(ctx context.Context, after uint64)
 	// Snapshot calls f with all records, in parts, and returns the head that
@@ -28,10 +33,14 @@ type Order interface {
 	Snapshot(ctx context.Context, f func([]Record) error) (Head, error)
 	// Seed replaces everything by the records that load yields. It does nothing,
 	// and reports false, where the head is not the expected one any more; nil
-	// expects none.
+	// expects none. A head of a later epoch replaces any of the expected one's.
+	// Entries without a text are known to have been, and no more.
 	Seed(ctx context.Context, expect *Head, head Head, entries []Sealed, load func(yield func([]Record) error) error) (bool, error)
-	// Peers are the heads of the other members that are alive.
-	Peers() []Head
+	// Claim tells the other members, where the cluster has the expected head, of
+	// what this one has, and holds their writes back for some seconds where that
+	// is newer. It returns what others have said, and how many that live have
+	// not. moved is true where the cluster has another head.
+	Claim(ctx context.Context, expect *Head, mine Head) (others []Head, missing int, moved bool, err error)
 	// Announce has the other members told of this one's head soon.
 	Announce()
 }
@@ -42,9 +51,6 @@ type Sealed struct {
 	Chain    Chain
 	Text     []byte // JSON of an Entry
 }
-
-// ErrTrimmed is returned by Order.Entries.
-var ErrTrimmed = errors.New("the cluster does not keep these writes any more")
 
 // The errors of a write in a cluster. Nothing has changed.
 type (
