@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"net/http"
 	"os"
 	"os/exec"
@@ -220,5 +221,27 @@ func got(ts *testscript.TestScript, neg bool, args []string) {
 	defer s.mu.Unlock()
 	if slices.ContainsFunc(s.got, is) {
 		ts.Fatalf("the socket got %s", args[1])
+	}
+}
+
+// watched waits until so many clients watch the server: `watched N`.
+func watched(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 1 {
+		ts.Fatalf("usage: watched N")
+	}
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.Now().Add(patience); ; <-tick.C {
+		res, err := http.Get(ofScript(ts).admin + "/metrics")
+		ts.Check(err)
+		text, err := io.ReadAll(res.Body)
+		res.Body.Close()
+		ts.Check(err)
+		if strings.Contains(string(text), "\nsluice_event_streams "+args[0]+"\n") {
+			return
+		}
+		if time.Now().After(limit) {
+			ts.Fatalf("not %s clients watch within %v", args[0], patience)
+		}
 	}
 }

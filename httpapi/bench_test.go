@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"fmt"
+	"io"
+	"net/http"
 	"strings"
 	"testing"
 )
@@ -29,6 +31,33 @@ func BenchmarkImport(b *testing.B) {
 				}
 			}
 			b.ReportMetric(float64(b.Elapsed().Microseconds())/float64(b.N)/20_000, "us/line")
+		})
+	}
+}
+
+// BenchmarkExplanation is how many explanations a second two clients with
+// kept-alive connections get, on the cores that they share with the server.
+func BenchmarkExplanation(b *testing.B) {
+	w := newWorld(b, tree)
+	w.ask("PUT", "/admin/v1/contexts/7/users/3/properties/com.example.a", `{"value":"v","reason":"r"}`)
+	url := w.admin.URL + "/admin/v1/contexts/7/users/3/properties/com.example.a"
+	for _, clients := range []int{2, 16} {
+		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {
+			client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: clients}}
+			defer client.CloseIdleConnections()
+			b.SetParallelism(clients / 2)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					res, err := client.Get(url)
+					if err != nil {
+						b.Error(err)
+						return
+					}
+					_, _ = io.Copy(io.Discard, res.Body) // its length is that of the others
+					res.Body.Close()
+				}
+			})
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "requests/s")
 		})
 	}
 }
