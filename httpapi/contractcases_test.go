@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -241,15 +242,25 @@ type brokenSessions struct{ foreign }
 func (b brokenSessions) Create(context.Context, *websockets.Session) error { return b.err }
 func (b brokenSessions) Delete(context.Context, string) error              { return b.err }
 
+// nobody has no sockets, and is sent nothing.
+type nobody struct{ remote.Deliverer }
+
+func (nobody) Registrations(func(remote.Registration) bool) {}
+
 // A divergence is ended by somebody who says what counts.
 func TestContractKeep(t *testing.T) {
 	redis := redistest.Start(t)
 	client := redis.Client()
 	log := slog.New(slog.DiscardHandler)
 	link := remote.New(remote.Options{
-		Client: client, Cluster: "test", Member: "m", Lease: time.Minute, Timings: remote.DefaultTimings,
-		Buffered: func() int { return 1 }, Describe: func() remote.Member { return remote.Member{} }, Logger: log,
+		Client: client, Cluster: "test", Member: "m", Lease: time.Second, Timings: remote.DefaultTimings,
+		Buffered: func() int { return 1 }, Describe: func() remote.Member { return remote.Member{} }, Logger: log, Deliverer: nobody{},
 	})
+	running, stop := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() { link.Run(running) })
+	defer work.Wait()
+	defer stop()
 	open := func(path string, order store.Order) *store.Store {
 		st, err := store.Open(store.Options{Path: path, Logger: log, Order: order})
 		must(t, err)

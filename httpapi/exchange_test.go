@@ -208,7 +208,7 @@ func (x *exchanges) ask(request []string) string {
 		x.logins["new"] = l
 	}
 	if a.body != "" {
-		out += "< " + x.named(strings.TrimSuffix(a.body, "\n")) + "\n"
+		out += "< " + strings.ReplaceAll(x.named(strings.TrimSuffix(a.body, "\n")), "\n", "\n< ") + "\n"
 	}
 	return out
 }
@@ -222,7 +222,7 @@ func (x *exchanges) given(text string) string {
 }
 
 var (
-	aTime     = regexp.MustCompile(`"\d{4}-\d\d-\d\dT[0-9:.]+Z"`)
+	aTime     = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`)
 	aSocketID = regexp.MustCompile(`"id":"[0-9a-zA-Z_-]+"`)
 	ofProcess = regexp.MustCompile(`("incarnation":"|"digest":"|digest |incarnations |[0-9a-f]{32} and )[0-9a-f+]{12,}`)
 )
@@ -237,7 +237,7 @@ func (x *exchanges) named(text string) string {
 	if x.cursor != "" {
 		text = strings.ReplaceAll(text, x.cursor, "$CURSOR")
 	}
-	text = aTime.ReplaceAllString(text, `"TIME"`)
+	text = aTime.ReplaceAllString(text, `TIME`)
 	text = ofProcess.ReplaceAllString(text, "${1}HEX")
 	return aSocketID.ReplaceAllString(text, `"id":"ID"`)
 }
