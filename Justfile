@@ -49,11 +49,15 @@ lint:
     cd bench && go vet ./...
 
 # The figures of docs/bench.md, against peers in the same run
-bench: bench-cascade bench-sockets bench-cluster
+bench: bench-cascade bench-api bench-sockets bench-cluster
 
 # Look-ups, memory and reloads of the cascade
 bench-cascade *ARGS:
     cd bench && go test -run '^$' -bench . {{ARGS}} .
+
+# Explanations over HTTP, imports, and the link within one process
+bench-api *ARGS:
+    go test ./httpapi ./remote -run '^$' -bench . {{ARGS}}
 
 # Memory, handshakes and deliveries of the sockets; two cores and half an hour
 bench-sockets *ARGS:

@@ -92,7 +92,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	addr := l.Addr().String()
 	until := func(what string, ok func() bool) {
 		t.Helper()
-		for end := time.Now().Add(patience); !ok(); time.Sleep(10 * time.Millisecond) {
+		for end := time.Now().Add(patience); !ok(); <-time.After(10 * time.Millisecond) {
 			if time.Now().After(end) {
 				t.Fatalf("not within %v: %s\n%s", patience, what, logs.String())
 			}
