@@ -104,6 +104,9 @@ func (sn *Snapshot) serverValue(name string) any {
 	return v.Text
 }
 
+// Changes lists what a load has changed, as Reload answers it; secrets are masked.
+func Changes(old, current *Snapshot) []Change { return changes(old, current) }
+
 // changes lists what differs between two loads: values of the server view, and
 // definitions in context sets.
 func changes(old, sn *Snapshot) []Change {

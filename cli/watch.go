@@ -6,19 +6,25 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net/http"
 	"net/url"
+	"os/signal"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed47708276/sluice/cascade"
 )
 
 const (
 	// watchRetry is how long to wait before a stream that ended is asked for
 	// again.
 	watchRetry = 2 * time.Second
+	// watchSilence is after how long without a word a server is given up: it says
+	// that it lives each 15 s.
+	watchSilence = 45 * time.Second
 	// maxEventLine bounds a line of the stream: a change of a value is at most
 	// some times its bound of 256 KiB.
 	maxEventLine = 4 << 20
@@ -34,9 +40,9 @@ func (a *app) watchCmd() *cobra.Command {
 		Short: "Show what happens, as it happens",
 		Long: `Shows what happens on a member until it is interrupted: files that were read
 (config), overrides and the directory (override, directory), tokens (token),
-sockets of this member (socket) and members that come and go (member). A server
-that goes away is asked again; what happened meanwhile follows, as far as the
-server still has it.
+sockets of this member (socket), and members that come and go, or whose
+configuration is another one (member). A server that goes away is asked again;
+what happened meanwhile follows, as far as the server still has it.
 
   sluice watch --context 1337 --user 17 --kinds socket,override`,
 		Args: cobra.NoArgs,
@@ -44,6 +50,9 @@ server still has it.
 			subject, err := su.subject(cmd)
 			if err != nil {
 				return err
+			}
+			if limit < 0 || count < 0 {
+				return usage("--for %s --count %d: a limit is positive, or 0 for none", limit, count)
 			}
 			c, err := a.onlyServer("watch")
 			if err != nil {
@@ -59,7 +68,8 @@ server still has it.
 			if subject.User != 0 {
 				q.Set("user", fmt.Sprint(subject.User))
 			}
-			ctx := a.ctx
+			ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGINT, syscall.SIGTERM)
+			defer stop()
 			if limit > 0 {
 				var cancel context.CancelFunc
 				ctx, cancel = context.WithTimeout(ctx, limit)
@@ -82,24 +92,29 @@ type watch struct {
 	a    *app
 	c    *client
 	path string
-	last string // id of the last event
+	last string // id to go on after
 	left int    // events to come; 0: no limit
+	seen bool   // the server has streamed before
 }
 
-var errWatched = errors.New("enough")
+var (
+	errWatched = errors.New("enough")
+	errSilent  = fmt.Errorf("nothing came for %s", watchSilence)
+)
 
 func (w *watch) run(ctx context.Context) error {
-	for first := true; ; first = false {
-		err := w.stream(ctx)
-		var refused *exitError
+	for told := false; ; {
+		came, err := w.stream(ctx)
+		var ended *exitError
 		switch {
 		case ctx.Err() != nil || errors.Is(err, errWatched):
 			return nil
-		case errors.As(err, &refused) && (first || refused.code != exitUnreachable):
+		case errors.As(err, &ended) && (!w.seen || ended.code != exitUnreachable):
 			return err
 		}
-		if first || !errors.As(err, &refused) {
-			w.a.note("the stream has ended: trying again")
+		if told = told && !came; !told {
+			w.a.note("the stream has ended: trying again until the server is back")
+			told = true
 		}
 		t := time.NewTimer(watchRetry)
 		select {
@@ -111,45 +126,56 @@ func (w *watch) run(ctx context.Context) error {
 	}
 }
 
-// stream follows one connection.
-func (w *watch) stream(ctx context.Context) error {
+// stream follows one connection; came tells that there was one.
+func (w *watch) stream(ctx context.Context) (came bool, err error) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	silence := time.AfterFunc(watchSilence, func() { cancel(errSilent) })
+	defer silence.Stop()
 	header := http.Header{"Accept": {"text/event-stream"}}
 	if w.last != "" {
 		header.Set("Last-Event-ID", w.last)
 	}
 	res, err := w.c.open(ctx, http.MethodGet, w.path, nil, header)
 	if err != nil {
-		return err
+		// A server that drains, and a proxy before one that is gone, say so.
+		if w.seen && res != nil && res.StatusCode >= http.StatusInternalServerError {
+			err = exit(exitUnreachable, err)
+		}
+		return false, err
 	}
 	defer res.Body.Close()
+	w.seen = true
 	lines := bufio.NewScanner(res.Body)
 	lines.Buffer(nil, maxEventLine)
 	var id, kind, data string
 	for lines.Scan() {
-		field, value, _ := strings.Cut(lines.Text(), ": ")
-		switch field {
-		case "id":
-			id = value
-		case "event":
-			kind = value
-		case "data":
-			data = value
-		case "":
+		silence.Reset(watchSilence)
+		field, value, _ := strings.Cut(lines.Text(), ":")
+		value = strings.TrimPrefix(value, " ")
+		switch {
+		case lines.Text() == "":
 			if data != "" {
 				if err := w.show(id, kind, data); err != nil {
-					return err
+					return true, err
 				}
 			}
 			if id != "" {
 				w.last = id
 			}
 			id, kind, data = "", "", ""
+		case field == "id":
+			id = value
+		case field == "event":
+			kind = value
+		case field == "data":
+			data = value
 		}
 	}
-	if err := lines.Err(); err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return err
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return true, exit(exitFindings, fmt.Errorf("an event has more than %d bytes: leave its kind out with --kinds", maxEventLine))
 	}
-	return nil
+	return true, nil // however a connection ends, there is another
 }
 
 func (w *watch) show(id, kind, data string) error {
@@ -181,7 +207,8 @@ type watched struct {
 	Generation uint64
 	Digest     string
 	Degraded   bool
-	Changed    []struct{ Property, Old, New string }
+	Changed    []struct{ Property, Old, New, Result, Because string }
+	More       int
 	Actor      string
 	Reason     string
 	Action     string
@@ -209,6 +236,12 @@ func (w *watch) line(kind, data string) error {
 		text = fmt.Sprintf("generation %d, %s", e.Generation, status)
 		for _, c := range e.Changed {
 			text += fmt.Sprintf("; %s: %s -> %s", c.Property, orNone(c.Old), orNone(c.New))
+			if c.Result != cascade.Applied {
+				text += " (" + c.Result + ")"
+			}
+		}
+		if e.More > 0 {
+			text += fmt.Sprintf("; and %d more", e.More)
 		}
 	case "socket":
 		text = fmt.Sprintf("%s %s%s %s", e.What, e.subject(), e.Connection, e.Path)

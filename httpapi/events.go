@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"net/http"
 	"slices"
@@ -20,7 +21,7 @@ const (
 	EventDirectory = "directory" // a context or a user was
 	EventToken     = "token"     // a token was made or removed
 	EventSocket    = "socket"    // of this member, was opened or closed
-	EventMember    = "member"    // joined, left, lost or back
+	EventMember    = "member"    // joined, left, lost or back; see Seen
 	// eventReset comes first where events are missing before those that follow.
 	eventReset = "reset"
 )
@@ -30,17 +31,15 @@ var eventKinds = []string{EventConfig, EventOverride, EventDirectory, EventToken
 const (
 	// eventsKept is how many events a client that was away gets when it returns:
 	// some seconds of a busy member's sockets, days of an administrator's work.
-	eventsKept = 4096
-	// maxStreams bounds the clients, eventsQueued what waits for one of them:
-	// one that does not read is dropped, and returns with its last id.
-	maxStreams   = 100
-	eventsQueued = 1024
-	// eventsBeat is how often a silent stream says that it lives: below the 30 s
-	// after which proxies drop connections; eventsWrite bounds a write.
-	eventsBeat  = 15 * time.Second
-	eventsWrite = 10 * time.Second
-	// eventsRetry is how long browsers wait before they return.
-	eventsRetry = 2 * time.Second
+	// eventsKeptBytes bounds them where values are long.
+	eventsKept      = 4096
+	eventsKeptBytes = 16 << 20
+	// maxStreams bounds the clients, the other two what waits for one of them:
+	// one that does not read is dropped, and returns with its last id. A single
+	// event may have more bytes.
+	maxStreams        = 100
+	eventsQueued      = 1024
+	eventsQueuedBytes = 4 << 20
 	// eventsPatience is how long sockets are still followed when the last client
 	// has left.
 	eventsPatience = 2 * time.Minute
@@ -61,23 +60,28 @@ type Events struct {
 	left     atomic.Int64 // when the last one left, Unix ns
 	dropped  atomic.Int64
 	counts   map[string]*atomic.Int64
+	// drain ends when the server drains.
+	drain context.Context
+	end   context.CancelFunc
 
 	mu      sync.Mutex
 	last    uint64
-	kept    []event // a ring once it is full
+	kept    []event // the last one has the number last
+	bytes   int     // of data in kept
 	streams map[*stream]bool
-	ended   bool
 }
 
 // stream is one who watches.
 type stream struct {
-	kinds []string // nil: all
-	su    cascade.Subject
-	queue chan event // closed by who removes it
+	kinds   []string // nil: all
+	su      cascade.Subject
+	queue   chan event   // closed by who removes it
+	waiting atomic.Int64 // bytes of data in queue
 }
 
 func newEvents(id string) *Events {
 	e := &Events{id: id, streams: make(map[*stream]bool), counts: make(map[string]*atomic.Int64)}
+	e.drain, e.end = context.WithCancel(context.Background())
 	for _, k := range eventKinds {
 		e.counts[k] = new(atomic.Int64)
 	}
@@ -97,29 +101,47 @@ func (e *Events) Publish(kind string, su cascade.Subject, data any) {
 	if err != nil {
 		return // of the program's own types, which can be
 	}
-	e.counts[kind].Add(1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.ended {
+	if e.drain.Err() != nil {
 		return
 	}
+	e.counts[kind].Add(1)
 	e.last++
 	ev := event{number: e.last, kind: kind, su: su, data: text}
-	if len(e.kept) < eventsKept {
-		e.kept = append(e.kept, ev)
-	} else {
-		e.kept[(e.last-1)%eventsKept] = ev
-	}
+	e.keep(ev)
 	for st := range e.streams {
-		if !st.wants(&ev) {
-			continue
-		}
-		select {
-		case st.queue <- ev:
-		default:
+		if st.wants(&ev) && !st.push(ev) {
 			e.dropped.Add(1)
 			e.removeLocked(st)
 		}
+	}
+}
+
+// keep forgets the oldest where there are too many. The caller holds mu.
+func (e *Events) keep(ev event) {
+	e.kept = append(e.kept, ev)
+	e.bytes += len(ev.data)
+	gone := 0
+	for len(e.kept)-gone > eventsKept || e.bytes > eventsKeptBytes {
+		e.bytes -= len(e.kept[gone].data)
+		gone++
+	}
+	clear(e.kept[:gone]) // their data is no longer held
+	e.kept = e.kept[gone:]
+}
+
+// push queues an event; where it does not fit, the client is too slow.
+func (st *stream) push(ev event) bool {
+	size := int64(len(ev.data))
+	if waiting := st.waiting.Add(size); waiting > eventsQueuedBytes && waiting > size {
+		return false
+	}
+	select {
+	case st.queue <- ev:
+		return true
+	default:
+		return false
 	}
 }
 
@@ -128,32 +150,46 @@ func (st *stream) wants(ev *event) bool {
 		(st.su.Context == 0 || ev.su.Context == st.su.Context && (st.su.User == 0 || ev.su.User == 0 || ev.su.User == st.su.User))
 }
 
-// join adds a stream that goes on after the event with this id; reset tells that
-// some before it are gone. ok is false where there is no room or no more time.
-func (e *Events) join(st *stream, after string) (missed []event, reset, ok bool) {
+// join adds a stream that goes on after the event with this id; an empty id is
+// that of now. missed came since, and at is the id before the first of them;
+// reset tells that more did, which are not kept: those of another process too.
+func (e *Events) join(st *stream, after string) (missed []event, at string, reset bool, err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if e.ended || len(e.streams) >= maxStreams {
-		return nil, false, false
+	switch {
+	case e.drain.Err() != nil:
+		return nil, "", false, fail(http.StatusServiceUnavailable, "draining", "this member drains: watch another, or this one when it is back")
+	case len(e.streams) >= maxStreams:
+		return nil, "", false, fail(http.StatusServiceUnavailable, "too_many_streams", "this member streams to %d clients already: try again, or watch another", maxStreams)
 	}
 	e.streams[st] = true
 	e.watchers.Add(1)
 	if after == "" {
-		return nil, false, true
+		return nil, e.idOf(e.last), false, nil
 	}
 	id, text, _ := strings.Cut(after, "-")
 	from, err := strconv.ParseUint(text, 10, 64)
-	if id != e.id || err != nil || from > e.last {
-		return nil, true, true
+	first := e.last - uint64(len(e.kept)) // before those that are kept
+	if reset = id != e.id || err != nil || from > e.last || from < first; reset {
+		from = first
 	}
-	reset = e.last-from > uint64(len(e.kept))
-	for n := max(from, e.last-uint64(len(e.kept))) + 1; n <= e.last; n++ {
-		if ev := &e.kept[(n-1)%eventsKept]; st.wants(ev) {
-			missed = append(missed, *ev)
+	for _, ev := range e.kept[from-first:] {
+		if st.wants(&ev) {
+			missed = append(missed, ev)
 		}
 	}
-	return missed, reset, true
+	return missed, e.idOf(from), reset, nil
 }
+
+// position is the id that a stream has come to where nothing waits for it: it
+// may be far beyond the last event that it wanted. Who takes from the queue asks.
+func (e *Events) position(st *stream) (id string, ok bool) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	return e.idOf(e.last), e.streams[st] && len(st.queue) == 0
+}
+
+func (e *Events) idOf(number uint64) string { return e.id + "-" + strconv.FormatUint(number, 10) }
 
 func (e *Events) leave(st *stream) {
 	e.mu.Lock()
@@ -168,109 +204,4 @@ func (e *Events) removeLocked(st *stream) {
 		e.left.Store(time.Now().UnixNano())
 		close(st.queue)
 	}
-}
-
-// end ends all streams: the server drains.
-func (e *Events) end() {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	e.ended = true
-	for st := range e.streams {
-		e.removeLocked(st)
-	}
-}
-
-// streamOf reads what a client wants to see.
-func streamOf(r *http.Request) (*stream, error) {
-	query, err := parseQuery(r)
-	if err != nil {
-		return nil, err
-	}
-	st := &stream{queue: make(chan event, eventsQueued)}
-	for key, values := range query {
-		if len(values) != 1 {
-			return nil, fail(http.StatusBadRequest, "bad_query", "%.100q stands twice: leave one out", key)
-		}
-		switch key {
-		case "kinds":
-			st.kinds = commaList(values[0])
-			for _, k := range st.kinds {
-				if !slices.Contains(eventKinds, k) {
-					return nil, fail(http.StatusBadRequest, "bad_query", "there is no kind %.100q (%s)", k, strings.Join(eventKinds, ", "))
-				}
-			}
-		case "context":
-			st.su.Context, err = cascade.ParseID(values[0])
-		case "user":
-			st.su.User, err = cascade.ParseID(values[0])
-		default:
-			return nil, fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known (kinds, context, user)", key)
-		}
-		if err != nil {
-			return nil, fail(http.StatusBadRequest, "bad_id", "%s: %s", key, err)
-		}
-	}
-	if st.su.User != 0 && st.su.Context == 0 {
-		return nil, fail(http.StatusBadRequest, "bad_id", "a user belongs to a context: name it with ?context=")
-	}
-	return st, nil
-}
-
-// streamEvents streams what happens, as server-sent events (HTML living standard, 9.2).
-func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
-	st, err := streamOf(r)
-	if err != nil {
-		return err
-	}
-	if r.Method == http.MethodHead {
-		w.Header().Set("Content-Type", "text/event-stream")
-		secure(w.Header())
-		return nil
-	}
-	missed, reset, ok := s.Events.join(st, r.Header.Get("Last-Event-ID"))
-	if !ok {
-		w.Header().Set("Retry-After", "5")
-		return fail(http.StatusServiceUnavailable, "too_many_streams", "this member streams to %d clients already, or drains: try again, or ask another", maxStreams)
-	}
-	defer s.Events.leave(st)
-	control := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("X-Accel-Buffering", "no")
-	secure(w.Header())
-	// Whoever cannot be written to has left.
-	send := func(text string) bool {
-		_ = control.SetWriteDeadline(time.Now().Add(eventsWrite))
-		_, err := w.Write([]byte(text))
-		return err == nil && control.Flush() == nil
-	}
-	text := "retry: " + strconv.FormatInt(eventsRetry.Milliseconds(), 10) + "\n\n"
-	if reset {
-		text += "event: " + eventReset + "\ndata: {}\n\n"
-	}
-	for i := range missed {
-		text += s.Events.text(&missed[i])
-	}
-	if !send(text) {
-		return nil
-	}
-	beat := time.NewTicker(eventsBeat)
-	defer beat.Stop()
-	for {
-		select {
-		case ev, open := <-st.queue:
-			if !open || !send(s.Events.text(&ev)) {
-				return nil
-			}
-		case <-beat.C:
-			if !s.stillAdmitted(r) || !send(": \n\n") {
-				return nil
-			}
-		case <-r.Context().Done():
-			return nil
-		}
-	}
-}
-
-func (e *Events) text(ev *event) string {
-	return "id: " + e.id + "-" + strconv.FormatUint(ev.number, 10) + "\nevent: " + ev.kind + "\ndata: " + string(ev.data) + "\n\n"
 }

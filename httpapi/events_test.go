@@ -103,8 +103,8 @@ func TestEvents(t *testing.T) {
 func TestEventsBounds(t *testing.T) {
 	e := newEvents("me")
 	st := &stream{queue: make(chan event, eventsQueued)}
-	if _, _, ok := e.join(st, ""); !ok {
-		t.Fatal("no room")
+	if _, _, _, err := e.join(st, ""); err != nil {
+		t.Fatal(err)
 	}
 	for i := range eventsKept + 10 {
 		e.Publish(EventConfig, cascade.Subject{}, i)
@@ -116,7 +116,7 @@ func TestEventsBounds(t *testing.T) {
 		missed int
 		reset  bool
 	}{5: {eventsKept, true}, 10: {eventsKept, false}, 11: {eventsKept - 1, false}, eventsKept + 10: {0, false}} {
-		missed, reset, _ := e.join(&stream{queue: make(chan event, 1)}, fmt.Sprintf("me-%d", after))
+		missed, _, reset, _ := e.join(&stream{queue: make(chan event, 1)}, fmt.Sprintf("me-%d", after))
 		if len(missed) != want.missed || reset != want.reset {
 			t.Errorf("after %d: %d missed, reset %v", after, len(missed), reset)
 		}
@@ -127,7 +127,7 @@ func TestEventsBounds(t *testing.T) {
 	for range maxStreams {
 		e.join(&stream{queue: make(chan event, 1)}, "")
 	}
-	if _, _, ok := e.join(&stream{}, ""); ok {
+	if _, _, _, err := e.join(&stream{}, ""); err == nil {
 		t.Error("more streams than the bound")
 	}
 }

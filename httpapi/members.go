@@ -17,15 +17,23 @@ func (s *Server) Self() remote.Member {
 	m := remote.Member{
 		Name: s.Member, Incarnation: s.incarnation, Version: s.Version, Started: s.started,
 		Sockets: s.Sockets.Count(), Generation: st.Identity.Generation,
-		Digest: s.Engine.Snapshot().SharedDigest(), Degraded: st.Status != "ok", Alive: true, Self: true,
+		Digest: s.sharedDigest(), Degraded: st.Status != "ok", Alive: true, Self: true,
 	}
 	if s.Fixed {
-		m.Digest += "+" + st.Identity.Overrides
 		return m
 	}
 	head := s.Store.Head()
 	m.Store, m.Degraded = &head, m.Degraded || s.Store.Standing() != nil
 	return m
+}
+
+// sharedDigest is that of what all members are to have alike.
+func (s *Server) sharedDigest() string {
+	sn := s.Engine.Snapshot()
+	if s.Fixed {
+		return sn.SharedDigest() + "+" + sn.Identity().Overrides
+	}
+	return sn.SharedDigest()
 }
 
 // listedMember is what an administrator sees of a member.

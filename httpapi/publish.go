@@ -5,7 +5,6 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
-	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -40,31 +39,46 @@ func (s *Server) publishSocket(what string, i websockets.SocketInfo, cause strin
 	})
 }
 
-// Seen publishes what the link sees of other members.
-func (s *Server) Seen(what string, m remote.Member) {
-	s.Events.Publish(EventMember, cascade.Subject{}, struct {
-		What   string    `json:"what"` // joined, left, lost or back
-		Time   time.Time `json:"time"`
-		Member string    `json:"member"`
-	}{what, time.Now().UTC(), m.Name})
-}
-
 // configEvent is the data of EventConfig.
 type configEvent struct {
-	Time       time.Time            `json:"time"`
-	Generation uint64               `json:"generation"`
-	Digest     string               `json:"digest"`
-	Degraded   bool                 `json:"degraded"`
-	Changed    []cascade.Difference `json:"changed"` // of the server view
+	Time       time.Time        `json:"time"`
+	Generation uint64           `json:"generation"`
+	Digest     string           `json:"digest"`
+	Degraded   bool             `json:"degraded"`
+	Changed    []cascade.Change `json:"changed"` // as a reload answers them
+	More       int              `json:"more,omitempty"`
 }
+
+// maxPublished is how many changes of one write are events of their own, or of
+// one load are in its event: the audit log, or `sluice diff`, has all. Values in
+// the event of a load have at most maxPublishedBytes together.
+const (
+	maxPublished      = 100
+	maxPublishedBytes = 256 << 10
+)
 
 // Swapped publishes a change of the files.
 func (s *Server) Swapped(old, now *cascade.Snapshot) {
+	if old.SharedDigest() != now.SharedDigest() || s.Fixed && old.Revision() != now.Revision() {
+		s.drifts.all(s)
+	}
 	if old.Digest() == now.Digest() && old.Degraded() == now.Degraded() {
 		return
 	}
-	e := configEvent{Time: time.Now().UTC(), Generation: now.Generation(), Digest: now.Digest(), Degraded: now.Degraded(), Changed: []cascade.Difference{}}
-	cascade.Compare(old, now, []cascade.Subject{}, func(d cascade.Difference) { e.Changed = append(e.Changed, d) })
+	e := configEvent{Time: time.Now().UTC(), Generation: now.Generation(), Digest: now.Digest(), Degraded: now.Degraded(), Changed: []cascade.Change{}}
+	size := 0
+	for _, c := range cascade.Changes(old, now) {
+		for _, v := range []*string{c.Old, c.New} {
+			if v != nil {
+				size += len(*v)
+			}
+		}
+		if len(e.Changed) == maxPublished || size > maxPublishedBytes {
+			e.More++
+			continue
+		}
+		e.Changed = append(e.Changed, c)
+	}
 	s.Events.Publish(EventConfig, cascade.Subject{}, e)
 }
 
@@ -77,10 +91,6 @@ type storeEvent struct {
 	Action   string    `json:"action"`
 	auditedState
 }
-
-// maxPublished is how many changes of one write are events of their own; the
-// audit log has all.
-const maxPublished = 100
 
 // Stored publishes writes of any member.
 func (s *Server) Stored(entries []store.Entry) {

@@ -58,6 +58,7 @@ type Server struct {
 	wrongTokens, wrongPasswords failures
 
 	Events      *Events
+	drifts      drifts
 	incarnation string // where the link does not name one
 	started     time.Time
 }

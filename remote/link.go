@@ -53,8 +53,8 @@ type Options struct {
 	Deliverer Deliverer
 	Describe  func() Member // of this one: Version, Sockets, Generation, Digest, Degraded
 	Logger    *slog.Logger
-	// Seen is told when a member is joined, lost or back. It must not block; nil:
-	// nobody is.
+	// Seen is told what happens to other members: SeenJoined and so on. It must
+	// not block; nil: nobody is.
 	Seen func(what string, m Member)
 
 	keep time.Duration // of tests; else keepFor

@@ -317,7 +317,7 @@ func (l *Link) look(ctx context.Context, registry string, incarnations []string)
 	lost := registry != old.registry
 	for id, m := range old.members {
 		if v.members[id] == nil && !lost && m.missing.IsZero() && m.alive && l.opts.Seen != nil {
-			l.opts.Seen("left", m.Member)
+			l.opts.Seen(SeenLeft, m.Member)
 		}
 		if v.members[id] == nil && (lost || !m.missing.IsZero()) && (m.missing.IsZero() || now.Sub(m.missing) <= 2*l.opts.Lease) {
 			kept := *m
@@ -352,6 +352,16 @@ func (l *Link) records(ctx context.Context, incarnations []string) (records, lea
 	return all[:len(incarnations)], all[len(incarnations):], nil
 }
 
+// What Options.Seen is told.
+const (
+	SeenJoined = "joined"
+	SeenLeft   = "left" // it has ended
+	SeenLost   = "lost" // its lease is over
+	SeenBack   = "back" // it was lost
+	// SeenConfig: its digest is known for the first time, or is another one.
+	SeenConfig = "config"
+)
+
 // tell logs who comes and goes.
 func (l *Link) tell(before, m *seen, first bool) {
 	attrs := []any{slog.String(keyMember, m.Name), slog.String(keyIncarnation, m.Incarnation)}
@@ -359,14 +369,16 @@ func (l *Link) tell(before, m *seen, first bool) {
 	switch {
 	case m.Incarnation == l.Incarnation():
 	case before == nil && m.alive && !first:
-		what = "joined"
+		what = SeenJoined
 		l.log.Info("member joined", attrs...)
 	case before != nil && before.alive && !m.alive:
-		what = "lost"
+		what = SeenLost
 		l.log.Warn("member lost: its lease is over; its messages are kept for a while", attrs...)
 	case before != nil && !before.alive && m.alive:
-		what = "back"
+		what = SeenBack
 		l.log.Info("member is back", attrs...)
+	case m.alive && (before == nil || before.Digest != m.Digest):
+		what = SeenConfig
 	}
 	if what != "" && l.opts.Seen != nil {
 		l.opts.Seen(what, m.Member)
