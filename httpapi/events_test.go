@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/remote"
 )
 
 // tail is a client of the stream.
@@ -130,4 +131,69 @@ func TestEventsBounds(t *testing.T) {
 	if _, _, _, err := e.join(&stream{}, ""); err == nil {
 		t.Error("more streams than the bound")
 	}
+}
+
+// A load tells what it changed in context sets too, masks secrets, and is short
+// however much it was.
+func TestConfigEvents(t *testing.T) {
+	w := newWorld(t, tree)
+	s := w.tail("kinds=config", "")
+	w.file("contextSets/premium.yml", "premium:\n  withTags: premium\n  com.example.a: other\n")
+	w.file("a.properties", "com.example.password=hunter2\n")
+	w.reload()
+	got := s.next()
+	for _, want := range []string{`"new":"other"`, `context set premium`, `"com.example.password","old":null,"new":"***"`, `"degraded":false`} {
+		if !strings.Contains(got, want) {
+			t.Errorf("no %s in %s", want, got)
+		}
+	}
+	if strings.Contains(got, "hunter2") {
+		t.Errorf("a secret is in %s", got)
+	}
+	var many strings.Builder
+	for i := range maxPublished + 20 {
+		fmt.Fprintf(&many, "com.example.many%d=1\n", i)
+	}
+	w.file("a.properties", "com.example.password=hunter2\n"+many.String())
+	w.reload()
+	s.want("config", `"more":20`)
+	w.file("a.properties", "com.example.password=hunter2\nbad=\\uZZZZ\n")
+	w.reload()
+	s.want("config", `"degraded":true`)
+}
+
+// Members that differ are told of once, whoever has changed, and once more when
+// they agree; those that are gone differ from nobody.
+func TestMemberEvents(t *testing.T) {
+	w := newWorld(t, tree)
+	m := &members{self: w, gone: map[string]bool{}}
+	two := m.add("two")
+	s := w.tail("kinds=member", "")
+	seen := func(what string) { w.server.Seen(what, two.server.Self()) }
+	seen(remote.SeenJoined)
+	s.want("member", `"what":"joined"`, `"member":"two"`)
+	seen(remote.SeenConfig) // the same
+	two.file("own.properties", "com.example.own=1\n")
+	two.reload()
+	seen(remote.SeenConfig)
+	s.want(`"what":"drift"`)
+	seen(remote.SeenConfig)
+	w.file("own.properties", "com.example.own=1\n")
+	w.reload()
+	s.want(`"what":"agrees"`)
+	w.file("own.properties", "com.example.own=2\n")
+	w.reload()
+	s.want(`"what":"drift"`)
+	seen(remote.SeenLost)
+	s.want(`"what":"lost"`)
+	seen(remote.SeenBack)
+	s.want(`"what":"back"`)
+	s.want(`"what":"drift"`)
+	m.gone["two"] = true
+	seen(remote.SeenLeft)
+	s.want(`"what":"left"`)
+	w.file("own.properties", "com.example.own=3\n")
+	w.reload()
+	seen(remote.SeenJoined)
+	s.want(`"what":"joined"`)
 }

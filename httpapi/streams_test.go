@@ -1,0 +1,319 @@
+package httpapi
+
+import (
+	"bufio"
+	"bytes"
+	"context"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+)
+
+// pipes is a network without buffers: who does not read is noticed at once.
+type pipes struct {
+	conns chan net.Conn
+	done  chan struct{}
+	once  sync.Once
+}
+
+func (p *pipes) Accept() (net.Conn, error) {
+	select {
+	case c := <-p.conns:
+		return c, nil
+	case <-p.done:
+		return nil, net.ErrClosed
+	}
+}
+
+func (p *pipes) Close() error {
+	p.once.Do(func() { close(p.done) })
+	return nil
+}
+
+func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
+
+// piped is a server of nothing but streams, in virtual time.
+type piped struct {
+	t    *testing.T
+	s    *Server
+	http *http.Server
+	net  *pipes
+	logs lockedBuffer
+}
+
+func streamsIn(t *testing.T, f func(t *testing.T, p *piped)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := &piped{t: t, net: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
+		p.s = &Server{Options: Options{Logger: slog.New(slog.NewTextHandler(&p.logs, nil))}, Events: newEvents("me")}
+		p.http = &http.Server{Handler: p.s.handle(p.s.streamEvents)}
+		var serving sync.WaitGroup
+		serving.Go(func() { _ = p.http.Serve(p.net) }) // until Close
+		f(t, p)
+		p.s.Events.end()
+		_ = p.http.Close() // its clients are not asked
+		serving.Wait()
+	})
+}
+
+// dial asks for the stream and has read the answer's head and the first block.
+func (p *piped) dial(last string) *tail {
+	p.t.Helper()
+	client, server := net.Pipe()
+	p.t.Cleanup(func() { _ = client.Close() })
+	p.net.conns <- server
+	req, err := http.NewRequest(http.MethodGet, "http://sluice/admin/v1/events", nil)
+	must(p.t, err)
+	if last != "" {
+		req.Header.Set("Last-Event-ID", last)
+	}
+	must(p.t, req.Write(client))
+	res, err := http.ReadResponse(bufio.NewReader(client), req)
+	must(p.t, err)
+	s := &tail{t: p.t, res: res, lines: bufio.NewScanner(res.Body)}
+	s.lines.Buffer(nil, 2*eventsQueuedBytes)
+	if last == "" {
+		s.block("retry: 2000", "id: ")
+	}
+	return s
+}
+
+// block reads up to an empty line, and compares how the lines begin.
+func (s *tail) block(want ...string) {
+	s.t.Helper()
+	for i := 0; s.lines.Scan() && s.lines.Text() != ""; i++ {
+		if i >= len(want) || !strings.HasPrefix(s.lines.Text(), want[i]) {
+			s.t.Errorf("line %d is %q, want %q", i, s.lines.Text(), want)
+		}
+		if id, ok := strings.CutPrefix(s.lines.Text(), "id: "); ok {
+			s.last = id
+		}
+	}
+}
+
+// A silent stream says each 15 s that it lives, and where it is.
+func TestStreamBeats(t *testing.T) {
+	streamsIn(t, func(t *testing.T, p *piped) {
+		s := p.dial("")
+		began := time.Now()
+		s.block(":", "id: me-0")
+		if d := time.Since(began); d != eventsBeat {
+			t.Errorf("the first beat came after %v", d)
+		}
+		p.s.Events.Publish(EventMember, cascade.Subject{}, "x")
+		s.want("member", `"x"`)
+		s.block()
+		s.block(":", "id: me-1")
+		if d := time.Since(began); d != 2*eventsBeat {
+			t.Errorf("the second beat came after %v", d)
+		}
+	})
+}
+
+// One that does not read holds no goroutine for longer than a write may take,
+// and returns with what it missed.
+func TestStreamNotRead(t *testing.T) {
+	streamsIn(t, func(t *testing.T, p *piped) {
+		s := p.dial("")
+		p.s.Events.Publish(EventMember, cascade.Subject{}, 1)
+		s.want("member 1")
+		s.block()
+		at := s.last
+		for i := range 5 {
+			p.s.Events.Publish(EventMember, cascade.Subject{}, i+2)
+		}
+		time.Sleep(eventsWrite - time.Millisecond)
+		synctest.Wait()
+		if p.s.Events.watchers.Load() != 1 {
+			t.Error("it was given up before its time")
+		}
+		time.Sleep(time.Millisecond)
+		synctest.Wait()
+		if p.s.Events.watchers.Load() != 0 {
+			t.Error("it still holds a goroutine")
+		}
+		again := p.dial(at)
+		for _, want := range []string{"2", "3", "4", "5", "6"} {
+			again.want("member " + want)
+		}
+	})
+}
+
+// One that reads too slowly is dropped when its queue is full, in events or in
+// bytes; that is counted, and logged once it has what was queued.
+func TestStreamSlow(t *testing.T) {
+	long := strings.Repeat("x", eventsQueuedBytes/4)
+	for name, c := range map[string]struct {
+		data any
+		fit  int
+	}{"events": {1, eventsQueued}, "bytes": {long, 3}} {
+		t.Run(name, func(t *testing.T) {
+			streamsIn(t, func(t *testing.T, p *piped) {
+				s := p.dial("")
+				p.s.Events.Publish(EventMember, cascade.Subject{}, "first")
+				synctest.Wait() // its write hangs, and nothing is queued
+				for range c.fit {
+					p.s.Events.Publish(EventMember, cascade.Subject{}, c.data)
+				}
+				if p.s.Events.dropped.Load() != 0 {
+					t.Error("dropped although it fits")
+				}
+				p.s.Events.Publish(EventMember, cascade.Subject{}, c.data)
+				if p.s.Events.dropped.Load() != 1 || p.s.Events.watchers.Load() != 0 {
+					t.Error("not dropped")
+				}
+				got := 0
+				for s.next() != "end" {
+					got++
+				}
+				if got != c.fit+1 {
+					t.Errorf("%d events came, want %d", got, c.fit+1)
+				}
+				synctest.Wait()
+				if !strings.Contains(p.logs.String(), "did not read") {
+					t.Errorf("the log has %q", p.logs.String())
+				}
+			})
+		})
+	}
+	// A single event may be longer.
+	streamsIn(t, func(t *testing.T, p *piped) {
+		s := p.dial("")
+		p.s.Events.Publish(EventMember, cascade.Subject{}, strings.Repeat("x", eventsQueuedBytes+1))
+		s.want("member")
+	})
+}
+
+// A drain ends all streams: at once those that read, cleanly, and within
+// eventsLast those that do not, whatever waits for them.
+func TestStreamDrain(t *testing.T) {
+	streamsIn(t, func(t *testing.T, p *piped) {
+		reads, hangs := p.dial(""), p.dial("")
+		p.s.Events.Publish(EventMember, cascade.Subject{}, 1)
+		reads.want("member 1")
+		for i := range 100 {
+			p.s.Events.Publish(EventMember, cascade.Subject{}, i)
+		}
+		for range 100 {
+			reads.want("member")
+		}
+		began := time.Now()
+		p.s.Events.end()
+		if got := reads.next(); got != "end" || reads.lines.Err() != nil || time.Since(began) != 0 {
+			t.Errorf("got %s, %v after %v", got, reads.lines.Err(), time.Since(began))
+		}
+		if err := p.http.Shutdown(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if d := time.Since(began); d > 2*eventsLast {
+			t.Errorf("a client that does not read held the shutdown for %v", d)
+		}
+		_ = hangs // until then
+		p.s.Events.Publish(EventMember, cascade.Subject{}, 1)
+		if n := p.s.Events.counts[EventMember].Load(); n != 101 {
+			t.Errorf("%d events counted", n)
+		}
+	})
+}
+
+// What comes after the id of a reset, of a start and of a beat is what follows.
+func TestStreamResumes(t *testing.T) {
+	e := newEvents("me")
+	publish := func(n int, kind string) {
+		for range n {
+			e.Publish(kind, cascade.Subject{}, 0)
+		}
+	}
+	join := func(after string, kinds ...string) (missed int, at string, reset bool) {
+		t.Helper()
+		m, at, reset, err := e.join(&stream{kinds: kinds, queue: make(chan event, 1)}, after)
+		must(t, err)
+		return len(m), at, reset
+	}
+	for _, c := range []struct {
+		publish int
+		after   string
+		missed  int
+		at      string
+		reset   bool
+	}{
+		{0, "", 0, "me-0", false},
+		{3, "me-0", 3, "me-0", false},
+		{0, "other-7", 3, "me-0", true}, // a process before this one
+		{0, "me-4", 3, "me-0", true},    // never given
+		{0, "nonsense", 3, "me-0", true},
+		{0, "", 0, "me-3", false},
+		{eventsKept, "me-2", eventsKept, "me-3", true},
+		{0, "me-3", eventsKept, "me-3", false},
+	} {
+		publish(c.publish, EventMember)
+		if missed, at, reset := join(c.after); missed != c.missed || at != c.at || reset != c.reset {
+			t.Errorf("after %q: %d missed from %s, reset %v; want %+v", c.after, missed, at, reset, c)
+		}
+	}
+	// What others want does not make one miss anything.
+	st := &stream{kinds: []string{EventOverride}, queue: make(chan event, 1)}
+	_, _, _, err := e.join(st, "")
+	must(t, err)
+	publish(2*eventsKept, EventMember)
+	at, ok := e.position(st)
+	if _, _, reset := join(at, EventOverride); !ok || reset {
+		t.Errorf("position %s %v, reset %v", at, ok, reset)
+	}
+	// One that was dropped has no position: it missed what did not fit.
+	publish(2, EventOverride)
+	<-st.queue
+	if _, ok := e.position(st); ok {
+		t.Error("one that was dropped has a position")
+	}
+	// Long events are fewer.
+	long := bytes.Repeat([]byte("x"), eventsKeptBytes/8)
+	for range 20 {
+		e.Publish(EventMember, cascade.Subject{}, string(long))
+	}
+	if len(e.kept) != 7 || e.bytes > eventsKeptBytes {
+		t.Errorf("%d kept with %d bytes", len(e.kept), e.bytes)
+	}
+}
+
+// A stream that nobody is left to read ends.
+func TestStreamLeaves(t *testing.T) {
+	w := newWorld(t, tree)
+	ctx, cancel := context.WithCancel(t.Context())
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, w.admin.URL+"/admin/v1/events", nil)
+	must(t, err)
+	res, err := w.client.Do(req)
+	must(t, err)
+	defer res.Body.Close()
+	for name, want := range map[string]string{"Content-Type": "text/event-stream", "Cache-Control": "no-store", "X-Accel-Buffering": "no"} {
+		if got := res.Header.Get(name); got != want {
+			t.Errorf("%s: %q", name, got)
+		}
+	}
+	w.wantMetric("sluice_event_streams", "1")
+	cancel()
+	w.poll("the stream ends", func() bool { return w.server.Events.watchers.Load() == 0 })
+	w.server.SetReady(false)
+	w.ask("GET", "/admin/v1/events", "").refused(t, 503, "draining")
+}
+
+// Streams have a bound, and who is refused learns when to come back.
+func TestStreamsBound(t *testing.T) {
+	w := newWorld(t, tree)
+	for range maxStreams {
+		_, _, _, err := w.server.Events.join(&stream{queue: make(chan event, 1)}, "")
+		must(t, err)
+	}
+	a := w.ask("GET", "/admin/v1/events", "")
+	a.refused(t, 503, "too_many_streams")
+	if a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+}
