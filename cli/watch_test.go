@@ -11,8 +11,8 @@ import (
 	"testing"
 )
 
-// watched is a `sluice watch -o json` that runs.
-type watched struct {
+// watching is a `sluice watch -o json` that runs.
+type watching struct {
 	cmd    *exec.Cmd
 	exited chan struct{}
 
@@ -21,9 +21,9 @@ type watched struct {
 	stderr strings.Builder
 }
 
-func (p *process) watch(args ...string) *watched {
+func (p *process) watch(args ...string) *watching {
 	p.t.Helper()
-	w := &watched{cmd: exec.Command(binary(p.t), append([]string{"watch", "-o", "json", "--server", p.admin}, args...)...), exited: make(chan struct{})}
+	w := &watching{cmd: exec.Command(binary(p.t), append([]string{"watch", "-o", "json", "--server", p.admin}, args...)...), exited: make(chan struct{})}
 	stdout, err := w.cmd.StdoutPipe()
 	if err != nil {
 		p.t.Fatal(err)
@@ -83,13 +83,13 @@ func (p *process) streams() string {
 }
 
 // has reports whether these kinds came, in this order and no others.
-func (w *watched) has(kinds ...string) bool {
+func (w *watching) has(kinds ...string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return strings.Join(w.kinds, " ") == strings.Join(kinds, " ")
 }
 
-func (w *watched) said() string {
+func (w *watching) said() string {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.stderr.String()
