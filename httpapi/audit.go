@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"errors"
 	"net/http"
 	"strconv"
 	"time"
@@ -81,7 +80,7 @@ func (s *Server) showState(k store.Key, st *store.State) any {
 
 // audit answers a page of the log, the newest first.
 func (s *Server) audit(w http.ResponseWriter, r *http.Request) error {
-	query, err := parseQuery(r)
+	query, err := knownQuery(r, "context", "user", "property", "actor", "action", "since", "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -90,24 +89,23 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) error {
 		since         time.Time
 	}
 	for key, values := range query {
-		if len(values) != 1 {
-			return fail(http.StatusBadRequest, "bad_query", "%.100q stands twice: leave one out", key)
-		}
 		v := values[0]
 		switch key {
 		case "context":
-			want.context, err = cascade.ParseID(v)
+			want.context, err = idOf(key, v)
 		case "user":
-			want.user, err = cascade.ParseID(v)
+			want.user, err = idOf(key, v)
 		case "since":
-			want.since, err = time.Parse(time.RFC3339, v)
-		case "property", "actor", "action", "limit", "cursor":
-		default:
-			return fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known (context, user, property, actor, action, since, limit, cursor)", key)
+			if want.since, err = time.Parse(time.RFC3339, v); err != nil {
+				err = fail(http.StatusBadRequest, "bad_query", "since is a time such as 2026-01-31T12:00:00Z")
+			}
 		}
 		if err != nil {
-			return fail(http.StatusBadRequest, "bad_query", "%s: %s", key, err)
+			return err
 		}
+	}
+	if want.user != 0 && want.context == 0 {
+		return fail(http.StatusBadRequest, "bad_id", "a user belongs to a context: name it with ?context=")
 	}
 	limit, err := limitOf(query)
 	if err != nil {
@@ -137,7 +135,7 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) error {
 		return false
 	})
 	if err != nil {
-		return s.storeProblem(err)
+		return s.readProblem(err)
 	}
 	out := []audited{}
 	for i := range list {
@@ -158,7 +156,7 @@ func (s *Server) entryOf(r *http.Request) (*store.Entry, error) {
 	}
 	e, err := s.Store.EntryOf(n)
 	if err != nil {
-		return nil, s.storeProblem(err)
+		return nil, s.readProblem(err)
 	}
 	if e == nil {
 		return nil, fail(http.StatusNotFound, "not_found", "the audit log has no revision %d", n)
@@ -172,86 +170,4 @@ func (s *Server) auditEntry(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.answer(w, http.StatusOK, s.showEntry(e, len(e.Changes)))
-}
-
-// revert puts back what an entry has changed, unless that has changed since.
-func (s *Server) revert(w http.ResponseWriter, r *http.Request) error {
-	_, flags, err := writeFlags(r, "force", "dryRun")
-	if err != nil {
-		return err
-	}
-	var in struct {
-		Reason string `json:"reason"`
-	}
-	if err := readJSON(w, r, &in); err != nil {
-		return err
-	}
-	reason, err := reasonOf(in.Reason)
-	if err != nil {
-		return err
-	}
-	e, err := s.entryOf(r)
-	if err != nil {
-		return err
-	}
-	write := store.Write{Reason: reason, Action: "revert." + strconv.FormatUint(e.Revision, 10), DryRun: flags["dryRun"]}
-	for i := range e.Changes {
-		c, err := s.reverse(&e.Changes[i], flags["force"], e.Revision)
-		if err != nil {
-			return err
-		}
-		if c != nil {
-			write.Changes = append(write.Changes, *c)
-		}
-	}
-	if len(write.Changes) == 0 {
-		return fail(http.StatusConflict, "reverted", "everything is as it was before revision %d", e.Revision)
-	}
-	done, err := s.writeStore(r, write)
-	var p *problem
-	if errors.As(err, &p) && p.Code == "stale" {
-		return fail(http.StatusConflict, "changed_since", "revision %d was followed by others: %s or repeat with ?force=true", e.Revision, p.Detail)
-	}
-	if err != nil {
-		return err
-	}
-	return s.answer(w, http.StatusOK, s.showEntry(&done, len(done.Changes)))
-}
-
-// reverse is the change that undoes one; nil where nothing is left to undo.
-func (s *Server) reverse(c *store.Changed, force bool, revision uint64) (*store.Change, error) {
-	if c.Kind == store.KindToken {
-		return nil, fail(http.StatusConflict, "token", "a token is not brought back: make a new one with `sluice token create`")
-	}
-	now, err := s.Store.Get(c.Key)
-	if err != nil {
-		return nil, s.storeProblem(err)
-	}
-	have := uint64(0)
-	if now != nil {
-		have = now.Revision
-	}
-	// What was removed without a tombstone has no revision of its own.
-	unchanged := have == revision || c.After == nil && now == nil
-	if !force && !unchanged {
-		return nil, fail(http.StatusConflict, "changed_since", "%s has changed since revision %d, with revision %d: look, then repeat with ?force=true", c.Key, revision, have)
-	}
-	out := &store.Change{Key: c.Key}
-	live := now != nil && !now.Deleted
-	switch {
-	case c.Before != nil && !c.Before.Deleted:
-		out.Body = c.Before.Body
-	case c.Before != nil: // a tombstone
-		if !live {
-			return nil, nil
-		}
-	case now == nil:
-		return nil, nil
-	default:
-		out.Forget = c.Kind != store.KindOverride
-	}
-	if live && !force {
-		out.If = &have
-	}
-	return out, nil
 }

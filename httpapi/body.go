@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"io"
@@ -52,6 +53,10 @@ func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
 }
 
 func readUpTo(w http.ResponseWriter, r *http.Request, limit int64, within time.Duration) ([]byte, error) {
+	if r.ContentLength > limit { // which need not be read to know it
+		w.Header().Set("Connection", "close")
+		return nil, tooLarge(limit)
+	}
 	// A writer without deadlines is not one of a listener.
 	control := http.NewResponseController(w)
 	_ = control.SetReadDeadline(time.Now().Add(within))
@@ -63,10 +68,25 @@ func readUpTo(w http.ResponseWriter, r *http.Request, limit int64, within time.D
 	}
 	var tooBig *http.MaxBytesError
 	if errors.As(err, &tooBig) {
-		return nil, fail(http.StatusRequestEntityTooLarge, "too_large", "the body has more than %d bytes: send less at a time", limit)
+		return nil, tooLarge(limit)
 	}
 	return nil, fail(http.StatusBadRequest, "bad_request", "the body did not arrive whole within %v: send it again", within)
 }
+
+func tooLarge(limit int64) error {
+	return fail(http.StatusRequestEntityTooLarge, "too_large", "the body has more than %d bytes: send less at a time", limit)
+}
+
+// noBody refuses the body of a request that has none: its caller means it to be
+// read, such as a reason.
+func noBody(r *http.Request) error {
+	if r.ContentLength != 0 {
+		return fail(http.StatusBadRequest, "body", "a %s has no body: a reason goes into ?reason=", r.Method)
+	}
+	return nil
+}
+
+var byteOrderMark = []byte("\ufeff")
 
 // decode reads one JSON object into v, a pointer to a struct whose fields all
 // have names. Unknown and repeated members and anything after the object are
@@ -74,6 +94,9 @@ func readUpTo(w http.ResponseWriter, r *http.Request, limit int64, within time.D
 func decode(b []byte, v any) error {
 	if !utf8.Valid(b) {
 		return fail(http.StatusBadRequest, "bad_json", "the text is not UTF-8: send one JSON object")
+	}
+	if bytes.HasPrefix(b, byteOrderMark) {
+		return fail(http.StatusBadRequest, "bad_json", "the text begins with a byte order mark: leave it out")
 	}
 	err := json.Unmarshal(b, v)
 	var syntax *json.SyntaxError

@@ -49,6 +49,9 @@ func (s *Server) bulkOverrides(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := noCondition(r); err != nil {
+		return err
+	}
 	var in struct {
 		Reason    string            `json:"reason"`
 		Overrides []json.RawMessage `json:"overrides"`

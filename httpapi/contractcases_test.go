@@ -132,6 +132,10 @@ func TestContractRefusals(t *testing.T) {
 			w.want(op, 422, e.bad)
 		}
 	}
+	for _, su := range []string{"/contexts/7", "/contexts/7/users/3"} {
+		w.wantAt("DELETE", "/admin/v1"+su+"/properties/a%0Ab", 422, "")
+		w.wantAt("DELETE", "/admin/v1"+su+"/properties?name=a%0Ab", 422, "")
+	}
 	if w.store.Head() != before {
 		t.Errorf("something was written: %v", w.store.Head())
 	}

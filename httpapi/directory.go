@@ -3,9 +3,10 @@ package httpapi
 import (
 	"encoding/base64"
 	"net/http"
-	"net/url"
+	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
@@ -81,7 +82,7 @@ func (s *Server) getRecord(w http.ResponseWriter, r *http.Request) error {
 	}
 	rec, err := s.Store.Get(k)
 	if err != nil {
-		return s.storeProblem(err)
+		return s.readProblem(err)
 	}
 	switch {
 	case rec == nil:
@@ -101,6 +102,29 @@ func (s *Server) inStore() error {
 	return nil
 }
 
+// contextOf checks a context, and userOf a user. Names, tags and permissions are
+// shown in lines, and stand in comma lists.
+func contextOf(name string, enabled *bool, tags []string) (*store.Context, error) {
+	if strings.ContainsFunc(name, unicode.IsControl) {
+		return nil, fail(http.StatusUnprocessableEntity, "bad_name", "the name of a context has no control characters")
+	}
+	if i := slices.IndexFunc(tags, badWord); i >= 0 {
+		return nil, fail(http.StatusUnprocessableEntity, "bad_tag", "the tag %.100q is empty, or has a comma, a control character, or white space around it: correct it", tags[i])
+	}
+	return &store.Context{Name: name, Enabled: enabled == nil || *enabled, Tags: some(tags)}, nil
+}
+
+func userOf(enabled *bool, permissions []string) (*store.User, error) {
+	if i := slices.IndexFunc(permissions, badWord); i >= 0 {
+		return nil, fail(http.StatusUnprocessableEntity, "bad_permission", "the permission %.100q is empty, or has a comma, a control character, or white space around it: correct it", permissions[i])
+	}
+	return &store.User{Enabled: enabled == nil || *enabled, Permissions: some(permissions)}, nil
+}
+
+func badWord(word string) bool {
+	return word == "" || strings.TrimSpace(word) != word || strings.ContainsFunc(word, func(r rune) bool { return r == ',' || unicode.IsControl(r) })
+}
+
 func (s *Server) putContext(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
 		Name    string   `json:"name"`
@@ -111,12 +135,11 @@ func (s *Server) putContext(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(w, r, &in); err != nil {
 		return err
 	}
-	for _, tag := range in.Tags {
-		if strings.TrimSpace(tag) != tag || tag == "" {
-			return fail(http.StatusUnprocessableEntity, "bad_tag", "the tag %.100q is empty or has white space around it: correct it", tag)
-		}
+	c, err := contextOf(in.Name, in.Enabled, in.Tags)
+	if err != nil {
+		return err
 	}
-	return s.putRecord(w, r, &store.Context{Name: in.Name, Enabled: in.Enabled == nil || *in.Enabled, Tags: some(in.Tags)}, in.Reason, "context.put")
+	return s.putRecord(w, r, c, in.Reason, "context.put")
 }
 
 func (s *Server) putUser(w http.ResponseWriter, r *http.Request) error {
@@ -135,7 +158,11 @@ func (s *Server) putUser(w http.ResponseWriter, r *http.Request) error {
 	if s.Engine.Snapshot().Account(cascade.Subject{Context: su.Context}) == cascade.ContextDeleted {
 		return fail(http.StatusConflict, "deleted", "context %d is deleted: create it again first", su.Context)
 	}
-	return s.putRecord(w, r, &store.User{Enabled: in.Enabled == nil || *in.Enabled, Permissions: some(in.Permissions)}, in.Reason, "user.put")
+	u, err := userOf(in.Enabled, in.Permissions)
+	if err != nil {
+		return err
+	}
+	return s.putRecord(w, r, u, in.Reason, "user.put")
 }
 
 func (s *Server) putRecord(w http.ResponseWriter, r *http.Request, body any, reason, action string) error {
@@ -174,6 +201,9 @@ func (s *Server) deleteRecord(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := noBody(r); err != nil {
+		return err
+	}
 	cond, err := condition(r)
 	if err != nil {
 		return err
@@ -199,34 +229,38 @@ func (s *Server) deleteRecord(w http.ResponseWriter, r *http.Request) error {
 	return s.answer(w, http.StatusOK, out)
 }
 
-// listPage is what lists have in common.
+// listPage is what is asked of a list.
 type listPage struct {
-	query url.Values
-	limit int
-	after *store.Key
+	limit   int
+	after   *store.Key // the last of the page before
+	deleted bool
+	search  string
 }
 
-// pageOf reads limit and cursor; the cursor is the last key of the page before.
-func pageOf(r *http.Request, kind store.Kind, known ...string) (p listPage, err error) {
-	if p.query, err = parseQuery(r); err != nil {
+// pageOf reads what is asked of a list of a kind, of a context or of all.
+func pageOf(r *http.Request, kind store.Kind, of cascade.Subject) (p listPage, err error) {
+	query, err := knownQuery(r, "search", "deleted", "limit", "cursor")
+	if err != nil {
 		return p, err
 	}
-	for key, values := range p.query {
-		if ok := strings.Contains(" limit cursor "+strings.Join(known, " ")+" ", " "+key+" "); !ok || len(values) != 1 {
-			return p, fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known here, or stands twice (limit, cursor%s)", key, strings.Join(append([]string{""}, known...), ", "))
-		}
+	p.search = strings.ToLower(query.Get("search"))
+	switch text := query.Get("deleted"); {
+	case text == "true" || text == "" && query.Has("deleted"):
+		p.deleted = true
+	case text != "" && text != "false":
+		return p, fail(http.StatusBadRequest, "bad_query", "deleted is true or false")
 	}
-	if p.limit, err = limitOf(p.query); err != nil {
+	if p.limit, err = limitOf(query); err != nil {
 		return p, err
 	}
-	text := p.query.Get("cursor")
+	text := query.Get("cursor")
 	if text == "" {
 		return p, nil
 	}
 	b, err := base64.RawURLEncoding.DecodeString(text)
 	if err == nil {
 		var k store.Key
-		if k, err = store.ParseCursor(kind, b); err == nil {
+		if k, err = store.ParseCursor(kind, b); err == nil && (of.Context == 0 || k.Context == of.Context) {
 			p.after = &k
 			return p, nil
 		}
@@ -247,13 +281,13 @@ func (s *Server) listRecords(kind store.Kind) func(http.ResponseWriter, *http.Re
 		if err != nil {
 			return err
 		}
-		p, err := pageOf(r, kind, "deleted", "search")
+		p, err := pageOf(r, kind, su)
 		if err != nil {
 			return err
 		}
-		deleted, search := p.query.Get("deleted") == "true", strings.ToLower(p.query.Get("search"))
+		search := p.search
 		keep := func(rec *store.Record) bool {
-			if rec.Deleted != deleted {
+			if rec.Deleted != p.deleted {
 				return false
 			}
 			if c, ok := rec.Body.(*store.Context); ok && search != "" {
@@ -264,7 +298,7 @@ func (s *Server) listRecords(kind store.Kind) func(http.ResponseWriter, *http.Re
 		}
 		list, more, err := s.Store.List(kind, su, false, p.after, p.limit, keep)
 		if err != nil {
-			return s.storeProblem(err)
+			return s.readProblem(err)
 		}
 		out, next := []any{}, ""
 		for _, rec := range list {

@@ -1,9 +1,12 @@
 package httpapi
 
 import (
+	"bytes"
 	"encoding/base64"
+	"fmt"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -35,15 +38,17 @@ func param(r *http.Request, name string) (string, error) {
 
 // question is what all property routes have in common.
 type question struct {
-	su  cascade.Subject
-	sn  *cascade.Snapshot
-	opt cascade.ExplainOptions
+	su   cascade.Subject
+	what cascade.WhatIf
+	opt  cascade.ExplainOptions
 
 	query url.Values
 }
 
-func (s *Server) question(r *http.Request) (q question, err error) {
-	if q.query, err = parseQuery(r); err != nil {
+// question reads what is asked; known are parameters that the route has beside
+// those of all.
+func (s *Server) question(r *http.Request, known ...string) (q question, err error) {
+	if q.query, err = knownQuery(r, append(known, "verbose", "tags", "permissions")...); err != nil {
 		return q, err
 	}
 	if q.su, err = pathSubject(r); err != nil {
@@ -62,7 +67,7 @@ func (s *Server) question(r *http.Request) (q question, err error) {
 	if len(w.Tags) > maxWhatIf || len(w.Permissions) > maxWhatIf {
 		return q, fail(http.StatusBadRequest, "bad_query", "tags and permissions have at most %d entries each: leave some out", maxWhatIf)
 	}
-	q.sn = s.Engine.Snapshot().Suppose(q.su, w)
+	q.what = w
 	return q, nil
 }
 
@@ -70,6 +75,23 @@ func parseQuery(r *http.Request) (url.Values, error) {
 	query, err := url.ParseQuery(r.URL.RawQuery)
 	if err != nil {
 		return nil, fail(http.StatusBadRequest, "bad_query", "the query cannot be read: escape %%, & and ; in its values")
+	}
+	return query, nil
+}
+
+// knownQuery refuses parameters that are not among known, or stand twice.
+func knownQuery(r *http.Request, known ...string) (url.Values, error) {
+	query, err := parseQuery(r)
+	if err != nil {
+		return nil, err
+	}
+	for key, values := range query {
+		switch {
+		case !slices.Contains(known, key):
+			return nil, fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known here (%s)", key, strings.Join(known, ", "))
+		case len(values) != 1:
+			return nil, fail(http.StatusBadRequest, "bad_query", "%s stands twice: leave one out", key)
+		}
 	}
 	return query, nil
 }
@@ -90,11 +112,23 @@ func pathSubject(r *http.Request) (su cascade.Subject, err error) {
 		if err != nil {
 			return su, err
 		}
-		if *into, err = cascade.ParseID(text); err != nil {
-			return su, fail(http.StatusBadRequest, "bad_id", "%s: %s", key, err)
+		if *into, err = idOf(key, text); err != nil {
+			return su, err
 		}
 	}
 	return su, nil
+}
+
+// idOf reads an id. Zeros before it are refused: of one thing there is one path.
+func idOf(key, text string) (uint32, error) {
+	id, err := cascade.ParseID(text)
+	if err == nil && text[0] == '0' {
+		err = fmt.Errorf("%q is not an id: leave out the zeros before it", text)
+	}
+	if err != nil {
+		return 0, fail(http.StatusBadRequest, "bad_id", "%s: %s", key, err)
+	}
+	return id, nil
 }
 
 func commaList(s string) []string {
@@ -119,29 +153,41 @@ func (s *Server) property(w http.ResponseWriter, r *http.Request) error {
 	return s.explain(w, &q, name)
 }
 
+// asked is the state that a question is about.
+func (s *Server) asked(q *question) *cascade.Snapshot {
+	return s.Engine.Snapshot().Suppose(q.su, q.what)
+}
+
 // explain answers for one property; one that nothing defines is no error.
 func (s *Server) explain(w http.ResponseWriter, q *question, name string) error {
 	if name == "" || len(name) > cascade.MaxNameLen || !utf8.ValidString(name) {
 		return fail(http.StatusBadRequest, "bad_name", "a property name has 1 to %d bytes of UTF-8", cascade.MaxNameLen)
 	}
-	if q.su.Context != 0 && !s.Fixed {
-		_, revision, err := s.override(store.OverrideKey(q.su, name))
-		if err != nil {
+	var revision uint64
+	if q.su.Context != 0 {
+		var err error
+		if _, revision, err = s.override(store.OverrideKey(q.su, name)); err != nil {
 			return err
 		}
-		setETag(w, revision)
 	}
-	return s.answer(w, http.StatusOK, q.sn.Explain(q.su, name, q.opt))
+	sn := s.asked(q)
+	setETagOf(w, sn, revision)
+	return s.answer(w, http.StatusOK, sn.Explain(q.su, name, q.opt))
 }
 
 // properties answers ?name= as the path with the name does, and ?prefix= with
 // a list of those that the subject has.
 func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
-	q, err := s.question(r)
+	q, err := s.question(r, "name", "prefix", "limit", "cursor")
 	if err != nil {
 		return err
 	}
 	if q.query.Has("name") {
+		for _, other := range []string{"prefix", "limit", "cursor"} {
+			if q.query.Has(other) {
+				return fail(http.StatusBadRequest, "bad_query", "name asks for one property, and %s is for lists: leave one out", other)
+			}
+		}
 		return s.explain(w, &q, q.query.Get("name"))
 	}
 	if !q.query.Has("prefix") {
@@ -152,42 +198,43 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	after, err := base64.RawURLEncoding.DecodeString(q.query.Get("cursor"))
-	if err != nil {
+	if err != nil || !utf8.Valid(after) || bytes.IndexByte(after, 0) >= 0 { // the bytes of an id hold a NUL
 		return fail(http.StatusBadRequest, "bad_query", "the cursor is not one of this server: use the next of an answer, or leave it out")
 	}
 	page := struct {
 		Properties []cascade.Explanation `json:"properties"`
 		Next       string                `json:"next"`
 	}{Properties: []cascade.Explanation{}}
+	sn := s.asked(&q)
 	// As the command line lists: what anybody has, and this subject too, be it
 	// by default.
-	for _, name := range q.sn.AllNames() {
+	for _, name := range sn.AllNames() {
 		if name <= string(after) || !strings.HasPrefix(name, q.query.Get("prefix")) {
 			continue
 		}
-		if _, defined := q.sn.Get(q.su, name); !defined {
+		if _, defined := sn.Get(q.su, name); !defined {
 			continue
 		}
 		if len(page.Properties) == limit {
 			page.Next = base64.RawURLEncoding.EncodeToString([]byte(page.Properties[limit-1].Property))
 			break
 		}
-		page.Properties = append(page.Properties, q.sn.Explain(q.su, name, q.opt))
+		page.Properties = append(page.Properties, sn.Explain(q.su, name, q.opt))
 	}
 	return s.answer(w, http.StatusOK, page)
 }
 
 // tags lists the tags of a subject; an id of 0 is none, as everywhere in JSON.
 func (s *Server) tags(w http.ResponseWriter, r *http.Request) error {
-	query, err := parseQuery(r)
+	query, err := knownQuery(r, "context", "user")
 	if err != nil {
 		return err
 	}
 	var su cascade.Subject
 	for key, into := range map[string]*uint32{"context": &su.Context, "user": &su.User} {
 		if v := query.Get(key); v != "" && v != "0" {
-			if *into, err = cascade.ParseID(v); err != nil {
-				return fail(http.StatusBadRequest, "bad_id", "%s: %s", key, err)
+			if *into, err = idOf(key, v); err != nil {
+				return err
 			}
 		}
 	}

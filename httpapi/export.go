@@ -71,18 +71,27 @@ func compareSubjects(a, b *store.Record) int {
 	return cmp.Or(cmp.Compare(a.Context, b.Context), cmp.Compare(a.User, b.User))
 }
 
+// exportEnd is the last line of an export.
+const exportEnd = `{"end":true}`
+
 // exportRecords streams the directory and the overrides, a line each, as an
 // import takes them. The last line says that it is whole.
 func (s *Server) exportRecords(w http.ResponseWriter, _ *http.Request) error {
 	if err := s.inStore(); err != nil {
 		return err
 	}
-	w.Header().Set("Content-Type", ndjson)
-	secure(w.Header())
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
-	left := false
+	begun, left := false, false
+	begin := func() {
+		w.Header().Set("Content-Type", ndjson)
+		secure(w.Header())
+		begun = true
+	}
 	err := walkDirectory(s.Store, func(rec *store.Record) error {
+		if !begun {
+			begin()
+		}
 		if o, ok := rec.Body.(*store.Override); ok && s.Engine.Schema().Secret(rec.Name) {
 			o.Value = cascade.Mask
 		}
@@ -93,12 +102,15 @@ func (s *Server) exportRecords(w http.ResponseWriter, _ *http.Request) error {
 	switch {
 	case left:
 		return nil
+	case err != nil && !begun:
+		return s.readProblem(err)
 	case err != nil:
 		// The status is sent: what is missing is seen by the missing end.
 		s.Logger.Error("export ended early", "err", err)
 		panic(http.ErrAbortHandler)
 	}
-	_, _ = io.WriteString(w, `{"end":true}`+"\n") // the client has left where it fails
+	begin()
+	_, _ = io.WriteString(w, exportEnd+"\n") // the client has left where it fails
 	return nil
 }
 

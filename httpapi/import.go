@@ -29,6 +29,9 @@ func (s *Server) importRecords(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
+	if err := noCondition(r); err != nil {
+		return err
+	}
 	if _, err := mediaType(r, ndjson); err != nil {
 		return err
 	}
@@ -43,12 +46,18 @@ func (s *Server) importRecords(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	lines := bytes.Split(bytes.TrimRight(b, "\n"), []byte{'\n'})
+	lines := bytes.Split(bytes.TrimRight(b, "\r\n"), []byte{'\n'})
+	if last := len(lines) - 1; string(bytes.TrimSpace(lines[last])) == exportEnd {
+		lines = lines[:last]
+	}
 	if len(lines) > store.MaxChanges {
 		return fail(http.StatusUnprocessableEntity, "bad_write", "more than %d lines: send them in parts", store.MaxChanges)
 	}
 	changes, err := s.importChanges(lines, reason, Actor(r.Context()))
 	if err != nil {
+		return err
+	}
+	if err := takesAll(s.Engine.Snapshot(), changes); err != nil {
 		return err
 	}
 	write := store.Write{Reason: reason, Action: "import", DryRun: flags["dryRun"], Changes: changes}
@@ -109,7 +118,8 @@ func (s *Server) importChange(line []byte, reason, actor string) (c store.Change
 		if err != nil || su.Context == 0 {
 			return c, fail(http.StatusUnprocessableEntity, "bad_id", "id is 1 to %d", cascade.MaxID)
 		}
-		return store.Change{Key: store.ContextKey(su.Context), Body: &store.Context{Name: x.Name, Enabled: x.Enabled == nil || *x.Enabled, Tags: some(x.Tags)}}, nil
+		body, err := contextOf(x.Name, x.Enabled, x.Tags)
+		return store.Change{Key: store.ContextKey(su.Context), Body: body}, err
 	case in.User != nil && in.Context == nil && in.Override == nil:
 		var x struct {
 			Context     int64    `json:"context"`
@@ -124,7 +134,8 @@ func (s *Server) importChange(line []byte, reason, actor string) (c store.Change
 		if err != nil || su.User == 0 {
 			return c, fail(http.StatusUnprocessableEntity, "bad_id", "context and id are 1 to %d", cascade.MaxID)
 		}
-		return store.Change{Key: store.UserKey(su.Context, su.User), Body: &store.User{Enabled: x.Enabled == nil || *x.Enabled, Permissions: some(x.Permissions)}}, nil
+		body, err := userOf(x.Enabled, x.Permissions)
+		return store.Change{Key: store.UserKey(su.Context, su.User), Body: body}, err
 	case in.Override != nil && in.Context == nil && in.User == nil:
 		return s.importOverride(in.Override, reason, actor)
 	}
@@ -173,6 +184,23 @@ func (s *Server) importOverride(text json.RawMessage, reason, actor string) (c s
 	}
 	if err := s.Engine.Schema().CheckValue(o.Property, *o.Value); err != nil {
 		return c, fail(http.StatusUnprocessableEntity, "bad_value", "%s", err)
+	}
+	if !plainText(*o.Value) {
+		return c, errControl(o.Property)
+	}
+	if err := finalScope(o.Final); err != nil {
+		return c, err
+	}
+	if err := checkReason(o.Reason); err != nil {
+		return c, err
+	}
+	if err := checkReason(o.Actor); err != nil {
+		return c, fail(http.StatusUnprocessableEntity, "bad_reason", "the actor is as the reason: %s", asProblem(err).Detail)
+	}
+	for _, at := range []*time.Time{o.Time, o.Expires} {
+		if at != nil && (at.UTC().Year() < 0 || at.UTC().Year() > lastYear) {
+			return c, fail(http.StatusUnprocessableEntity, "bad_time", "time and expires are in the years 0 to %d in UTC", lastYear)
+		}
 	}
 	body := &store.Override{Value: *o.Value, Final: o.Final, Protected: o.Protected, Reason: o.Reason, Actor: o.Actor, Expires: whole(o.Expires)}
 	if body.Reason == "" {

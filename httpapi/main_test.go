@@ -55,6 +55,7 @@ type world struct {
 	logs          lockedBuffer
 	engine        *cascade.Engine
 	store         *store.Store
+	storePath     string
 	settings      *Settings
 	sockets       *websockets.Server
 	sessions      *websockets.MemorySessions
@@ -75,6 +76,12 @@ var tree = map[string]string{
 
 func newWorld(t testing.TB, files map[string]string) *world {
 	t.Helper()
+	return newWorldIn(t, files, nil)
+}
+
+// newWorldIn is newWorld with a cluster's order of writes; nil: alone.
+func newWorldIn(t testing.TB, files map[string]string, order store.Order) *world {
+	t.Helper()
 	w := &world{t: t, etc: t.TempDir()}
 	for name, data := range files {
 		w.file(name, data)
@@ -89,7 +96,8 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	w.sockets = websockets.New(websockets.Options{
 		Gate: NewGate(w.engine), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
 	})
-	w.store, err = store.Open(store.Options{Path: filepath.Join(t.TempDir(), store.FileName), Logger: log})
+	w.storePath = filepath.Join(t.TempDir(), store.FileName)
+	w.store, err = store.Open(store.Options{Path: w.storePath, Logger: log, Order: order})
 	must(t, err)
 	w.store.Start(func(b cascade.Batch, entries []store.Entry) {
 		must(t, w.engine.Apply(b))

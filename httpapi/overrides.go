@@ -51,8 +51,11 @@ func (s *Server) overrideOf(su cascade.Subject, name string, in *overrideBody, f
 	if err := schema.CheckValue(name, *in.Value); err != nil {
 		return nil, fail(http.StatusUnprocessableEntity, "bad_value", "%s", err)
 	}
-	if in.Final != "" && !slices.Contains(cascade.Scopes(), in.Final) {
-		return nil, fail(http.StatusUnprocessableEntity, "bad_final", "final names %.100q, which is no scope: use one of %s", in.Final, strings.Join(cascade.Scopes(), ", "))
+	if !plainText(*in.Value) {
+		return nil, errControl(name)
+	}
+	if err := finalScope(in.Final); err != nil {
+		return nil, err
 	}
 	if err := s.accountTakes(sn, su); err != nil {
 		return nil, err
@@ -65,6 +68,19 @@ func (s *Server) overrideOf(su cascade.Subject, name string, in *overrideBody, f
 		return nil, fail(http.StatusConflict, "locked", "%s is final in the scope %s (%s), so an override of %s has no effect: change that first, or repeat with ?force=true", name, lock.Scope, lock.Origin, su)
 	}
 	return &store.Override{Value: *in.Value, Final: in.Final, Protected: in.Protected, Reason: in.Reason, Expires: expires}, nil
+}
+
+// finalScope checks what a final names; empty is none.
+func finalScope(name string) error {
+	if name != "" && !slices.Contains(cascade.Scopes(), name) {
+		return fail(http.StatusUnprocessableEntity, "bad_final", "final names %.100q, which is no scope: use one of %s", name, strings.Join(cascade.Scopes(), ", "))
+	}
+	return nil
+}
+
+// errControl is for a value that no file could hold.
+func errControl(name string) error {
+	return fail(http.StatusUnprocessableEntity, "bad_value", "%s: the value holds a control character that is no tab, form feed or line end: remove it", name)
 }
 
 // accountTakes refuses overrides of those who are deleted: they would count for
@@ -132,10 +148,13 @@ func propertyOf(r *http.Request) (string, error) {
 		return "", err
 	}
 	name, err := param(r, "property")
-	if err != nil || name != "" {
-		return name, err
+	if err != nil || name == "" {
+		return query.Get("name"), err
 	}
-	return query.Get("name"), nil
+	if query.Has("name") {
+		return "", fail(http.StatusBadRequest, "bad_query", "the property is in the path already: leave out name")
+	}
+	return name, nil
 }
 
 // shower makes the answer of a write of the state that follows, and of what
@@ -175,6 +194,12 @@ func (s *Server) setOverride(w http.ResponseWriter, r *http.Request, su cascade.
 func (s *Server) removeOverride(w http.ResponseWriter, r *http.Request, su cascade.Subject, name, action string, show shower) error {
 	query, flags, err := writeFlags(r, "name", "reason", "dryRun")
 	if err != nil {
+		return err
+	}
+	if err := noBody(r); err != nil {
+		return err
+	}
+	if err := overrideName(name); err != nil {
 		return err
 	}
 	cond, err := condition(r)
@@ -262,8 +287,9 @@ func (s *Server) getEnablement(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	setETag(w, revision)
-	return s.answer(w, http.StatusOK, showEnablement(s.Engine.Snapshot(), su, o))
+	sn := s.Engine.Snapshot()
+	setETagOf(w, sn, revision)
+	return s.answer(w, http.StatusOK, showEnablement(sn, su, o))
 }
 
 // override reads one from the store, with its revision.
@@ -273,7 +299,7 @@ func (s *Server) override(k store.Key) (*store.Override, uint64, error) {
 	}
 	rec, err := s.Store.Get(k)
 	if err != nil || rec == nil {
-		return nil, 0, s.storeProblem(err)
+		return nil, 0, s.readProblem(err)
 	}
 	o, ok := rec.Body.(*store.Override)
 	if !ok {

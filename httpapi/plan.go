@@ -4,12 +4,16 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"net/http"
 	"os"
+	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
@@ -198,26 +202,30 @@ func (s *Server) candidateTree(dir string, files map[string]*string, whole bool)
 			return nil, planFailed(err)
 		}
 	}
-	for name, text := range files {
-		if !filepath.IsLocal(filepath.FromSlash(name)) || strings.ContainsAny(name, "\x00\\") || name == "." {
+	for _, name := range slices.Sorted(maps.Keys(files)) {
+		text := files[name]
+		if !filepath.IsLocal(filepath.FromSlash(name)) || path.Clean(name) != name || strings.Contains(name, `\`) || name == "." || strings.ContainsFunc(name, unicode.IsControl) {
 			return nil, fail(http.StatusUnprocessableEntity, "bad_path", "%.200q is no path below a root: write it like contextSets/brand.yml", name)
 		}
-		path, found := filepath.Join(roots[len(roots)-1], filepath.FromSlash(name)), false
+		place, found := filepath.Join(roots[len(roots)-1], filepath.FromSlash(name)), false
 		for _, root := range roots {
 			p := filepath.Join(root, filepath.FromSlash(name))
 			if _, err := os.Stat(p); err == nil {
-				path, found = p, true
+				place, found = p, true
 			}
 		}
 		switch {
 		case text == nil && !found:
 			return nil, fail(http.StatusUnprocessableEntity, "bad_path", "%.200q is not there, so it cannot go", name)
 		case text == nil:
-			err = os.Remove(path)
+			err = os.Remove(place)
 		default:
-			if err = os.MkdirAll(filepath.Dir(path), 0o700); err == nil {
-				err = os.WriteFile(path, []byte(*text), 0o600)
+			if err = os.MkdirAll(filepath.Dir(place), 0o700); err == nil {
+				err = os.WriteFile(place, []byte(*text), 0o600)
 			}
+		}
+		if errno := syscall.Errno(0); errors.As(err, &errno) && slices.Contains(notAFile, errno) {
+			return nil, fail(http.StatusUnprocessableEntity, "bad_path", "%.200q cannot be a file (%s): compare it with the other paths", name, errno)
 		}
 		if err != nil {
 			return nil, planFailed(err)
@@ -225,6 +233,10 @@ func (s *Server) candidateTree(dir string, files map[string]*string, whole bool)
 	}
 	return roots, nil
 }
+
+// notAFile is what is wrong where a path is a folder's, or goes through a file,
+// or is too long.
+var notAFile = []syscall.Errno{syscall.EISDIR, syscall.ENOTDIR, syscall.EEXIST, syscall.ENOTEMPTY, syscall.ENAMETOOLONG}
 
 func planFailed(err error) error {
 	if errors.Is(err, syscall.ENOSPC) {

@@ -8,6 +8,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
@@ -23,6 +25,9 @@ const keepTimeout = 3 * time.Minute
 // answer.
 func (s *Server) writeStore(r *http.Request, w store.Write) (store.Entry, error) {
 	if err := s.writable(); err != nil {
+		return store.Entry{}, err
+	}
+	if err := checkReason(w.Reason); err != nil {
 		return store.Entry{}, err
 	}
 	w.Actor = Actor(r.Context())
@@ -70,6 +75,17 @@ func (s *Server) storeProblem(err error) error {
 	return err
 }
 
+// readProblem is storeProblem for those who only read: that the disk takes no
+// writes is nothing to them, but that the file could not be opened again.
+func (s *Server) readProblem(err error) error {
+	var failed *store.FailedError
+	if errors.As(err, &failed) {
+		s.Logger.Error("the store cannot be read", "err", err)
+		return fail(http.StatusServiceUnavailable, "store_unavailable", "the store cannot be read now: see to its disk")
+	}
+	return s.storeProblem(err)
+}
+
 // condition reads If-Match and If-None-Match: the revision that what is written
 // must have, 0 for none, nil for any.
 func condition(r *http.Request) (*uint64, error) {
@@ -88,6 +104,15 @@ func condition(r *http.Request) (*uint64, error) {
 	return nil, fail(http.StatusBadRequest, "bad_condition", `send If-Match with the ETag of an answer, or If-None-Match: * to create only, or neither`)
 }
 
+// noCondition refuses conditions where a write has no one record to have them:
+// one that is not looked at would be taken for one that holds.
+func noCondition(r *http.Request) error {
+	if len(r.Header.Values("If-Match")) > 0 || len(r.Header.Values("If-None-Match")) > 0 {
+		return fail(http.StatusBadRequest, "bad_condition", "this changes many records, and looks at no If-Match or If-None-Match: leave it out")
+	}
+	return nil
+}
+
 func etag(revision uint64) string { return `"` + strconv.FormatUint(revision, 10) + `"` }
 
 func setETag(w http.ResponseWriter, revision uint64) {
@@ -96,23 +121,24 @@ func setETag(w http.ResponseWriter, revision uint64) {
 	}
 }
 
+// setETagOf sets the revision of a record beside what a snapshot, taken after
+// the record was read, says of it. A snapshot that does not have it yet gets
+// none: with it a write would be let through that was decided on an older value.
+func setETagOf(w http.ResponseWriter, sn *cascade.Snapshot, revision uint64) {
+	if has, err := strconv.ParseUint(sn.Revision(), 10, 64); err == nil && has >= revision {
+		setETag(w, revision)
+	}
+}
+
 // writeFlags reads the parameters of a write: texts, or true and false.
 func writeFlags(r *http.Request, known ...string) (url.Values, map[string]bool, error) {
-	query, err := parseQuery(r)
+	query, err := knownQuery(r, known...)
 	if err != nil {
 		return nil, nil, err
 	}
 	flags := make(map[string]bool)
 	for key, values := range query {
-		ok := false
-		for _, k := range known {
-			ok = ok || k == key
-		}
 		switch {
-		case !ok:
-			return nil, nil, fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known here (%s)", key, strings.Join(known, ", "))
-		case len(values) != 1:
-			return nil, nil, fail(http.StatusBadRequest, "bad_query", "%s stands twice: leave one out", key)
 		case key == "reason" || key == "name":
 		case values[0] == "" || values[0] == "true":
 			flags[key] = true
@@ -128,11 +154,27 @@ func reasonOf(text string) (string, error) {
 	if text = strings.TrimSpace(text); text == "" {
 		return "", fail(http.StatusUnprocessableEntity, "no_reason", "say why: reason is a text for those who read the audit log")
 	}
-	if len(text) > cascade.MaxTextLen {
-		return "", fail(http.StatusUnprocessableEntity, "bad_reason", "the reason is longer than %d bytes", cascade.MaxTextLen)
-	}
-	return text, nil
+	return text, checkReason(text)
 }
+
+// checkReason bounds the reason of a write, which is shown on terminals.
+func checkReason(text string) error {
+	if len(text) > cascade.MaxTextLen || !plainText(text) {
+		return fail(http.StatusUnprocessableEntity, "bad_reason", "the reason has at most %d bytes of UTF-8, and no control characters but line breaks and tabs", cascade.MaxTextLen)
+	}
+	return nil
+}
+
+// plainText reports whether a text holds what files may hold: of the control
+// characters only tab, form feed and line ends (design.md, Cascade).
+func plainText(text string) bool {
+	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
+		return unicode.IsControl(r) && !strings.ContainsRune("\t\f\r\n", r)
+	})
+}
+
+// lastYear is the last that RFC 3339 can write.
+const lastYear = 9999
 
 // expiryOf reads when an override ends.
 func expiryOf(text *string) (*time.Time, error) {
@@ -143,6 +185,8 @@ func expiryOf(text *string) (*time.Time, error) {
 	switch {
 	case err != nil:
 		return nil, fail(http.StatusUnprocessableEntity, "bad_expires", "expires is a time such as 2027-01-31T12:00:00Z")
+	case at.UTC().Year() > lastYear:
+		return nil, fail(http.StatusUnprocessableEntity, "bad_expires", "expires is after the year %d in UTC: leave it out for never", lastYear)
 	case !at.After(time.Now()):
 		return nil, fail(http.StatusUnprocessableEntity, "bad_expires", "expires %s is over already", at.UTC().Format(time.RFC3339))
 	}
