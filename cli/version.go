@@ -16,6 +16,10 @@ type build struct {
 	Go       string `json:"go"`
 }
 
+// release is the version that deploy/build.sh links in; other builds have that
+// of their module.
+var release string
+
 func thisBuild() build {
 	b := build{Version: "unknown", Go: runtime.Version()}
 	info, ok := debug.ReadBuildInfo()
@@ -32,6 +36,9 @@ func thisBuild() build {
 		case "vcs.modified":
 			b.Modified = s.Value == "true"
 		}
+	}
+	if release != "" {
+		b.Version = release
 	}
 	return b
 }
