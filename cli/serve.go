@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -14,25 +15,28 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 )
 
-const installedEtc = "/opt/open-xchange/etc"
-
 func (a *app) serveCmd() *cobra.Command {
 	opt := serverOptions{}
 	cmd := &cobra.Command{
 		Use:   "serve [--etc DIR] [--directory FILE] [--state DIR]",
 		Short: "Serve Web Sockets and the admin API",
 		Long: `Serves until SIGTERM or SIGINT; a second one ends at once. SIGHUP reads the
-tree again. The tree is ` + installedEtc + ` where it exists, else ./etc.
+tree again. Without --etc the trees are those of ` + strings.Join(installedRoots, ", ") + `
+that exist, a later one wins; else ./etc. One that was there before and is gone
+is missed, not passed over.
 The state folder is $STATE_DIRECTORY, else /var/lib/sluice where that can be
 written, else ./var.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			opt.etc, opt.directory, opt.stderr = a.etc, a.directory, a.stderr
-			if len(opt.etc) == 0 {
-				opt.etc = []string{defaultEtc()}
-			}
 			if opt.state == "" {
 				opt.state = defaultState()
+			}
+			if len(opt.etc) == 0 {
+				var err error
+				if opt.etc, err = defaultRoots(opt.state, installedRoots); err != nil {
+					return exit(exitFindings, err)
+				}
 			}
 			return a.serve(opt)
 		},
@@ -42,13 +46,6 @@ written, else ./var.`,
 	cmd.Flags().StringVar(&opt.public, "public", "", "HOST:PORT for clients, instead of the properties")
 	cmd.Flags().StringVar(&opt.admin, "admin", "", "HOST:PORT for administrators, instead of the properties")
 	return cmd
-}
-
-func defaultEtc() string {
-	if fi, err := os.Stat(installedEtc); err == nil && fi.IsDir() {
-		return installedEtc
-	}
-	return "etc"
 }
 
 func defaultState() string {
@@ -93,9 +90,11 @@ func (a *app) serve(opt serverOptions) error {
 		case sig := <-signals:
 			switch {
 			case sig == syscall.SIGHUP:
+				s.manager.reloading()
 				if _, err := s.engine.Reload(ctx); err != nil {
 					s.log.Error("reload failed", "err", err)
 				}
+				s.manager.ready(s.api.StatusLine())
 			case draining:
 				s.log.Warn("ending at once", "signal", sig.String())
 				os.Exit(exitFindings)

@@ -62,7 +62,8 @@ type server struct {
 	link          *remote.Link               // nil: this member is alone
 	member        string                     // name of this member
 	public, admin net.Listener
-	recheck       chan struct{} // a swap happened: ask the gate for everybody
+	recheck       chan struct{}   // a swap happened: ask the gate for everybody
+	manager       *serviceManager // nil: no service manager asked for word
 }
 
 // drainGrace bounds the time from the end of sluice.drain.spread to that of the
@@ -72,6 +73,9 @@ const drainGrace = 20 * time.Second
 func openServer(opt serverOptions) (_ *server, err error) {
 	s := &server{level: &slog.LevelVar{}, recheck: make(chan struct{}, 1)}
 	s.log = slog.New(slog.NewTextHandler(opt.stderr, &slog.HandlerOptions{Level: s.level}))
+	if s.manager, err = newServiceManager(os.Getenv, s.log); err != nil {
+		return nil, err
+	}
 	if s.lock, err = lockState(opt.state); err != nil {
 		return nil, err
 	}
@@ -340,6 +344,8 @@ func (s *server) run(ctx context.Context) error {
 		})
 	}
 	s.api.SetReady(true)
+	s.manager.ready(s.api.StatusLine())
+	wg.Go(func() { s.manager.follow(background, s.api.StatusLine) })
 	s.log.Info("serving", "public", s.public.Addr().String(), "admin", s.admin.Addr().String(), "status", s.engine.Status().Status)
 
 	var err error
@@ -348,7 +354,9 @@ func (s *server) run(ctx context.Context) error {
 	case err = <-failed:
 	}
 	s.api.SetReady(false)
-	limit, cancel := context.WithTimeout(context.Background(), s.settings.Config().DrainSpread+drainGrace)
+	within := s.settings.Config().DrainSpread + drainGrace
+	s.manager.stopping(within)
+	limit, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	if s.link != nil {
 		s.link.Flush(limit)

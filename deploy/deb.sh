@@ -29,7 +29,6 @@ put 644 deploy/debian/sluice.default etc/default/sluice
 for f in sluice redis; do
 	put 644 "etc/$f.properties" "etc/sluice/$f.properties"
 done
-chmod 755 "$root/etc/sluice"
 
 "$root/usr/bin/sluice" man "$root/man"
 for page in "$root"/man/*; do
@@ -48,6 +47,7 @@ rm "$root/bash" "$root/zsh" "$root/fish"
 
 doc=usr/share/doc/sluice
 put 644 deploy/debian/copyright $doc/copyright
+put 644 deploy/debian/lintian-overrides usr/share/lintian/overrides/sluice
 put 644 README.md $doc/README.md
 for page in docs/*.md; do
 	put 644 "$page" "$doc/docs/$(basename "$page")"
@@ -57,10 +57,11 @@ done
 	echo
 	echo "  * See CHANGELOG.md."
 	echo
-	echo " -- The Sluice authors <sluice@localhost>  $(date -u -R -d "@$SOURCE_DATE_EPOCH")"
+	echo " -- The Sluice authors <seed47708276@users.noreply.github.com>  $(date -u -R -d "@$SOURCE_DATE_EPOCH")"
 } | gzip -9n >"$root/$doc/changelog.gz"
 gzip -9nc CHANGELOG.md >"$root/$doc/CHANGELOG.md.gz"
 
+chmod 755 "$root"
 mkdir "$root/DEBIAN"
 (cd "$root" && find etc -type f | LC_ALL=C sort | sed 's,^,/,') >"$root/DEBIAN/conffiles"
 for script in postinst prerm postrm; do
@@ -71,7 +72,7 @@ cat >"$root/DEBIAN/control" <<END
 Package: sluice
 Version: $version
 Architecture: amd64
-Maintainer: The Sluice authors <sluice@localhost>
+Maintainer: The Sluice authors <seed47708276@users.noreply.github.com>
 Installed-Size: $(du -k -s --exclude=DEBIAN "$root" | cut -f1)
 Depends: adduser, init-system-helpers (>= 1.54)
 Recommends: ca-certificates

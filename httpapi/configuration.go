@@ -3,6 +3,9 @@ package httpapi
 import (
 	"fmt"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
@@ -23,15 +26,51 @@ type check struct {
 // readyz says whether to send requests here: files with errors are no reason
 // not to, because their last good contents are in force.
 func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
+	answer, checks := s.readiness()
+	status := http.StatusOK
+	switch s.state.Load() {
+	case starting:
+		status, answer = http.StatusServiceUnavailable, "starting"
+	case draining:
+		status, answer = http.StatusServiceUnavailable, "draining"
+	}
+	return s.answer(w, status, map[string]any{"status": answer, "checks": checks})
+}
+
+// StatusLine is the state of the server in one line, for a service manager:
+// "12,345 sockets, degraded: files".
+func (s *Server) StatusLine() string {
+	n := s.Sockets.Count()
+	line := thousands(n) + " socket" + plural(n)
+	var bad []string
+	_, checks := s.readiness()
+	for _, c := range checks {
+		if c.Status != "ok" {
+			bad = append(bad, c.Name)
+		}
+	}
+	if i := slices.Index(bad, "files"); i >= 0 {
+		if n := badFiles(s.Engine.Status().Files); n > 0 {
+			bad[i] = fmt.Sprintf("%d file%s", n, plural(int64(n)))
+		}
+	}
+	if len(bad) > 0 {
+		line += ", degraded: " + strings.Join(bad, ", ")
+	}
+	return line
+}
+
+// readiness is what /readyz says of a server that neither starts nor drains.
+func (s *Server) readiness() (answer string, checks []check) {
 	st := s.Engine.Status()
-	checks := []check{s.filesCheck(st.Files), {Name: "watch", Status: "ok", Detail: st.Watch.Mode}, {Name: "lastGood", Status: "ok"}}
+	checks = []check{s.filesCheck(st.Files), {Name: "watch", Status: "ok", Detail: st.Watch.Mode}, {Name: "lastGood", Status: "ok"}}
 	if st.Watch.Problem != "" {
 		checks[1].Status, checks[1].Detail = "degraded", st.Watch.Problem
 	}
 	if st.LastGood != "" {
 		checks[2].Status, checks[2].Detail = "degraded", st.LastGood
 	}
-	answer := "ready"
+	answer = "ready"
 	if st.Status != "ok" {
 		answer = "degraded"
 	}
@@ -49,14 +88,7 @@ func (s *Server) readyz(w http.ResponseWriter, _ *http.Request) error {
 	} else {
 		checks = append(checks, c)
 	}
-	status := http.StatusOK
-	switch s.state.Load() {
-	case starting:
-		status, answer = http.StatusServiceUnavailable, "starting"
-	case draining:
-		status, answer = http.StatusServiceUnavailable, "draining"
-	}
-	return s.answer(w, status, map[string]any{"status": answer, "checks": checks})
+	return answer, checks
 }
 
 // storeCheck tells whether decisions can be stored; those made count in any case.
@@ -68,14 +100,34 @@ func (s *Server) storeCheck() check {
 	return c
 }
 
-func (s *Server) filesCheck(files []cascade.FileReport) check {
+// thousands writes a number as people read it: 12,345.
+func thousands(n int64) string {
+	s := strconv.FormatInt(n, 10)
+	for i := len(s) - 3; i > 0; i -= 3 {
+		s = s[:i] + "," + s[i:]
+	}
+	return s
+}
+
+func plural(n int64) string {
+	if n == 1 {
+		return ""
+	}
+	return "s"
+}
+
+func badFiles(files []cascade.FileReport) int {
 	bad := 0
 	for _, f := range files {
 		if f.Status != cascade.FileOK || finding.HasErrors(f.Errors) {
 			bad++
 		}
 	}
-	if bad > 0 {
+	return bad
+}
+
+func (s *Server) filesCheck(files []cascade.FileReport) check {
+	if bad := badFiles(files); bad > 0 {
 		return check{"files", "degraded", fmt.Sprintf("%d of %d files have errors: GET /admin/v1/config lists them", bad, len(files))}
 	}
 	// Of a root that cannot be read no file has the finding.
