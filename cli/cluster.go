@@ -112,6 +112,9 @@ func (d deliverer) Deliver(m remote.Message) error {
 			return err
 		}
 	}
+	if !d.s.api.Fresh(m.IDs) {
+		return nil
+	}
 	var err error
 	switch {
 	case m.Context == 0:

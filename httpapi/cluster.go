@@ -33,9 +33,9 @@ type Distributor interface {
 	// Reserve returns remote.ErrFull or remote.ErrClosed.
 	Reserve() error
 	Release()
-	// Claim reports whether no member has accepted a message with this id within
-	// the window.
-	Claim(ctx context.Context, id string, window time.Duration) bool
+	// Claim takes the id of a message for the window, or tells what has become of
+	// it.
+	Claim(ctx context.Context, id string, window time.Duration) remote.Claim
 	// Offer reports whether an equal message was waiting.
 	Offer(m remote.Message) (coalesced bool)
 	// Send returns when the others have the message for good: how many they are,

@@ -22,6 +22,7 @@ var (
 	linkEntries    = desc("remote_entries_total", "Entries put into inboxes of other members; one carries many messages.")
 	linkReceived   = desc("remote_received_total", "Messages of other members.")
 	linkRepeated   = desc("remote_repeated_total", "Entries of the inbox that came twice and were delivered once.")
+	linkRecognised = desc("remote_recognised_total", "Messages of other members that were not delivered again, because one with the same id had been.")
 	linkDropped    = desc("remote_dropped_total", "Messages dropped, or where they were not counted entries, by reason.", "reason")
 	linkSkipped    = desc("remote_skipped_total", "Parts of the inbox and of the members' keys that could not be read, by kind.", "kind")
 	linkFailures   = desc("remote_failures_total", "What Redis did not do when it was asked, by what.", "what")
@@ -38,7 +39,7 @@ var (
 func (c linkCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		linkUp, linkLease, linkMembers, linkBuffered, linkCoalesced, linkFlushed, linkRefused, linkSent, linkEntries, linkReceived,
-		linkRepeated, linkDropped, linkSkipped, linkFailures, linkLosses, linkReaped, linkRegistered, linkRepairs, linkLag, linkCommands, linkErrors,
+		linkRepeated, linkRecognised, linkDropped, linkSkipped, linkFailures, linkLosses, linkReaped, linkRegistered, linkRepairs, linkLag, linkCommands, linkErrors,
 	} {
 		ch <- d
 	}
@@ -69,6 +70,7 @@ func (c linkCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(linkEntries, st.Posted)
 	counter(linkReceived, st.Received)
 	counter(linkRepeated, st.Repeated)
+	counter(linkRecognised, c.server.recognised.Load())
 	for reason, n := range st.Dropped {
 		counter(linkDropped, n, reason)
 	}

@@ -29,10 +29,21 @@ type message struct {
 	ID          string          `json:"id"`
 	// Sync asks to wait until the other members' copy is safe.
 	Sync bool `json:"sync"`
+
+	chosen bool // the caller has given the id
+}
+
+// ids are what receivers know the message by.
+func (m *message) ids() []string {
+	if !m.chosen {
+		return nil
+	}
+	return []string{m.ID}
 }
 
 // sentResult is its answer. Remote counts the other members that were
-// addressed; nil: not known, since the message waits in the buffer.
+// addressed; nil: not known, since the message waits in the buffer. A duplicate
+// was accepted before, and has been delivered or will be.
 type sentResult struct {
 	ID        string `json:"id"`
 	Local     int    `json:"local"`
@@ -171,43 +182,71 @@ func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
 		return nil, fail(http.StatusTooManyRequests, "buffer_full", "%s", err)
 	}
 	result, err := s.deliver(ctx, &m, &msg, target, su)
-	if err != nil || result.Duplicate {
+	if err != nil || result.Duplicate && result.Remote != nil {
 		s.Cluster.Release()
 		return result, err
 	}
 	return s.distribute(ctx, result, remote.Message{
-		ID: m.ID, Context: int32(su.Context), User: int32(su.User), PathFilter: target.PathFilter, SourceToken: target.SourceToken,
+		ID: result.ID, IDs: m.ids(), Context: int32(su.Context), User: int32(su.User), PathFilter: target.PathFilter, SourceToken: target.SourceToken,
 		Name: msg.Name, Args: string(msg.Args),
 	}, m.Sync)
 }
 
-// deliver queues a message on the local matches.
+// deliver queues a message on the local matches. A duplicate with Remote nil is
+// to be carried to the other members all the same: whoever accepted it before
+// may have died with it.
 func (s *Server) deliver(ctx context.Context, m *message, msg *websockets.Message, target websockets.Target, su cascade.Subject) (*sentResult, error) {
+	result := &sentResult{Remote: new(int)}
 	if m.ID == "" {
-		m.ID = randomID()
-	} else if !s.firstOf(ctx, m.ID) {
-		return &sentResult{ID: m.ID, Remote: new(int), Duplicate: true}, nil
+		result.ID = randomID()
+	} else {
+		m.chosen, result.ID = true, m.ID
+		now, window := time.Now(), server[time.Duration](s.Engine.Snapshot(), remote.PropDedupWindow)
+		if !s.accepted.first(now, window, m.ID) {
+			result.Duplicate = true
+			return result, nil
+		}
+		if s.Cluster != nil {
+			switch s.Cluster.Claim(ctx, m.ID, window) {
+			case remote.ClaimSent:
+				result.Duplicate = true
+				return result, nil
+			case remote.ClaimWaiting:
+				result.Duplicate, result.Remote = true, nil
+			}
+		}
+		// Another member's copy may have come before, or come later.
+		if !s.delivered.first(now, window, m.ID) {
+			return result, nil
+		}
 	}
-	var queued int
 	var err error
 	switch {
 	case m.All:
-		queued, err = s.Sockets.SendToAll(*msg, target)
+		result.Local, err = s.Sockets.SendToAll(*msg, target)
 	case su.User == 0:
-		queued, err = s.Sockets.SendToContext(int32(su.Context), *msg, target)
+		result.Local, err = s.Sockets.SendToContext(int32(su.Context), *msg, target)
 	default:
-		queued, err = s.Sockets.SendToUser(int32(su.Context), int32(su.User), *msg, target)
+		result.Local, err = s.Sockets.SendToUser(int32(su.Context), int32(su.User), *msg, target)
 	}
 	if err != nil {
 		return nil, err
 	}
-	return &sentResult{ID: m.ID, Local: queued, Remote: new(int)}, nil
+	return result, nil
 }
 
-// firstOf reports whether no member has accepted a message with this id lately.
-func (s *Server) firstOf(ctx context.Context, id string) bool {
+// Fresh reports whether a message of another member is to be delivered here: it
+// is not where each of the ids that callers gave it has been delivered.
+func (s *Server) Fresh(ids []string) bool {
+	if len(ids) == 0 {
+		return true
+	}
 	window := server[time.Duration](s.Engine.Snapshot(), remote.PropDedupWindow)
-	return s.sent.first(id, time.Now(), window) && (s.Cluster == nil || s.Cluster.Claim(ctx, id, window))
+	if s.delivered.first(time.Now(), window, ids...) {
+		return true
+	}
+	s.recognised.Add(1)
+	return false
 }
 
 // distribute hands a message that was delivered here to the other members.

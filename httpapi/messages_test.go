@@ -205,7 +205,7 @@ func TestSentIDs(t *testing.T) {
 	start := time.Now()
 	first := func(id string, after time.Duration, want bool) {
 		t.Helper()
-		if got := s.first(id, start.Add(after), dedupWindow); got != want {
+		if got := s.first(start.Add(after), dedupWindow, id); got != want {
 			t.Errorf("%s after %v: %v", id, after, got)
 		}
 	}

@@ -48,8 +48,12 @@ type Options struct {
 // Server holds the handlers of both listeners.
 type Server struct {
 	Options
-	state   atomic.Int32
-	sent    sentIDs
+	state atomic.Int32
+	// accepted are the ids of messages that this member took from callers,
+	// delivered those that its sockets have.
+	accepted, delivered sentIDs
+	recognised          atomic.Int64 // messages of other members that were delivered before, by their ids
+
 	budget  *budget
 	errors  errorLog
 	metrics *metrics

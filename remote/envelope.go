@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"unicode/utf8"
 )
 
@@ -45,6 +46,7 @@ type envelope struct {
 	Args        json.RawMessage `json:"a"`
 	Kind        string          `json:"k,omitempty"`
 	Ref         string          `json:"r,omitempty"`
+	IDs         []string        `json:"i,omitempty"`
 }
 
 // The kinds of what goes through an inbox. A member skips those that it does
@@ -71,7 +73,7 @@ func encodeEnvelope(origin string, p *parcel) ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(envelope{
-		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref,
+		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref, p.IDs,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("message %q: %w", p.ID, err)
@@ -113,6 +115,8 @@ func decodeEnvelope(text []byte) (*parcel, error) {
 		return bad("origin")
 	case len(e.Ref) > maxEnvelopeID:
 		return bad("reference")
+	case len(e.IDs) > maxIDs, slices.ContainsFunc(e.IDs, func(id string) bool { return id == "" || len(id) > maxEnvelopeID }):
+		return bad("ids")
 	case e.Context < 0, e.User < 0, e.Context == 0 && e.User != 0:
 		return bad("addressee")
 	case len(e.PathFilter) > maxFilter:
@@ -124,10 +128,13 @@ func decodeEnvelope(text []byte) (*parcel, error) {
 	case len(e.Args) == 0 || e.Args[0] != '[':
 		return bad("arguments")
 	}
+	if len(e.IDs) == 0 {
+		e.IDs = nil
+	}
 	return &parcel{
 		Message: Message{
 			ID: e.ID, Context: e.Context, User: e.User, PathFilter: e.PathFilter,
-			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args),
+			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args), IDs: e.IDs,
 		},
 		Kind: e.Kind, Ref: e.Ref, Origin: e.Origin,
 	}, nil

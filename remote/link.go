@@ -213,18 +213,3 @@ func (l *Link) pause(d time.Duration) bool {
 		return false
 	}
 }
-
-// claimTimeout bounds what a claim adds to a message.
-const claimTimeout = 500 * time.Millisecond
-
-// Claim reports whether no member has accepted a message with this id within
-// the window, and remembers it. A Redis that cannot say counts as yes.
-func (l *Link) Claim(ctx context.Context, id string, window time.Duration) bool {
-	if !l.healthy() {
-		return true
-	}
-	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
-	defer cancel()
-	first, err := l.opts.Client.SetNX(ctx, l.keys.message(id), l.opts.Member, window).Result()
-	return err != nil || first
-}

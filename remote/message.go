@@ -9,6 +9,9 @@ type Message struct {
 	SourceToken string
 	Name        string
 	Args        string // JSON array, compact
+	// IDs are those that callers gave this message and the equal ones that were
+	// merged with it, at most maxIDs: a socket gets it once for all of them.
+	IDs []string
 
 	receipt *receipt // of a sync message; nil: nobody waits
 }
@@ -19,7 +22,7 @@ type addressee struct{ context, user int32 }
 func (m *Message) addressee() addressee { return addressee{m.Context, m.User} }
 
 // sameness is what makes two messages equal (design, "Buffer"): everything but
-// the id.
+// the ids.
 type sameness struct {
 	to                      addressee
 	filter, token, nm, args string

@@ -140,6 +140,7 @@ func (l *Link) sendChunk(messages []Message, texts [][]byte) bool {
 	}) {
 		return false
 	}
+	l.settle(messages)
 	for i := range messages {
 		var err error
 		if unconfirmed {

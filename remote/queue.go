@@ -25,7 +25,7 @@ type waiting struct {
 type queue struct {
 	timings Timings
 	number  uint64
-	equal   map[sameness]*waiting
+	equal   map[sameness]*waiting // the last of those that are equal
 	due     dueHeap
 	lists   map[addressee]*list
 	// users are those of a context with a list of their own.
@@ -50,7 +50,8 @@ func (q *queue) len() int { return len(q.due) }
 // reports.
 func (q *queue) offer(m Message, now time.Time) (coalesced bool) {
 	key := m.sameness()
-	if w := q.equal[key]; w != nil {
+	if w := q.equal[key]; w != nil && len(w.IDs)+len(m.IDs) <= maxIDs {
+		w.IDs = append(w.IDs, m.IDs...)
 		w.last = now
 		q.schedule(w)
 		return true
@@ -196,7 +197,10 @@ func (q *queue) sharing(to addressee, f func(*list)) {
 func (q *queue) remove(w *waiting) {
 	heap.Remove(&q.due, w.index)
 	w.index = -1
-	delete(q.equal, w.sameness())
+	// An equal one may have begun to wait because this one had its ids.
+	if key := w.sameness(); q.equal[key] == w {
+		delete(q.equal, key)
+	}
 	to := w.addressee()
 	l := q.lists[to]
 	if w.before != nil {

@@ -23,7 +23,7 @@ const (
 var drops = [dropCount]string{"member_dead", "member_gone", "inbox_full", "stopped"}
 
 // unreadableKinds are what of an inbox is skipped, and why.
-var unreadableKinds = [...]string{"size", "number", "version", "envelope", "origin", "message", "kind", "busy", "member"}
+var unreadableKinds = [...]string{"size", "number", "version", "envelope", "origin", "message", "kind", "busy", "member", "claim"}
 
 // counters are those of a link since its start.
 type counters struct {

@@ -66,6 +66,19 @@ func (p *Proxy) Heal() {
 	p.change(func() { p.cut, p.up, p.down, p.delay = false, false, false, 0 })
 }
 
+// Snap breaks every connection, with the answers that a BlackHole holds back, and
+// lets new ones come: what Redis has done is done, and nobody is told.
+func (p *Proxy) Snap() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.cut, p.up, p.down, p.delay = false, false, false, 0
+	for c := range p.conns {
+		_ = c.Close() // the pumps notice
+	}
+	clear(p.conns)
+	p.changed.Broadcast()
+}
+
 // Retarget has new connections lead to another server, and breaks the others.
 func (p *Proxy) Retarget(target string) {
 	p.change(func() { p.target = target })
