@@ -18,8 +18,9 @@ func TestImportDirection(t *testing.T) {
 		"":           {"cli"},
 		"etc":        {},
 		"cascade":    {},
-		"websockets": {"cascade"},
-		"remote":     {"cascade"},
+		"redispipe":  {},
+		"websockets": {"cascade", "redispipe"},
+		"remote":     {"cascade", "redispipe"},
 		"httpapi":    {"cascade", "websockets", "remote"},
 		"cli":        {"cascade", "websockets", "remote", "httpapi", "etc"},
 	}

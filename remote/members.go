@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/redispipe"
 )
 
 const (
@@ -167,7 +169,7 @@ func (l *Link) heartbeat() error {
 	clock := pipe.Time(ctx)
 	info := pipe.Info(ctx, "replication")
 	start := time.Now()
-	_, _ = pipe.Exec(ctx) // each answer is looked at
+	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
 	if clock.Err() == nil {
 		half := time.Since(start) / 2
 		l.counts.clock.Store(int64(clock.Val().Sub(start.Add(half))))
@@ -349,6 +351,9 @@ func (l *Link) records(ctx context.Context, incarnations []string) (records, lea
 	if err != nil {
 		return nil, nil, err
 	}
+	if err := redispipe.Len("MGET", len(all), len(names)); err != nil {
+		return nil, nil, err
+	}
 	return all[:len(incarnations)], all[len(incarnations):], nil
 }
 
@@ -421,7 +426,7 @@ func (l *Link) bury(ctx context.Context, incarnation string) error {
 		}
 		if pipe.Len() > 0 {
 			// A key of another type is nobody's registration.
-			if _, err := pipe.Exec(ctx); err != nil && !wrongType(err) {
+			if err := redispipe.Exec(ctx, pipe); err != nil && !wrongType(err) {
 				return err
 			}
 		}
@@ -439,7 +444,7 @@ func (l *Link) bury(ctx context.Context, incarnation string) error {
 	pipe := l.opts.Client.Pipeline()
 	pipe.SRem(ctx, l.keys.members(), incarnation)
 	pipe.Del(ctx, l.keys.record(incarnation), l.keys.lease(incarnation))
-	_, err = pipe.Exec(ctx)
+	err = redispipe.Exec(ctx, pipe)
 	return err
 }
 

@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/redispipe"
 )
 
 const (
@@ -91,11 +92,14 @@ func (o *OrderLog) Head(ctx context.Context) (head store.Head, ok, contested boo
 	fields := pipe.HMGet(ctx, o.keys.head, orderHead, orderID)
 	id := pipe.HGet(ctx, o.keys.state, stateID)
 	claims := pipe.HLen(ctx, o.keys.claims)
-	_, _ = pipe.Exec(ctx) // each answer is looked at
+	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
 	for _, err := range []error{fields.Err(), id.Err(), claims.Err()} {
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return head, false, false, o.mend(ctx, err)
 		}
+	}
+	if err := redispipe.Len("HMGET", len(fields.Val()), 2); err != nil {
+		return head, false, false, fmt.Errorf("%s: %w", o.keys.head, err)
 	}
 	contested = claims.Val() > 0
 	text, ok := fields.Val()[0].(string)
@@ -187,7 +191,7 @@ func (o *OrderLog) confirm(ctx context.Context, node redis.Cmdable, write once) 
 	if o.replicas.Load() > 0 {
 		seen = pipe.Do(ctx, "wait", 1, patience.Milliseconds())
 	}
-	_, _ = pipe.Exec(ctx) // each answer is looked at
+	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
 	if err := write.Err(); err != nil {
 		return false, err
 	}
@@ -201,7 +205,7 @@ func (o *OrderLog) confirm(ctx context.Context, node redis.Cmdable, write once) 
 		pipe := node.Pipeline()
 		pipe.Eval(ctx, touchScript, []string{o.keys.head})
 		seen = pipe.Do(ctx, "wait", 1, patience.Milliseconds())
-		_, _ = pipe.Exec(ctx) // the answer of WAIT is looked at
+		_ = redispipe.Exec(ctx, pipe) // the answer of WAIT is looked at
 	}
 	copies, err := seen.Int()
 	return err == nil && copies > 0, nil

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/redispipe"
 )
 
 const (
@@ -32,6 +33,9 @@ func (o *OrderLog) Snapshot(ctx context.Context, f func([]store.Record) error) (
 	fields, err := o.client().HMGet(ctx, o.keys.head, orderHead, orderID).Result()
 	if err != nil {
 		return head, o.mend(ctx, err)
+	}
+	if err := redispipe.Len("HMGET", len(fields), 2); err != nil {
+		return head, fmt.Errorf("%s: %w", o.keys.head, err)
 	}
 	text, _ := fields[0].(string)
 	id, _ := fields[1].(string)
@@ -99,7 +103,7 @@ type seed struct {
 
 // write sends a part, and renews the claim.
 func (o *OrderLog) write(ctx context.Context, s *seed, pipe redis.Pipeliner) error {
-	if _, err := pipe.Exec(ctx); err != nil || time.Since(s.claimed) < claimRenew {
+	if err := redispipe.Exec(ctx, pipe); err != nil || time.Since(s.claimed) < claimRenew {
 		return err
 	}
 	s.claimed = time.Now()

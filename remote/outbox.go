@@ -12,6 +12,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/redispipe"
 )
 
 const (
@@ -191,7 +193,7 @@ func (l *Link) route(ctx context.Context, messages []Message, texts [][]byte) (e
 			holders[to] = pipe.HVals(ctx, l.keys.sockets(to.context, to.user))
 		}
 	}
-	_, _ = pipe.Exec(ctx) // each answer is looked at
+	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
 	if err := registry.Err(); err != nil && !errors.Is(err, redis.Nil) && !wrongType(err) {
 		return nil, nil, err
 	}
@@ -311,12 +313,12 @@ func (l *Link) post(ctx context.Context, entries []*entry, confirm bool) (left [
 		x.size = p.XLen(ctx, to)
 		if confirm {
 			x.seen = p.Do(ctx, "wait", 1, replicaTimeout.Milliseconds())
-			_, _ = p.Exec(ctx) // each answer is looked at
+			_ = redispipe.Exec(ctx, p) // each answer is looked at
 		}
 		all = append(all, x)
 	}
 	if !confirm {
-		_, _ = pipe.Exec(ctx) // each answer is looked at
+		_ = redispipe.Exec(ctx, pipe) // each answer is looked at
 	}
 	for _, x := range all {
 		e := x.entry
@@ -357,7 +359,7 @@ func (l *Link) hasLeft(ctx context.Context, incarnation string) bool {
 	pipe := l.opts.Client.Pipeline()
 	registry := pipe.Get(ctx, l.keys.registry())
 	listed := pipe.SIsMember(ctx, l.keys.members(), incarnation)
-	_, err := pipe.Exec(ctx)
+	err := redispipe.Exec(ctx, pipe)
 	return err == nil && registry.Val() == v.registry && !listed.Val()
 }
 

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/redispipe"
 )
 
 const (
@@ -173,6 +175,9 @@ func (l *Link) register(ctx context.Context, me string, r Registration, limit in
 		}
 		return nil, err
 	}
+	if len(answer) == 0 {
+		return nil, redispipe.Len("the register script", 0, 1)
+	}
 	var result registered
 	result.code, _ = answer[0].(int64)
 	for _, a := range answer[1:] {
@@ -180,6 +185,9 @@ func (l *Link) register(ctx context.Context, me string, r Registration, limit in
 		result.holders = append(result.holders, text)
 	}
 	if result.code == registryReplaced {
+		if err := redispipe.Len("the register script", len(result.holders), 2); err != nil {
+			return nil, err
+		}
 		result.replaced, result.holders = result.holders[0], result.holders[1:]
 	}
 	return &result, nil
@@ -272,7 +280,7 @@ func (l *Link) unregister(batch []Registration) error {
 		places[i] = batch[i].place()
 	}
 	pipe.SRem(ctx, l.keys.index(me), places...)
-	_, err := pipe.Exec(ctx)
+	err := redispipe.Exec(ctx, pipe)
 	if wrongType(err) {
 		return nil // nobody's registration
 	}
@@ -357,7 +365,7 @@ func (l *Link) ensure(me string, batch []Registration) error {
 		pipe.PExpire(ctx, key, registryTTL)
 	}
 	added := pipe.SAdd(ctx, l.keys.index(me), places...)
-	_, err := pipe.Exec(ctx)
+	err := redispipe.Exec(ctx, pipe)
 	for i, s := range set {
 		if wrongType(s.Err()) {
 			return l.mend(ctx, l.keys.sockets(batch[i].Context, batch[i].User), s.Err())

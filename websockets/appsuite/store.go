@@ -11,6 +11,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed47708276/sluice/redispipe"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -126,7 +127,7 @@ func (s *Store) touch(ctx context.Context, used map[string][]redis.Z) error {
 		p.ZAddArgs(ctx, set, redis.ZAddArgs{XX: true, GT: true, Members: members})
 		n += len(members)
 	}
-	if _, err := p.Exec(ctx); err != nil {
+	if err := redispipe.Exec(ctx, p); err != nil {
 		return s.failed(ctx, err)
 	}
 	s.counts.touched.Add(int64(n))
@@ -149,7 +150,7 @@ func (s *Store) read(ctx context.Context, ids []string) ([]alive, error) {
 		queries[i] = query{p.GetRange(ctx, sessionKey+id, 0, maxDocument), p.ZScore(ctx, shortKey, id), p.ZScore(ctx, longKey, id)}
 	}
 	// Each command has its own error; Exec has the first of them.
-	_, _ = p.Exec(ctx)
+	_ = redispipe.Exec(ctx, p)
 	now := time.Now()
 	limits := s.opts.Config().Sessions
 	sessions := make([]alive, len(ids))

@@ -16,6 +16,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed47708276/sluice/redispipe"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -126,7 +127,7 @@ func (s *Store) Create(ctx context.Context, ses *websockets.Session) error {
 func (s *Store) Get(ctx context.Context, id string) (*websockets.Session, error) {
 	pipe := s.opts.Client.Pipeline()
 	text, left := pipe.Get(ctx, s.key(id)), pipe.PTTL(ctx, s.key(id))
-	_, err := pipe.Exec(ctx)
+	err := redispipe.Exec(ctx, pipe)
 	switch {
 	case errors.Is(text.Err(), redis.Nil):
 		return nil, websockets.ErrNoSession
@@ -171,7 +172,7 @@ func (s *Store) TouchAll(ctx context.Context, ids []string) (gone []string, err 
 	for i, id := range ids {
 		texts[i] = pipe.Get(ctx, s.key(id))
 	}
-	_, _ = pipe.Exec(ctx) // each answer is looked at
+	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
 	var errs error
 	pipe = s.opts.Client.Pipeline()
 	kept := make(map[string]*redis.BoolCmd, len(ids))
@@ -200,7 +201,7 @@ func (s *Store) TouchAll(ctx context.Context, ids []string) (gone []string, err 
 		places[id] = place{owner, key, life, extendScript.EvalSha(ctx, pipe, []string{owner}, key, life.Milliseconds())}
 	}
 	if len(kept) > 0 {
-		_, _ = pipe.Exec(ctx) // each answer is looked at
+		_ = redispipe.Exec(ctx, pipe) // each answer is looked at
 	}
 	for id, k := range kept {
 		switch {
