@@ -101,6 +101,21 @@ func (r registry) Unregister(reg websockets.Registration) {
 	r.link.Unregister(remote.Registration(reg))
 }
 
+// otherSockets are the sockets of each other member that takes some. A link that
+// is not whole does not know.
+func (s *server) otherSockets() (counts []int64) {
+	members, status := s.link.Members()
+	if status != "ok" {
+		return nil
+	}
+	for _, m := range members {
+		if !m.Self && m.Alive && !m.Draining {
+			counts = append(counts, m.Sockets)
+		}
+	}
+	return counts
+}
+
 // deliverer is the sockets as the link needs them.
 type deliverer struct{ s *server }
 

@@ -45,6 +45,7 @@ type memberList struct {
 		Sockets                      int64
 		Generation                   uint64
 		Alive, Self, Degraded, Drift bool
+		Draining                     bool
 	}
 	Warnings []string
 }
@@ -59,6 +60,9 @@ func (a *app) showMembers(l *memberList) {
 			state, seen = "this", ""
 		case !m.Alive:
 			state, up = "gone", ""
+		}
+		if m.Draining {
+			state += ",draining"
 		}
 		if m.Degraded {
 			state += ",degraded"

@@ -128,6 +128,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	sopt := websockets.Options{Gate: httpapi.NewGate(s.engine), Sessions: sessions, Config: s.settings.Config, Logger: s.log, Watcher: watcher{s}}
 	if s.link != nil {
 		sopt.Registry = registry{s.link}
+		sopt.Others = s.otherSockets
 	}
 	s.sockets = websockets.New(sopt)
 	if s.public, err = s.listen(opt.public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {

@@ -16,7 +16,7 @@ func (s *Server) Self() remote.Member {
 	st := s.Engine.Status()
 	m := remote.Member{
 		Name: s.Member, Incarnation: s.incarnation, Version: s.Version, Started: s.started,
-		Sockets: s.Sockets.Count(), Generation: st.Identity.Generation,
+		Sockets: s.Sockets.Count(), Draining: s.state.Load() == draining, Generation: st.Identity.Generation,
 		Digest: s.sharedDigest(), Degraded: st.Status != "ok", Alive: true, Self: true,
 	}
 	if s.Fixed {

@@ -57,6 +57,8 @@ func (s *Settings) read() {
 	c.QueueMessages = int(server[int64](sn, websockets.PropQueueMessages))
 	c.QueueBytes = int(server[int64](sn, websockets.PropQueueBytes))
 	c.DrainSpread = server[time.Duration](sn, websockets.PropDrainSpread)
+	c.Rebalance = server[bool](sn, websockets.PropRebalance)
+	c.RebalanceSpread = server[time.Duration](sn, websockets.PropRebalanceSpread)
 	c.Cookie = websockets.CookieConfig{
 		Hash:   server[string](sn, websockets.PropCookieHash),
 		Fields: server[[]string](sn, websockets.PropCookieFields),

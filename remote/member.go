@@ -13,9 +13,10 @@ type Member struct {
 	Version     string    `json:"version"`
 	Started     time.Time `json:"started"`
 	Sockets     int64     `json:"sockets"`
-	Generation  uint64    `json:"generation"` // of its configuration
-	Digest      string    `json:"digest"`     // of its effective configuration
-	Degraded    bool      `json:"degraded"`   // its configuration or its link
+	Draining    bool      `json:"draining,omitempty"` // it stops: its sockets go to the others
+	Generation  uint64    `json:"generation"`         // of its configuration
+	Digest      string    `json:"digest"`             // of its effective configuration
+	Degraded    bool      `json:"degraded"`           // its configuration or its link
 
 	Store *store.Head `json:"store,omitempty"` // what it has of the overrides; nil: it does not say
 

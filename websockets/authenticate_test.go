@@ -15,6 +15,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
 )
 
 // A disabled context and a deleted user end the session whoever asks, the
@@ -104,19 +105,21 @@ func (s *stuck) Get(ctx context.Context, id string) (*Session, error) {
 	return s.Sessions.Get(ctx, id)
 }
 
-// Beyond maxAuthenticating handshakes are told to come later, not queued; what
-// needs no session is still refused for its own reason, and those that wait get
-// their sockets.
+// Handshakes wait for their turn until too many wait: the next are told to come
+// later. What needs no session is still refused for its own reason, and those
+// that wait get their sockets.
 func TestHandshakeOverload(t *testing.T) {
 	store := &stuck{release: make(chan struct{})}
 	w := newWorld(t, func(o *Options) {
 		store.Sessions = o.Sessions
 		o.Sessions = store
 	})
+	const turns, places = 64, 8
+	w.server.turnstile = newTurnstile(turns, places, time.Minute)
 	var wg sync.WaitGroup
 	defer wg.Wait()
 	var upgraded atomic.Int32
-	for i := range maxAuthenticating {
+	for i := range turns + places {
 		s := w.login(1, int32(i+1))
 		wg.Go(func() {
 			conn, resp, _ := w.rawDial(get("/ws/x?session="+s.ID), s)
@@ -126,7 +129,9 @@ func TestHandshakeOverload(t *testing.T) {
 			conn.Close()
 		})
 	}
-	until(t, "all places are taken", func() bool { return store.waiting.Load() == maxAuthenticating })
+	until(t, "all turns and places are taken", func() bool {
+		return store.waiting.Load() == turns && len(w.server.turnstile.waiting) == places
+	})
 	late := w.login(2, 1)
 	after := map[string]bool{}
 	for range 200 {
@@ -150,8 +155,8 @@ func TestHandshakeOverload(t *testing.T) {
 	}
 	close(store.release)
 	wg.Wait()
-	if n := upgraded.Load(); n != maxAuthenticating {
-		t.Errorf("%d of those that waited have a socket, want all %d", n, maxAuthenticating)
+	if n := upgraded.Load(); n != turns+places {
+		t.Errorf("%d of those that waited have a socket, want all %d", n, turns+places)
 	}
 	if n := w.server.Stats().Handshakes[Handshake{"overload", "authenticating"}]; n != 200 {
 		t.Errorf("%d counted, want 200", n)

@@ -23,6 +23,7 @@ const (
 	CauseTooBig           // message over maxPayload: 1009
 	CauseClient           // the client closed
 	CauseConnection       // the connection broke
+	CauseRebalance        // this member has more than its share: 1012, returns elsewhere
 	causeCount
 )
 
@@ -55,6 +56,7 @@ var closings = [causeCount]closing{
 	CauseTooBig:     {name: "too_big", code: 1009, reason: "message too big"},
 	CauseClient:     {name: "client", code: 1000, reason: ""},
 	CauseConnection: {name: "connection"},
+	CauseRebalance:  {name: "rebalance", code: 1012, reason: "rebalancing"},
 }
 
 // farewells are the last frames of each cause, for Socket.IO and for text.

@@ -22,6 +22,7 @@ func TestCloseTable(t *testing.T) {
 		{CauseSession, 4401, []string{`42["session:invalid"]`, "41"}, []string{"session:invalid"}},
 		{CauseTakeover, 4409, []string{"41"}, nil},
 		{CauseDrain, 1012, nil, nil},
+		{CauseRebalance, 1012, nil, nil},
 		{CauseSlow, 4408, nil, nil},
 		{CauseProtocol, 1002, nil, nil},
 		{CauseText, 1007, nil, nil},

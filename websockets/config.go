@@ -19,6 +19,9 @@ type Config struct {
 
 	DrainSpread time.Duration // sluice.drain.spread: over which Shutdown closes the sockets, 0 for at once
 
+	Rebalance       bool          // sluice.websockets.rebalance: close what is more than this member's share
+	RebalanceSpread time.Duration // sluice.websockets.rebalanceSpread: over which that is done, above 0
+
 	QueueMessages int // sluice.websockets.queueMessages: frames waiting for one socket
 	QueueBytes    int // sluice.websockets.queueBytes: their bytes, at least twice MaxMessageBytes
 
@@ -64,6 +67,7 @@ const (
 	DefaultConnectTimeout = 45 * time.Second
 	DefaultMaxPayload     = 1_000_000
 	DefaultDrainSpread    = 10 * time.Second
+	DefaultRebalance      = 60 * time.Second
 	DefaultQueueMessages  = 256
 	DefaultQueueBytes     = 1 << 20
 
@@ -87,6 +91,8 @@ func DefaultConfig() *Config {
 		ConnectTimeout:    DefaultConnectTimeout,
 		MaxPayload:        DefaultMaxPayload,
 		DrainSpread:       DefaultDrainSpread,
+		Rebalance:         true,
+		RebalanceSpread:   DefaultRebalance,
 		QueueMessages:     DefaultQueueMessages,
 		QueueBytes:        DefaultQueueBytes,
 		ConsiderXForwards: true,

@@ -23,11 +23,6 @@ const (
 	// sessionLookupTimeout bounds the look-up of the handshake: a store that
 	// does not answer becomes a 503 that the client can act on.
 	sessionLookupTimeout = 5 * time.Second
-	// maxAuthenticating bounds the handshakes whose session is being looked up:
-	// when all clients of another member come at once, or the store is slow,
-	// the next gets a 503 with Retry-After instead of a place in a queue. At
-	// 2 ms a look-up 256 are more than 100,000 handshakes a second.
-	maxAuthenticating = 256
 	// readSlack is added to maxPayload for the library's limit, so that a
 	// message of exactly maxPayload passes.
 	readSlack = 1
@@ -48,15 +43,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.work.Done()
 		}
 	}()
-	sock, refused := s.examine(r)
-	switch {
-	case refused != nil:
-	case !hijackable(w):
-		s.log.Error("a middleware in front of the Web Sockets hides the connection: let it implement Unwrap")
-		refused = refuseServer
-	default:
-		refused = s.register(r.Context(), sock)
-	}
+	sock, refused := s.admit(w, r)
 	if refused != nil {
 		s.refuse(w, r, refused)
 		return
@@ -132,9 +119,45 @@ func (s *Server) leave(sock *socket) {
 	}
 }
 
-// examine runs all checks that need no registration.
-func (s *Server) examine(r *http.Request) (*socket, *refusal) {
+// admit returns a registered socket for a request that passes every check. What
+// asks a store waits for its turn.
+func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*socket, *refusal) {
 	cfg := s.opts.Config()
+	ask, refused := examine(r, cfg)
+	if refused != nil {
+		return nil, refused
+	}
+	if !hijackable(w) {
+		s.log.Error("a middleware in front of the Web Sockets hides the connection: let it implement Unwrap")
+		return nil, refuseServer
+	}
+	if !s.turnstile.enter(r.Context(), s.stopped.Done()) {
+		if s.stopped.Err() != nil {
+			return nil, refuseDraining
+		}
+		return nil, refuseBusy
+	}
+	defer s.turnstile.leave()
+	session, refused := s.authenticate(r, ask.session, ask.address, cfg)
+	if refused != nil {
+		return nil, refused
+	}
+	sock := s.newSocket(session, ask.speaks, ask.connection, ask.path, ask.address)
+	if refused := s.register(r.Context(), sock); refused != nil {
+		return nil, refused
+	}
+	return sock, nil
+}
+
+// handshake is what a request asks for.
+type handshake struct {
+	session, connection, path string
+	speaks                    Protocol
+	address                   netip.Addr
+}
+
+// examine runs all checks that need no store.
+func examine(r *http.Request, cfg *Config) (*handshake, *refusal) {
 	path := r.URL.EscapedPath()
 	asText := below(path, "/ws")
 	if !asText && !below(path, "/socket.io") {
@@ -165,20 +188,18 @@ func (s *Server) examine(r *http.Request) (*socket, *refusal) {
 	if !originAllowed(r, cfg) {
 		return nil, refuseOrigin
 	}
-	address := clientAddr(r, cfg)
-	session, refused := s.authenticate(r, query.session.value, address, cfg)
-	if refused != nil {
-		return nil, refused
+	ask := &handshake{
+		session: query.session.value, connection: query.connection.value, path: path,
+		speaks: PlainText, address: clientAddr(r, cfg),
 	}
-	speaks := PlainText
 	switch {
 	case asText:
 	case engineio.ParseVersion(query.version.value) == engineio.V4:
-		speaks = EngineIO4
+		ask.speaks = EngineIO4
 	default:
-		speaks = EngineIO3
+		ask.speaks = EngineIO3
 	}
-	return s.newSocket(session, speaks, query.connection.value, path, address), nil
+	return ask, nil
 }
 
 // authenticate finds the session, wants its secret in the right cookie, its
@@ -188,12 +209,6 @@ func (s *Server) examine(r *http.Request) (*socket, *refusal) {
 func (s *Server) authenticate(r *http.Request, id string, address netip.Addr, cfg *Config) (*Session, *refusal) {
 	if !printable(id, MaxSessionID) {
 		return nil, forbidParameter
-	}
-	select {
-	case s.authenticating <- struct{}{}:
-		defer func() { <-s.authenticating }()
-	default:
-		return nil, refuseBusy
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), sessionLookupTimeout)
 	defer cancel()

@@ -23,6 +23,8 @@ const (
 	PropQueueMessages     = "sluice.websockets.queueMessages"
 	PropQueueBytes        = "sluice.websockets.queueBytes"
 	PropDrainSpread       = "sluice.drain.spread"
+	PropRebalance         = "sluice.websockets.rebalance"
+	PropRebalanceSpread   = "sluice.websockets.rebalanceSpread"
 	PropCookieHash        = "com.openexchange.cookie.hash"
 	PropCookieFields      = "com.openexchange.cookie.hash.fields"
 	PropCookieSalt        = "com.openexchange.cookie.hash.salt"
@@ -104,6 +106,16 @@ var Properties = []cascade.Declaration{
 	{
 		Name: PropDrainSpread, Kind: cascade.TimeSpan, Default: "10s", Min: 0, Max: 600_000, Server: true, File: ownFile, Since: ownSince,
 		Doc: "Time over which the sockets are closed when the server stops.",
+	},
+	{
+		Name: PropRebalance, Kind: cascade.Bool, Default: "true", Server: true, File: ownFile, Since: ownSince,
+		Related: []string{PropRebalanceSpread},
+		Doc:     "Whether a member that has many more sockets than the others closes some of them, which then come back elsewhere.",
+	},
+	{
+		Name: PropRebalanceSpread, Kind: cascade.TimeSpan, Default: "60s", Min: 1_000, Max: 3_600_000, Server: true, File: ownFile, Since: ownSince,
+		Related: []string{PropRebalance},
+		Doc:     "Time over which a member closes the sockets that it has too many.",
 	},
 	{
 		Name: PropCookieHash, Kind: cascade.Enum, Enum: []string{"calculate", CookieRemember}, Default: "calculate", Server: true, File: serverFile, Since: "6.20",

@@ -44,6 +44,10 @@ type Options struct {
 	IPCheck func(session *Session, client netip.Addr) bool
 	// Registry makes the sockets known to other members. Nil: there are none.
 	Registry Registry
+	// Others returns how many sockets each other member has that takes sockets,
+	// or nothing where that is not known for sure. It must not block. Nil: there
+	// are none.
+	Others func() []int64
 	// OnEvent is called for every event of a client, on the goroutine that
 	// reads its socket, and must not block. What it returns answers the client's
 	// ack request if there is one: args is a JSON array, or nil for an empty one,
@@ -89,11 +93,10 @@ type Server struct {
 	totals totals
 	ends   ends
 
-	poller  poller
-	flushes flusher
-	reading chan struct{} // see readingSlots
-	// authenticating has a place for each handshake that is being authenticated.
-	authenticating chan struct{}
+	poller    poller
+	flushes   flusher
+	reading   chan struct{} // see readingSlots
+	turnstile *turnstile
 
 	mu      sync.Mutex // guards closed and the first Add of work
 	closed  bool
@@ -115,9 +118,12 @@ func New(opts Options) *Server {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: opts, log: opts.Logger, hub: newHub(), reading: make(chan struct{}, readingSlots), authenticating: make(chan struct{}, maxAuthenticating)}
+	s := &Server{opts: opts, log: opts.Logger, hub: newHub(), reading: make(chan struct{}, readingSlots), turnstile: newTurnstile(maxAdmitting, maxWaiting, maxAdmissionWait)}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.work.Go(s.checkSessions)
+	if opts.Others != nil {
+		s.work.Go(s.rebalance)
+	}
 	return s
 }
 
