@@ -27,6 +27,7 @@ type fleet struct {
 type member struct {
 	*process
 	name  string
+	args  []string // of its command line, beside the usual ones
 	proxy *redistest.Proxy
 }
 
@@ -69,7 +70,7 @@ func (f *fleet) launch(m *member) {
 	if err := os.WriteFile(filepath.Join(tree, "zz-fleet.properties"), []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
-	m.process = launch(f.t, tree, state)
+	m.process = launch(f.t, tree, state, m.args...)
 }
 
 // meet waits until every member sees as many alive as there are.

@@ -50,37 +50,84 @@ type edge struct {
 	logs     string // its access log
 }
 
-var edges = map[string]func(*testing.T, *process) *edge{"nginx": nginxEdge, "apache": apacheEdge}
+// edges start the proxies of the page in front of one or two members.
+var edges = map[string]startEdge{"nginx": nginxEdge, "apache": apacheEdge, "haproxy": haproxyEdge}
 
-func nginxEdge(t *testing.T, p *process) *edge {
+type startEdge func(t *testing.T, idle time.Duration, members ...string) *edge
+
+// documentedIdle is the time after which the proxies of the page drop a socket
+// on which nothing is said.
+const documentedIdle = 75 * time.Second
+
+func nginxEdge(t *testing.T, idle time.Duration, members ...string) *edge {
+	t.Helper()
+	return nginxEdgeWith(t, func(conf string) string { return conf }, idle, members...)
+}
+
+// ingressEdge stands for the controller whose annotations the page has: nginx
+// that takes turns.
+func ingressEdge(t *testing.T, idle time.Duration, members ...string) *edge {
+	t.Helper()
+	return nginxEdgeWith(t, func(conf string) string {
+		if !strings.Contains(conf, "least_conn;") {
+			t.Fatal("docs/proxy.md has no least_conn in its block of nginx")
+		}
+		return strings.ReplaceAll(conf, "least_conn;", "")
+	}, idle, members...)
+}
+
+func nginxEdgeWith(t *testing.T, change func(conf string) string, idle time.Duration, members ...string) *edge {
 	t.Helper()
 	cert, key, pool := newCertificate(t)
 	port, logs := freePort(t), filepath.Join(t.TempDir(), "access.log")
-	runNginx(t, port, documented(t, "nginx",
-		"127.0.0.1:8011", strings.TrimPrefix(p.public, "http://"),
+	runNginx(t, port, change(balanced(t, "nginx", members,
 		"listen 443", "listen 127.0.0.1:"+port,
 		"/etc/ssl/mail.example.com.crt", cert,
 		"/etc/ssl/mail.example.com.key", key,
-		"read_timeout 75s", fmt.Sprintf("read_timeout %dms", proxyIdle.Milliseconds()),
+		"read_timeout 75s", fmt.Sprintf("read_timeout %dms", idle.Milliseconds()),
 		"/var/log/nginx/sluice.log", logs,
-	))
+	)))
 	return &edge{"https://127.0.0.1:" + port, cert, pool, logs}
 }
 
-func apacheEdge(t *testing.T, p *process) *edge {
+func apacheEdge(t *testing.T, idle time.Duration, members ...string) *edge {
 	t.Helper()
 	cert, key, pool := newCertificate(t)
 	port, logs := freePort(t), filepath.Join(t.TempDir(), "access.log")
-	runApache(t, port, documented(t, "apache",
-		"127.0.0.1:8011", strings.TrimPrefix(p.public, "http://"),
+	runApache(t, port, balanced(t, "apache", members,
 		"*:443", "127.0.0.1:"+port,
 		"/etc/ssl/mail.example.com.crt", cert,
 		"/etc/ssl/mail.example.com.key", key,
-		"timeout=75", fmt.Sprintf("timeout=%d", int(proxyIdle.Seconds())),
+		" timeout=75", fmt.Sprintf(" timeout=%d", int(idle.Seconds())),
 		"${APACHE_LOG_DIR}/sluice.log", logs,
 	))
 	return &edge{"https://127.0.0.1:" + port, cert, pool, logs}
 }
+
+func haproxyEdge(t *testing.T, idle time.Duration, members ...string) *edge {
+	t.Helper()
+	cert, key, pool := newCertificate(t)
+	both := ""
+	for _, file := range []string{cert, key} {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		both += string(b)
+	}
+	dir := t.TempDir()
+	put(t, dir, "both.pem", both)
+	port, logs := freePort(t), filepath.Join(dir, "access.log")
+	runHAProxy(t, port, balanced(t, "haproxy", members,
+		"*:443", "127.0.0.1:"+port,
+		"/etc/ssl/mail.example.com.pem", filepath.Join(dir, "both.pem"),
+		"75s", fmt.Sprintf("%dms", idle.Milliseconds()),
+	), logs)
+	return &edge{"https://127.0.0.1:" + port, cert, pool, logs}
+}
+
+// listener is the address of the public listener.
+func (p *process) listener() string { return strings.TrimPrefix(p.public, "http://") }
 
 // from is a client with an address of its own.
 func (e *edge) from(t *testing.T, addr string) *http.Client {
@@ -131,8 +178,9 @@ func (p *process) address(connection string) string {
 func TestProxies(t *testing.T) {
 	for name, start := range edges {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := launch(t, proxyTree(t), t.TempDir())
-			throughProxy(t, p, start(t, p))
+			throughProxy(t, p, start(t, proxyIdle, p.listener()))
 		})
 	}
 }
@@ -212,7 +260,7 @@ func throughProxy(t *testing.T, p *process, e *edge) {
 	p.signal(syscall.SIGTERM)
 	p.poll("handshakes are refused while it drains", func() bool {
 		err := e.dial(t, "127.0.0.1", "late", l)
-		return err != nil && err.Error() == "503 draining"
+		return err != nil && strings.HasPrefix(err.Error(), "503") // of the member, or of a proxy that knows of it
 	})
 	all("disconnect", 2)
 
@@ -230,8 +278,9 @@ func throughProxy(t *testing.T, p *process, e *edge) {
 func TestIdleProxy(t *testing.T) {
 	for name, start := range edges {
 		t.Run(name, func(t *testing.T) {
+			t.Parallel()
 			p := launch(t, newTree(t), t.TempDir())
-			e := start(t, p)
+			e := start(t, proxyIdle, p.listener())
 			c := p.nodeAt(e.base, "sio4", p.login(17), "NODE_EXTRA_CA_CERTS="+e.certFile)
 			p.poll("an idle client is dropped, and comes back", func() bool { return c.seen("disconnect", 1) != nil && c.seen("connect", 2) != nil })
 		})
@@ -245,14 +294,13 @@ func TestTwoProxies(t *testing.T) {
 	p := launch(t, tree, t.TempDir())
 	inner := freePort(t)
 	cert, key, _ := newCertificate(t)
-	runNginx(t, inner, documented(t, "nginx",
-		"127.0.0.1:8011", strings.TrimPrefix(p.public, "http://"),
+	runNginx(t, inner, balanced(t, "nginx", []string{p.listener()},
 		"listen 443 ssl", "listen 127.0.0.1:"+inner,
 		"/etc/ssl/mail.example.com.crt", cert,
 		"/etc/ssl/mail.example.com.key", key,
 		"/var/log/nginx/sluice.log", filepath.Join(t.TempDir(), "access.log"),
 	))
-	e := apacheEdge(t, &process{public: "http://127.0.0.1:" + inner})
+	e := apacheEdge(t, proxyIdle, "127.0.0.1:"+inner)
 	l := p.login(17)
 	if err := e.dial(t, "127.0.0.5", "unknown", l); err != nil {
 		t.Fatal(err)
@@ -280,9 +328,9 @@ func TestDocumentedTimes(t *testing.T) {
 	if want := fmt.Sprintf("(%d s)", int(least.Seconds())); !strings.Contains(string(page), want) {
 		t.Errorf("the page does not say %s", want)
 	}
-	found := regexp.MustCompile(`(?:timeout=|read_timeout |(?:read|send)-timeout: ")(\d+)`).FindAllSubmatch(page, -1)
-	if len(found) != 5 {
-		t.Errorf("%d times found, want 5", len(found))
+	found := regexp.MustCompile(`(?: timeout=|(?:read|send)_timeout |timeout (?:client|server|tunnel) |(?:read|send)-timeout: ")(\d+)`).FindAllSubmatch(page, -1)
+	if len(found) != 9 {
+		t.Errorf("%d times found, want 9", len(found))
 	}
 	for _, m := range found {
 		if s, err := strconv.Atoi(string(m[1])); err != nil || time.Duration(s)*time.Second <= least {
@@ -301,8 +349,11 @@ func TestDocumentedIngress(t *testing.T) {
 	}
 	type object struct {
 		Kind     string
-		Metadata struct{ Name string }
-		Spec     struct {
+		Metadata struct {
+			Name        string
+			Annotations map[string]string
+		}
+		Spec struct {
 			Ports []struct {
 				Name string
 				Port int
@@ -334,6 +385,20 @@ func TestDocumentedIngress(t *testing.T) {
 	service, ingress := objects["Service"], objects["Ingress"]
 	if len(service.Spec.Ports) != 1 || service.Spec.Ports[0].Port != 8011 || len(ingress.Spec.Rules) != 1 {
 		t.Fatalf("%+v", objects)
+	}
+	block := documented(t, "nginx")
+	for name, value := range ingress.Metadata.Annotations {
+		directive := strings.ReplaceAll(strings.TrimPrefix(name, "nginx.ingress.kubernetes.io/"), "-", "_")
+		unit := "s" // the annotations of times have none
+		if _, err := strconv.Atoi(value); err != nil {
+			unit = ""
+		}
+		if line := directive + " " + value + unit + ";"; !strings.Contains(block, line) {
+			t.Errorf("the annotation %s is not in the block of nginx, as %q", name, line)
+		}
+	}
+	if n := len(ingress.Metadata.Annotations); n != 4 {
+		t.Errorf("%d annotations", n)
 	}
 	var paths []string
 	for _, path := range ingress.Spec.Rules[0].HTTP.Paths {

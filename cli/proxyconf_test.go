@@ -36,6 +36,23 @@ func documented(t *testing.T, language string, replace ...string) string {
 	return text
 }
 
+// firstMember and secondMember are the members in the blocks of the page.
+const firstMember, secondMember = "10.0.0.11:8011", "10.0.0.12:8011"
+
+// balanced is a documented configuration with one or two members behind it: with
+// one, the lines of the second are left out.
+func balanced(t *testing.T, language string, members []string, replace ...string) string {
+	t.Helper()
+	text := documented(t, language, append([]string{firstMember, members[0]}, replace...)...)
+	if !strings.Contains(text, secondMember) {
+		t.Fatalf("the block of %s has no second member", language)
+	}
+	if len(members) > 1 {
+		return strings.ReplaceAll(text, secondMember, members[1])
+	}
+	return regexp.MustCompile(`(?m)^.*`+regexp.QuoteMeta(secondMember)+`.*\n`).ReplaceAllString(text, "")
+}
+
 // freePort is a port of 127.0.0.1 that nobody has right now.
 func freePort(t *testing.T) string {
 	t.Helper()
@@ -123,13 +140,16 @@ func runNginx(t *testing.T, port, conf string) {
 	for _, kind := range []string{"client_body", "proxy", "fastcgi", "uwsgi", "scgi"} {
 		temps += fmt.Sprintf("%s_temp_path %s;\n", kind, filepath.Join(dir, kind))
 	}
-	put(t, dir, "nginx.conf", user+"worker_processes 1;\npid "+filepath.Join(dir, "pid")+";\nerror_log stderr notice;\n"+
-		"events { worker_connections 64; }\nhttp {\naccess_log off;\n"+temps+conf+"}\n")
+	put(t, dir, "nginx.conf", user+"worker_processes 2;\npid "+filepath.Join(dir, "pid")+";\nerror_log stderr notice;\n"+
+		"events { worker_connections 768; }\nhttp {\naccess_log off;\n"+temps+conf+"}\n")
 	daemon(t, port, installed(t, "nginx", "nginx"), "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-g", "daemon off;")
 }
 
 // apacheModules are those that Debian switches on and that the page asks for.
-var apacheModules = []string{"mpm_event", "authz_core", "reqtimeout", "headers", "proxy", "proxy_http", "ssl", "socache_shmcb"}
+var apacheModules = []string{
+	"mpm_event", "authz_core", "reqtimeout", "headers", "proxy", "proxy_http", "proxy_balancer", "proxy_hcheck",
+	"lbmethod_bybusyness", "slotmem_shm", "ssl", "socache_shmcb",
+}
 
 // runApache runs Apache with a configuration of a site.
 func runApache(t *testing.T, port, conf string) {
@@ -141,10 +161,52 @@ func runApache(t *testing.T, port, conf string) {
 		head += fmt.Sprintf("LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", m, m)
 	}
 	// The tunnel waits for the longer of Timeout and the worker's own.
-	head += "Timeout 1\nMutex file:" + dir + " default\nRequestReadTimeout header=20-40,minrate=500\nRequestReadTimeout body=10,minrate=500\n"
+	head += "Timeout 1\nMutex file:" + dir + " default\nDefaultRuntimeDir " + dir + "\nRequestReadTimeout header=20-40,minrate=500\nRequestReadTimeout body=10,minrate=500\n"
 	if os.Geteuid() == 0 {
 		head += "User www-data\nGroup www-data\n" // it refuses to serve as root
 	}
 	put(t, dir, "apache.conf", head+"Listen 127.0.0.1:"+port+"\n"+conf)
 	daemon(t, port, program, "-d", dir, "-f", filepath.Join(dir, "apache.conf"), "-D", "FOREGROUND")
+}
+
+// runHAProxy runs HAProxy with a configuration, and writes what it logs into a
+// file.
+func runHAProxy(t *testing.T, port, conf, logs string) {
+	t.Helper()
+	dir := t.TempDir()
+	program := installed(t, "haproxy", "haproxy")
+	// A folder of the test would be too long for the name of a socket.
+	short, err := os.MkdirTemp("", "log")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(short) })
+	socket := filepath.Join(short, "s")
+	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: socket, Net: "unixgram"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.Create(logs)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		line := make([]byte, 64<<10)
+		for {
+			n, err := conn.Read(line)
+			if err != nil {
+				return // closed by the cleanup
+			}
+			_, _ = f.Write(append(line[:n:n], '\n')) // what is missing is missing from the comparison
+		}
+	}()
+	t.Cleanup(func() {
+		_ = conn.Close()
+		<-ended
+		_ = f.Close()
+	})
+	put(t, dir, "haproxy.cfg", "global\nmaxconn 2000\n"+strings.ReplaceAll(conf, "/dev/log", socket))
+	daemon(t, port, program, "-db", "-f", filepath.Join(dir, "haproxy.cfg"))
 }

@@ -19,6 +19,7 @@ want mariadb mariadb-client
 want mariadbd mariadb-server
 want nginx nginx
 want apache2 apache2
+want haproxy haproxy
 want chromium chromium
 want strace strace
 want mkfs.ext4 e2fsprogs
