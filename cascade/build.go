@@ -296,15 +296,31 @@ func (b *builder) types() {
 			b.t.carry.goods[p] = v.text
 			continue
 		}
-		applies := ""
-		if good, ok := b.before.goods[p]; ok && d.Kind != Bool {
+		good, ok := b.before.goods[p]
+		if ok {
 			b.t.goods[p], b.t.carry.goods[p] = good, good
-			applies = "; the last good value applies"
-		} else if d.Kind != Bool {
-			applies = "; the default " + finding.Quote(d.Default) + " applies"
+			v.bits = boolBits(good)
 		}
-		b.find(int(v.file)-1, int(v.line), 0, finding.Error, "bad-value", "%s: %s%s", d.Name, b.hide(d, err), applies)
+		b.find(int(v.file)-1, int(v.line), 0, finding.Error, "bad-value", "%s: %s; %s", d.Name, b.hide(d, err), b.applies(d, good, ok))
 	}
+}
+
+// applies tells what is in force in the place of a value that does not fit:
+// the last good one where there is one.
+func (b *builder) applies(d *Declaration, good string, ok bool) string {
+	switch {
+	case ok && b.schema.Secret(d.Name):
+		return "the last good value applies"
+	case ok:
+		return "the last good value " + finding.Quote(good) + " applies"
+	case d.Kind == Bool:
+		return "it counts as false"
+	case d.NoDefault:
+		return "it counts as not defined"
+	case b.schema.Secret(d.Name):
+		return "the default applies"
+	}
+	return "the default " + finding.Quote(d.Default) + " applies"
 }
 
 // hide keeps the text of a secret out of its own error.

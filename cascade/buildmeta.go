@@ -177,7 +177,9 @@ func (b *builder) setProps(file int, place string, blk *yamlfile.Block, block ui
 			def.text = b.text(pr.Value.Text, file, pr.Value.Line)
 			b.checkSetValue(file, at, pr, &def, good, hasGood)
 		}
-		def.bits = boolBits(def.text)
+		if def.bits = boolBits(def.text); def.bad && def.bits == 0 {
+			def.bits = boolBits(def.good)
+		}
 		p := b.names.add(pr.Name)
 		byProp[p] = append(byProp[p], def)
 	}
@@ -194,15 +196,10 @@ func (b *builder) checkSetValue(file int, at string, pr yamlfile.Property, def *
 		b.t.carry.values[at] = def.text
 		return
 	}
-	applies := ""
-	if d.Kind != Bool {
-		def.bad = true
-		applies = "; the default " + finding.Quote(d.Default) + " applies"
-		if hasGood {
-			def.good = good
-			b.t.carry.values[at] = good
-			applies = "; the last good value applies"
-		}
+	def.bad = true
+	if hasGood {
+		def.good = good
+		b.t.carry.values[at] = good
 	}
-	b.find(file, pr.Value.Line, pr.Value.Col, finding.Error, "bad-value", "%s: %s%s", d.Name, b.hide(d, err), applies)
+	b.find(file, pr.Value.Line, pr.Value.Col, finding.Error, "bad-value", "%s: %s; %s", d.Name, b.hide(d, err), b.applies(d, good, hasGood))
 }

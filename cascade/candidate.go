@@ -8,7 +8,9 @@ import (
 )
 
 // Candidate returns the state that other trees (nil: the present ones) and a
-// batch would lead to, and the findings of those trees. Nobody else sees it.
+// batch would lead to, and the findings of those trees. Nobody else sees it: it
+// remembers its answers in tables of its own, because the epoch after the
+// present one is that of the next swap.
 func (e *Engine) Candidate(roots []string, b Batch) (*Snapshot, []finding.Finding, error) {
 	var set *fileSet
 	if roots != nil {
@@ -29,13 +31,13 @@ func (e *Engine) Candidate(roots []string, b Batch) (*Snapshot, []finding.Findin
 	sn.tables = t
 	if set == nil {
 		sn.names = ed.table()
-		sn.memo = sn.memo.next(e.opt.Schema, sn.tables.subjects)
+		sn.memo = memo{}.next(e.opt.Schema, sn.tables.subjects)
 		return &sn, sn.tree.findings, nil
 	}
-	sn.tree = build(set, e.opt.Schema, ed, carry{}, e.opt.Getenv)
+	sn.tree = build(set, e.opt.Schema, ed, e.cur.Load().tree.carry, e.opt.Getenv)
 	blind := buildBlind(set, e.opt.Schema, ed)
 	sn.names = ed.table()
-	sn.memo = sn.memo.next(e.opt.Schema, sn.tables.subjects)
+	sn.memo = memo{}.next(e.opt.Schema, sn.tables.subjects)
 	without := sn
 	without.tree, without.memo = blind, sn.memo.next(e.opt.Schema, sn.tables.subjects)
 	sn.blind = &without

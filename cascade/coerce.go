@@ -16,9 +16,8 @@ import (
 // write check reads text through it. The result is a bool, an int64 (Int;
 // Duration in its unit), a time.Duration (TimeSpan), a string or a []string.
 //
-// A boolean that is neither true nor false (trimmed, any case) is false and an
-// error; of everything else an error leaves no value, and the last good value
-// of the property applies.
+// Text that does not fit is an error, and the last good value of the property
+// applies, else its default; a boolean without a last good value is false.
 func (d *Declaration) Parse(raw string) (any, error) {
 	v := trim(raw)
 	switch d.Kind {
@@ -29,7 +28,7 @@ func (d *Declaration) Parse(raw string) (any, error) {
 		case bitFalse:
 			return false, nil
 		}
-		return false, fmt.Errorf("%s is neither true nor false, and counts as false", finding.Quote(raw))
+		return false, fmt.Errorf("%s is neither true nor false", finding.Quote(raw))
 	case Int, Duration:
 		return d.parseInt(v)
 	case TimeSpan:

@@ -40,6 +40,8 @@ type Override struct {
 	Actor     string
 	Time      time.Time // when it was set; whole milliseconds are kept
 	Expires   time.Time // zero: never
+
+	unfit bool // Value does not fit its declaration: a last good one is kept
 }
 
 // Batch is a set of changes that apply together or not at all. Deletions come

@@ -176,12 +176,29 @@ func (sn *Snapshot) load(l SourceLoad, now time.Time) error {
 	case l.Partial:
 		base = sn.tables
 	}
+	keepGood(sn.schema, l.Batch, base, sn.names)
 	t, err := base.apply(l.Batch, ed, now)
 	if err != nil {
 		return err
 	}
 	sn.tables, sn.names, sn.revision = t, ed.table(), l.Revision
 	return nil
+}
+
+// keepGood puts the override that is there in the place of one whose value does
+// not fit its type.
+func keepGood(schema *Schema, b *Batch, base *tables, names *nameTable) {
+	for i := range b.Overrides {
+		o := &b.Overrides[i]
+		p, known := names.id(o.Property)
+		if !o.unfit || !known {
+			continue
+		}
+		sh, at := base.find(o.Context, o.User, p)
+		if at >= 0 && schema.CheckValue(o.Property, sh.text(at)) == nil {
+			*o = sh.override(at, o.Property)
+		}
+	}
 }
 
 // publish compiles the files into sn, which is not shared yet.

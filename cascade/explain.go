@@ -196,8 +196,15 @@ func (x *Explanation) resolved(sn *Snapshot, su Subject, d *Declaration, p uint3
 	if sn.schema.Secret(d.Name) {
 		why = "the value does not fit the type " + d.Kind.String()
 	}
-	if d.Kind != Bool {
-		why += fmt.Sprintf("; %v applies", x.Effective)
+	_, good := pr.good(sn, p, h)
+	switch {
+	case sn.schema.Secret(d.Name):
+	case good:
+		why += fmt.Sprintf("; the last good value %v applies", x.Effective)
+	case d.Kind == Bool:
+		why += "; it counts as false"
+	case x.Effective != nil:
+		why += fmt.Sprintf("; the default %v applies", x.Effective)
 	}
 	x.Warnings = append(x.Warnings, fmt.Sprintf("%s: %s", x.Origin, why))
 }

@@ -211,19 +211,22 @@ func (sn *Snapshot) Bool(su Subject, name string) (value, ok bool) {
 	return h.bits == bitTrue, i >= 0
 }
 
-// effective types the winning text. Where it does not fit, a boolean is false
-// and everything else is the last good value, or the default.
+// effective types the winning text. Where it does not fit, the last good value
+// counts, else a boolean is false and everything else is its default.
 func (sn *Snapshot) effective(d *Declaration, p uint32, pr provider, h hit, text string) (any, error) {
 	v, err := d.Parse(text)
-	if err == nil || d.Kind == Bool {
-		return v, err
+	if err == nil {
+		return v, nil
 	}
 	if good, ok := pr.good(sn, p, h); ok {
 		if v, e := d.Parse(good); e == nil {
 			return v, err
 		}
 	}
-	if d.NoDefault {
+	switch {
+	case d.Kind == Bool:
+		return false, err
+	case d.NoDefault:
 		return nil, err
 	}
 	v, _ = d.Parse(d.Default) // NewSchema has checked it

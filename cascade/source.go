@@ -199,7 +199,8 @@ func (w *directoryWalk) overrides(su Subject, config []yamlfile.Override) error 
 			continue
 		}
 		if err := w.schema.CheckValue(o.Property, o.Value); err != nil {
-			w.bad(y.Line, y.Col, "bad-value", err)
+			o.unfit = true
+			w.bad(y.Line, y.Col, "bad-value", fmt.Errorf("%w; its last good value applies where there is one", err))
 		}
 		if err := w.sink.Override(o); err != nil {
 			return err

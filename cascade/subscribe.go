@@ -205,8 +205,8 @@ func (sn *Snapshot) result(name string, text *string) (result, because string) {
 			if sn.schema.Secret(name) {
 				return Ignored, "the value is no " + d.Kind.String()
 			}
-			if d.Kind == Bool {
-				return Applied, err.Error()
+			if p, known := sn.names.id(name); known && d.Kind == Bool && sn.tree.goods[p] == "" {
+				return Applied, err.Error() + "; it counts as false"
 			}
 			return Ignored, err.Error()
 		}
