@@ -16,7 +16,12 @@ import (
 
 var update = flag.Bool("update", false, "rewrite the expected output in the scripts")
 
+// raceOptions are for the commands that the tests start: the race detector
+// lets every process sleep for a second at its end unless it is told not to.
+const raceOptions = "atexit_sleep_ms=0"
+
 func TestMain(m *testing.M) {
+	_ = os.Setenv("GORACE", raceOptions) // it fails for bad names only
 	testscript.Main(cleaning{m}, map[string]func(){
 		"sluice": func() {
 			os.Exit(cli.Run(context.Background(), os.Args[1:], os.Stdin, os.Stdout, os.Stderr))

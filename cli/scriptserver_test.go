@@ -36,6 +36,7 @@ type scripted struct {
 type scriptKey struct{}
 
 func setupScript(env *testscript.Env) error {
+	env.Setenv("GORACE", raceOptions)
 	env.Values[scriptKey{}] = &scripted{servers: map[string][]string{}, sockets: map[string]*scriptSocket{}}
 	return nil
 }

@@ -18,37 +18,45 @@ type document struct {
 	root      *yaml.Node // nil if the file is empty or holds comments only
 	starts    []int      // see lines; a file without findings never needs it
 	marks     map[int][]int
-	aliases   bool // the file uses aliases
-	hasTokens bool // tokens are known in this kind of file
-	bareBangs bool // the file may hold the tag "!", which nodes do not show
+	aliases   bool                // the file uses aliases
+	hasTokens bool                // tokens are known in this kind of file
+	bareBangs bool                // the file may hold the tag "!", which nodes do not show
+	hasTabs   bool                // the file holds tabs, and the existing system reads it
+	lastWins  bool                // of a key that a map has twice; else it is an error
+	broken    map[*yaml.Node]bool // keys of the top level whose entry is unusable
 }
 
 // options tell the files of the tree from the directory file.
 type options struct {
-	limit  int  // bytes
-	tokens bool // `{{ … }}` may stand in scalars
+	limit int // bytes
+	// tree is for files of the tree, which the existing system reads, too:
+	// `{{ … }}` may stand in scalars, directives and keys that are set twice
+	// mean what they mean there.
+	tree bool
 }
 
 var (
-	treeFile      = options{limit: MaxFile, tokens: true}
+	treeFile      = options{limit: MaxFile, tree: true}
 	directoryFile = options{limit: MaxDirectoryFile}
 )
 
 // open reads a file whose top level must be a map. It returns false for a file
 // error, which is then in the report.
 func open(path string, data []byte, o options) (*document, bool) {
-	d := &document{report: report{path: path}, hasTokens: o.tokens}
+	d := &document{report: report{path: path}, hasTokens: o.tree, lastWins: o.tree}
 	text, ok := d.decode(data, o.limit)
 	if !ok {
 		return d, false
 	}
 	d.mask = mask{text: text}
-	if o.tokens {
+	if o.tree {
 		if d.mask, ok = maskTokens(text); !ok {
 			d.errorf(0, 0, CodeTooManyLetters, "the file uses so many different letters that its {{ }} tokens cannot be told from them; split it")
 			return d, false
 		}
+		d.text = hideDirectives(d.text)
 	}
+	d.hasTabs = o.tree && strings.Contains(d.text, "\t")
 	d.bareBangs = strings.Contains(d.text, "! ") || strings.Contains(d.text, "!\t") || strings.Contains(d.text, "!\n") || strings.Contains(d.text, "!\r")
 	if !d.parse() || d.root == nil {
 		return d, d.errors == 0

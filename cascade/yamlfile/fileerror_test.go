@@ -2,9 +2,12 @@ package yamlfile
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade/finding"
 )
 
 // TestFileErrors holds what makes a whole file unusable, with the place of the
@@ -24,7 +27,9 @@ func TestFileErrors(t *testing.T) {
 		{"a: [1,\n", "1:0 error yaml-syntax"},
 		{"a: {withTags: x\n", "1:0 error yaml-syntax"},
 		{"a: \"\\q\"\n", "1:0 error yaml-syntax"},
-		{"%FOO\n---\na: 1\n", "1:0 error yaml-syntax"},
+		{"%YAML 2.0\n---\na: {withTags: x}\n", "1:0 error yaml-syntax"},
+		{"%YAML 1.1\n%YAML 1.1\n---\na: {withTags: x}\n", "1:0 error yaml-syntax"},
+		{"%YAML 1.2\na: {withTags: x}\n", "2:0 error yaml-syntax"},
 		{"b:\n  withTags: !x & y\n", "2:0 error yaml-syntax"},
 		{"b:\n  withTags: &x | y\n", "2:0 error yaml-syntax"},
 		{"b:\n  withTags: *x\n", "2:13 error bad-alias"},
@@ -34,14 +39,6 @@ func TestFileErrors(t *testing.T) {
 		{"- b\n", "1:1 error not-a-map"},
 		{"foo\n", "1:1 error not-a-map"},
 		{"\n\n[a, b]", "3:1 error not-a-map"},
-		{"a: &a [*a]\n", "1:8 error bad-alias"},
-		{"a: &a\n  <<: *a\n", "2:7 error bad-alias"},
-		{"a: &a {b: &b {c: *a}}\n", "1:18 error bad-alias"},
-		{"b: {withTags: a, x: 1, x: 2}\nb: {}\n", "1:24 error duplicate-key; 2:1 error duplicate-key"},
-		{"b: {withTags: a, x: 1, \"x\": 2}\n", "1:24 error duplicate-key"},
-		{"b: {withTags: a, x: {y: 1, y: 2}}\n", "1:28 error duplicate-key"},
-		{"b: {withTags: a, x: [{y: 1, y: 2}]}\n", "1:29 error duplicate-key"},
-		{"a: &a {withTags: x}\nb: {<<: *a, <<: *a}\n", "2:13 error duplicate-key"},
 		{"a: 1\n<<<<<<< HEAD\nb: 2\n=======\n", "2:1 error merge-conflict"},
 		{">>>>>>> branch\n", "1:1 error merge-conflict"},
 		{"<!DOCTYPE html>\n<p>", "1:1 error web-page"},
@@ -63,6 +60,61 @@ func TestFileErrors(t *testing.T) {
 		got, fs, ok := sets(t, r.in)
 		if ok || got != "" || brief(fs) != r.want {
 			t.Errorf("%.80q: ok=%v %s, want %s\n%v", r.in, ok, brief(fs), r.want, fs)
+		}
+	}
+}
+
+// TestOneBadEntry holds what costs one entry, while the good ones beside it
+// count.
+func TestOneBadEntry(t *testing.T) {
+	const good = "z: {withTags: z}\n"
+	deep := strings.Repeat("{a: ", MaxDepth) + strings.Repeat("}", MaxDepth)
+	rows := []struct{ in, want, findings string }{
+		{"a: &a [*a]\n", "!a{} z[z]{}", "1:8 error bad-alias"},
+		{"a: &a\n  <<: *a\n", "!a{} z[z]{}", "2:7 error bad-alias"},
+		{"a: &a {b: &b {c: *a}}\nb: *a\n", "!a{} !b{} z[z]{}", "1:18 error bad-alias"},
+		{"a: " + deep + "\n", "!a{} z[z]{}", "1:128 error too-deep"},
+		{"a: b\n", "!a{} z[z]{}", "1:1 error bad-block"},
+		{"%FOO\n---\na: 1\n", "!a{} z[z]{}", "3:1 error bad-block"},
+	}
+	for _, r := range rows {
+		if got, fs, ok := sets(t, r.in+good); !ok || got != r.want || brief(fs) != r.findings {
+			t.Errorf("%q: ok=%v %s, want %s\n%v", r.in, ok, got, r.want, fs)
+		}
+		if list, fs, ok := ParseMeta("p.yml", []byte(r.in+"z: {final: user}\n")); !ok || len(list) < 2 || list[len(list)-1].Invalid || !list[0].Invalid {
+			t.Errorf("%q as metadata: ok=%v %v", r.in, ok, fs)
+		}
+	}
+}
+
+// TestDuplicateKeys: of a key that a map has twice the last counts, in its own
+// place, and a warning names both lines.
+func TestDuplicateKeys(t *testing.T) {
+	rows := []struct{ in, want, findings string }{
+		{"b: {withTags: a, x: 1, x: 1}\n", "b[a]{x=1}", "1:24 warning duplicate-key"},
+		{"b: {withTags: a, x: 1, y: 3, \"x\": 2}\n", "b[a]{y=3 x=2}", "1:30 warning duplicate-key"},
+		{"b: {withTags: a, withTags: c, addTags: d, addTags: e, priority: 1, priority: 2}\n", "b[c]+e@2{}", "1:18 warning duplicate-key; 1:43 warning duplicate-key; 1:68 warning duplicate-key"},
+		{"b: {withTags: a}\nc: {withTags: c}\nb: {withTags: d}\n", "c[c]{} b[d]{}", "3:1 warning duplicate-key"},
+		{"b: {withTags: a, x: 1, x: 2, x: 3}\n", "b[a]{x=3}", "1:24 warning duplicate-key; 1:30 warning duplicate-key"},
+		{"b: {withTags: a, x: {y: 1, y: 2}}\n", "b[a]{x=!}", "1:21 error bad-value; 1:28 warning duplicate-key"},
+		{"a: &a {withTags: x}\nb: {<<: *a, <<: *a}\n", "a[x]{} b[x]{}", ""},
+	}
+	many := "b:\n  withTags: a\n"
+	for i := range 2 * fewKeys {
+		many += fmt.Sprintf("  k%d: 1\n", i)
+	}
+	if got, fs, ok := sets(t, many+"  k0: 2\n"); !ok || !strings.HasSuffix(got, " k0=2}") || strings.Count(got, "k0=") != 1 || brief(fs) != "27:3 warning duplicate-key" {
+		t.Errorf("a large map: ok=%v %s %v", ok, got, fs)
+	}
+	for _, r := range rows {
+		got, fs, ok := sets(t, r.in)
+		if !ok || got != r.want || brief(fs) != r.findings {
+			t.Errorf("%q: ok=%v %s, want %s\n%s, want %s", r.in, ok, got, r.want, brief(fs), r.findings)
+		}
+		for _, f := range fs {
+			if f.Code == CodeDuplicateKey && (!strings.Contains(f.Text, "in line 1") || !strings.Contains(f.Text, "which wins")) {
+				t.Errorf("%q: %s", r.in, f.Text)
+			}
 		}
 	}
 }
@@ -101,19 +153,22 @@ func TestDeepAndUnfolding(t *testing.T) {
 	for i := 1; i < MaxDepth+2; i++ {
 		chain += fmt.Sprintf("a%d: &a%d {x: *a%d}\n", i, i, i-1)
 	}
-	rows := []struct{ name, in, want string }{
-		{"unclosed lists", strings.Repeat("[", 20_000), CodeSyntax},
-		{"lists", nest("[", "]", 9_000), CodeTooDeep},
-		{"lists at the limit", nest("[", "]", MaxDepth), CodeTooDeep},
-		{"unclosed maps", strings.Repeat("{a: ", 9_000), CodeSyntax},
-		{"maps", nest("{a: ", "}", 9_000), CodeTooDeep},
-		{"indents", indents(1_400), CodeTooDeep},
-		{"dashes", strings.Repeat("- ", 500_000), CodeSyntax},
-		{"question marks", strings.Repeat("? ", 9_000), CodeTooDeep},
-		{"alias bomb", bomb(9, 9), CodeAlias},
-		{"long alias bomb", bomb(31, 40), CodeAlias},
-		{"wide aliases", "a: &a [" + strings.Repeat("x,", 1000) + "]\nb: [" + strings.Repeat("*a,", 1000) + "]", CodeAlias},
-		{"alias chain", chain, CodeTooDeep},
+	rows := []struct {
+		name, in, want string
+		entry          bool
+	}{
+		{"unclosed lists", strings.Repeat("[", 20_000), CodeSyntax, false},
+		{"lists", nest("[", "]", 9_000), CodeTooDeep, true},
+		{"lists at the limit", nest("[", "]", MaxDepth), CodeTooDeep, true},
+		{"unclosed maps", strings.Repeat("{a: ", 9_000), CodeSyntax, false},
+		{"maps", nest("{a: ", "}", 9_000), CodeTooDeep, true},
+		{"indents", indents(1_400), CodeTooDeep, true},
+		{"dashes", strings.Repeat("- ", 500_000), CodeSyntax, false},
+		{"question marks", strings.Repeat("? ", 9_000), CodeTooDeep, false},
+		{"alias bomb", bomb(9, 9), CodeAlias, true},
+		{"long alias bomb", bomb(31, 40), CodeAlias, true},
+		{"wide aliases", "a: &a [" + strings.Repeat("x,", 1000) + "]\nb: [" + strings.Repeat("*a,", 1000) + "]", CodeAlias, true},
+		{"alias chain", chain, CodeTooDeep, true},
 	}
 	for _, r := range rows {
 		start := time.Now()
@@ -121,7 +176,8 @@ func TestDeepAndUnfolding(t *testing.T) {
 		if d := time.Since(start); d > maxParseTime {
 			t.Errorf("%s: took %v", r.name, d)
 		}
-		if ok || len(fs) != 1 || fs[0].Code != r.want {
+		only := !ok && len(fs) == 1 // else it costs the entry, and not the file
+		if ok != r.entry || !ok && !only || !slices.ContainsFunc(fs, func(f finding.Finding) bool { return f.Code == r.want }) {
 			t.Errorf("%s: ok=%v %s, want %s", r.name, ok, brief(fs), r.want)
 		}
 	}

@@ -38,6 +38,10 @@ func (d *document) metaEntry(e pair) MetaEntry {
 	if m.Property, ok = d.key(e.key); !ok {
 		m.Invalid = true
 	}
+	if d.broken[e.key] {
+		m.Invalid = true
+		return m
+	}
 	body := target(e.value)
 	if body.Kind != yaml.MappingNode {
 		d.errorf(m.Line, m.Col, CodeBadMeta, "the metadata of %s is %s; it must be a map, such as { %s: server }", finding.Quote(m.Property), kindName(body), keyFinal)

@@ -41,6 +41,8 @@ const (
 	CodeDuplicateID     = "duplicate-id"
 
 	CodeYAML11         = "yaml11"
+	CodeList           = "list-as-text"
+	CodeTab            = "tab"
 	CodeSuspiciousTag  = "suspicious-tag"
 	CodeSuspiciousKey  = "suspicious-key"
 	CodeTrailingBlanks = "trailing-blanks"

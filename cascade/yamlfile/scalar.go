@@ -120,6 +120,11 @@ func (d *document) scalar(n *yaml.Node, what string) (text string, c class, ok b
 	if d.tagged(n, what) {
 		return "", classText, false
 	}
+	if n.Tag == mergeTag && n.Style == 0 {
+		d.errorf(n.Line, n.Column, CodeBadValue, "%s is <<, which merges maps; put it in quotes", what)
+		return "", classText, false
+	}
+	d.warnTab(n)
 	text = d.restore(n.Value)
 	if len(text) > MaxValue {
 		d.errorf(n.Line, n.Column, CodeTooLong, "%s has %d bytes, at most %d are allowed; shorten it", what, len(text), MaxValue)
@@ -128,9 +133,26 @@ func (d *document) scalar(n *yaml.Node, what string) (text string, c class, ok b
 	return text, d.classOf(n), true
 }
 
+// warnTab warns of a tab before a value, which the parser here takes for a
+// blank and the existing system refuses with the whole file.
+func (d *document) warnTab(n *yaml.Node) {
+	if d.hasTabs && n.Column > 1 && strings.HasPrefix(d.from(n.Line, n.Column-1), "\t") {
+		d.warnf(n.Line, n.Column-1, CodeTab, "a tab stands before this value; the existing system refuses the whole file for it: write a blank")
+	}
+}
+
 // value reads the value of a property by the rules of context sets.
 func (d *document) value(key *yaml.Node, name string, n *yaml.Node) Value {
 	v := Value{Line: key.Line, Col: key.Column}
+	if d.isList(n) {
+		if v.Text, v.Defined = d.listText(n, name, 1); v.Defined {
+			d.warnf(v.Line, v.Col, CodeList, "the value is a list; to the existing system, and here, it is %s: write it as that text, in quotes", d.show(name, v.Text))
+			v.Token = HasToken(v.Text)
+		} else {
+			v.Invalid = true
+		}
+		return v
+	}
 	text, c, ok := d.scalar(n, "the value of "+finding.Quote(name))
 	if !ok {
 		v.Invalid = true
@@ -149,10 +171,10 @@ func (d *document) value(key *yaml.Node, name string, n *yaml.Node) Value {
 }
 
 // warnYAML11 warns of an unquoted scalar of which the existing system makes
-// another text than the one in the file. Booleans are left out: they are read
-// in any case.
+// another text than the one in the file. Booleans are left out: they mean the
+// same here.
 func (d *document) warnYAML11(n *yaml.Node, text string, c class, name string) {
-	if c == classText || c == classBool {
+	if c == classText || c == classWord {
 		return
 	}
 	n = target(n)
@@ -164,15 +186,14 @@ func (d *document) warnYAML11(n *yaml.Node, text string, c class, name string) {
 	case c == classDate:
 		d.warnf(n.Line, n.Column, CodeYAML11, "unquoted, %s is a date to the existing system (YAML 1.1), which prints it anew, such as Thu Jan 01 00:00:00 UTC 2026; here it is the text in the file: quote it", finding.Quote(text))
 	case existing == "":
-		d.warnf(n.Line, n.Column, CodeYAML11, "unquoted, %s is a number that the existing system (YAML 1.1) cannot read; here it is the text in the file: quote it", finding.Quote(text))
+		d.warnf(n.Line, n.Column, CodeYAML11, "unquoted, %s is a number to the existing system (YAML 1.1), which cannot read it or prints another text; here it is the text in the file: quote it", finding.Quote(text))
 	default:
 		d.warnf(n.Line, n.Column, CodeYAML11, "unquoted, %s is %s to the existing system (YAML 1.1); here it is the text in the file: quote it", finding.Quote(text), finding.Quote(existing))
 	}
 }
 
-// verbatim reads text that is a name and not a value, such as a tag: nothing
-// is mapped, and yes/no/on/off must be quoted since the existing system reads
-// a boolean there. Null is defined=false.
+// verbatim reads an expression: unquoted booleans must be quoted, since the
+// existing system reads true or false there. Null is defined=false.
 func (d *document) verbatim(n *yaml.Node, what string) (text string, defined, ok bool) {
 	text, c, ok := d.scalar(n, what)
 	if !ok {
@@ -182,6 +203,9 @@ func (d *document) verbatim(n *yaml.Node, what string) (text string, defined, ok
 	case classNull:
 		return "", false, true
 	case classWord:
+		if words[text] == text {
+			break
+		}
 		n = target(n)
 		d.errorf(n.Line, n.Column, CodeBadValue, "unquoted, %s is %s to the existing system (YAML 1.1), not text; quote it", text, words[text])
 		return "", false, false

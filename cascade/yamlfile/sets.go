@@ -43,6 +43,10 @@ func (d *document) block(e pair) Block {
 	if b.Name, ok = d.blockName(e.key); !ok {
 		b.Invalid = true
 	}
+	if d.broken[e.key] {
+		b.Invalid = true
+		return b
+	}
 	body := target(e.value)
 	if body.Kind != yaml.MappingNode {
 		d.errorf(b.Line, b.Col, CodeBadBlock, "the set %s is %s; it must be a map with %s and properties", finding.Quote(b.Name), kindName(body), keyWithTags)
@@ -131,48 +135,43 @@ func (d *document) withTags(b *Block, p pair) {
 	}
 }
 
+// addTags reads the comma list of tags. A list of YAML is the text that the
+// existing system makes of it, brackets and all.
 func (d *document) addTags(b *Block, p pair) {
 	n := target(p.value)
 	b.AddText = Value{Line: n.Line, Col: n.Column}
-	items := []*yaml.Node{n}
-	if n.Kind == yaml.SequenceNode {
-		if d.tagged(n, keyAddTags) {
-			b.Invalid, b.AddText.Invalid = true, true
-			return
+	var text string
+	var c class
+	var ok bool
+	if d.isList(n) {
+		if text, ok = d.listText(n, "", 1); ok {
+			d.warnf(n.Line, n.Column, CodeList, "%s is a list; to the existing system, and here, it is the text %s, brackets included: write it without them, such as a, b", keyAddTags, finding.Quote(text))
 		}
-		items = n.Content
+	} else if text, c, ok = d.scalar(n, keyAddTags); c == classWord {
+		text = words[text]
 	}
-	var texts []string
-	for _, item := range items {
-		text, defined, ok := d.verbatim(item, keyAddTags)
-		item = target(item)
-		switch {
-		case !ok:
-			b.Invalid, b.AddText.Invalid = true, true
-			continue
-		case !defined && item.Anchor != "":
-			d.errorf(item.Line, item.Column, CodeBadTag, "%s is no tag: %s", keyAddTags, unwritten(item))
-			b.Invalid, b.AddText.Invalid = true, true
-			continue
-		case !defined:
-			continue
-		}
-		texts = append(texts, text)
-		b.AddText.Defined = true
-		if HasToken(text) {
-			b.AddText.Token = true
-			continue
-		}
-		line, col := d.firstCharacter(item)
-		tags, ok := d.tagList(text, line, col)
-		if !ok {
-			b.Invalid, b.AddText.Invalid = true, true
-		}
-		b.AddTags = append(b.AddTags, tags...)
+	switch {
+	case !ok:
+		b.Invalid, b.AddText.Invalid = true, true
+		return
+	case c == classNull && n.Anchor != "":
+		d.errorf(n.Line, n.Column, CodeBadTag, "%s is no tag: %s", keyAddTags, unwritten(n))
+		b.Invalid, b.AddText.Invalid = true, true
+		return
+	case c == classNull:
+		return
 	}
-	b.AddText.Text = strings.Join(texts, ", ")
-	if b.AddText.Token || b.AddText.Invalid {
-		b.AddTags = nil
+	d.warnYAML11(n, text, c, "")
+	b.AddText.Text, b.AddText.Defined = text, true
+	if b.AddText.Token = HasToken(text); b.AddText.Token {
+		return
+	}
+	line, col := n.Line, n.Column
+	if n.Kind == yaml.ScalarNode {
+		line, col = d.firstCharacter(n)
+	}
+	if b.AddTags, ok = d.tagList(text, line, col); !ok {
+		b.Invalid, b.AddText.Invalid = true, true
 	}
 }
 

@@ -18,15 +18,15 @@ func ParseSettings(path string, data []byte) ([]Property, []finding.Finding, boo
 	if !ok || d.root == nil {
 		return nil, d.done(), ok
 	}
-	f := flattener{document: d, lines: map[string]int{}}
+	f := flattener{document: d, at: map[string]int{}}
 	f.flatten("", d.root)
 	return f.list, d.done(), true
 }
 
 type flattener struct {
 	*document
-	list  []Property
-	lines map[string]int // of each name
+	list []Property
+	at   map[string]int // of each name
 }
 
 func (f *flattener) flatten(prefix string, n *yaml.Node) {
@@ -36,7 +36,7 @@ func (f *flattener) flatten(prefix string, n *yaml.Node) {
 		name = prefix + name
 		body := target(p.value)
 		switch {
-		case !ok:
+		case !ok || f.broken[p.key]:
 			f.add(p.key, Property{Name: name, Value: Value{Line: p.key.Line, Col: p.key.Column, Invalid: true}})
 		case body.Kind == yaml.MappingNode && f.tagged(body, "the value of "+finding.Quote(name)):
 			f.add(p.key, Property{Name: name, Value: Value{Line: p.key.Line, Col: p.key.Column, Invalid: true}})
@@ -51,15 +51,17 @@ func (f *flattener) flatten(prefix string, n *yaml.Node) {
 	}
 }
 
-// add keeps the first of two properties that differ in nesting only, such as
+// add keeps the last of two properties that differ in nesting only, such as
 // `a/b: 1` and `a: {b: 2}`.
 func (f *flattener) add(key *yaml.Node, p Property) {
-	if line, known := f.lines[p.Name]; known {
-		if !p.Value.Invalid {
-			f.errorf(key.Line, key.Column, CodeDuplicateKey, "%s is already set in line %d, and again in line %d; remove one of the two", finding.Quote(p.Name), line, key.Line)
-		}
+	at, known := f.at[p.Name]
+	if !known {
+		f.at[p.Name] = len(f.list)
+		f.list = append(f.list, p)
 		return
 	}
-	f.lines[p.Name] = key.Line
-	f.list = append(f.list, p)
+	if !p.Value.Invalid {
+		f.warnf(key.Line, key.Column, CodeDuplicateKey, "%s is already set in line %d, and again in line %d, which wins; remove one of the two", finding.Quote(p.Name), f.list[at].Value.Line, key.Line)
+	}
+	f.list[at] = p
 }

@@ -1,6 +1,8 @@
 package yamlfile
 
 import (
+	"slices"
+
 	"go.yaml.in/yaml/v3"
 )
 
@@ -11,19 +13,49 @@ const (
 	fewKeys = 12
 )
 
-// checkTree looks for what makes a parsed file a file error: too deep, a key
-// set twice, aliases that unfold too far or into themselves.
+// checkTree looks for what makes a parsed file unusable: nested too deep,
+// aliases that unfold too far or into themselves, and in a directory file a key
+// that is set twice. In files of the tree it costs the entry of the top level
+// that it is in, which goes into d.broken.
 func (d *document) checkTree() bool {
-	if !d.checkNode(d.root, 1) {
-		return false
+	x := expansion{done: map[*yaml.Node]unfolded{}, open: map[*yaml.Node]bool{}}
+	if d.root.Kind != yaml.MappingNode || !d.lastWins {
+		return d.checkNode(d.root, 1) && d.checkAliases(&x, d.root) && d.errors == 0
 	}
-	if d.aliases {
-		x := expansion{done: map[*yaml.Node]unfolded{}, open: map[*yaml.Node]bool{}}
-		if _, ok := x.measure(d, d.root); !ok {
-			return false
+	d.checkDuplicates(d.root)
+	top := unfolded{}
+	for i := 0; i+1 < len(d.root.Content); i += 2 {
+		k, v := d.root.Content[i], d.root.Content[i+1]
+		ok := d.checkNode(k, 2) && d.checkNode(v, 2) && d.checkAliases(&x, k) && d.checkAliases(&x, v)
+		if !ok {
+			if k.Kind != yaml.ScalarNode || k.Tag == mergeTag {
+				return false // it cannot be told which entries it is about
+			}
+			if d.broken == nil {
+				d.broken = map[*yaml.Node]bool{}
+			}
+			d.broken[k] = true
+			x.open = map[*yaml.Node]bool{}
+			continue
+		}
+		if d.aliases {
+			u, _ := x.measure(d, v)
+			top.added += u.added
 		}
 	}
-	return d.errors == 0
+	if top.added > MaxAliasNodes {
+		d.errorf(d.root.Line, d.root.Column, CodeAlias, "the aliases of the file unfold into more than %d values; write them out or use fewer", MaxAliasNodes)
+		return false
+	}
+	return true
+}
+
+func (d *document) checkAliases(x *expansion, n *yaml.Node) bool {
+	if !d.aliases {
+		return true
+	}
+	_, ok := x.measure(d, n)
+	return ok
 }
 
 // checkNode returns false when it makes no sense to go on; duplicate keys are
@@ -51,42 +83,46 @@ func (d *document) checkNode(n *yaml.Node, depth int) bool {
 	return true
 }
 
+// checkDuplicates finds keys that a map has twice. In files of the tree the
+// last counts, in its place: what the existing system's reader does.
 func (d *document) checkDuplicates(n *yaml.Node) {
-	type identity struct {
-		text  string
-		merge bool
-	}
-	var first map[identity]*yaml.Node
+	var last map[string]int // where each key of a large map is
 	if len(n.Content) > 2*fewKeys {
-		first = make(map[identity]*yaml.Node, len(n.Content)/2)
+		last = make(map[string]int, len(n.Content)/2)
 	}
+	var gone []int
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k := n.Content[i]
-		if k.Kind != yaml.ScalarNode {
+		if k.Kind != yaml.ScalarNode || k.Tag == mergeTag && d.lastWins {
 			continue
 		}
-		id := identity{k.Value, k.Tag == mergeTag}
-		var earlier *yaml.Node
-		if first != nil {
-			if earlier = first[id]; earlier == nil {
-				first[id] = k
+		earlier := -1
+		if last != nil {
+			if at, ok := last[k.Value]; ok {
+				earlier = at
 			}
+			last[k.Value] = i
 		} else {
-			for j := 0; j < i && earlier == nil; j += 2 {
-				o := n.Content[j]
-				if o.Kind == yaml.ScalarNode && (identity{o.Value, o.Tag == mergeTag}) == id {
-					earlier = o
+			for j := i - 2; j >= 0 && earlier < 0; j -= 2 {
+				if o := n.Content[j]; o.Kind == yaml.ScalarNode && o.Value == k.Value {
+					earlier = j
 				}
 			}
 		}
-		if earlier == nil {
+		if earlier < 0 {
 			continue
 		}
-		if id.merge {
-			d.errorf(k.Line, k.Column, CodeDuplicateKey, "line %d already has a << here; write one line << : [*a, *b]", earlier.Line)
+		o := n.Content[earlier]
+		if !d.lastWins {
+			d.errorf(k.Line, k.Column, CodeDuplicateKey, "%s is already set in line %d, and again in line %d; remove one of the two", d.quote(k.Value), o.Line, k.Line)
 			continue
 		}
-		d.errorf(k.Line, k.Column, CodeDuplicateKey, "%s is already set in line %d, and again in line %d; remove one of the two", d.quote(k.Value), earlier.Line, k.Line)
+		d.warnf(k.Line, k.Column, CodeDuplicateKey, "%s is already set in line %d, and again in line %d, which wins; remove one of the two", d.quote(k.Value), o.Line, k.Line)
+		gone = append(gone, earlier)
+	}
+	slices.Sort(gone)
+	for _, i := range slices.Backward(gone) {
+		n.Content = slices.Delete(n.Content, i, i+2)
 	}
 }
 
@@ -144,31 +180,50 @@ func (x *expansion) follow(d *document, n *yaml.Node) (unfolded, bool) {
 // pair is one entry of a map, merges included.
 type pair struct{ key, value *yaml.Node }
 
-// pairs lists the entries of a map in the order of the file, then those that
-// its << brings in and that it does not set itself; of several merged maps the
-// first that sets a key counts. It returns false if a << refers to something
-// that is no map.
+// pairs lists the entries of a map in the order of the file, those that its <<
+// bring in where the << stands. What the map sets itself counts; of several
+// merged maps the first that sets a key does. It returns false if a << refers
+// to something that is no map.
 func (d *document) pairs(n *yaml.Node) ([]pair, bool) {
 	list := make([]pair, 0, len(n.Content)/2)
-	var merge *yaml.Node
+	var at map[string]int // of each key, in maps that merge
+	good := true
 	for i := 0; i+1 < len(n.Content); i += 2 {
 		k, v := n.Content[i], n.Content[i+1]
-		if k.Kind == yaml.ScalarNode && k.Tag == mergeTag && k.Style == 0 {
-			merge = v
-			continue
+		switch {
+		case isMerge(k):
+			if at == nil {
+				at = map[string]int{}
+				for j, p := range list {
+					at[p.key.Value] = j
+				}
+			}
+			var ok bool
+			list, ok = d.merge(list, at, v)
+			good = good && ok
+		case at == nil:
+			list = append(list, pair{k, v})
+		default:
+			if j, known := at[k.Value]; known {
+				list[j] = pair{k, v}
+				continue
+			}
+			at[k.Value] = len(list)
+			list = append(list, pair{k, v})
 		}
-		list = append(list, pair{k, v})
 	}
-	if merge == nil {
-		return list, true
-	}
-	known := map[string]bool{}
-	for _, p := range list {
-		known[p.key.Value] = true
-	}
-	sources := []*yaml.Node{merge}
-	if target(merge).Kind == yaml.SequenceNode {
-		sources = target(merge).Content
+	return list, good
+}
+
+func isMerge(k *yaml.Node) bool {
+	return k.Kind == yaml.ScalarNode && k.Tag == mergeTag && k.Style == 0
+}
+
+// merge adds the entries of what a << refers to.
+func (d *document) merge(list []pair, at map[string]int, from *yaml.Node) ([]pair, bool) {
+	sources := []*yaml.Node{from}
+	if target(from).Kind == yaml.SequenceNode {
+		sources = target(from).Content
 	}
 	good := true
 	for _, s := range sources {
@@ -180,8 +235,8 @@ func (d *document) pairs(n *yaml.Node) ([]pair, bool) {
 		more, ok := d.pairs(target(s))
 		good = good && ok
 		for _, p := range more {
-			if !known[p.key.Value] {
-				known[p.key.Value] = true
+			if _, known := at[p.key.Value]; !known {
+				at[p.key.Value] = len(list)
 				list = append(list, p)
 			}
 		}

@@ -4,6 +4,7 @@ import (
 	"math"
 	"math/big"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -15,28 +16,27 @@ type class uint8
 const (
 	classText class = iota
 	classNull
-	classBool // true and false
-	classWord // yes, no, on, off: booleans to YAML 1.1 only
+	classWord // true, false, yes, no, on, off
 	classInt
 	classFloat
 	classDate
 )
 
-// The forms of YAML 1.1 (yaml.org/type), with floats as wide as any version of
-// the existing system's library reads them: 1e3 and 08 are floats there.
+// The forms that the existing system's reader gives a type to: YAML 1.1
+// (yaml.org/type), without 08 and 0_, which are texts there.
 var (
-	intForm   = regexp.MustCompile(`^(?:[-+]?0b_*[01_]+|[-+]?0[0-7_]+|[-+]?(?:0|[1-9][0-9_]*)|[-+]?0x[0-9a-fA-F_]+|[-+]?[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)
-	floatForm = regexp.MustCompile(`^(?:[-+]?(?:\.[0-9][0-9_]*|[0-9][0-9_]*(?:\.[0-9_]*)?)(?:[eE][-+]?[0-9]+)?|[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|[-+]?\.(?:inf|Inf|INF)|\.(?:nan|NaN|NAN))$`)
+	intForm   = regexp.MustCompile(`^[-+]?(?:0b_*[01][01_]*|0_*[0-7][0-7_]*|0|[1-9][0-9_]*|0x_*[0-9a-fA-F][0-9a-fA-F_]*|[1-9][0-9_]*(?::[0-5]?[0-9])+)$`)
+	floatForm = regexp.MustCompile(`^(?:[-+]?(?:[0-9][0-9_]*\.[0-9_]*(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*[eE][-+]?[0-9]+|\.[0-9_]+(?:[eE][-+]?[0-9]+)?|[0-9][0-9_]*(?::[0-5]?[0-9])+\.[0-9_]*|\.(?:inf|Inf|INF))|\.(?:nan|NaN|NAN))$`)
 	dateForm  = regexp.MustCompile(`^(?:[0-9]{4}-[0-9]{2}-[0-9]{2}|[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}(?:[Tt]|[ \t]+)[0-9]{1,2}:[0-9]{2}:[0-9]{2}(?:\.[0-9]*)?(?:[ \t]*(?:Z|[-+][0-9]{1,2}(?::[0-9]{2})?))?)$`)
 )
 
-// maxNumber is the longest text, in bytes, that is taken for a number; longer
-// runs of digits are identifiers, and converting them costs more than linear
-// time.
+// maxNumber is the longest text, in bytes, whose number is worked out: it
+// costs more than linear time.
 const maxNumber = 64
 
-// words are the booleans of YAML 1.1 beyond true and false, and what they mean.
+// words are the booleans of YAML 1.1, and what they mean.
 var words = map[string]string{
+	"true": "true", "True": "true", "TRUE": "true", "false": "false", "False": "false", "FALSE": "false",
 	"yes": "true", "Yes": "true", "YES": "true", "on": "true", "On": "true", "ON": "true",
 	"no": "false", "No": "false", "NO": "false", "off": "false", "Off": "false", "OFF": "false",
 }
@@ -45,13 +45,11 @@ func classify(text string) class {
 	switch text {
 	case "", "~", "null", "Null", "NULL":
 		return classNull
-	case "true", "True", "TRUE", "false", "False", "FALSE":
-		return classBool
 	}
 	if _, ok := words[text]; ok {
 		return classWord
 	}
-	if c := text[0]; len(text) > maxNumber || c != '-' && c != '+' && c != '.' && (c < '0' || c > '9') {
+	if c := text[0]; c != '-' && c != '+' && c != '.' && (c < '0' || c > '9') {
 		return classText
 	}
 	switch {
@@ -67,12 +65,11 @@ func classify(text string) class {
 
 // existingReading is the text that the existing system makes of an unquoted
 // scalar of class c: the value is converted to its type and printed again.
-// Empty if there is no telling (a date depends on its time zone; some forms
-// are errors).
+// Empty if it is another text that is not worked out: a date, which depends on
+// its time zone, a number of more than maxNumber bytes, or one that it cannot
+// read.
 func existingReading(text string, c class) string {
 	switch c {
-	case classBool:
-		return strings.ToLower(text)
 	case classWord:
 		return words[text]
 	case classInt:
@@ -96,16 +93,21 @@ func existingInt(text string) string {
 		digits, base = digits[2:], 16
 	case strings.HasPrefix(digits, "0"):
 		digits, base = digits[1:], 8
+	case strings.Contains(digits, ":"):
+		return sexagesimalInt(text, digits)
+	case text[0] == '-':
+		return "-" + digits // of any length
+	default:
+		return digits
 	}
-	n := new(big.Int)
-	for part := range strings.SplitSeq(digits, ":") {
-		v, ok := new(big.Int).SetString(part, base)
-		if !ok {
-			return ""
-		}
-		n.Add(n.Mul(n, big.NewInt(sexagesimal)), v)
+	n, ok := new(big.Int), len(digits) <= maxNumber
+	if ok {
+		n, ok = n.SetString(digits, base)
 	}
-	if strings.HasPrefix(text, "-") {
+	if !ok {
+		return ""
+	}
+	if text[0] == '-' {
 		n.Neg(n)
 	}
 	return n.String()
@@ -113,8 +115,33 @@ func existingInt(text string) string {
 
 const sexagesimal = 60 // the base of 12:30:45 in YAML 1.1
 
+// sexagesimalInt adds up in 32 bits, which overflow, as the existing system's
+// reader does.
+func sexagesimalInt(text, digits string) string {
+	parts := strings.Split(digits, ":")
+	var sum, weight int32 = 0, 1
+	for _, part := range slices.Backward(parts) {
+		v, err := strconv.ParseInt(part, 10, 64)
+		if err != nil {
+			return ""
+		}
+		sum, weight = int32(int64(sum)+v*int64(weight)), weight*sexagesimal
+	}
+	switch s := strconv.Itoa(int(sum)); {
+	case text[0] != '-' || sum == 0:
+		return s
+	case sum < 0:
+		return "" // -- is no number
+	default:
+		return "-" + s
+	}
+}
+
 func existingFloat(text string) string {
 	digits := strings.ReplaceAll(strings.TrimLeft(text, "+-"), "_", "")
+	if len(digits) > maxNumber {
+		return ""
+	}
 	v := 0.0
 	switch strings.ToLower(digits) {
 	case ".inf":
@@ -122,15 +149,16 @@ func existingFloat(text string) string {
 	case ".nan":
 		v = math.NaN()
 	default:
-		for part := range strings.SplitSeq(digits, ":") {
+		var weight int32 = 1
+		for _, part := range slices.Backward(strings.Split(digits, ":")) {
 			d, err := strconv.ParseFloat(part, 64)
 			if err != nil && !math.IsInf(d, 0) {
 				return ""
 			}
-			v = v*sexagesimal + d
+			v, weight = v+d*float64(weight), weight*sexagesimal
 		}
 	}
-	if strings.HasPrefix(text, "-") {
+	if text[0] == '-' {
 		v = -v
 	}
 	return javaDouble(v)
