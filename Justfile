@@ -25,6 +25,7 @@ test *ARGS:
 # The full counts of what `test` runs in short rounds
 torture:
     go test -race -timeout 60m -count=1 ./cascade -args -torture
+    go test -race -timeout 60m -count=1 ./cascade/yamlfile -args -torture
     go test -race -timeout 60m -count=1 ./cascade/store -args -torture
     go test -race -timeout 60m -count=1 ./websockets -args -torture
     go test -race -timeout 60m -count=1 ./cli -run Ledger -args -torture
@@ -39,7 +40,7 @@ fuzz TIME="20s":
 
 # Rewrite the golden files, then show what changed
 golden:
-    go test ./cascade ./cli ./remote ./websockets ./httpapi -run 'Golden|Script|Corpus|Transcript|Exchange' -args -update
+    go test ./cascade ./cascade/yamlfile ./cli ./remote ./websockets ./httpapi -run 'Golden|Script|Corpus|Transcript|Exchange|Vectors' -args -update
     git diff --stat
 
 # Formatting, vet and staticcheck, pinned

@@ -221,11 +221,11 @@ func TestEntriesCarry(t *testing.T) {
 	expect("", 8)
 	set("a.yml", "other", "7", "6")
 	expect("6", 6)
-	write(t, dir, "contextSets/a.yml", "other:\n  withTags: \"7\"\n  p: [1]\n") // the entry p stays, count is gone
+	write(t, dir, "contextSets/a.yml", "other:\n  withTags: \"7\"\n  p: {a: b}\n") // the entry p stays, count is gone
 	expect("6", 8)
 	write(t, dir, "contextSets/a.yml", "other:\n  withTags: \"7\"\n")
 	expect("", 8)
-	write(t, dir, "contextSets/a.yml", "other:\n  withTags: \"7\"\n  p: [1]\n") // it was removed: nothing comes back
+	write(t, dir, "contextSets/a.yml", "other:\n  withTags: \"7\"\n  p: {a: b}\n") // it was removed: nothing comes back
 	expect("", 8)
 	write(t, dir, "contextSets/a.yml", "other:\n  withTags: \"!(7 | 8\"\n")
 	expect("", 8)

@@ -10,6 +10,7 @@ want() { # command, package
 	command -v "$1" >/dev/null 2>&1 || need="$need $2"
 }
 want javac openjdk-17-jdk-headless
+[ -e /usr/share/java/snakeyaml-1.33.jar ] || need="$need libyaml-snake-java"
 want vim vim
 want setpriv util-linux
 want flock util-linux
