@@ -12,6 +12,7 @@ type sessionCollector struct{ server *Server }
 
 var (
 	sessionsHeld   = desc("sessions", "Sessions of Sluice itself.")
+	sessionsBad    = desc("sessions_unreadable_total", "Times that a session of Sluice in Redis could not be read and was skipped.")
 	sessionLookups = desc("appsuite_session_lookups_total", "Sessions looked up in App Suite's Redis, by result.", "result")
 	sessionTouches = desc("appsuite_session_touches_total", "Sessions of App Suite whose last use was written.")
 	sessionEvents  = desc("appsuite_events_total", "Messages of App Suite about its sessions, by kind.", "kind")
@@ -20,7 +21,7 @@ var (
 
 // Describe implements prometheus.Collector.
 func (c sessionCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{sessionsHeld, sessionLookups, sessionTouches, sessionEvents, sessionFollows} {
+	for _, d := range []*prometheus.Desc{sessionsHeld, sessionsBad, sessionLookups, sessionTouches, sessionEvents, sessionFollows} {
 		ch <- d
 	}
 }
@@ -30,6 +31,8 @@ func (c sessionCollector) Collect(ch chan<- prometheus.Metric) {
 	switch store := c.server.Sessions.(type) {
 	case interface{ Len() int }:
 		ch <- prometheus.MustNewConstMetric(sessionsHeld, prometheus.GaugeValue, float64(store.Len()))
+	case interface{ Unreadable() int64 }:
+		ch <- prometheus.MustNewConstMetric(sessionsBad, prometheus.CounterValue, float64(store.Unreadable()))
 	case interface{ Counts() appsuite.Counts }:
 		n := store.Counts()
 		for result, count := range n.Lookups {

@@ -2,7 +2,6 @@ package websockets
 
 import (
 	"crypto/md5"
-	"crypto/subtle"
 	"encoding/base64"
 	"net/http"
 	"strconv"
@@ -43,16 +42,13 @@ func CookieHash(userAgent, client string, additional, fields []string, salt stri
 // the cookie that this session and this agent must use (spec 3.1). Of several
 // cookies with that name the first counts.
 func secretPresented(r *http.Request, s *Session, cfg *CookieConfig) bool {
-	if s.Secret == "" {
-		return false
-	}
 	agent, named := firstValue(r.Header, "User-Agent")
 	if !named || cfg.Hash == CookieRemember {
-		return s.Hash != "" && sameSecret(r.Header, s.CookieName(), s.Secret) == secretRight
+		return s.Hash != "" && sameSecret(r.Header, s.CookieName(), s) == secretRight
 	}
-	found := sameSecret(r.Header, SecretCookiePrefix+requestHash(r, agent, s, cfg), s.Secret)
+	found := sameSecret(r.Header, SecretCookiePrefix+requestHash(r, agent, s, cfg), s)
 	if found == secretMissing && s.Hash != "" && (s.AnyAgent || changeableAgent(agent)) {
-		found = sameSecret(r.Header, s.CookieName(), s.Secret)
+		found = sameSecret(r.Header, s.CookieName(), s)
 	}
 	return found == secretRight
 }
@@ -95,14 +91,13 @@ const (
 	secretRight
 )
 
-// sameSecret compares the first cookie of a name with a secret, in constant
-// time.
-func sameSecret(h http.Header, name, secret string) secretMatch {
+// sameSecret compares the first cookie of a name with the session's secret.
+func sameSecret(h http.Header, name string, s *Session) secretMatch {
 	value, found := firstCookie(h, name)
 	switch {
 	case !found:
 		return secretMissing
-	case subtle.ConstantTimeCompare([]byte(value), []byte(secret)) == 1:
+	case s.HasSecret(value):
 		return secretRight
 	default:
 		return secretWrong

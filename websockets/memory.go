@@ -94,11 +94,11 @@ func (m *MemorySessions) Limit(f func() SessionConfig) {
 // Create stores a session. It returns ErrSessionExists, ErrTooManySessions or
 // a UserSessionsError.
 func (m *MemorySessions) Create(ctx context.Context, s *Session) error {
-	stored := *s
-	if err := m.create(&stored); err != nil || m.shelf == nil {
+	stored := s.Sealed()
+	if err := m.create(stored); err != nil || m.shelf == nil {
 		return err
 	}
-	err := m.shelf.Put(ctx, &stored)
+	err := m.shelf.Put(ctx, stored)
 	if err != nil {
 		m.mu.Lock()
 		defer m.mu.Unlock()

@@ -3,6 +3,8 @@ package websockets
 import (
 	"context"
 	"crypto/rand"
+	"crypto/sha256"
+	"crypto/subtle"
 	"encoding/hex"
 	"errors"
 	"fmt"
@@ -55,7 +57,7 @@ type SessionMover interface {
 // appear in logs or errors: String and LogValue leave them out.
 type Session struct {
 	ID       string // 1 to MaxSessionID bytes
-	Secret   string // value of the secret cookie; an empty one matches nothing
+	Secret   string // value of the secret cookie; empty where SecretSum stands for it
 	Context  int32
 	User     int32
 	Client   string     // client id, such as open-xchange-appsuite
@@ -63,6 +65,10 @@ type Session struct {
 	Hash     string     // the remembered hash in the cookie's name (spec 3.1); empty: there is none
 	Guest    bool       // context and user id take part in the hash (spec 3.2)
 	Address  netip.Addr // from which the session is used, for the IP check; may be zero
+
+	// SecretSum is the SHA-256 of the secret, all that our own stores keep of it.
+	// The secret has 128 random bits, so that its sum needs no salt and no work.
+	SecretSum []byte
 
 	// Restricted is set for a session that waits for its second factor or is
 	// otherwise not fully authenticated. It gets no socket.
@@ -103,6 +109,26 @@ func NewSession(context, user int32, client, userAgent string, lifetime time.Dur
 
 // CookieName is the name of the cookie that must carry Secret.
 func (s *Session) CookieName() string { return SecretCookiePrefix + s.Hash }
+
+// Sealed is a copy of the session with the sum in the place of the secret.
+func (s *Session) Sealed() *Session {
+	sealed := *s
+	if s.Secret != "" {
+		sum := sha256.Sum256([]byte(s.Secret))
+		sealed.Secret, sealed.SecretSum = "", sum[:]
+	}
+	return &sealed
+}
+
+// HasSecret compares a value with the session's secret, in constant time. A
+// session without a secret has none that fits.
+func (s *Session) HasSecret(value string) bool {
+	if s.Secret != "" {
+		return subtle.ConstantTimeCompare([]byte(value), []byte(s.Secret)) == 1
+	}
+	sum := sha256.Sum256([]byte(value))
+	return subtle.ConstantTimeCompare(sum[:], s.SecretSum) == 1
+}
 
 // Expired reports whether the session's time is over at now.
 func (s *Session) Expired(now time.Time) bool { return !s.Expires.IsZero() && !now.Before(s.Expires) }

@@ -39,7 +39,10 @@ func (m *MemorySessions) Keep(shelf SessionShelf, log *slog.Logger) error {
 		}
 		m.mu.Lock()
 		defer m.mu.Unlock()
-		m.addLocked(s)
+		if s.Secret != "" { // as an older version kept it
+			m.touched[s.ID] = true
+		}
+		m.addLocked(s.Sealed())
 	})
 	if err != nil {
 		return err

@@ -3,9 +3,10 @@
 package redissessions
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
+	"encoding/base64"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -39,6 +40,7 @@ type Options struct {
 type Store struct {
 	opts       Options
 	unreadable atomic.Int64
+	said       saying
 }
 
 // New returns a store. It sends nothing before it is asked.
@@ -50,13 +52,19 @@ func (s *Store) Unreadable() int64 { return s.unreadable.Load() }
 // keyBytes of a digest are as hard to guess as a session's id.
 const keyBytes = 16
 
-// key is where a session is. The id is a secret, which the key does not show.
-func (s *Store) key(id string) string {
+// digest stands for the id of a session, which is a secret.
+func digest(id string) string {
 	sum := sha256.Sum256([]byte(id))
-	return "sluice:{" + s.opts.Cluster + ":s:" + hex.EncodeToString(sum[:keyBytes]) + "}"
+	return string(sum[:keyBytes])
 }
 
-// owner is where the keys of a user's sessions are, by the time of their end.
+// key is where a session is. "s2" is that of documentVersion: members of another
+// version do not meet what they cannot read.
+func (s *Store) key(id string) string {
+	return "sluice:{" + s.opts.Cluster + ":s2:" + base64.RawURLEncoding.EncodeToString([]byte(digest(id))) + "}"
+}
+
+// owner is where the digests of a user's sessions are, by the time of their end.
 func (s *Store) owner(context, user int32) string {
 	return "sluice:{" + s.opts.Cluster + ":" + strconv.Itoa(int(context)) + ":" + strconv.Itoa(int(user)) + "}:sessions"
 }
@@ -65,13 +73,14 @@ func (s *Store) owner(context, user int32) string {
 const foreverMillis = 1 << 52
 
 // reserveScript takes a place among a user's sessions. What has ended gives its
-// place back. Times are those of Redis.
+// place back. Run again for the same session, it answers the same. Times are
+// those of Redis.
 var reserveScript = redis.NewScript(`
 local t = redis.call('TIME')
 local now = t[1] * 1000 + math.floor(t[2] / 1000)
 redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', now)
 local limit, life = tonumber(ARGV[2]), tonumber(ARGV[3])
-if limit > 0 and redis.call('ZCARD', KEYS[1]) >= limit then return 0 end
+if limit > 0 and redis.call('ZCARD', KEYS[1]) >= limit and not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
 local till = tonumber(ARGV[4])
 if life > 0 then till = now + life end
 redis.call('ZADD', KEYS[1], till, ARGV[1])
@@ -100,13 +109,10 @@ func (s *Store) Create(ctx context.Context, ses *websockets.Session) error {
 	if !ses.Expires.IsZero() {
 		life = max(time.Until(ses.Expires), time.Millisecond)
 	}
-	text, err := encode(ses)
-	if err != nil {
-		return err
-	}
+	text := encode(ses.Sealed())
 	key, owner, limit := s.key(ses.ID), s.owner(ses.Context, ses.User), s.opts.Limits().MaxPerUser
 	// The place first: one that is left behind ends with the time of its session.
-	got, err := reserveScript.Run(ctx, s.opts.Client, []string{owner}, key, limit, life.Milliseconds(), int64(foreverMillis)).Int()
+	got, err := reserveScript.Run(ctx, s.opts.Client, []string{owner}, digest(ses.ID), limit, life.Milliseconds(), int64(foreverMillis)).Int()
 	if err != nil {
 		return failed("create", err)
 	}
@@ -114,13 +120,22 @@ func (s *Store) Create(ctx context.Context, ses *websockets.Session) error {
 		return &websockets.UserSessionsError{Context: ses.Context, User: ses.User, Limit: limit}
 	}
 	made, err := s.opts.Client.SetNX(ctx, key, text, life).Result()
-	switch {
-	case err != nil:
+	if err != nil {
 		return failed("create", err)
-	case !made:
-		return websockets.ErrSessionExists
 	}
-	return nil
+	if made {
+		return nil
+	}
+	// The client library sends a command again whose answer was lost: then what is
+	// there is this very session. No other has its secret.
+	there, err := s.opts.Client.Get(ctx, key).Bytes()
+	switch {
+	case err == nil && bytes.Equal(there, text):
+		return nil
+	case err != nil && !errors.Is(err, redis.Nil):
+		return failed("create", err)
+	}
+	return websockets.ErrSessionExists
 }
 
 // Get returns the session, or websockets.ErrNoSession.
@@ -147,10 +162,12 @@ func (s *Store) Get(ctx context.Context, id string) (*websockets.Session, error)
 
 func (s *Store) decode(id, text string) (*websockets.Session, error) {
 	ses, err := decode([]byte(text))
-	if err != nil || ses.ID != id {
+	if err != nil {
 		s.unreadable.Add(1)
-		return nil, errDocument
+		s.said.once(s.opts.Logger)
+		return nil, err
 	}
+	ses.ID = id
 	return ses, nil
 }
 
@@ -198,7 +215,7 @@ func (s *Store) TouchAll(ctx context.Context, ids []string) (gone []string, err 
 		// It never brings back what is deleted meanwhile.
 		kept[id] = pipe.PExpire(ctx, key, life)
 		owner := s.owner(ses.Context, ses.User)
-		places[id] = place{owner, key, life, extendScript.EvalSha(ctx, pipe, []string{owner}, key, life.Milliseconds())}
+		places[id] = place{owner, life, extendScript.EvalSha(ctx, pipe, []string{owner}, digest(id), life.Milliseconds())}
 	}
 	if len(kept) > 0 {
 		_ = redispipe.Exec(ctx, pipe) // each answer is looked at
@@ -213,7 +230,7 @@ func (s *Store) TouchAll(ctx context.Context, ids []string) (gone []string, err 
 		p := places[id]
 		err := p.extended.Err()
 		if redis.HasErrorPrefix(err, "NOSCRIPT") { // the first, or since Redis started
-			err = extendScript.Run(ctx, s.opts.Client, []string{p.owner}, p.key, p.life.Milliseconds()).Err()
+			err = extendScript.Run(ctx, s.opts.Client, []string{p.owner}, digest(id), p.life.Milliseconds()).Err()
 		}
 		if err != nil {
 			errs = failed("touch", err)
@@ -224,9 +241,9 @@ func (s *Store) TouchAll(ctx context.Context, ids []string) (gone []string, err 
 
 // place is one among a user's sessions, which a touch keeps for longer.
 type place struct {
-	owner, key string
-	life       time.Duration
-	extended   *redis.Cmd
+	owner    string
+	life     time.Duration
+	extended *redis.Cmd
 }
 
 func lifetime(ses *websockets.Session) time.Duration {
@@ -244,12 +261,8 @@ func (s *Store) Move(ctx context.Context, id string, address netip.Addr) error {
 		return err
 	}
 	ses.Address = address
-	text, err := encode(ses)
-	if err != nil {
-		return err
-	}
 	// XX: what is deleted meanwhile stays so.
-	err = s.opts.Client.SetArgs(ctx, s.key(id), text, redis.SetArgs{Mode: "XX", KeepTTL: true}).Err()
+	err = s.opts.Client.SetArgs(ctx, s.key(id), encode(ses), redis.SetArgs{Mode: "XX", KeepTTL: true}).Err()
 	switch {
 	case errors.Is(err, redis.Nil):
 		return websockets.ErrNoSession
@@ -263,7 +276,12 @@ func (s *Store) Move(ctx context.Context, id string, address netip.Addr) error {
 // websockets.ErrNoSession. One that cannot be read is removed as well.
 func (s *Store) Delete(ctx context.Context, id string) error {
 	key := s.key(id)
-	text, err := s.opts.Client.GetDel(ctx, key).Result()
+	// Read and removed by two commands, of which both may be sent again: a GETDEL
+	// whose answer is lost would leave nobody who knows whose sockets to close.
+	text, err := s.opts.Client.Get(ctx, key).Result()
+	if err == nil {
+		err = s.opts.Client.Del(ctx, key).Err()
+	}
 	switch {
 	case errors.Is(err, redis.Nil):
 		return websockets.ErrNoSession
@@ -274,7 +292,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	if err != nil {
 		return nil
 	}
-	if err := s.opts.Client.ZRem(ctx, s.owner(ses.Context, ses.User), key).Err(); err != nil {
+	if err := s.opts.Client.ZRem(ctx, s.owner(ses.Context, ses.User), digest(id)).Err(); err != nil {
 		s.opts.Logger.Warn("place of a deleted session is kept until its time is over", slog.Any("session", ses), slog.Any("error", err))
 	}
 	s.opts.Removed(ses)
@@ -284,4 +302,18 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 // failed says what Redis did not do. Its errors name keys at most, never values.
 func failed(what string, err error) error {
 	return fmt.Errorf("sessions in Redis: %s: %w", what, err)
+}
+
+// sayEvery is the time between two lines on documents that cannot be read, of
+// which there may be one for each request.
+const sayEvery = time.Minute
+
+// saying keeps them from filling the log.
+type saying struct{ last atomic.Int64 } // Unix time, ns
+
+func (s *saying) once(log *slog.Logger) {
+	now, last := time.Now().UnixNano(), s.last.Load()
+	if now-last >= int64(sayEvery) && s.last.CompareAndSwap(last, now) {
+		log.Warn("a session in Redis cannot be read and is skipped: does another program write below this cluster's keys?")
+	}
 }
