@@ -79,7 +79,7 @@ func (p *process) loginAgent(user, agent string) (l login, err error) {
 	if err != nil {
 		return l, err
 	}
-	res, err := http.Post(p.admin+"/admin/v1/sessions", "application/json", strings.NewReader(string(body)))
+	res, err := adminClient.Post(adminURL(p.admin, "/admin/v1/sessions"), "application/json", strings.NewReader(string(body)))
 	if err != nil {
 		return l, err
 	}

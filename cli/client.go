@@ -10,6 +10,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net/http"
 	"net/url"
 	"os"
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/httpapi"
 )
 
 const (
@@ -30,16 +32,34 @@ const (
 
 // client asks a running server.
 type client struct {
-	base, token string
-	http        http.Client
+	where string // as an error names the server
+	base  string
+	token string // only over the network: on a socket the kernel says who asks
+	http  http.Client
 }
 
 func (a *app) client() (*client, error) {
+	c := &client{where: strings.TrimSuffix(a.server, "/"), http: http.Client{Timeout: cmp.Or(a.responseTimeout, clientTimeout)}}
+	if path, ok := strings.CutPrefix(a.server, unixScheme); ok || a.server == "" {
+		paths := []socketPlace{{path: path}}
+		switch {
+		case a.server == "":
+			paths = usualSockets()
+		case path == "":
+			return nil, usage("--server %s: write unix:PATH", a.server)
+		}
+		if a.tokenFile != "" {
+			return nil, usage("--token-file belongs to --server http://HOST:PORT: on the Unix socket of this machine the kernel says who asks")
+		}
+		c.where, c.base = unixScheme+joinPlaces(paths), socketBase
+		c.http.Transport = socketTransport(paths)
+		return c, nil
+	}
 	u, err := url.Parse(a.server)
 	if err != nil || u.Scheme != "http" && u.Scheme != "https" || u.Host == "" {
-		return nil, usage("--server %s: write http://HOST:PORT or https://HOST:PORT", a.server)
+		return nil, usage("--server %s: write unix:PATH, http://HOST:PORT or https://HOST:PORT", a.server)
 	}
-	c := &client{base: strings.TrimSuffix(a.server, "/"), token: strings.TrimSpace(os.Getenv("SLUICE_TOKEN")), http: http.Client{Timeout: cmp.Or(a.responseTimeout, clientTimeout)}}
+	c.base, c.token = c.where, strings.TrimSpace(os.Getenv("SLUICE_TOKEN"))
 	if a.tokenFile != "" {
 		b, err := os.ReadFile(a.tokenFile)
 		if err != nil {
@@ -150,9 +170,12 @@ func (c *client) open(ctx context.Context, method, path string, body io.Reader, 
 		}
 		var untrusted *tls.CertificateVerificationError
 		if errors.As(err, &untrusted) {
-			return nil, exit(exitUnreachable, fmt.Errorf("the certificate of %s is not trusted (%w): name that of its issuer with --ca-file", c.base, err))
+			return nil, exit(exitUnreachable, fmt.Errorf("the certificate of %s is not trusted (%w): name that of its issuer with --ca-file", c.where, err))
 		}
-		return nil, exit(exitUnreachable, fmt.Errorf("no server answers at %s (%w): start `sluice serve`, name it with --server, or work on files with --etc", c.base, err))
+		if errors.Is(err, fs.ErrPermission) {
+			return nil, exit(exitUnreachable, fmt.Errorf("the socket of a server is not for this user (%w): ask as root, as the user of the service or as a member of the group of %s, or use a token and --server http://HOST:PORT", err, httpapi.PropSocketGroup))
+		}
+		return nil, exit(exitUnreachable, fmt.Errorf("no server answers at %s (%w): start `sluice serve`, name it with --server, or work on files with --etc", c.where, err))
 	}
 	if res.StatusCode < 300 || slices.Contains(accept, res.StatusCode) {
 		return res, nil
@@ -171,7 +194,7 @@ func (c *client) open(ctx context.Context, method, path string, body io.Reader, 
 
 func (c *client) understand(b []byte, out any) error {
 	if err := json.Unmarshal(b, out); err != nil {
-		return exit(exitFindings, fmt.Errorf("the answer of %s is not what this version understands: %w", c.base, err))
+		return exit(exitFindings, fmt.Errorf("the answer of %s is not what this version understands: %w", c.where, err))
 	}
 	return nil
 }

@@ -82,7 +82,7 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	}
 	defer logs.Close()
 	s, err := openServer(serverOptions{
-		etc: []string{tree}, directory: directory, state: filepath.Join(dir, "state"), stderr: logs,
+		etc: []string{tree}, directory: directory, state: filepath.Join(dir, "state"), ownState: true, stderr: logs,
 		public: freeAddr("127.0.0.1:8011"), admin: freeAddr("127.0.0.1:8012"),
 	})
 	if err != nil {
@@ -95,7 +95,7 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	defer wg.Wait()
 	defer stop()
 
-	a.server = "http://" + s.admin.Addr().String()
+	a.server = unixScheme + s.socket.Path()
 	d := &tour{app: a, server: s, tree: tree}
 	if err := d.run(ctx); err != nil {
 		return err
@@ -140,7 +140,7 @@ func (t *tour) run(ctx context.Context) (err error) {
 	if t.client, err = t.app.client(); err != nil {
 		return err
 	}
-	t.printf("Sluice serves the shipped tree in %s\n  clients        http://%s\n  administrators http://%s\n", t.tree, t.server.public.Addr(), t.server.admin.Addr())
+	t.printf("Sluice serves the shipped tree in %s\n  clients        http://%s\n  administrators %s%s\n", t.tree, t.server.public.Addr(), unixScheme, t.server.socket.Path())
 
 	t.say("Who is served? Two users of context %d, one property:", demoContext)
 	for _, user := range []uint32{demoOn, demoOff} {
@@ -296,14 +296,13 @@ func (t *tour) reconnect(ctx context.Context) (*socketClient, error) {
 }
 
 func (t *tour) next(directory, dir string) {
-	admin := "http://" + t.server.admin.Addr().String()
 	t.say("It stays up until Ctrl-C. Try:")
 	t.printf(`  edit %[1]s/websockets.properties, or %[2]s
-  go run . explain %[3]s --context %[4]d --user %[5]d --server %[6]s
+  go run . explain %[3]s --context %[4]d --user %[5]d --server unix:%[6]s
   go run . explain %[3]s --context %[4]d --user %[5]d --etc %[1]s --directory %[2]s --verbose
   go run . check --etc %[1]s
-  curl -s %[6]s/admin/v1/config
-  curl -s -H 'Content-Type: application/json' -d '{"context":%[4]d,"user":%[5]d,"name":"ox:mail:new","args":[{"folder":"default0/INBOX"}]}' %[6]s/admin/v1/messages
+  curl -s --unix-socket %[6]s http://sluice/admin/v1/config
+  curl -s --unix-socket %[6]s -H 'Content-Type: application/json' -d '{"context":%[4]d,"user":%[5]d,"name":"ox:mail:new","args":[{"folder":"default0/INBOX"}]}' http://sluice/admin/v1/messages
   the server's log is %[7]s/log
-`, t.tree, directory, websockets.PropEnabled, demoContext, demoOff, admin, dir)
+`, t.tree, directory, websockets.PropEnabled, demoContext, demoOff, t.server.socket.Path(), dir)
 }

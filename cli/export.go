@@ -149,7 +149,7 @@ func (a *app) exportTo(c *client, sink exchange.Sink) error {
 			return exit(exitFindings, err)
 		}
 	}
-	return exit(exitUnreachable, fmt.Errorf("the export of %s ended early (%w): it is not whole; run it again", c.base, errors.Join(io.ErrUnexpectedEOF, lines.Err())))
+	return exit(exitUnreachable, fmt.Errorf("the export of %s ended early (%w): it is not whole; run it again", c.where, errors.Join(io.ErrUnexpectedEOF, lines.Err())))
 }
 
 func (x *exportedOverride) cascade() cascade.Override {

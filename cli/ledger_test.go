@@ -119,7 +119,7 @@ func (l *ledger) sender(member, user int) {
 
 var ledgerClient = &http.Client{
 	Timeout:   patience,
-	Transport: &http.Transport{MaxIdleConnsPerHost: inFlight + 3*ledgerUsers},
+	Transport: &http.Transport{MaxIdleConnsPerHost: inFlight + 3*ledgerUsers, DialContext: dialAdmin},
 }
 
 func (l *ledger) post(member, user int, text string) {
@@ -127,7 +127,7 @@ func (l *ledger) post(member, user int, text string) {
 	l.posting.Add(1)
 	defer l.posting.Add(-1)
 	at := time.Now()
-	res, err := ledgerClient.Post(l.members[member].admin+"/admin/v1/messages", "application/json", strings.NewReader(body))
+	res, err := ledgerClient.Post(adminURL(l.members[member].admin, "/admin/v1/messages"), "application/json", strings.NewReader(body))
 	var answer []byte
 	if err == nil {
 		answer, err = io.ReadAll(res.Body)

@@ -3,9 +3,14 @@ package cli_test
 import (
 	"bufio"
 	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -54,7 +59,8 @@ type process struct {
 	t             *testing.T
 	cmd           *exec.Cmd
 	tree, state   string
-	public, admin string
+	public, admin string // admin is the Unix socket, as --server takes it
+	tcp           string // for administrators with a token
 	exited        chan error
 
 	mu     sync.Mutex
@@ -70,7 +76,7 @@ func newTree(t *testing.T) string {
 	return dir
 }
 
-var servingLine = regexp.MustCompile(`msg=serving public=(\S+) admin=(\S+)`)
+var servingLine = regexp.MustCompile(`msg=serving public=(\S+) admin=(\S+) socket=(\S+)`)
 
 // launch starts a server and waits until it serves.
 func launch(t *testing.T, tree, state string, args ...string) *process {
@@ -86,7 +92,7 @@ func (p *process) serving() {
 	p.poll("the server serves", func() bool {
 		m := servingLine.FindStringSubmatch(p.log())
 		if m != nil {
-			p.public, p.admin = "http://"+m[1], "http://"+m[2]
+			p.public, p.tcp, p.admin = "http://"+m[1], "http://"+m[2], "unix:"+m[3]
 		}
 		return m != nil
 	})
@@ -98,7 +104,12 @@ func start(t *testing.T, tree, state string, args ...string) *process {
 }
 
 func serveArgs(tree, state string) []string {
-	return []string{"serve", "--etc", tree, "--state", state, "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
+	args := []string{"serve", "--etc", tree, "--state", state, "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0"}
+	// The folder of a test may have a longer name than a socket can.
+	if path := filepath.Join(state, "admin.sock"); len(path) > 107 {
+		args = append(args, "--socket", filepath.Join(os.TempDir(), fmt.Sprintf("sluice-%x.sock", sha256.Sum256([]byte(path)))))
+	}
+	return args
 }
 
 func startCommand(t *testing.T, cmd *exec.Cmd, tree, state string) *process {
@@ -208,17 +219,40 @@ func (p *process) save(file, key, value string, rename bool) time.Time {
 	return time.Now()
 }
 
+// adminClient asks over the Unix sockets of servers: a URL of adminURL says which.
+var adminClient = &http.Client{Transport: &http.Transport{DialContext: dialAdmin}}
+
+func dialAdmin(ctx context.Context, network, address string) (net.Conn, error) {
+	host, _, err := net.SplitHostPort(address)
+	if err != nil {
+		return nil, err
+	}
+	if path, err := hex.DecodeString(host); err == nil {
+		network, address = "unix", string(path)
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
+
+// adminURL is where a server answers that --server names: the host of a Unix
+// socket is its path in hex, so that connections are kept for each.
+func adminURL(server, path string) string {
+	if socket, ok := strings.CutPrefix(server, "unix:"); ok {
+		server = "http://" + hex.EncodeToString([]byte(socket))
+	}
+	return server + path
+}
+
 // request calls the admin API and decodes the answer.
 func (p *process) request(method, path, body string, out any) int {
 	p.t.Helper()
-	req, err := http.NewRequest(method, p.admin+path, strings.NewReader(body))
+	req, err := http.NewRequest(method, adminURL(p.admin, path), strings.NewReader(body))
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	res, err := http.DefaultClient.Do(req)
+	res, err := adminClient.Do(req)
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -238,7 +272,7 @@ func (p *process) request(method, path, body string, out any) int {
 // metric is the value of a series of /metrics, by its name with labels; empty
 // where there is none, or no server any more.
 func (p *process) metric(series string) string {
-	res, err := http.Get(p.admin + "/metrics")
+	res, err := adminClient.Get(adminURL(p.admin, "/metrics"))
 	if err != nil {
 		return ""
 	}

@@ -65,8 +65,6 @@ func usage(format string, args ...any) error { return exit(exitUsage, fmt.Errorf
 // and json: their names, comma separated.
 const formatsOf = "formats"
 
-const defaultServer = "http://127.0.0.1:8012"
-
 // silent ends with exitFindings; the findings are printed already.
 var silent = exit(exitFindings, nil)
 
@@ -139,7 +137,7 @@ With --etc a command works on files, offline; without it asks a running server.`
 	f.StringArrayVar(&a.etc, "etc", nil, "folder of the tree; repeatable, later ones win")
 	f.StringVar(&a.directory, "directory", "", "directory file: contexts, users, tags and overrides as YAML")
 	f.StringVarP(&a.output, "output", "o", "text", "text or json")
-	f.StringVar(&a.server, "server", defaultServer, "admin address of a running server; else SLUICE_SERVER")
+	f.StringVar(&a.server, "server", "", "a running server: unix:PATH, http://HOST:PORT or https://HOST:PORT; else SLUICE_SERVER, else the socket of this machine's")
 	f.StringVar(&a.tokenFile, "token-file", "", "file with the token for the server; else SLUICE_TOKEN")
 	f.StringVar(&a.caFile, "ca-file", "", "file with the certificates to trust of an https server; else SLUICE_CA_FILE, else the system's")
 	f.BoolVar(&a.showSecrets, "show-secrets", false, "offline: show the values of secrets")

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"os/exec"
+	"os/user"
 	"path/filepath"
 	"regexp"
 	"slices"
@@ -27,7 +28,7 @@ import (
 
 // scripted is what runs beside a script.
 type scripted struct {
-	servers map[string][]string // public and admin, by tree
+	servers map[string][]string // public, admin, and admin over TCP, by tree
 	public  string              // of the server that was named last
 	admin   string
 	sockets map[string]*scriptSocket
@@ -37,6 +38,12 @@ type scriptKey struct{}
 
 func setupScript(env *testscript.Env) error {
 	env.Setenv("GORACE", raceOptions)
+	// The actor of what is done over the Unix socket.
+	me, err := user.Current()
+	if err != nil {
+		return err
+	}
+	env.Setenv("ACTOR", "unix:"+me.Username)
 	env.Values[scriptKey{}] = &scripted{servers: map[string][]string{}, sockets: map[string]*scriptSocket{}}
 	return nil
 }
@@ -77,6 +84,7 @@ func server(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	s.public, s.admin = s.servers[tree][0], s.servers[tree][1]
 	ts.Setenv("SLUICE_SERVER", s.admin)
+	ts.Setenv("TCP_SERVER", s.servers[tree][2])
 }
 
 func startServer(ts *testscript.TestScript, tree string) []string {
@@ -101,7 +109,7 @@ func startServer(ts *testscript.TestScript, tree string) []string {
 	})
 	select {
 	case m := <-serving:
-		return []string{"http://" + m[1], "http://" + m[2]}
+		return []string{"http://" + m[1], "unix:" + m[3], "http://" + m[2]}
 	case log := <-ended:
 		ended <- log
 		ts.Fatalf("the server ended: %s", log)
@@ -147,7 +155,7 @@ func connect(ts *testscript.TestScript, neg bool, args []string) {
 		ts.Fatalf("usage: connect CONTEXT USER NAME")
 	}
 	s := ofScript(ts)
-	res, err := http.Post(s.admin+"/admin/v1/sessions", "application/json",
+	res, err := adminClient.Post(adminURL(s.admin, "/admin/v1/sessions"), "application/json",
 		strings.NewReader(fmt.Sprintf(`{"context":%s,"user":%s,"client":"script"}`, args[0], args[1])))
 	ts.Check(err)
 	defer res.Body.Close()
@@ -233,7 +241,7 @@ func watched(ts *testscript.TestScript, neg bool, args []string) {
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for limit := time.Now().Add(patience); ; <-tick.C {
-		res, err := http.Get(ofScript(ts).admin + "/metrics")
+		res, err := adminClient.Get(adminURL(ofScript(ts).admin, "/metrics"))
 		ts.Check(err)
 		text, err := io.ReadAll(res.Body)
 		res.Body.Close()

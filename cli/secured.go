@@ -39,18 +39,11 @@ func (s *server) loadTokens() (*httpapi.TokenFile, error) {
 	return f, nil
 }
 
-// exposed reports whether other machines can connect to the admin listener,
-// which they may only where a token is wanted.
-func (s *server) exposed(store httpapi.Tokens) (bool, error) {
-	if a, ok := s.admin.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() {
-		return false, nil
+// warnOfPlainTokens tells that tokens can be read on their way, where the
+// listener for administrators takes them from other machines without TLS.
+func (s *server) warnOfPlainTokens() {
+	if a, ok := s.admin.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() || s.adminCert != nil {
+		return
 	}
-	if (s.tokenFile == nil || !s.tokenFile.Any()) && !store.Any() {
-		return false, fmt.Errorf("%s is %s: without tokens the admin listener is open to everybody, so it must be a loopback address, or make a token first: on loopback with `sluice token create`, or in a file that %s names",
-			httpapi.PropAdminHost, s.admin.Addr(), httpapi.PropTokenFile)
-	}
-	if s.adminCert == nil {
-		s.log.Warn("tokens cross the network as they are: set a certificate for the admin listener", "property", httpapi.PropAdminCert)
-	}
-	return true, nil
+	s.log.Warn("tokens cross the network as they are: set a certificate for the admin listener", "property", httpapi.PropAdminCert)
 }

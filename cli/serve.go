@@ -15,6 +15,12 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 )
 
+// The usual folders.
+const (
+	systemState = "/var/lib/sluice"
+	localState  = "var"
+)
+
 func (a *app) serveCmd() *cobra.Command {
 	opt := serverOptions{}
 	cmd := &cobra.Command{
@@ -25,10 +31,15 @@ tree again. Without --etc the trees are those of ` + strings.Join(installedRoots
 that exist, a later one wins; else ./etc. One that was there before and is gone
 is missed, not passed over.
 The state folder is $STATE_DIRECTORY, else /var/lib/sluice where that can be
-written, else ./var.`,
+written, else ./var.
+
+The command line reaches the server over a Unix socket: ` + systemSocket + `
+where that can be written and --state is not given, else admin.sock in the state
+folder.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			opt.etc, opt.directory, opt.stderr = a.etc, a.directory, a.stderr
+			opt.ownState = opt.state != ""
 			if opt.state == "" {
 				opt.state = defaultState()
 			}
@@ -45,6 +56,7 @@ written, else ./var.`,
 	cmd.Flags().BoolVar(&opt.tolerate, "tolerate-bad-files", false, "start although a file that never was good is bad")
 	cmd.Flags().StringVar(&opt.public, "public", "", "HOST:PORT for clients, instead of the properties")
 	cmd.Flags().StringVar(&opt.admin, "admin", "", "HOST:PORT for administrators, instead of the properties")
+	cmd.Flags().StringVar(&opt.socket, "socket", "", "path of the Unix socket for administrators, instead of the property")
 	return cmd
 }
 
@@ -52,14 +64,13 @@ func defaultState() string {
 	if d := os.Getenv("STATE_DIRECTORY"); d != "" {
 		return filepath.SplitList(d)[0]
 	}
-	const system = "/var/lib/sluice"
-	if err := os.MkdirAll(system, 0o700); err == nil {
-		if f, err := os.CreateTemp(system, ".probe-*"); err == nil {
+	if err := os.MkdirAll(systemState, 0o700); err == nil {
+		if f, err := os.CreateTemp(systemState, ".probe-*"); err == nil {
 			_, _ = f.Close(), os.Remove(f.Name())
-			return system
+			return systemState
 		}
 	}
-	return "var"
+	return localState
 }
 
 // serve runs a server until a signal ends it.

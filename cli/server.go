@@ -38,6 +38,8 @@ type serverOptions struct {
 	tolerate  bool
 	public    string // HOST:PORT instead of the properties
 	admin     string
+	socket    string // path of the admin socket instead of the property
+	ownState  bool   // the command line names the state folder
 	stderr    io.Writer
 }
 
@@ -62,6 +64,7 @@ type server struct {
 	link          *remote.Link               // nil: this member is alone
 	member        string                     // name of this member
 	public, admin net.Listener
+	socket        *httpapi.AdminSocket
 	recheck       chan struct{}   // a swap happened: ask the gate for everybody
 	manager       *serviceManager // nil: no service manager asked for word
 }
@@ -137,15 +140,14 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if s.admin, err = s.listen(opt.admin, httpapi.PropAdminHost, httpapi.PropAdminPort); err != nil {
 		return nil, err
 	}
-	tokens := httpapi.NewStoreTokens(s.store)
-	exposed, err := s.exposed(tokens)
-	if err != nil {
+	s.warnOfPlainTokens()
+	if s.socket, err = httpapi.ListenAdminSocket(s.socketPath(opt), s.engine.Text(httpapi.PropSocketGroup).Server()); err != nil {
 		return nil, err
 	}
 	aopt := httpapi.Options{
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 		Member: s.member, Version: thisBuild().Version, Files: files,
-		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: tokens, TokenFile: s.tokenFile, Exposed: exposed,
+		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: httpapi.NewStoreTokens(s.store), TokenFile: s.tokenFile,
 		Store: s.store, Fixed: s.fixed, Roots: opt.etc,
 	}
 	if s.link != nil {
@@ -311,7 +313,7 @@ func (s *server) run(ctx context.Context) error {
 	s.store.Start(s.stored)
 	background, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
-	failed := make(chan error, 3)
+	failed := make(chan error, 1+3) // the engine and each listener
 	wg.Go(func() {
 		if err := s.engine.Run(background); err != nil {
 			failed <- err
@@ -336,8 +338,9 @@ func (s *server) run(ctx context.Context) error {
 	if s.tokenFile != nil {
 		wg.Go(func() { s.tokenFile.Run(background) })
 	}
-	servers := []*http.Server{s.api.Listener(s.api.Public()), s.api.Listener(s.api.Admin())}
-	for i, l := range []net.Listener{s.public, s.admin} {
+	admin := s.api.Admin()
+	servers := []*http.Server{s.api.Listener(s.api.Public()), s.api.Listener(admin), s.api.SocketListener(admin, s.socket)}
+	for i, l := range []net.Listener{s.public, s.admin, s.socket} {
 		wg.Go(func() {
 			if err := servers[i].Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
@@ -347,7 +350,7 @@ func (s *server) run(ctx context.Context) error {
 	s.api.SetReady(true)
 	s.manager.ready(s.api.StatusLine())
 	wg.Go(func() { s.manager.follow(background, s.api.StatusLine) })
-	s.log.Info("serving", "public", s.public.Addr().String(), "admin", s.admin.Addr().String(), "status", s.engine.Status().Status)
+	s.log.Info("serving", "public", s.public.Addr().String(), "admin", s.admin.Addr().String(), "socket", s.socket.Path(), "status", s.engine.Status().Status)
 
 	var err error
 	select {
@@ -397,6 +400,9 @@ func (s *server) close() {
 		if l != nil {
 			_ = l.Close()
 		}
+	}
+	if s.socket != nil {
+		_ = s.socket.Close()
 	}
 	if s.sockets != nil {
 		s.sockets.Close()

@@ -77,8 +77,8 @@ func (a *app) tokenCreateCmd() *cobra.Command {
 an operator also sends messages and closes sockets, an editor may do everything.
 --expires is a time (2030-12-31T23:59:59Z) or a span from now (90d, 12h).
 
---state makes the first token in the state folder of a server that does not run,
-which may then listen on an address that other machines can reach.
+The first token is made on the server's machine: over its Unix socket, or with
+--state in the state folder of a server that does not run.
 
 --for-file asks no server: it prints a line for the file that
 sluice.admin.tokenFile names, and the token for whoever is to use it.`,
@@ -240,7 +240,7 @@ file that sluice.admin.tokenFile names. -o json has more of each.`,
 
 func (a *app) showTokens(tokens []httpapi.ListedToken) {
 	if len(tokens) == 0 {
-		a.note("there is no token: everybody on the server's machine may do everything")
+		a.note("there is no token: administrators have the Unix socket of the server's machine, and nothing else")
 		return
 	}
 	rows := [][]string{{"NAME", "ROLE", "FROM", "CREATED", "USED", "EXPIRES"}}

@@ -3,7 +3,6 @@ package cli_test
 import (
 	"bufio"
 	"encoding/json"
-	"net/http"
 	"os/exec"
 	"strings"
 	"sync"
@@ -69,7 +68,7 @@ func (p *process) watch(args ...string) *watching {
 // streams is how many clients watch.
 func (p *process) streams() string {
 	p.t.Helper()
-	res, err := http.Get(p.admin + "/metrics")
+	res, err := adminClient.Get(adminURL(p.admin, "/metrics"))
 	if err != nil {
 		p.t.Fatal(err)
 	}
@@ -115,7 +114,7 @@ func TestWatchRestart(t *testing.T) {
 	if code := p.wait(); code != 0 {
 		t.Fatalf("exit code %d\n%s", code, p.log())
 	}
-	again := launch(t, tree, state, "--admin", strings.TrimPrefix(p.admin, "http://"))
+	again := launch(t, tree, state)
 	again.request("PUT", "/admin/v1/contexts/1337/users/17/properties/com.example.p", `{"value":"v","reason":"r"}`, nil)
 	p.poll("what the second process did", func() bool { return w.has("directory", "reset", "override") })
 	if said := w.said(); strings.Count(said, "\n") != 1 || !strings.Contains(said, "the stream has ended: trying again") {

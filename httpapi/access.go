@@ -10,7 +10,8 @@ import (
 // roles are who may use a route of the admin listener: one that is neither here
 // nor in anyone answers nobody.
 var roles = map[string]Role{
-	"GET /metrics":                                                           Viewer,
+	routeMetrics:                                                             Viewer,
+	"GET /openapi.yaml":                                                      Viewer,
 	"GET /admin/v1/config":                                                   Viewer,
 	"POST /admin/v1/config/reload":                                           Editor,
 	"GET /admin/v1/members":                                                  Viewer,
@@ -67,9 +68,12 @@ var roles = map[string]Role{
 	"DELETE /admin/v1/tokens/{token}":                                        Editor,
 }
 
+// routeMetrics wants no token where sluice.metrics.public says so.
+const routeMetrics = "GET /metrics"
+
 // anyone are the routes that want no token: the probes of whatever runs Sluice,
-// which say nothing but whether it is up, and what everybody can read anyway.
-var anyone = map[string]bool{"GET /livez": true, "GET /readyz": true, "GET /openapi.yaml": true}
+// which say nothing but whether it is up.
+var anyone = map[string]bool{"GET /livez": true, "GET /readyz": true}
 
 // servicePaths is where the existing system's peers ask, with its basic auth.
 // Everything there reads.

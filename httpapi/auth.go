@@ -10,14 +10,11 @@ import (
 	"time"
 )
 
-// actorLoopback is who writes while the listener is open.
-const actorLoopback = "loopback"
-
 type actorKey struct{}
 
-// Actor is on whose behalf a request of the admin listener is made, for the
-// audit log: the name of a token, loopback while the listener is open, or
-// basic: and a login.
+// Actor is on whose behalf a request for administrators is made, for the audit
+// log: the name of a token, unix: and the system user at the other end of the
+// admin socket, or basic: and a login.
 func Actor(ctx context.Context) string {
 	who, _ := ctx.Value(actorKey{}).(string)
 	return who
@@ -31,9 +28,10 @@ const (
 	authRole          = "role"              // the token's is too small
 	authLimited       = "too_many_failures" // after wrong ones
 	authNotConfigured = "not_configured"    // basic auth
+	authPeer          = "peer"              // of the admin socket
 )
 
-var authReasons = []string{authMissing, authWrong, authExpired, authRole, authLimited, authNotConfigured}
+var authReasons = []string{authMissing, authWrong, authExpired, authRole, authLimited, authNotConfigured, authPeer}
 
 // admit lets in who may do what the request asks, and refuses pages of another
 // origin everything that writes.
@@ -52,21 +50,21 @@ func (s *Server) admit(next http.Handler) http.Handler {
 	}))
 }
 
-// whoMay returns the actor of a request, or why it is refused.
+// whoMay returns the actor of a request, or why it is refused. Over the admin
+// socket the credentials of the process count, and no token is looked at.
 func (s *Server) whoMay(w http.ResponseWriter, r *http.Request) (string, error) {
-	route, open := routeOf(r), s.open() // once: it may end or begin meanwhile
-	if open {
-		if err := guardOpen(r); err != nil {
-			return "", err
-		}
+	route := routeOf(r)
+	if anyone[route] {
+		return "", nil
+	}
+	if p := peerOf(r.Context()); p != nil {
+		return s.socketPeer(p, r, route)
 	}
 	switch {
-	case anyone[route]:
+	case route == routeMetrics && server[bool](s.Engine.Snapshot(), PropMetricsPublic):
 		return "", nil
 	case isServicePath(r):
-		return s.serviceAccount(w, r, open)
-	case open:
-		return actorLoopback, mayUse(Editor, actorLoopback, route)
+		return s.serviceAccount(w, r)
 	}
 	t, err := s.bearer(w, r)
 	if err != nil {
@@ -79,10 +77,20 @@ func (s *Server) whoMay(w http.ResponseWriter, r *http.Request) (string, error) 
 	return t.Name, err
 }
 
-// open reports whether no token is wanted: as long as there is none, where only
-// this machine can connect. Whoever names a file of tokens wants them.
-func (s *Server) open() bool {
-	return !s.Exposed && s.TokenFile == nil && (s.Tokens == nil || !s.Tokens.Any())
+// socketPeer returns the actor of a request of the admin socket.
+func (s *Server) socketPeer(p *peer, r *http.Request, route string) (string, error) {
+	switch {
+	case p.err != nil:
+		s.authFailed(authPeer, r, "err", p.err)
+		return "", fail(http.StatusForbidden, "peer", "the kernel does not say who has connected: use the TCP listener and a token")
+	case !p.editor:
+		s.authFailed(authPeer, r, "user", p.name)
+		return "", fail(http.StatusForbidden, "peer", "user %s may not use this socket: root, the user of the service and members of the group of %s may; everybody else needs a token, and the TCP listener", p.name, PropSocketGroup)
+	}
+	if isServicePath(r) {
+		return actorUnix + p.name, nil
+	}
+	return actorUnix + p.name, mayUse(Editor, actorUnix+p.name, route)
 }
 
 // presented returns the token that a request brings along; given reports whether
@@ -127,7 +135,7 @@ func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (Token, error) {
 // stillAdmitted reports whether a request that was let in, and lasts, would be
 // again: its token may have been deleted meanwhile, or be over.
 func (s *Server) stillAdmitted(r *http.Request) bool {
-	if s.open() {
+	if peerOf(r.Context()) != nil {
 		return true
 	}
 	t, _, _, ok := s.presented(r)
@@ -159,7 +167,7 @@ func (s *Server) tokenSources() (list []Tokens) {
 // unauthorized answers who has no token that is good.
 func unauthorized(w http.ResponseWriter, more, why string) error {
 	w.Header().Set("WWW-Authenticate", `Bearer realm="sluice"`+more)
-	return fail(http.StatusUnauthorized, "unauthorized", "%s: send one as Authorization: Bearer TOKEN (SLUICE_TOKEN or --token-file of the command line)", why)
+	return fail(http.StatusUnauthorized, "unauthorized", "%s: send one as Authorization: Bearer TOKEN (SLUICE_TOKEN or --token-file of the command line), or use the Unix socket on the server's machine", why)
 }
 
 // authFailed counts a refusal. What anybody can cause without end is logged at
@@ -168,7 +176,7 @@ func (s *Server) authFailed(reason string, r *http.Request, more ...any) {
 	s.metrics.authFailures.WithLabelValues(reason).Inc()
 	level := slog.LevelDebug
 	switch reason {
-	case authWrong, authExpired, authRole:
+	case authWrong, authExpired, authRole, authPeer:
 		level = slog.LevelWarn
 	}
 	s.Logger.Log(r.Context(), level, "request refused", append([]any{"reason", reason, "address", clientNetwork(r).Addr().String()}, more...)...)

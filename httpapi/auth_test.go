@@ -32,12 +32,6 @@ func (m *memoryTokens) Lookup(hash [sha256.Size]byte) (Token, bool) {
 	return Token{}, false
 }
 
-func (m *memoryTokens) Any() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.all) > 0
-}
-
 func (m *memoryTokens) Used(name string, at time.Time) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -96,6 +90,7 @@ func (m *memoryTokens) give(t testing.TB, name string, role Role, expires time.T
 // newGuarded is a world with a store of tokens, and one token of each role.
 func newGuarded(t testing.TB) (*world, map[Role]string) {
 	w := newWorld(t, tree)
+	w.admin = w.tcp
 	m := &memoryTokens{}
 	w.server.Tokens = m
 	headers := map[Role]string{}
@@ -190,8 +185,7 @@ func (w *world) wantMetric401(t *testing.T, header string) {
 	}
 }
 
-// A route that somebody forgot to list answers nobody, not even on an open
-// listener.
+// A route that somebody forgot to list answers nobody, not even an editor.
 func TestUnlistedRoute(t *testing.T) {
 	w := newWorld(t, tree)
 	r := w.server.Admin().(chi.Router)
@@ -204,9 +198,6 @@ func TestUnlistedRoute(t *testing.T) {
 		rec := httptest.NewRecorder()
 		r.ServeHTTP(rec, req)
 		return rec.Code
-	}
-	if code := ask(""); code != 404 {
-		t.Errorf("open: %d", code)
 	}
 	m := &memoryTokens{}
 	w.server.Tokens = m
@@ -303,70 +294,75 @@ func (w *world) failed(reason string) int {
 // A store whose look-up says yes too early is not believed.
 func TestHashIsComparedAgain(t *testing.T) {
 	w := newWorld(t, tree)
+	w.admin = w.tcp
 	w.server.Tokens = &trusting{}
 	w.ask("GET", "/admin/v1/config", "", "Authorization: Bearer "+NewTokenText()).refused(t, 401, "unauthorized")
 }
 
 type trusting struct{ memoryTokens }
 
-func (*trusting) Any() bool { return true }
-
 func (*trusting) Lookup(hash [sha256.Size]byte) (Token, bool) {
 	hash[sha256.Size-1]++
 	return Token{Name: "a", Role: Editor, Hash: hash}, true
 }
 
-// The first token ends the open listener and its guards, and the last one that
-// is deleted brings them back; an expired one does not.
-func TestOpenListener(t *testing.T) {
+// Over TCP a token is wanted always: with none in the store, from this machine,
+// through a proxy. Only the probes answer without, and /metrics where it is public.
+func TestTokensAlways(t *testing.T) {
 	w := newWorld(t, tree)
 	m := &memoryTokens{}
+	w.admin = w.tcp
 	w.server.Tokens = m
 	const path, host, proxy = "/admin/v1/config", "Host: sluice.example.com", "X-Forwarded-For: 192.0.2.1"
-	open := func() {
-		t.Helper()
-		if a := w.ask("GET", path, ""); a.status != 200 {
-			t.Errorf("open: %d %s", a.status, a.body)
+	for _, header := range []string{"Host: localhost", "Host: 127.0.0.1:8012", host, proxy} {
+		w.ask("GET", path, "", header).refused(t, 401, "unauthorized")
+		for probe := range anyone {
+			_, at, _ := strings.Cut(probe, " ")
+			if a := w.ask("GET", at, "", header); a.status != 200 {
+				t.Errorf("%s %s: %d %s", at, header, a.status, a.body)
+			}
 		}
-		w.ask("GET", path, "", host).refused(t, 403, "host")
-		w.ask("GET", path, "", proxy).refused(t, 403, "forwarded")
-		w.ask("GET", "/livez", "", host).refused(t, 403, "host")
 	}
-	open()
 	token := m.give(t, "a", Editor, time.Time{})
-	w.ask("GET", path, "").refused(t, 401, "unauthorized")
 	if a := w.ask("GET", path, "", token, host, proxy); a.status != 200 {
 		t.Errorf("with a token through a proxy: %d %s", a.status, a.body)
-	}
-	if a := w.ask("GET", "/livez", "", host, proxy); a.status != 200 {
-		t.Errorf("probe: %d %s", a.status, a.body)
 	}
 	// With a token, too, no page of another origin and no form may write.
 	w.ask("POST", path+"/reload", "{}", token, "Sec-Fetch-Site: cross-site").refused(t, 403, "cross_origin")
 	w.ask("POST", path+"/reload", "{}", token, "Content-Type: text/plain").refused(t, 415, "content_type")
 	must(t, m.DeleteToken(t.Context(), "a", ""))
 	m.give(t, "old", Editor, time.Now().Add(-time.Hour))
-	w.ask("GET", path, "").refused(t, 401, "unauthorized")
+	w.ask("GET", path, "", token).refused(t, 401, "unauthorized")
 	must(t, m.DeleteToken(t.Context(), "old", ""))
-	open()
-	w.server.Exposed = true
 	w.ask("GET", path, "").refused(t, 401, "unauthorized")
-	w.ask("GET", path, "", host, proxy).refused(t, 401, "unauthorized")
+	w.server.Tokens = nil
+	w.ask("GET", path, "").refused(t, 401, "unauthorized")
+
+	w.ask("GET", "/metrics", "").refused(t, 401, "unauthorized")
+	w.file("metrics.properties", PropMetricsPublic+"=true\n")
+	w.reload()
+	if a := w.ask("GET", "/metrics", ""); a.status != 200 || !strings.Contains(a.body, "sluice_") {
+		t.Errorf("public metrics: %d", a.status)
+	}
+	w.ask("GET", path, "").refused(t, 401, "unauthorized")
+	w.file("metrics.properties", PropMetricsPublic+"=false\n")
+	w.reload()
+	w.ask("GET", "/metrics", "").refused(t, 401, "unauthorized")
 }
 
-// What lasts ends with its token, or with the open listener that let it in.
+// What lasts ends with its token; on the socket there is none.
 func TestStillAdmitted(t *testing.T) {
 	w := newWorld(t, tree)
 	m := &memoryTokens{}
 	w.server.Tokens = m
 	r := httptest.NewRequest("GET", "/", nil)
 	as := func(who string) *http.Request { return r.WithContext(context.WithValue(t.Context(), actorKey{}, who)) }
-	if !w.server.stillAdmitted(as(actorLoopback)) {
-		t.Error("open")
-	}
 	header := m.give(t, "a", Viewer, time.Time{})
-	if w.server.stillAdmitted(as(actorLoopback)) {
-		t.Error("no longer open")
+	if w.server.stillAdmitted(as("a")) {
+		t.Error("without a token")
+	}
+	if local := as(me); !w.server.stillAdmitted(local.WithContext(context.WithValue(local.Context(), peerKey{}, &peer{editor: true}))) {
+		t.Error("on the socket")
 	}
 	r.Header.Set("Authorization", strings.TrimPrefix(header, "Authorization: "))
 	if !w.server.stillAdmitted(as("a")) {
@@ -393,9 +389,6 @@ func TestActor(t *testing.T) {
 		req.Header.Set("Authorization", strings.TrimPrefix(header, "Authorization: "))
 		r.ServeHTTP(httptest.NewRecorder(), req)
 		return who
-	}
-	if got := ask("x"); got != "loopback" {
-		t.Errorf("open: %q", got)
 	}
 	m := &memoryTokens{}
 	w.server.Tokens = m

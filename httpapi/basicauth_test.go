@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"net/http"
 	"net/http/httptest"
 	"strings"
 	"testing"
@@ -9,7 +8,7 @@ import (
 )
 
 // What the service account may read is asked for with its login; nobody may
-// while it has none, but on an open listener.
+// while it has none, but who is let in by the Unix socket.
 func TestBasicAuth(t *testing.T) {
 	const path = "/preliminary/nothing"
 	w := newWorld(t, tree)
@@ -18,8 +17,8 @@ func TestBasicAuth(t *testing.T) {
 		req.SetBasicAuth(login, password)
 		return w.ask("GET", path, "", "Authorization: "+req.Header.Get("Authorization"))
 	}
-	// Open, without a login: as everything else.
 	w.ask("GET", path, "").refused(t, 404, "not_found")
+	w.admin = w.tcp
 	w.server.Tokens = &memoryTokens{}
 	token := w.server.Tokens.(*memoryTokens).give(t, "a", Editor, time.Time{})
 	for _, file := range []string{"x=y\n", PropBasicLogin + "=mw\n", PropBasicPassword + "=pw\n", PropBasicLogin + "=\n" + PropBasicPassword + "=pw\n"} {
@@ -34,53 +33,26 @@ func TestBasicAuth(t *testing.T) {
 	}
 	w.file("auth.properties", PropBasicLogin+"=mw\n"+PropBasicPassword+"=p\u00e4ss:w\n")
 	w.reload()
-	for i := range 2 { // with a token of somebody else, then open
-		a := w.ask("GET", path, "")
-		a.refused(t, 401, "unauthorized")
-		if got := a.header.Get("WWW-Authenticate"); got != `Basic realm="OX REST", encoding="UTF-8"` {
-			t.Errorf("challenge %q", got)
-		}
-		ask("mw", "p\u00e4ss:w").refused(t, 404, "not_found") // it is let in, and there is nothing
-		w.ask("GET", path, "", token).refused(t, 401, "unauthorized")
-		for _, c := range [][2]string{{"mw", ""}, {"", ""}, {"mw", "p\u00e4ss:"}, {"MW", "p\u00e4ss:w"}} {
-			if i == 0 {
-				ask(c[0], c[1]).refused(t, 401, "unauthorized")
-			}
-		}
-		w.server.Tokens = nil
+	a := w.ask("GET", path, "")
+	a.refused(t, 401, "unauthorized")
+	if got := a.header.Get("WWW-Authenticate"); got != `Basic realm="OX REST", encoding="UTF-8"` {
+		t.Errorf("challenge %q", got)
+	}
+	ask("mw", "p\u00e4ss:w").refused(t, 404, "not_found") // it is let in, and there is nothing
+	w.ask("GET", path, "", token).refused(t, 401, "unauthorized")
+	for _, c := range [][2]string{{"mw", ""}, {"", ""}, {"mw", "p\u00e4ss:"}, {"MW", "p\u00e4ss:w"}} {
+		ask(c[0], c[1]).refused(t, 401, "unauthorized")
 	}
 	// A password can be guessed: who does must wait, even with the right one.
 	for a := ask("mw", "guess"); a.status != 429; a = ask("mw", "guess") {
 		a.refused(t, 401, "unauthorized")
 	}
-	a := ask("mw", "p\u00e4ss:w")
+	a = ask("mw", "p\u00e4ss:w")
 	a.refused(t, 429, "too_many_failures")
 	if a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	if logs := w.logs.String(); strings.Contains(logs, "p\u00e4ss") || strings.Contains(logs, "guess") {
 		t.Errorf("a password is in the log: %s", logs)
-	}
-}
-
-// As a middleware of another listener it is never open.
-func TestBasicAuthMiddleware(t *testing.T) {
-	w := newWorld(t, tree)
-	who := ""
-	h := w.server.basicAuth(http.HandlerFunc(func(_ http.ResponseWriter, r *http.Request) { who = Actor(r.Context()) }))
-	ask := func() int {
-		req := httptest.NewRequest("GET", "http://localhost/", nil)
-		req.SetBasicAuth("mw", "pw")
-		rec := httptest.NewRecorder()
-		h.ServeHTTP(rec, req)
-		return rec.Code
-	}
-	if code := ask(); code != 403 || who != "" {
-		t.Errorf("not configured: %d %q", code, who)
-	}
-	w.file("auth.properties", PropBasicLogin+"=mw\n"+PropBasicPassword+"=pw\n")
-	w.reload()
-	if code := ask(); code != 200 || who != "basic:mw" {
-		t.Errorf("configured: %d %q", code, who)
 	}
 }

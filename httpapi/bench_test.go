@@ -45,7 +45,7 @@ func BenchmarkExplanation(b *testing.B) {
 	w := newWorld(b, tree)
 	const path = "/admin/v1/contexts/7/users/3/properties/com.example.a"
 	w.ask("PUT", path, `{"value":"v","reason":"r"}`)
-	address := strings.TrimPrefix(w.admin.URL, "http://")
+	address := strings.TrimPrefix(w.tcp.URL, "http://")
 	request := []byte("GET " + path + " HTTP/1.1\r\nHost: " + address + "\r\n\r\n")
 	for _, clients := range []int{2, 16} {
 		b.Run(fmt.Sprintf("clients=%d", clients), func(b *testing.B) {

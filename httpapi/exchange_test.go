@@ -237,6 +237,8 @@ func (x *exchanges) named(text string) string {
 	if x.cursor != "" {
 		text = strings.ReplaceAll(text, x.cursor, "$CURSOR")
 	}
+	text = strings.ReplaceAll(text, strconv.Quote(me), `"unix:root"`)
+	text = strings.ReplaceAll(text, "by "+me+" ", "by unix:root ")
 	text = aTime.ReplaceAllString(text, `TIME`)
 	text = ofProcess.ReplaceAllString(text, "${1}HEX")
 	return aSocketID.ReplaceAllString(text, `"id":"ID"`)

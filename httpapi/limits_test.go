@@ -19,7 +19,7 @@ func padded(n int) string {
 // What the listeners take: raw requests, and what comes back first.
 func TestListenerLimits(t *testing.T) {
 	w := newWorld(t, tree)
-	for _, base := range []string{w.public.URL, w.admin.URL} {
+	for _, base := range []string{w.public.URL, w.tcp.URL} {
 		addr := strings.TrimPrefix(base, "http://")
 		for _, c := range []struct{ name, send, want string }{
 			{"a header that fits", padded(maxHeaderBytes), "HTTP/1.1 200 "},
@@ -53,7 +53,7 @@ func TestListenerLimits(t *testing.T) {
 func TestPipelining(t *testing.T) {
 	w := newWorld(t, tree)
 	const request = "GET /readyz HTTP/1.1\r\nHost: localhost\r\n\r\n"
-	for _, base := range []string{w.public.URL, w.admin.URL} {
+	for _, base := range []string{w.public.URL, w.tcp.URL} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))
 		must(t, err)
 		_ = conn.SetDeadline(time.Now().Add(patience))

@@ -2,9 +2,11 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"io"
 	"log/slog"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -50,19 +52,22 @@ func (l *lockedBuffer) String() string {
 
 // world is a server with everything behind it, on two listeners.
 type world struct {
-	t             testing.TB
-	etc           string
-	logs          lockedBuffer
-	engine        *cascade.Engine
-	store         *store.Store
-	storePath     string
-	settings      *Settings
-	sockets       *websockets.Server
-	sessions      *websockets.MemorySessions
-	server        *Server
-	public, admin *httptest.Server
-	routes        chi.Routes // of admin
-	client        *http.Client
+	t           testing.TB
+	etc         string
+	logs        lockedBuffer
+	engine      *cascade.Engine
+	store       *store.Store
+	storePath   string
+	settings    *Settings
+	sockets     *websockets.Server
+	sessions    *websockets.MemorySessions
+	server      *Server
+	public      *httptest.Server
+	socket, tcp *httptest.Server // for administrators: the Unix socket, and TCP
+	admin       *httptest.Server // the one of the two that is asked
+	socketPath  string
+	routes      chi.Routes // of admin
+	client      *http.Client
 }
 
 // tree is what most tests run on: relative path, contents.
@@ -109,26 +114,62 @@ func newWorldIn(t testing.TB, files map[string]string, order store.Order) *world
 	})
 	t.Cleanup(w.engine.OnSwap(w.server.Swapped))
 	w.server.SetReady(true)
-	listen := func(h http.Handler) *httptest.Server {
-		s := httptest.NewUnstartedServer(h)
-		s.Config = w.server.Listener(h)
-		s.Start()
-		return s
-	}
 	admin := w.server.Admin()
 	w.routes = admin.(chi.Routes)
-	w.public, w.admin = listen(w.server.Public()), listen(admin)
-	transport := &http.Transport{}
+	w.public, w.tcp = serve(w.server.Listener(w.server.Public()), nil), serve(w.server.Listener(admin), nil)
+	w.socketPath = socketPath(t)
+	at, err := ListenAdminSocket(w.socketPath, "")
+	must(t, err)
+	w.socket = serve(w.server.SocketListener(admin, at), at)
+	w.socket.URL = "http://" + socketHost
+	w.admin = w.socket
+	transport := &http.Transport{DialContext: w.dialAddress}
 	w.client = &http.Client{Transport: recorder{w, transport}, Timeout: patience}
 	t.Cleanup(func() {
 		w.sockets.Close()
 		transport.CloseIdleConnections()
 		w.public.Close()
-		w.admin.Close()
+		w.socket.Close()
+		w.tcp.Close()
 		must(t, w.store.Close())
 	})
 	return w
 }
+
+// socketHost is the host of requests over the Unix socket.
+const socketHost = "socket.test"
+
+// socketPath is a free path of a socket, which may not be as long as that of the
+// folder of a test.
+func socketPath(t testing.TB) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "sluice-test-")
+	must(t, err)
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return filepath.Join(dir, "admin.sock")
+}
+
+// serve runs a listener's server, by default on a free port of TCP.
+func serve(h *http.Server, l net.Listener) *httptest.Server {
+	s := httptest.NewUnstartedServer(nil)
+	if l != nil {
+		_ = s.Listener.Close()
+		s.Listener = l
+	}
+	s.Config = h
+	s.Start()
+	return s
+}
+
+func (w *world) dialAddress(ctx context.Context, network, address string) (net.Conn, error) {
+	if strings.HasPrefix(address, socketHost+":") {
+		network, address = "unix", w.socketPath
+	}
+	return (&net.Dialer{}).DialContext(ctx, network, address)
+}
+
+// me is the actor of what a test does over the Unix socket.
+var me = actorUnix + userName(uint32(os.Geteuid()))
 
 func (w *world) file(name, data string) {
 	w.t.Helper()

@@ -13,6 +13,10 @@ const (
 	PropAdminCert  = "sluice.admin.tls.cert"
 	PropAdminKey   = "sluice.admin.tls.key"
 	PropTokenFile  = "sluice.admin.tokenFile"
+	// PropAdminSocket is read where the command line gives no path.
+	PropAdminSocket   = "sluice.admin.socket"
+	PropSocketGroup   = "sluice.admin.socketGroup"
+	PropMetricsPublic = "sluice.metrics.public"
 )
 
 // Names of the service account's properties.
@@ -67,6 +71,20 @@ var Properties = []cascade.Declaration{
 	{
 		Name: PropTokenFile, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
 		Doc: "File with tokens of administrators, one a line: NAME ROLE TOKEN [EXPIRES]; empty: none. Its contents may change without a restart.",
+	},
+	{
+		Name: PropAdminSocket, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
+		Related: []string{PropSocketGroup},
+		Doc:     "Path of the Unix socket for administrators of this machine, at most 107 bytes; empty: /run/sluice/admin.sock where that can be written and --state is not given, else admin.sock in the state folder.",
+	},
+	{
+		Name: PropSocketGroup, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
+		Related: []string{PropAdminSocket},
+		Doc:     "Group whose members are editors on that socket, beside root and the user of the service; empty: none.",
+	},
+	{
+		Name: PropMetricsPublic, Kind: cascade.Bool, Default: "false", Server: true, Local: true, File: ownFile, Since: ownSince,
+		Doc: "Whether the listener for administrators answers /metrics without a token.",
 	},
 	{
 		Name: PropBasicLogin, Kind: cascade.Text, Default: "", Server: true, File: "server.properties", Since: "7.6.1",

@@ -33,11 +33,6 @@ func TestRefusals(t *testing.T) {
 		{"GET", messages, "", 405, "method_not_allowed", ""},
 		{"POST", "/livez", "{}", 405, "method_not_allowed", ""},
 
-		{"GET", "/livez", "", 403, "host", "Host: example.org"},
-		{"GET", "/admin/v1/config", "", 403, "host", "Host: 10.0.0.1:8012"},
-		{"GET", "/livez", "", 403, "forwarded", "Forwarded: for=192.0.2.1"},
-		{"GET", "/livez", "", 403, "forwarded", "x-forwarded-for: 192.0.2.1"},
-		{"GET", "/livez", "", 403, "forwarded", "X-Forwarded-Anything: x"},
 		{"POST", reload, "{}", 403, "cross_origin", "Sec-Fetch-Site: cross-site"},
 		{"POST", messages, "{}", 403, "cross_origin", "Origin: https://example.org"},
 
@@ -139,19 +134,6 @@ func TestAllow(t *testing.T) {
 	} {
 		if got := w.ask("PUT", path, "").header.Get("Allow"); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)
-		}
-	}
-}
-
-func TestLoopbackHosts(t *testing.T) {
-	for host, want := range map[string]bool{
-		"127.0.0.1": true, "127.0.0.1:8012": true, "127.9.9.9:1": true, "localhost": true, "LocalHost:8012": true,
-		"[::1]": true, "[::1]:8012": true,
-		"": false, "0.0.0.0": false, "[::]:8012": false, "192.0.2.1:8012": false, "example.org": false,
-		"localhost.example.org": false, "127.0.0.1.example.org": false, "127.1": false, "2130706433": false,
-	} {
-		if got := loopbackHost(host); got != want {
-			t.Errorf("%q: %v", host, got)
 		}
 	}
 }

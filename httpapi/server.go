@@ -38,9 +38,6 @@ type Options struct {
 	Tokens Tokens
 	// TokenFile has more of them; nil: no file is configured.
 	TokenFile *TokenFile
-	// Exposed: other machines can connect to the admin listener, so that it is
-	// never open.
-	Exposed bool
 	// Cluster are the other members; nil: there are none.
 	Cluster Cluster
 }

@@ -24,9 +24,6 @@ func (s storeTokens) Lookup(hash [sha256.Size]byte) (Token, bool) {
 	return fromStored(name, body, time.Time{}), true
 }
 
-// Any implements Tokens.
-func (s storeTokens) Any() bool { return s.store.AnyToken() }
-
 // Used implements Tokens.
 func (s storeTokens) Used(name string, at time.Time) { s.store.TokenUsed(name, at) }
 

@@ -53,7 +53,9 @@ func streamsIn(t *testing.T, f func(t *testing.T, p *piped)) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &piped{t: t, net: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
 		p.s = &Server{Options: Options{Logger: slog.New(slog.NewTextHandler(&p.logs, nil))}, Events: newEvents("me")}
-		p.http = &http.Server{Handler: p.s.handle(p.s.streamEvents)}
+		p.http = &http.Server{Handler: p.s.handle(p.s.streamEvents), ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
+			return context.WithValue(ctx, peerKey{}, &peer{editor: true})
+		}}
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = p.http.Serve(p.net) }) // until Close
 		f(t, p)

@@ -86,9 +86,6 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	switch {
-	case t.Actor == actorLoopback && t.Role < Editor:
-		// It would close the open listener for good.
-		return fail(http.StatusConflict, "first_token", "the first token must have the role %s: nobody could make another", Editor)
 	case s.TokenFile.has(t.Name):
 		return fail(http.StatusConflict, "token_exists", "the file of %s has a token of this name: choose another", PropTokenFile)
 	case len(store.List()) >= maxTokens:

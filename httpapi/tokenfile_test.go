@@ -32,6 +32,7 @@ func TestTokenFileFollowsItsFile(t *testing.T) {
 	f, err := LoadTokenFile(file, w.server.Logger)
 	must(t, err)
 	w.server.TokenFile = f
+	w.admin = w.tcp
 	ctx, cancel := context.WithCancel(t.Context())
 	var running sync.WaitGroup
 	running.Go(func() { f.Run(ctx) })
@@ -138,6 +139,7 @@ func TestTokenFileExpires(t *testing.T) {
 	f, err := LoadTokenFile(file, w.server.Logger)
 	must(t, err)
 	w.server.TokenFile = f
+	w.admin = w.tcp
 	a := w.ask("GET", "/admin/v1/config", "", "Authorization: Bearer "+text)
 	a.refused(t, 401, "unauthorized")
 	if !strings.Contains(a.body, "has expired") {

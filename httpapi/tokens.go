@@ -30,9 +30,6 @@ type Tokens interface {
 	// Lookup returns the token whose hash this is, or ok=false. It is in memory:
 	// no disk, no network.
 	Lookup(hash [sha256.Size]byte) (Token, bool)
-	// Any reports whether any token exists, expired ones included: an expired
-	// token never re-opens the open mode.
-	Any() bool
 	// Used notes that a token was used now; it may be lazy and never blocks.
 	Used(name string, at time.Time)
 }
@@ -82,8 +79,8 @@ var tokenName = regexp.MustCompile(`^[0-9A-Za-z][0-9A-Za-z._@-]*$`)
 // CheckTokenName does not repeat a name that is none: it may be a token that
 // stands in the wrong place.
 func CheckTokenName(name string) error {
-	if len(name) > maxTokenName || !tokenName.MatchString(name) || tokenText.MatchString(name) || name == actorLoopback {
-		return fmt.Errorf("a name has 1 to %d letters, digits and . _ @ -, begins with a letter or digit, is not %s and no token", maxTokenName, actorLoopback)
+	if len(name) > maxTokenName || !tokenName.MatchString(name) || tokenText.MatchString(name) {
+		return fmt.Errorf("a name has 1 to %d letters, digits and . _ @ -, begins with a letter or digit and is no token", maxTokenName)
 	}
 	return nil
 }

@@ -91,12 +91,15 @@ func (r *rig) startSluice(ctx context.Context, c *cluster, p plan) error {
 		properties += "com.openexchange.websockets.grizzly.remote.delayDuration = 0\ncom.openexchange.websockets.grizzly.remote.maxDelayDuration = 0\n"
 	}
 	for i := range p.members {
-		m, err := process.Launch(ctx, false, []string{r.sluice, "serve", "--etc", "DIR/etc", "--state", "DIR/state", "--public", "127.0.0.1:PORT0", "--admin", "127.0.0.1:PORT1"},
-			map[string]string{
-				"etc/websockets.properties": "com.openexchange.websockets.enabled = true\n",
-				"etc/redis.properties":      properties,
-				"etc/sluice.properties":     fmt.Sprintf("sluice.remote.member = m%d\n", i),
-			}, 2)
+		files, err := sluice.TokenFiles(map[string]string{
+			"etc/websockets.properties": "com.openexchange.websockets.enabled = true\n",
+			"etc/redis.properties":      properties,
+			"etc/sluice.properties":     fmt.Sprintf("sluice.remote.member = m%d\n", i),
+		})
+		if err != nil {
+			return err
+		}
+		m, err := process.Launch(ctx, false, []string{r.sluice, "serve", "--etc", "DIR/etc", "--state", "DIR/state", "--public", "127.0.0.1:PORT0", "--admin", "127.0.0.1:PORT1"}, files, 2)
 		if err != nil {
 			return err
 		}
@@ -151,6 +154,9 @@ func (c *cluster) meet(ctx context.Context) error {
 func countMembers(ctx context.Context, m *process.Server) (int, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, admin(m)+"/admin/v1/members", nil)
 	if err != nil {
+		return 0, err
+	}
+	if err := sluice.Authorize(req); err != nil {
 		return 0, err
 	}
 	r, err := m.HTTP.Do(req)

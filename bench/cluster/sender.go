@@ -217,6 +217,9 @@ func (l *lane) open() error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/x-ndjson")
+	if err := sluice.Authorize(req); err != nil {
+		return err
+	}
 	ended := l.ended
 	l.s.done.Go(func() {
 		defer close(ended)

@@ -193,6 +193,9 @@ func (b *buffered) post(ctx context.Context, user int, text string) error {
 		return err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if err := sluice.Authorize(req); err != nil {
+		return err
+	}
 	resp, err := b.http.Do(req)
 	if err != nil {
 		return err

@@ -33,8 +33,13 @@ var peers = []peer{
 
 // startSluice runs the product as it is built: sessions, gate and metrics on.
 func startSluice(ctx context.Context, r *rig, users int, ping time.Duration) (*server, error) {
-	s, err := r.launch(ctx, []string{r.sluice, "serve", "--etc", "DIR/etc", "--state", "DIR/state", "--public", "127.0.0.1:PORT0", "--admin", "127.0.0.1:PORT1"},
-		map[string]string{"etc/websockets.properties": fmt.Sprintf("com.openexchange.websockets.enabled = true\nsluice.websockets.pingInterval = %dms\n", ping.Milliseconds())})
+	files, err := sluice.TokenFiles(map[string]string{
+		"etc/websockets.properties": fmt.Sprintf("com.openexchange.websockets.enabled = true\nsluice.websockets.pingInterval = %dms\n", ping.Milliseconds()),
+	})
+	if err != nil {
+		return nil, err
+	}
+	s, err := r.launch(ctx, []string{r.sluice, "serve", "--etc", "DIR/etc", "--state", "DIR/state", "--public", "127.0.0.1:PORT0", "--admin", "127.0.0.1:PORT1"}, files)
 	if err != nil {
 		return nil, err
 	}
@@ -59,10 +64,11 @@ func startSluice(ctx context.Context, r *rig, users int, ping time.Duration) (*s
 			fmt.Fprintf(&b, `{%s,"name":%q,"args":[%q]}`+"\n", to, sockets.Event, m.text)
 		}
 		req, err := http.NewRequest(http.MethodPost, admin+"/admin/v1/messages", &b)
-		if err == nil {
-			req.Header.Set("Content-Type", "application/x-ndjson")
+		if err != nil {
+			return nil, err
 		}
-		return req, err
+		req.Header.Set("Content-Type", "application/x-ndjson")
+		return req, sluice.Authorize(req)
 	}
 	s.answer = func(body []byte, batch int) error {
 		if n := bytes.Count(body, []byte(`"local":`)); n != batch {

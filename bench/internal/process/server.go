@@ -26,7 +26,7 @@ type Server struct {
 
 // Launch prepares a command with so many free ports, on ServerCore where it is
 // pinned; Up starts it. In its arguments, DIR and
-// PORT0, PORT1... stand for the folder and the ports.
+// PORT0, PORT1... stand for the folder and the ports; in its files, DIR does.
 func Launch(ctx context.Context, pinned bool, args []string, files map[string]string, ports int) (_ *Server, err error) {
 	s := &Server{HTTP: &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}, Timeout: time.Minute}}
 	if s.Dir, err = os.MkdirTemp("", "sluice-load-"); err != nil {
@@ -42,7 +42,8 @@ func Launch(ctx context.Context, pinned bool, args []string, files map[string]st
 		if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 			return nil, err
 		}
-		if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+		// A file may hold a token, which nobody else may read.
+		if err := os.WriteFile(path, []byte(strings.ReplaceAll(text, "DIR", s.Dir)), 0o600); err != nil {
 			return nil, err
 		}
 	}

@@ -40,6 +40,9 @@ func login(ctx context.Context, client *http.Client, admin string, user int) (l 
 		return l, err
 	}
 	req.Header.Set("Content-Type", "application/json")
+	if err := Authorize(req); err != nil {
+		return l, err
+	}
 	r, err := client.Do(req)
 	if err != nil {
 		return l, err

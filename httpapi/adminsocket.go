@@ -1,0 +1,101 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"net"
+	"os"
+	"os/user"
+	"strconv"
+	"syscall"
+	"time"
+)
+
+const (
+	// maxSocketPath is what sockaddr_un has room for (unix(7)): 108 bytes with
+	// the zero byte at the end.
+	maxSocketPath = 107
+	// socketMode lets the owner and the group connect.
+	socketMode = 0o660
+	// socketProbe bounds the question whether somebody answers at a path: the
+	// kernel answers it without the other process.
+	socketProbe = time.Second
+)
+
+// AdminSocket is the Unix socket for administrators of this machine. Who
+// connects is an editor by the credentials of its process, and needs no token.
+type AdminSocket struct {
+	*net.UnixListener
+	path  string
+	group int // whose members are editors; negative: none
+}
+
+// ListenAdminSocket makes the socket. The members of the group are let in beside
+// root and the user of this process; "" is no group. What is left of a server
+// that ended without removing its socket is replaced; a path where a server
+// answers, that is no socket, belongs to another user, or is too long for Unix
+// is an error that says what to do.
+func ListenAdminSocket(path, group string) (*AdminSocket, error) {
+	if len(path) > maxSocketPath {
+		return nil, fmt.Errorf("the admin socket %s: the path has %d bytes, and Unix allows %d: choose a shorter one with %s or --socket", path, len(path), maxSocketPath, PropAdminSocket)
+	}
+	gid := -1
+	if group != "" {
+		g, err := user.LookupGroup(group)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w: create the group, or name another", PropSocketGroup, err)
+		}
+		if gid, err = strconv.Atoi(g.Gid); err != nil {
+			return nil, fmt.Errorf("%s: the id of %s: %w", PropSocketGroup, group, err)
+		}
+	}
+	if err := freeSocketPath(path); err != nil {
+		return nil, err
+	}
+	l, err := net.ListenUnix("unix", &net.UnixAddr{Name: path, Net: "unix"})
+	if err != nil {
+		return nil, fmt.Errorf("the admin socket %s: %w: choose another path with %s or --socket", path, err, PropAdminSocket)
+	}
+	// Until the mode is set the umask decides who connects; whoever does is held
+	// to its credentials all the same.
+	err = os.Chmod(path, socketMode)
+	if err == nil && gid >= 0 {
+		err = os.Chown(path, -1, gid)
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("the admin socket: %w: this process must own it, and be a member of the group of %s", err, PropSocketGroup), l.Close())
+	}
+	return &AdminSocket{l, path, gid}, nil
+}
+
+// freeSocketPath removes a socket that nobody serves any more.
+func freeSocketPath(path string) error {
+	fi, err := os.Lstat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return fmt.Errorf("the admin socket: %w: choose another path with %s or --socket", err, PropAdminSocket)
+	case fi.Mode().Type() != fs.ModeSocket:
+		return fmt.Errorf("the admin socket %s: something else has this path, which is no socket: move it away, or choose another path with %s or --socket", path, PropAdminSocket)
+	}
+	if st, ok := fi.Sys().(*syscall.Stat_t); ok && os.Geteuid() != 0 && int(st.Uid) != os.Geteuid() {
+		return fmt.Errorf("the admin socket %s belongs to user %s: remove it as that user, or choose another path with %s or --socket", path, userName(st.Uid), PropAdminSocket)
+	}
+	c, err := net.DialTimeout("unix", path, socketProbe)
+	if err == nil {
+		_ = c.Close()
+		return fmt.Errorf("the admin socket %s: a server answers there already: stop it, or choose another path with %s or --socket", path, PropAdminSocket)
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		return fmt.Errorf("the admin socket %s: whether a server answers there cannot be told (%w): choose another path with %s or --socket", path, err, PropAdminSocket)
+	}
+	if err := os.Remove(path); err != nil {
+		return fmt.Errorf("the admin socket: %w: nobody serves it any more: remove it", err)
+	}
+	return nil
+}
+
+// Path is where the socket is.
+func (a *AdminSocket) Path() string { return a.path }
