@@ -32,8 +32,15 @@ func (e *Engine) Candidate(roots []string, b Batch) (*Snapshot, []finding.Findin
 	if set == nil {
 		sn.names = ed.table()
 		sn.memo = memo{}.next(e.opt.Schema, sn.tables.subjects)
+		if sn.held != nil {
+			h, accepted := *sn.held, *sn.held.accepted
+			accepted.tables, accepted.names = sn.tables, sn.names
+			accepted.memo = memo{}.next(e.opt.Schema, sn.tables.subjects)
+			h.accepted, sn.held = &accepted, &h
+		}
 		return &sn, sn.tree.findings, nil
 	}
+	sn.held = nil
 	sn.tree = build(set, e.opt.Schema, ed, e.cur.Load().tree.carry, e.opt.Getenv)
 	blind := buildBlind(set, e.opt.Schema, ed)
 	sn.names = ed.table()

@@ -28,6 +28,9 @@ type Options struct {
 	TolerateBadFiles bool
 	Logger           *slog.Logger                // nil: discard
 	Getenv           func(string) (string, bool) // for tokens; nil: os.LookupEnv
+	// Gate is the declared boolean that decides who is served; "": nothing is
+	// ever held (see SetBrake).
+	Gate string
 }
 
 // Engine holds the current snapshot and replaces it when anything changes.
@@ -48,6 +51,11 @@ type Engine struct {
 
 	mu     sync.Mutex // one change of the snapshot at a time; never held over I/O
 	writes uint64
+	memo   memo // of the last snapshot that was made
+
+	count        func(now, then *Snapshot) (Closing, error) // see SetBrake
+	confirmed    map[string]time.Time                       // digest of a change -> until when it counts as confirmed
+	brakeProblem string                                     // why the last change was not held
 
 	notify      sync.Mutex // taken before mu is given back, so that subscribers see swaps in order
 	subscribers []*subscriber
@@ -144,7 +152,8 @@ func Open(opt Options) (*Engine, error) {
 	ed := sn.names.edit()
 	before := e.kept.carry(e.set, opt.Schema, ed, opt.Getenv)
 	e.publish(sn, ed, before, start)
-	sn.memo = sn.memo.next(e.opt.Schema, sn.tables.subjects)
+	sn.memo = e.nextMemo(sn)
+	e.restoreHold(sn)
 	e.cur.Store(sn)
 	e.kept.prepare(e.set, sn.tree, e.directory)
 	e.kept.write()
@@ -276,6 +285,7 @@ func (e *Engine) Apply(b Batch) error {
 		sn.revision = strconv.FormatUint(e.writes, 10)
 	}
 	sn.generation++
+	sn.held = old.held.follow(e, &sn)
 	e.swap(old, &sn)
 	return nil
 }
@@ -283,7 +293,9 @@ func (e *Engine) Apply(b Batch) error {
 // swap publishes a snapshot and tells the subscribers. The caller holds mu,
 // which swap gives back.
 func (e *Engine) swap(old, sn *Snapshot) {
-	sn.memo = old.memo.next(e.opt.Schema, sn.tables.subjects)
+	if sn.memo == old.memo {
+		sn.memo = e.nextMemo(sn)
+	}
 	e.cur.Store(sn)
 	e.notify.Lock()
 	e.mu.Unlock()
@@ -307,6 +319,7 @@ func (e *Engine) expire() {
 	sn := *old
 	sn.tables = t
 	sn.generation++
+	sn.held = old.held.follow(e, &sn)
 	e.swap(old, &sn)
 }
 
@@ -315,7 +328,8 @@ type ReloadResult struct {
 	Generation uint64            `json:"generation"`
 	Changed    []Change          `json:"changed"`
 	Errors     []finding.Finding `json:"errors"`
-	BadFiles   int               `json:"-"` // files that did not load
+	Held       *Hold             `json:"held,omitempty"` // a change that the gate does not follow yet
+	BadFiles   int               `json:"-"`              // files that did not load
 }
 
 // Reload reads everything again, now: what somebody asked for waits for no
@@ -357,11 +371,13 @@ func (e *Engine) reload(force bool) (ReloadResult, time.Duration) {
 	if !changed {
 		e.mu.Unlock()
 		e.log.Debug("reload found nothing changed", "took", time.Since(start))
-		return ReloadResult{Generation: old.generation, Changed: []Change{}, Errors: errorsOf(old)}.count(old), again
+		return ReloadResult{Generation: old.generation, Changed: []Change{}, Errors: errorsOf(old), Held: old.Held()}.count(old), again
 	}
 	sn.forgetNames()
 	e.publish(&sn, sn.names.edit(), old.tree.carry, start)
-	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation}.count(&sn)
+	e.brake(old, &sn)
+	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation, Held: sn.Held()}.count(&sn)
+	e.kept.holding(sn.held)
 	e.kept.prepare(e.set, sn.tree, e.directory)
 	e.swap(old, &sn)
 	e.logReload(&r, &sn, time.Since(start))
@@ -405,12 +421,14 @@ func (e *Engine) logReload(r *ReloadResult, sn *Snapshot, took time.Duration) {
 
 // Status is the state of the engine as the API shows it.
 type Status struct {
-	Status   string       `json:"status"` // ok or degraded
+	Status   string       `json:"status"` // ok, degraded or held
 	Identity Identity     `json:"identity"`
 	Watch    WatchMode    `json:"watch"`
 	Loaded   time.Time    `json:"loaded"`
 	Took     string       `json:"took"`
 	LastGood string       `json:"lastGood,omitempty"` // why it could not be saved for the next start
+	Held     *Hold        `json:"held,omitempty"`     // a change of files that the gate does not follow yet
+	Brake    string       `json:"brake,omitempty"`    // why the last change of files could not be held
 	Files    []FileReport `json:"files"`
 }
 
@@ -431,13 +449,20 @@ type Identity struct {
 
 // Status reports the state of everything that was read.
 func (e *Engine) Status() Status {
+	e.mu.Lock()
+	problem := e.brakeProblem
+	e.mu.Unlock()
 	sn, load := e.Snapshot(), e.lastLoad.Load()
 	s := Status{
+		Held: sn.Held(), Brake: problem,
 		Status: "ok", Identity: sn.Identity(), Watch: *e.watchMode.Load(),
 		Loaded: sn.loaded.UTC(), Took: load.took.String(), LastGood: e.kept.trouble(), Files: slices.Clone(sn.tree.reports),
 	}
-	if sn.Degraded() || s.Watch.Problem != "" || s.LastGood != "" {
+	if sn.Degraded() || s.Watch.Problem != "" || s.LastGood != "" || s.Brake != "" {
 		s.Status = "degraded"
+	}
+	if s.Held != nil {
+		s.Status = "held"
 	}
 	return s
 }

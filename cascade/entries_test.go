@@ -28,8 +28,8 @@ func TestSubscribe(t *testing.T) {
 	for _, step := range []struct{ text, want string }{
 		{enabled + "=true\n", ""}, // as the default
 		{enabled + "= TRUE \n", ""},
-		{enabled + "=no\n", "enabledtrue>false"},
-		{enabled + "=false\n", ""},
+		{enabled + "=no\n", ""}, // the last good value
+		{enabled + "=false\n", "enabledtrue>false"},
 		{"", "enabledfalse>true"},
 		{count + "=8\n", ""},
 		{count + "=9\n", "count8>9"},

@@ -24,6 +24,8 @@ type Explanation struct {
 	Tags       []Tag    `json:"tags"`
 	Steps      []Step   `json:"steps"`
 	Warnings   []string `json:"warnings"`
+
+	Held *HeldAnswer `json:"held,omitempty"` // the other answer, while a change of the files is held
 }
 
 // Origin is where a value stands: in a file, with the line of its key and, in
@@ -93,6 +95,9 @@ type expirer interface {
 
 // Explain resolves a property and tells why it is what it is.
 func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explanation {
+	if sn.held.of(name) {
+		return sn.explainHeld(su, opt)
+	}
 	d := sn.schema.Lookup(name)
 	x := Explanation{
 		Property: name, Context: idPtr(su.Context), User: idPtr(su.User), Generation: sn.generation,

@@ -40,10 +40,12 @@ type keeper struct {
 
 	disk  manifest            // as it was last written or read; Open, then run, use it
 	files map[string]keptFile // by root and path; guarded by the engine's load lock
+	held  *keptHold           // what is held; guarded by the engine's load lock
 }
 
 type manifest struct {
 	Files []keptFile `json:"files"`
+	Held  *keptHold  `json:"held,omitempty"`
 }
 
 type keptFile struct {
@@ -90,6 +92,7 @@ func openKeeper(state string, log *slog.Logger) *keeper {
 	for _, f := range k.disk.Files {
 		k.files[f.key()] = f
 	}
+	k.held = k.disk.Held
 	return k
 }
 
@@ -232,7 +235,7 @@ func (k *keeper) prepare(set *fileSet, t *tree, directory *treeFile) {
 			bad[x.Path] = true
 		}
 	}
-	w := &keeping{objects: map[string][]byte{}}
+	w := &keeping{m: manifest{Held: k.held}, objects: map[string][]byte{}}
 	now := map[string]keptFile{}
 	for i, f := range files {
 		if f.have == nil {
@@ -274,13 +277,16 @@ func (k *keeper) prepare(set *fileSet, t *tree, directory *treeFile) {
 
 // inherit takes over what could not be written yet and is still named.
 func (w *keeping) inherit(older *keeping) {
-	for _, f := range w.m.Files {
-		for _, name := range []string{f.Good, f.Clean} {
-			if data, ok := older.objects[name]; ok {
-				w.objects[name] = data
-			}
+	take := func(name string) {
+		if data, ok := older.objects[name]; ok {
+			w.objects[name] = data
 		}
 	}
+	for _, f := range w.m.Files {
+		take(f.Good)
+		take(f.Clean)
+	}
+	w.m.Held.names(take)
 }
 
 // retryWrite is when a write that failed is tried again although nothing
@@ -311,7 +317,7 @@ func (k *keeper) write() {
 	w := k.pending
 	k.pending = nil
 	k.mu.Unlock()
-	if w == nil || slices.Equal(w.m.Files, k.disk.Files) && len(w.objects) == 0 {
+	if w == nil || slices.Equal(w.m.Files, k.disk.Files) && w.m.Held.same(k.disk.Held) && len(w.objects) == 0 {
 		return
 	}
 	err := k.put(w)
@@ -348,6 +354,7 @@ func (k *keeper) put(w *keeping) error {
 	for _, f := range w.m.Files {
 		wanted[f.Good], wanted[f.Clean] = true, true
 	}
+	w.m.Held.names(func(name string) { wanted[name] = true })
 	for name, data := range w.objects {
 		if !wanted[name] {
 			continue

@@ -20,6 +20,7 @@ type Snapshot struct {
 	loaded     time.Time   // when the files were read
 	memo       memo        // answers, with the epoch of this snapshot
 	hypothesis *hypothesis // nil but in what Suppose returns
+	held       *held       // a change of files that the gate does not follow yet; nil: none
 	blind      *Snapshot   // of candidate trees: the same without what tokens look up
 }
 
@@ -146,6 +147,9 @@ func (sn *Snapshot) lock(su Subject, p uint32) (int, provider) {
 // boolean is the typed look-up of a declared boolean; def is the code's
 // default.
 func (sn *Snapshot) boolean(su Subject, p uint32, def bool) bool {
+	if sn.held != nil && p == sn.held.p {
+		return sn.held.accepted.boolean(su, p, def)
+	}
 	if sn.hypothesis != nil {
 		return sn.resolveBool(su, p, def)
 	}
@@ -174,8 +178,12 @@ type Value struct {
 	Err       error // the winning text does not fit the type
 }
 
-// Get resolves one property; ok is false where nothing defines it.
+// Get resolves one property; ok is false where nothing defines it. While a
+// change is held, the switch is what it was before it.
 func (sn *Snapshot) Get(su Subject, name string) (v Value, ok bool) {
+	if sn.held.of(name) {
+		return sn.held.accepted.Get(su, name)
+	}
 	d := sn.schema.Lookup(name)
 	v.Declared = d != nil
 	p, known := sn.names.id(name)

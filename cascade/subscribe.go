@@ -20,6 +20,7 @@ type Change struct {
 const (
 	Applied      = "applied"
 	NeedsRestart = "needs_restart"
+	HeldBack     = "held"    // the gate does not follow it yet: see Hold
 	Ignored      = "ignored" // the new value does not fit, or nothing reads it there
 )
 
@@ -111,6 +112,13 @@ func Changes(old, current *Snapshot) []Change { return changes(old, current) }
 // definitions in context sets.
 func changes(old, sn *Snapshot) []Change {
 	out := []Change{}
+	defer func() {
+		for i := range out {
+			if c := &out[i]; sn.held.of(c.Property) && c.Result == Applied {
+				c.Result, c.Because = HeldBack, fmt.Sprintf("%s: it would close %d sockets, and awaits `sluice reload --confirm %s`", c.Because, sn.held.hold.Sockets, sn.held.hold.Digest)
+			}
+		}
+	}()
 	show := func(name string, v *string) *string {
 		if v != nil && sn.schema.Secret(name) {
 			m := Mask

@@ -125,6 +125,11 @@ func (sn *Snapshot) Suppose(su Subject, w WhatIf) *Snapshot {
 	c := *sn
 	c.hypothesis = &hypothesis{}
 	c.hypothesis.tags, c.hypothesis.class = sn.tagsAndClass(su, w)
+	if sn.held != nil {
+		h := *sn.held
+		h.accepted = h.accepted.Suppose(su, w)
+		c.held = &h
+	}
 	return &c
 }
 
@@ -188,8 +193,12 @@ func (a Account) String() string {
 	return [...]string{"open", "contextDisabled", "contextDeleted", "contextUnknown", "userDisabled", "userDeleted", "userUnknown"}[a]
 }
 
-// Account returns the state of a subject.
+// Account returns the state of a subject; while a change is held, that before
+// it.
 func (sn *Snapshot) Account(su Subject) Account {
+	if sn.held != nil {
+		return sn.held.accepted.Account(su)
+	}
 	strict := sn.boolean(Subject{}, strictID, false)
 	switch sh, rec := sn.tables.record(su.Context, 0); {
 	case sh == nil && strict:
