@@ -151,6 +151,7 @@ func (d *doctor) examine() error {
 		return err
 	}
 	d.members(o)
+	d.redis(o)
 	d.capability(e)
 	return nil
 }
@@ -336,6 +337,19 @@ func (d *doctor) members(o *overview) {
 		d.add("members", verdictProblem, "the members are not of one mind: one may let in or reach whom another does not", "`sluice members`", l.Warnings...)
 	default:
 		d.add("members", verdictOK, fmt.Sprintf("%s, all with the same configuration", counted(len(l.Members), "member")), "")
+	}
+}
+
+// redis tells what the link's checks have found beside its members.
+func (d *doctor) redis(o *overview) {
+	for _, c := range o.ready.Checks {
+		switch {
+		case !strings.HasPrefix(c.Name, "redis"):
+		case c.Status == "warning":
+			d.add(c.Name, verdictUnknown, c.Detail, "")
+		case c.Status != "ok":
+			d.add(c.Name, verdictProblem, c.Detail, "")
+		}
 	}
 }
 

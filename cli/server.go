@@ -2,9 +2,7 @@ package cli
 
 import (
 	"context"
-	"crypto/rand"
 	"crypto/tls"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -63,6 +61,7 @@ type server struct {
 	redis         redis.UniversalClient      // nil: it is not used
 	link          *remote.Link               // nil: this member is alone
 	member        string                     // name of this member
+	salt          ownSalt
 	public, admin net.Listener
 	socket        *httpapi.AdminSocket
 	recheck       chan struct{}   // a swap happened: ask the gate for everybody
@@ -96,7 +95,8 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if s.engine, err = cascade.Open(copt); err != nil {
 		return nil, err
 	}
-	salt, err := stateSalt(opt.state)
+	s.salt.path = filepath.Join(opt.state, "cookie-salt")
+	salt, err := s.salt.read()
 	if err != nil {
 		return nil, err
 	}
@@ -197,6 +197,7 @@ func (s *server) openSessions() (websockets.Sessions, error) {
 				Client: s.redis, Cluster: s.link.Name(), Logger: s.log,
 				Limits:  func() websockets.SessionConfig { return s.settings.Config().Sessions },
 				Removed: s.sessionEnded,
+				Ready:   s.agreeSalt,
 			}), nil
 		}
 		s.own = websockets.NewMemorySessions(func(ses *websockets.Session) { s.sockets.CloseSession(ses) })
@@ -268,24 +269,6 @@ func lockState(dir string) (*os.File, error) {
 	return f, nil
 }
 
-const saltBytes = 16
-
-// stateSalt returns the salt that this server made for itself, made once.
-func stateSalt(dir string) (string, error) {
-	path := filepath.Join(dir, "cookie-salt")
-	b, err := os.ReadFile(path)
-	if err == nil && len(strings.TrimSpace(string(b))) >= 2*saltBytes {
-		return strings.TrimSpace(string(b)), nil
-	}
-	if err != nil && !isNotExist(err) {
-		return "", err
-	}
-	raw := make([]byte, saltBytes)
-	rand.Read(raw) // never fails (crypto/rand)
-	salt := hex.EncodeToString(raw)
-	return salt, cascade.WriteFile(path, []byte(salt+"\n"), 0o600)
-}
-
 func (s *server) setLevel() {
 	// The property's values are slog's own names.
 	if err := s.level.UnmarshalText([]byte(s.engine.Text(propLogLevel).Server())); err != nil {
@@ -323,6 +306,7 @@ func (s *server) run(ctx context.Context) error {
 	if s.link != nil {
 		defer s.followTimings()()
 		wg.Go(func() { s.link.Run(background) })
+		wg.Go(func() { s.followSalt(background) })
 	}
 	if s.appSuite != nil {
 		wg.Go(func() { s.appSuite.Run(background) })

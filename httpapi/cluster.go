@@ -22,6 +22,8 @@ type Cluster interface {
 	// Ask asks all members but this one; each answers or fails, at the latest
 	// when ctx ends.
 	Ask(ctx context.Context, op string, body []byte) []remote.Answer
+	// Policy is the maxmemory-policy of Redis, or "" where it is not known.
+	Policy() string
 	// Stats are the counters of the link.
 	Stats() remote.Stats
 	Distributor

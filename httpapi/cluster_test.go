@@ -20,6 +20,7 @@ type members struct {
 	Distributor
 	self   *world
 	others []*world
+	policy string                                                 // of Redis
 	gone   map[string]bool                                        // do not answer
 	answer func(w *world, op string, body []byte) ([]byte, error) // instead of what the others say
 }
@@ -50,6 +51,8 @@ func (m *members) sockets() (open int64, queued int64) {
 	}
 	return open, queued
 }
+
+func (m *members) Policy() string { return m.policy }
 
 func (m *members) Stats() remote.Stats { return remote.Stats{} }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/remote"
 )
 
 func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
@@ -82,6 +83,9 @@ func (s *Server) readiness() (answer string, checks []check) {
 			answer = "degraded"
 		}
 		checks = append(checks, c)
+	}
+	if p := s.evicts(); p != "" {
+		checks, answer = append(checks, check{"redis", "degraded", remote.EvictionText(p)}), "degraded"
 	}
 	if c := s.storeCheck(); c.Status != "ok" {
 		checks, answer = append(checks, c), "degraded"

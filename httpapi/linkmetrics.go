@@ -32,6 +32,7 @@ var (
 	linkRepairs    = desc("remote_registry_repairs_total", "Registrations that a pass has added or removed.")
 	linkLag        = desc("remote_inbox_lag_seconds", "From Redis to this member, by the clock of Redis.")
 	linkCommands   = desc("redis_command_duration_seconds", "Round trips to Redis, reading the inbox excluded.")
+	linkEvicts     = desc("redis_evicts", "1 where the maxmemory-policy of Redis drops keys when its memory is full, else 0.")
 	linkErrors     = desc("redis_command_errors_total", "Round trips to Redis that failed.")
 )
 
@@ -39,7 +40,7 @@ var (
 func (c linkCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		linkUp, linkLease, linkMembers, linkBuffered, linkCoalesced, linkFlushed, linkRefused, linkSent, linkEntries, linkReceived,
-		linkRepeated, linkRecognised, linkDropped, linkSkipped, linkFailures, linkLosses, linkReaped, linkRegistered, linkRepairs, linkLag, linkCommands, linkErrors,
+		linkRepeated, linkRecognised, linkDropped, linkSkipped, linkFailures, linkLosses, linkReaped, linkRegistered, linkRepairs, linkLag, linkCommands, linkErrors, linkEvicts,
 	} {
 		ch <- d
 	}
@@ -86,5 +87,6 @@ func (c linkCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(linkRepairs, st.Repairs)
 	ch <- histogram(linkLag, websockets.Latency(st.InboxLag))
 	ch <- histogram(linkCommands, websockets.Latency(st.Commands))
+	gauge(linkEvicts, oneIf(c.server.evicts() != ""))
 	counter(linkErrors, st.CommandErrors)
 }

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
 	"fmt"
 	"net/http"
 	"slices"
@@ -9,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/websockets"
 )
 
 // Self is what this member tells of itself with each heartbeat.
@@ -17,7 +20,7 @@ func (s *Server) Self() remote.Member {
 	m := remote.Member{
 		Name: s.Member, Incarnation: s.incarnation, Version: s.Version, Started: s.started,
 		Sockets: s.Sockets.Count(), Draining: s.state.Load() == draining, Generation: st.Identity.Generation,
-		Digest: s.sharedDigest(), Degraded: st.Status != "ok", Alive: true, Self: true,
+		Digest: s.sharedDigest(), Salt: saltSum(s.Config().Cookie.Salt), Degraded: st.Status != "ok", Alive: true, Self: true,
 	}
 	if s.Fixed {
 		return m
@@ -25,6 +28,13 @@ func (s *Server) Self() remote.Member {
 	head := s.Store.Head()
 	m.Store, m.Degraded = &head, m.Degraded || s.Store.Standing() != nil
 	return m
+}
+
+// saltSum is enough of a salt to tell two apart. Whoever has a session can compare
+// a salt with the names of its cookies, so that this gives nothing away.
+func saltSum(salt string) string {
+	sum := sha256.Sum256([]byte(salt))
+	return hex.EncodeToString(sum[:4])
 }
 
 // sharedDigest is that of what all members are to have alike.
@@ -61,6 +71,10 @@ func (s *Server) members(w http.ResponseWriter, _ *http.Request) error {
 		ms, list.Status = s.Cluster.Members()
 	}
 	list.fill(ms, s.Self())
+	list.Warnings = append(list.Warnings, SaltWarnings(ms, s.Self())...)
+	if p := s.evicts(); p != "" {
+		list.Warnings = append(list.Warnings, remote.EvictionText(p))
+	}
 	return s.answer(w, http.StatusOK, list)
 }
 
@@ -74,6 +88,7 @@ func (l *memberList) fill(ms []remote.Member, own remote.Member) {
 	}
 	l.Members, l.Warnings = []listedMember{}, []string{}
 	for _, m := range ms {
+		m.Salt = ""
 		l.Members = append(l.Members, listedMember{
 			Member: m, Alive: m.Alive, Self: m.Self, Age: m.Age.Round(100 * time.Millisecond).String(),
 			// A member that ended has no configuration in force.
@@ -98,6 +113,30 @@ func (l *memberList) fill(ms []remote.Member, own remote.Member) {
 				a.Name, a.Incarnation, b.Incarnation))
 		}
 	}
+}
+
+// SaltWarnings name the members that are alive and have another salt of the
+// cookies' names than own.
+func SaltWarnings(ms []remote.Member, own remote.Member) (warnings []string) {
+	for _, m := range ms {
+		if m.Alive && !m.Self && m.Salt != "" && m.Salt != own.Salt {
+			warnings = append(warnings, fmt.Sprintf(
+				"member %s has another salt for the names of cookies than this one, %s, so that each refuses sessions of the other: set %s alike on both, or on neither",
+				m.Name, own.Name, websockets.PropCookieSalt))
+		}
+	}
+	return warnings
+}
+
+// evicts is the maxmemory-policy of a Redis that drops keys, or "".
+func (s *Server) evicts() string {
+	if s.Cluster == nil {
+		return ""
+	}
+	if p := s.Cluster.Policy(); p != remote.PolicyKeep {
+		return p
+	}
+	return ""
 }
 
 // ShortDigest is enough of each part of a member's digest to tell two apart.

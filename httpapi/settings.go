@@ -15,7 +15,7 @@ import (
 type Settings struct {
 	engine     *cascade.Engine
 	log        *slog.Logger
-	salt       string
+	salt       string // our own; changed by SetSalt
 	maxSockets int
 	appSuite   bool       // the sessions are those of App Suite; fixed at start
 	mu         sync.Mutex // one read at a time, so that none stores an older state
@@ -38,6 +38,14 @@ func NewSettings(e *cascade.Engine, log *slog.Logger, ownSalt string, files int)
 	// After Subscribe: a change between the two would go unnoticed.
 	s.read()
 	return s
+}
+
+// SetSalt changes our own salt, to that of the cluster.
+func (s *Settings) SetSalt(salt string) {
+	s.mu.Lock()
+	s.salt = salt
+	s.mu.Unlock()
+	s.read()
 }
 
 // Config returns the current settings; they are not changed.

@@ -73,7 +73,8 @@ type Link struct {
 	asked  asked
 	gone   removals
 	said   onceAMinute
-	opened atomic.Pointer[inbox] // for the reader
+	opened atomic.Pointer[inbox]  // for the reader
+	policy atomic.Pointer[string] // of Redis; nil: not known yet
 
 	rebuild chan struct{} // the registry needs the own sockets once more
 	beatNow chan struct{}
@@ -141,6 +142,7 @@ func (l *Link) Run(ctx context.Context) {
 	l.work.Go(l.remove)
 	l.work.Go(l.reconcile)
 	l.work.Go(l.wakeReader)
+	l.work.Go(l.watchPolicy)
 	l.work.Wait()
 }
 

@@ -20,6 +20,10 @@ type Member struct {
 
 	Store *store.Head `json:"store,omitempty"` // what it has of the overrides; nil: it does not say
 
+	// Salt is a sum of the salt of its cookies' names, for the others to compare
+	// and nobody to see; "": an older version.
+	Salt string `json:"salt,omitempty"`
+
 	// What the reader knows of it, never sent.
 	Alive bool          `json:"-"`
 	Age   time.Duration `json:"-"` // since its last heartbeat

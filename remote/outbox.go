@@ -6,7 +6,6 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -410,7 +409,6 @@ func (l *Link) node(ctx context.Context, key string) (redis.Cmdable, error) {
 
 // replicas reads how many replicas a server has.
 func replicas(info string) int64 {
-	_, rest, _ := strings.Cut(info, "connected_slaves:")
-	n, _ := strconv.ParseInt(strings.TrimSpace(strings.SplitN(rest, "\n", 2)[0]), 10, 64) // 0 where it is not said
+	n, _ := strconv.ParseInt(infoField(info, "connected_slaves"), 10, 64) // 0 where it is not said
 	return n
 }

@@ -21,7 +21,7 @@ import (
 	"github.com/seed47708276/sluice/websockets"
 )
 
-// Options are what a Store needs. All are required.
+// Options are what a Store needs. All are required but Ready.
 type Options struct {
 	Client  redis.UniversalClient
 	Cluster string // name of the cluster, as the other keys of Sluice have it
@@ -32,7 +32,10 @@ type Options struct {
 	// sockets are closed on all members. What Redis expires is found when the
 	// sockets' sessions are checked.
 	Removed func(*websockets.Session)
-	Logger  *slog.Logger
+	// Ready is asked before a session is made or looked up: what it returns is
+	// the answer. nil: it need not be asked.
+	Ready  func(context.Context) error
+	Logger *slog.Logger
 }
 
 // Store is websockets.Sessions over Redis. It is safe for concurrent use, by any
@@ -105,6 +108,9 @@ return 1`)
 // Create stores a session. It returns websockets.ErrSessionExists or a
 // websockets.UserSessionsError, or that Redis cannot be asked.
 func (s *Store) Create(ctx context.Context, ses *websockets.Session) error {
+	if err := s.ready(ctx); err != nil {
+		return failed("create", err)
+	}
 	life := time.Duration(0)
 	if !ses.Expires.IsZero() {
 		life = max(time.Until(ses.Expires), time.Millisecond)
@@ -140,6 +146,9 @@ func (s *Store) Create(ctx context.Context, ses *websockets.Session) error {
 
 // Get returns the session, or websockets.ErrNoSession.
 func (s *Store) Get(ctx context.Context, id string) (*websockets.Session, error) {
+	if err := s.ready(ctx); err != nil {
+		return nil, failed("look up", err)
+	}
 	pipe := s.opts.Client.Pipeline()
 	text, left := pipe.Get(ctx, s.key(id)), pipe.PTTL(ctx, s.key(id))
 	err := redispipe.Exec(ctx, pipe)
@@ -297,6 +306,13 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 	}
 	s.opts.Removed(ses)
 	return nil
+}
+
+func (s *Store) ready(ctx context.Context) error {
+	if s.opts.Ready == nil {
+		return nil
+	}
+	return s.opts.Ready(ctx)
 }
 
 // failed says what Redis did not do. Its errors name keys at most, never values.
