@@ -169,7 +169,14 @@ type endedSession struct {
 }
 
 func (d deliverer) Answer(op string, body []byte) ([]byte, error) {
-	if op != opSessionEnded {
+	switch op {
+	case opSessionEnded:
+	case remote.OpPropose, remote.OpSince, remote.OpPage, remote.OpLog:
+		if d.s.storeLink == nil || d.s.fixed {
+			return nil, errors.New("this member keeps no store for others")
+		}
+		return d.s.storeLink.Answer(d.s.store, op, body)
+	default:
 		return d.s.api.AnswerMember(op, body)
 	}
 	var e endedSession

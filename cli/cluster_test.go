@@ -19,7 +19,7 @@ import (
 type fleet struct {
 	t       *testing.T
 	redis   *redistest.Server // nil: the lines lead to several servers, without proxies
-	lines   []string          // of the tree, beside those of each member
+	lines   []string          // of the tree, beside those of each member; the first one keeps the store
 	members []*member
 }
 
@@ -29,6 +29,8 @@ type member struct {
 	name  string
 	args  []string // of its command line, beside the usual ones
 	proxy *redistest.Proxy
+
+	acknowledged int // writes of disable
 }
 
 const fleetLease = 2 * time.Second
@@ -59,6 +61,7 @@ func (f *fleet) launch(m *member) {
 		"sluice.remote.member=" + m.name,
 		"sluice.remote.lease=" + fleetLease.String(),
 		"sluice.drain.spread=200ms",
+		"sluice.store.keeper=m0",
 	}, f.lines...)
 	if m.proxy != nil {
 		lines = append(lines, "com.openexchange.redis.hosts="+m.proxy.Addr)

@@ -245,12 +245,22 @@ func adminURL(server, path string) string {
 // request calls the admin API and decodes the answer.
 func (p *process) request(method, path, body string, out any) int {
 	p.t.Helper()
+	return p.requestWith(method, path, body, out)
+}
+
+// requestWith is request with headers, "Name: value".
+func (p *process) requestWith(method, path, body string, out any, headers ...string) int {
+	p.t.Helper()
 	req, err := http.NewRequest(method, adminURL(p.admin, path), strings.NewReader(body))
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	for _, h := range headers {
+		name, value, _ := strings.Cut(h, ": ")
+		req.Header.Set(name, value)
 	}
 	res, err := adminClient.Do(req)
 	if err != nil {

@@ -22,6 +22,7 @@ import (
 	"github.com/coder/websocket"
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/remote/redistest"
 )
@@ -67,7 +68,7 @@ func redisOf(t *testing.T) func(*testscript.TestScript, bool, []string) {
 		}
 		f, err := os.OpenFile(filepath.Join(ts.MkAbs(args[0]), "redis.properties"), os.O_APPEND|os.O_WRONLY, 0)
 		ts.Check(err)
-		_, err = fmt.Fprintf(f, "\n%s=%s\n%s=%s\n", "com.openexchange.redis.hosts", running[s].Addr, remote.PropMember, args[1])
+		_, err = fmt.Fprintf(f, "\n%s=%s\n%s=%s\n%s=one\n", "com.openexchange.redis.hosts", running[s].Addr, remote.PropMember, args[1], store.PropKeeper)
 		ts.Check(errors.Join(err, f.Close()))
 	}
 }

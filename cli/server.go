@@ -51,7 +51,9 @@ type server struct {
 	lock    *os.File
 
 	store         *store.Store
-	fixed         bool // the directory comes from a file
+	setup         httpapi.StoreSetup
+	storeLink     *remote.StoreLink // nil: no other member is asked for the store
+	fixed         bool              // the directory comes from a file
 	settings      *httpapi.Settings
 	certificate   *httpapi.Certificate       // of the public listener; nil: no TLS
 	adminCert     *httpapi.Certificate       // of the admin listener; nil: no TLS
@@ -148,26 +150,13 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 		Member: s.member, Version: thisBuild().Version, Files: files,
 		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: httpapi.NewStoreTokens(s.store), TokenFile: s.tokenFile,
-		Store: s.store, Fixed: s.fixed, Roots: opt.etc,
+		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.etc,
 	}
 	if s.link != nil {
 		aopt.Cluster = s.link
 	}
 	s.api = httpapi.New(aopt)
 	return s, nil
-}
-
-// openStore opens the store and fills the engine from it.
-func (s *server) openStore(opt serverOptions) (err error) {
-	sopt := store.Options{Path: filepath.Join(opt.state, store.FileName), Logger: s.log}
-	if s.link != nil {
-		sopt.Order = s.link.OrderLog()
-	}
-	if s.store, err = store.Open(sopt); err != nil {
-		return err
-	}
-	s.fixed = opt.directory != ""
-	return s.store.Load(s.apply)
 }
 
 // apply hands the engine what the store has, unless the directory comes from a

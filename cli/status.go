@@ -60,7 +60,7 @@ var nextSteps = map[string]string{
 	"watch":    "until then changes are found by the slow rescan (sluice.reload.rescanInterval), and by `sluice reload`",
 	"lastGood": "make the state folder writable: without it a restart has no last good files",
 	"cluster":  "look at Redis and com.openexchange.redis.*; `sluice members` shows who is seen",
-	"store":    "overrides cannot be changed until then: see to the disk of the state folder, or to Redis; `sluice store` tells more",
+	"store":    "overrides cannot be changed until then: `sluice store` tells why",
 }
 
 func (a *app) statusCmd() *cobra.Command {

@@ -33,7 +33,7 @@ var roles = map[string]Role{
 	"GET /admin/v1/contexts/{context}/users/{user}/properties/{property}":    Viewer,
 	"GET /admin/v1/events":                                                   Viewer,
 	"GET /admin/v1/store":                                                    Viewer,
-	"POST /admin/v1/store/keep":                                              Editor,
+	"POST /admin/v1/store/adopt":                                             Editor,
 	"PUT /admin/v1/contexts/{context}/properties":                            Editor,
 	"DELETE /admin/v1/contexts/{context}/properties":                         Editor,
 	"PUT /admin/v1/contexts/{context}/properties/{property}":                 Editor,

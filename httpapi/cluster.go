@@ -93,6 +93,9 @@ func (q *memberQuestion) selector() (websockets.Selector, error) {
 
 // AnswerMember answers what another member asks with Ask.
 func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
+	if op == opHolds {
+		return s.answerHolds(body)
+	}
 	var q memberQuestion
 	if err := decode(body, &q); err != nil {
 		return nil, err

@@ -2,9 +2,10 @@ package httpapi
 
 import (
 	"context"
+	"encoding/json"
+	"fmt"
 	"log/slog"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"sync"
@@ -36,7 +37,7 @@ var examples = map[string]example{
 	"POST /admin/v1/plan":                                                    {`{"overrides":[{"context":7,"property":"p","value":"v"}]}`, `{"files":{"../x":""}}`},
 	"POST /admin/v1/import":                                                  {`{"context":{"id":8,"name":"n"}}`, `{"context":{"id":0}}`},
 	"POST /admin/v1/audit/{revision}/revert":                                 {`{"reason":"r"}`, `{"reason":""}`},
-	"POST /admin/v1/store/keep":                                              {`{"keep":"cluster"}`, `{"keep":"both"}`},
+	"POST /admin/v1/store/adopt":                                             {`{"confirm":true}`, ``},
 	"POST /admin/v1/tokens":                                                  {`{"name":"n","role":"editor"}`, ``},
 	"POST /admin/v1/sessions":                                                {`{"context":7,"user":3,"client":"c"}`, ``},
 	"POST /admin/v1/messages":                                                {`{"context":7,"name":"n","args":[]}`, `{"context":7,"name":"n","args":[],"pathFilter":""}`},
@@ -202,7 +203,7 @@ func TestContractWrites(t *testing.T) {
 		w.want("GET "+op[7:], 404, "")
 	}
 	w.want("PUT /admin/v1/contexts/{context}/users/{user}/websockets", 409, examples["PUT /admin/v1/contexts/{context}/users/{user}/websockets"].good)
-	w.want("POST /admin/v1/store/keep", 409, `{"keep":"member"}`)
+	w.want("POST /admin/v1/store/adopt", 409, `{"confirm":true}`)
 }
 
 // Where a file has the directory, nothing of it is written or listed.
@@ -211,7 +212,7 @@ func TestContractFixed(t *testing.T) {
 	w.server.Fixed = true
 	for _, op := range withStatus("409") {
 		switch {
-		case slices.Contains([]string{"POST /admin/v1/tokens", "DELETE /admin/v1/tokens/{token}", "POST /admin/v1/sessions", "DELETE /admin/v1/sessions/{session}", "POST /admin/v1/store/keep"}, op):
+		case slices.Contains([]string{"POST /admin/v1/tokens", "DELETE /admin/v1/tokens/{token}", "POST /admin/v1/sessions", "DELETE /admin/v1/sessions/{session}", "POST /admin/v1/store/adopt"}, op):
 		case strings.HasSuffix(op, "/revert"):
 		default:
 			a := w.want(op, 409, examples[op].good)
@@ -229,6 +230,7 @@ func TestContractUnavailable(t *testing.T) {
 	must(t, w.store.Close())
 	w.server.Tokens = NewStoreTokens(w.store)
 	w.server.Sessions = brokenSessions{foreign{err: http.ErrServerClosed}}
+	w.server.StoreSetup.Adopt = func(context.Context, bool) error { return store.ErrClosed }
 	for _, op := range withStatus("503") {
 		switch op {
 		case "GET /readyz", "GET /admin/v1/events", "POST /admin/v1/messages":
@@ -248,13 +250,32 @@ type brokenSessions struct{ foreign }
 func (b brokenSessions) Create(context.Context, *websockets.Session) error { return b.err }
 func (b brokenSessions) Delete(context.Context, string) error              { return b.err }
 
+// emptySum is that of no records.
+const emptySum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
+
+// answering is a cluster of one other member, which says what it holds.
+type answering struct {
+	Cluster
+	holds func(*holdsQuestion) holdsAnswer
+}
+
+func (a answering) Ask(_ context.Context, _ string, body []byte) []remote.Answer {
+	var q holdsQuestion
+	if err := json.Unmarshal(body, &q); err != nil {
+		return []remote.Answer{{Member: "other", Err: err}}
+	}
+	text, err := json.Marshal(a.holds(&q))
+	return []remote.Answer{{Member: "other", Body: text, Err: err}}
+}
+
 // nobody has no sockets, and is sent nothing.
 type nobody struct{ remote.Deliverer }
 
 func (nobody) Registrations(func(remote.Registration) bool) {}
 
-// A divergence is ended by somebody who says what counts.
-func TestContractKeep(t *testing.T) {
+// What a member holds becomes the truth when somebody confirms it, with what the
+// others hold differently before their eyes.
+func TestContractAdopt(t *testing.T) {
 	redis := redistest.Start(t)
 	client := redis.Client()
 	log := slog.New(slog.DiscardHandler)
@@ -267,35 +288,38 @@ func TestContractKeep(t *testing.T) {
 	work.Go(func() { link.Run(running) })
 	defer work.Wait()
 	defer stop()
-	open := func(path string, order store.Order) *store.Store {
-		st, err := store.Open(store.Options{Path: path, Logger: log, Order: order})
-		must(t, err)
-		st.Start(func(cascade.Batch, []store.Entry) {})
-		return st
-	}
 	w := newWorld(t, tree)
-	write := func(st *store.Store, context uint32) {
-		w.poll("a write", func() bool {
-			_, err := st.Do(t.Context(), store.Write{Changes: []store.Change{{Key: store.ContextKey(context), Body: &store.Context{}}}})
-			return err == nil
-		})
-	}
-	first := open(filepath.Join(t.TempDir(), "a"), link.OrderLog())
-	defer func() { must(t, first.Close()) }()
-	write(first, 1)
-	path := filepath.Join(t.TempDir(), "b")
-	alone := open(path, nil)
-	write(alone, 2)
-	must(t, alone.Close())
-	second := open(path, link.OrderLog())
-	defer func() { must(t, second.Close()) }()
-	w.server.Store = second
-	w.poll("it has diverged", func() bool {
-		return strings.Contains(w.ask("GET", "/admin/v1/store", "").body, `"diverged":{"mine"`)
-	})
-	w.want("PUT /admin/v1/contexts/{context}", 409, "{}")
-	w.want("POST /admin/v1/store/keep", 200, `{"keep":"cluster"}`)
 	w.want("GET /admin/v1/store", 200, "")
+	forced := false
+	w.server.StoreSetup.Adopt = func(_ context.Context, force bool) error {
+		if !force {
+			return fmt.Errorf("%w: it has revision 1", store.ErrBehind)
+		}
+		forced = true
+		return w.store.AdoptAlone()
+	}
+	w.server.Cluster = answering{link, func(q *holdsQuestion) holdsAnswer {
+		if q.Kind != store.KindContext {
+			return holdsAnswer{Sum: emptySum}
+		}
+		return holdsAnswer{Count: 1, Sum: "other", Held: map[string]string{"00000007": "x", "00000009": "y"}}
+	}}
+	w.want("PUT /admin/v1/contexts/{context}", 201, "{}")
+	w.wantAt("PUT", "/admin/v1/contexts/8", 201, "{}")
+	a := w.want("POST /admin/v1/store/adopt", 200, "{}")
+	for _, want := range []string{
+		`"adopted":false`, `{"member":"other","key":{"kind":"context","context":7},"what":"other"}`,
+		`{"member":"other","key":{"kind":"context","context":8},"what":"here"}`, `{"member":"other","key":{"kind":"context","context":9},"what":"there"}`,
+	} {
+		if !strings.Contains(a.body, want) || forced {
+			t.Errorf("%s is missing in %s", want, a.body)
+		}
+	}
+	w.want("POST /admin/v1/store/adopt", 409, `{"confirm":true}`)
+	a = w.want("POST /admin/v1/store/adopt", 200, `{"confirm":true,"force":true}`)
+	if !forced || !strings.Contains(a.body, `"adopted":true`) {
+		t.Errorf("%v %s", forced, a.body)
+	}
 	// A link that ends takes no message any more.
 	ended, cancel := context.WithCancel(t.Context())
 	cancel()

@@ -81,12 +81,6 @@ var tree = map[string]string{
 
 func newWorld(t testing.TB, files map[string]string) *world {
 	t.Helper()
-	return newWorldIn(t, files, nil)
-}
-
-// newWorldIn is newWorld with a cluster's order of writes; nil: alone.
-func newWorldIn(t testing.TB, files map[string]string, order store.Order) *world {
-	t.Helper()
 	w := &world{t: t, etc: t.TempDir()}
 	for name, data := range files {
 		w.file(name, data)
@@ -102,7 +96,7 @@ func newWorldIn(t testing.TB, files map[string]string, order store.Order) *world
 		Gate: NewGate(w.engine), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
 	})
 	w.storePath = filepath.Join(t.TempDir(), store.FileName)
-	w.store, err = store.Open(store.Options{Path: w.storePath, Logger: log, Order: order})
+	w.store, err = store.Open(store.Options{Path: w.storePath, Logger: log})
 	must(t, err)
 	w.store.Start(func(b cascade.Batch, entries []store.Entry) {
 		must(t, w.engine.Apply(b))

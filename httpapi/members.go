@@ -26,6 +26,7 @@ func (s *Server) Self() remote.Member {
 		return m
 	}
 	head := s.Store.Head()
+	m.Keeper = s.StoreSetup.Keeper
 	m.Store, m.Degraded = &head, m.Degraded || s.Store.Standing() != nil
 	return m
 }

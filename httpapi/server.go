@@ -30,6 +30,7 @@ type Options struct {
 	// Certificate of the public listener; nil: it has none.
 	Certificate *Certificate
 	Store       *store.Store
+	StoreSetup  StoreSetup
 	Fixed       bool     // the directory comes from a file: the store's is not what counts
 	Roots       []string // of the trees
 	// AdminCertificate is that of the admin listener; nil: it has none.
@@ -146,7 +147,7 @@ func (s *Server) Admin() http.Handler {
 		r.Post("/config/reload", s.handle(s.reload))
 		r.Get("/events", s.handle(s.streamEvents))
 		r.Get("/store", s.handle(plain(s.storeStatus)))
-		r.Post("/store/keep", s.handle(plain(s.keepStore)))
+		r.Post("/store/adopt", s.handle(plain(s.adoptStore)))
 		r.Get("/members", s.handle(plain(s.members)))
 		r.Post("/sessions", s.handle(plain(s.createSession)))
 		r.Get("/sessions/{session}", s.handle(plain(s.session)))

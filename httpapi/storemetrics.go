@@ -19,13 +19,12 @@ var (
 	storeSeconds  = desc("store_commit_seconds_total", "Time that these transactions took.")
 	storeFailures = desc("store_failures_total", "Failures of the file or its disk.")
 	storeResyncs  = desc("store_resyncs_total", "Times that this member took the whole state of the cluster over.")
-	storeSeeds    = desc("store_seeds_total", "Times that this member gave a cluster without data its own.")
 )
 
 // Describe implements prometheus.Collector.
 func (c storeCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		storeOK, storeRevision, storeRecords, storeBytes, storeWrites, storeCommits, storeSeconds, storeFailures, storeResyncs, storeSeeds,
+		storeOK, storeRevision, storeRecords, storeBytes, storeWrites, storeCommits, storeSeconds, storeFailures, storeResyncs,
 	} {
 		ch <- d
 	}
@@ -45,7 +44,7 @@ func (c storeCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	for d, v := range map[*prometheus.Desc]float64{
 		storeWrites: float64(n.Writes), storeCommits: float64(n.Commits), storeSeconds: n.Took.Seconds(),
-		storeFailures: float64(n.Failures), storeResyncs: float64(n.Resyncs), storeSeeds: float64(n.Seeds),
+		storeFailures: float64(n.Failures), storeResyncs: float64(n.Resyncs),
 	} {
 		ch <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, v)
 	}

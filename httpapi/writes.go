@@ -18,9 +18,6 @@ import (
 // writeTimeout bounds how long a write waits: below what clients wait for.
 const writeTimeout = 20 * time.Second
 
-// keepTimeout bounds handing over a whole store, or taking one.
-const keepTimeout = 3 * time.Minute
-
 // write does what a request asks for, and turns what the store says into an
 // answer.
 func (s *Server) writeStore(r *http.Request, w store.Write) (store.Entry, error) {
@@ -31,10 +28,30 @@ func (s *Server) writeStore(r *http.Request, w store.Write) (store.Entry, error)
 		return store.Entry{}, err
 	}
 	w.Actor = Actor(r.Context())
+	var err error
+	if w.Request, err = requestID(r); err != nil {
+		return store.Entry{}, err
+	}
 	ctx, cancel := context.WithTimeout(r.Context(), writeTimeout)
 	defer cancel()
 	e, err := s.Store.Do(ctx, w)
 	return e, s.storeProblem(err)
+}
+
+// requestHeader names a write: one that is sent again with the name of an
+// answer, or of its own, is done once.
+const requestHeader = "Idempotency-Key"
+
+func requestID(r *http.Request) (string, error) {
+	values := r.Header.Values(requestHeader)
+	if len(values) == 0 {
+		return store.NewRequest(), nil
+	}
+	id := values[0]
+	if len(values) > 1 || id == "" || len(id) > store.MaxRequest || strings.ContainsFunc(id, func(r rune) bool { return r <= ' ' || r > '~' }) {
+		return "", fail(http.StatusBadRequest, "bad_request_id", "%s has 1 to %d printable characters of ASCII", requestHeader, store.MaxRequest)
+	}
+	return id, nil
 }
 
 // writable refuses writes of what a file decides.
@@ -51,7 +68,8 @@ func (s *Server) storeProblem(err error) error {
 	var missing *store.NotFoundError
 	var bad *store.BadWriteError
 	var failed *store.FailedError
-	var diverged *store.DivergedError
+	var none *store.NoStoreError
+	var keeper *store.KeeperError
 	var unavailable *store.UnavailableError
 	switch {
 	case err == nil:
@@ -63,12 +81,14 @@ func (s *Server) storeProblem(err error) error {
 	case errors.As(err, &bad):
 		return fail(http.StatusUnprocessableEntity, "bad_write", "%s", bad)
 	case errors.Is(err, store.ErrUnconfirmed):
-		return fail(http.StatusServiceUnavailable, "unconfirmed", "%s", err)
+		return fail(http.StatusServiceUnavailable, "unconfirmed", "%s (header %s)", err, requestHeader)
 	case errors.As(err, &failed):
 		s.Logger.Error("the store failed", "err", err)
 		return fail(http.StatusServiceUnavailable, "store_failed", "%s", failed)
-	case errors.As(err, &diverged):
-		return fail(http.StatusConflict, "diverged", "%s", diverged)
+	case errors.As(err, &none):
+		return fail(http.StatusConflict, "no_store", "%s", none)
+	case errors.As(err, &keeper):
+		return fail(http.StatusConflict, "keeper_conflict", "%s", keeper)
 	case errors.As(err, &unavailable), errors.Is(err, store.ErrBusy), errors.Is(err, store.ErrClosed):
 		return fail(http.StatusServiceUnavailable, "store_unavailable", "%s", err)
 	}

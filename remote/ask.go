@@ -31,7 +31,6 @@ type asked struct {
 // answered when all have, or ctx ends. Those that have not have an error.
 func (l *Link) Ask(ctx context.Context, op string, body []byte) []Answer {
 	me, v := l.Incarnation(), l.view.Load()
-	id := newIncarnation()
 	var answers []Answer
 	for other, m := range v.members {
 		if other != me && m.alive {
@@ -44,6 +43,12 @@ func (l *Link) Ask(ctx context.Context, op string, body []byte) []Answer {
 	if len(answers) == 0 {
 		return nil
 	}
+	return l.ask(ctx, op, body, answers)
+}
+
+// ask fills the answers of the members that they name.
+func (l *Link) ask(ctx context.Context, op string, body []byte, answers []Answer) []Answer {
+	id := newIncarnation()
 	replies := make(chan Answer, len(answers))
 	l.asked.mu.Lock()
 	l.asked.waiting[id] = replies

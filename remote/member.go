@@ -18,7 +18,8 @@ type Member struct {
 	Digest      string    `json:"digest"`             // of its effective configuration
 	Degraded    bool      `json:"degraded"`           // its configuration or its link
 
-	Store *store.Head `json:"store,omitempty"` // what it has of the overrides; nil: it does not say
+	Store  *store.Head `json:"store,omitempty"`  // what it has of the overrides; nil: it does not say
+	Keeper string      `json:"keeper,omitempty"` // whom its files name the keeper of the store
 
 	// Salt is a sum of the salt of its cookies' names, for the others to compare
 	// and nobody to see; "": an older version.

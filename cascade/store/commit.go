@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -18,32 +17,31 @@ const (
 	trimAtOnce = 2 * maxGroup
 )
 
-// sealed is an entry as it stands in the log of every member.
-type sealed struct {
-	Entry
-	chain Chain
-	text  []byte
-}
-
 // run is the owner of the file: it alone writes.
 func (s *Store) run() {
 	for {
 		select {
 		case r := <-s.queue:
 			s.serve(s.collect(r))
-		case <-s.cluster.poke:
-			s.follow()
-			s.cluster.looked <- struct{}{} // taken before the next poke
+		case <-s.copy.due:
+			s.keepCopy()
 		case <-s.quit:
-			for {
-				select {
-				case r := <-s.queue:
-					r.err = ErrClosed
-					close(r.done)
-				default:
-					return
-				}
-			}
+			s.keepCopy() // what is applied and not kept yet
+			refuse(s.queue)
+			return
+		}
+	}
+}
+
+// refuse answers what waits when the store is closed.
+func refuse(queue chan *request) {
+	for {
+		select {
+		case r := <-queue:
+			r.err = ErrClosed
+			close(r.done)
+		default:
+			return
 		}
 	}
 }
@@ -77,7 +75,7 @@ func (r *request) changes() []Change {
 func (s *Store) serve(group []*request) {
 	if last := group[len(group)-1]; last.tell != nil {
 		s.commit(group[:len(group)-1])
-		last.entry, last.err = last.tell()
+		last.err = last.tell()
 	} else {
 		s.commit(group)
 	}
@@ -93,119 +91,141 @@ func (s *Store) commit(group []*request) {
 		return
 	}
 	start := time.Now()
-	if err := s.ready(); err != nil {
+	if err := s.ready(group); err != nil {
 		answer(group, err)
 		return
 	}
-	for try := 0; ; try++ {
-		tried, err := s.commitOnce(group)
-		if err != nil {
-			answer(group, err)
-		}
-		if tried == nil {
-			break
-		}
-		err = s.catchUp()
-		if err == nil && s.had(*tried) {
-			// The cluster took it, only the answer was lost.
-			answer(group, ErrUnconfirmed)
-			break
-		}
-		if err != nil || try >= maxTries {
-			s.note(err)
-			answer(group, unavailable(err))
-			break
-		}
+	if err := s.commitOnce(group); err != nil {
+		answer(group, err)
 	}
 	s.stats.observe(len(group), time.Since(start))
+}
+
+// ready is asked before each group.
+func (s *Store) ready(group []*request) error {
+	if err := s.mend(); err != nil {
+		return err
+	}
+	if s.opt.Witness == nil {
+		if id := s.Identity(); id.Copy && hasWrite(group) {
+			return &NoStoreError{"this member's store is a copy of " + id.Of + ", and this member is alone: configure what it belongs to, or say that this copy counts (sluice store adopt)"}
+		}
+		return nil
+	}
+	if !hasWrite(group) {
+		return nil
+	}
+	return s.witnessed()
+}
+
+// witnessed asks whether this file is the truth of its cluster. It is called by
+// the owner.
+func (s *Store) witnessed() error {
+	if err := s.mend(); err != nil {
+		return err
+	}
+	if s.Identity().ID == "" { // of a file of an earlier format
+		if err := s.setIdentity(Identity{ID: NewRequest()}); err != nil {
+			return err
+		}
+	}
+	err := s.opt.Witness.Ready(s.Identity(), s.Head())
+	s.setProblem(err)
+	return unavailable(err)
+}
+
+func hasWrite(group []*request) bool {
+	for _, r := range group {
+		if r.write != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // answer sets the error of those that have none of their own.
 func answer(group []*request, err error) {
 	for _, r := range group {
-		if r.err == nil {
-			r.entry, r.err = Entry{}, err
+		if r.err != nil {
+			continue
+		}
+		r.entry, r.err = Entry{}, err
+		if r.write != nil && errors.Is(err, ErrUnconfirmed) {
+			r.err = &UnconfirmedError{r.write.Request}
 		}
 	}
 }
 
-// commitOnce returns the head that it was to lead to where other members have
-// written meanwhile, and nothing was done.
-func (s *Store) commitOnce(group []*request) (tried *Head, err error) {
+func (s *Store) commitOnce(group []*request) error {
 	before := s.Head()
 	head := before
-	var done []sealed
 	tx, err := s.begin()
 	if err != nil {
-		return nil, err
+		return err
 	}
 	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	var done []Sealed
 	size, local := 0, 0
 	for _, r := range group {
 		r.err = nil
 		if r.local != nil {
 			if err := guarded(s.opt.Path, func() error { return r.local(tx) }); err != nil {
-				return nil, s.fail(before, err)
+				return s.fail(before, err)
 			}
 			local++
 			continue
 		}
-		var changes []Changed
-		err := guarded(s.opt.Path, func() (err error) {
-			changes, err = evaluate(tx, r.write)
-			return err
-		})
+		x, old, err := s.decide(tx, r.write, head)
 		if errors.As(err, new(*DamagedError)) {
-			return nil, s.fail(before, err)
+			return s.fail(before, err)
 		}
-		if err != nil {
-			r.err = err
+		if err != nil || old {
+			r.entry, r.err = x.Entry, err
 			continue
 		}
-		x := sealed{Entry: s.entry(r.write, changes, head)}
-		if x.text, err = json.Marshal(x.Entry); err != nil {
-			r.err = &BadWriteError{err.Error()}
-			continue
-		}
-		if len(x.text) > maxWriteBytes {
-			r.err = &BadWriteError{fmt.Sprintf("the write has more than %d bytes: do it in parts", maxWriteBytes)}
-			continue
-		}
-		if size += len(x.text); size > maxGroupBytes && len(done) > 0 {
+		if size += len(x.Text); size > maxGroupBytes && len(done) > 0 {
 			r.err = ErrBusy
 			continue
 		}
-		x.chain = head.Chain.next(x.text)
 		if err := s.record(tx, &x, &head); err != nil {
-			return nil, s.fail(before, err)
+			return s.fail(before, err)
 		}
 		r.entry = x.Entry
 		done = append(done, x)
 	}
 	if len(done)+local == 0 {
-		return nil, nil
-	}
-	unconfirmed := false
-	if s.opt.Order != nil && len(done) > 0 {
-		confirmed, behind, err := s.publish(before, head, done)
-		if err != nil {
-			return nil, err
-		}
-		if behind {
-			return &head, nil
-		}
-		unconfirmed = !confirmed
+		return nil
 	}
 	if err := s.finish(tx, before, head, done); err != nil {
-		if s.opt.Order != nil && len(done) > 0 {
-			return nil, fmt.Errorf("%w (%w)", ErrUnconfirmed, err)
+		return err
+	}
+	if s.opt.Witness == nil || len(done) == 0 {
+		return nil
+	}
+	if err := s.opt.Witness.Confirm(s.Identity(), head, done); err != nil {
+		s.setProblem(err)
+		return ErrUnconfirmed
+	}
+	return nil
+}
+
+// decide seals a write, or returns the entry of one that was done before.
+func (s *Store) decide(tx *bbolt.Tx, w *Write, head Head) (x Sealed, old bool, err error) {
+	err = guarded(s.opt.Path, func() error {
+		before, err := requested(tx, w.Request)
+		if err != nil || before != nil {
+			if before != nil {
+				x, old, err = *before, true, Again(&before.Entry, w)
+			}
+			return err
 		}
-		return nil, err
-	}
-	if unconfirmed {
-		return nil, ErrUnconfirmed
-	}
-	return nil, nil
+		changes, err := Decide(fileRecords{tx}, w)
+		if err == nil {
+			x, err = Seal(head, w, changes)
+		}
+		return err
+	})
+	return x, old, err
 }
 
 // begin opens the transaction of the owner.
@@ -215,52 +235,77 @@ func (s *Store) begin() (*bbolt.Tx, error) {
 	}
 	var tx *bbolt.Tx
 	err := guarded(s.opt.Path, func() (err error) {
-		tx, err = s.db.Begin(true)
+		if tx, err = s.db.Begin(true); err != nil {
+			return err
+		}
+		if err = upgrade(tx); err == nil {
+			var id Identity
+			if id, err = readIdentity(tx, s.opt.Path); err == nil {
+				s.identity.Store(&id)
+			}
+		}
 		return err
 	})
-	if err != nil {
-		return nil, s.fail(s.Head(), err)
-	}
 	s.tx = tx
+	if err != nil {
+		return nil, s.fail(s.fileHead(), err)
+	}
 	return tx, nil
 }
 
 // record puts an entry and what it changes into a transaction.
-func (s *Store) record(tx *bbolt.Tx, x *sealed, head *Head) error {
+func (s *Store) record(tx *bbolt.Tx, x *Sealed, head *Head) error {
 	return guarded(s.opt.Path, func() error {
 		for _, c := range x.Changes {
 			if err := put(tx, c.Key, c.After); err != nil {
 				return err
 			}
 		}
-		log := tx.Bucket(bucketLog)
-		if err := log.Put(binary.BigEndian.AppendUint64(nil, x.Revision), append(append(make([]byte, 0, len(x.chain)+len(x.text)), x.chain[:]...), x.text...)); err != nil {
+		if err := putEntry(tx, x); err != nil {
 			return err
 		}
-		head.Revision, head.Chain = x.Revision, x.chain
-		return trimLog(log, x.Revision)
+		*head = x.Head()
+		return trimLog(tx, x.Revision)
 	})
 }
 
-func trimLog(log *bbolt.Bucket, head uint64) error {
+// putEntry puts an entry into the log.
+func putEntry(tx *bbolt.Tx, x *Sealed) error {
+	key := binary.BigEndian.AppendUint64(nil, x.Revision)
+	if x.Request != "" {
+		if err := tx.Bucket(bucketRequests).Put([]byte(x.Request), key); err != nil {
+			return err
+		}
+	}
+	return tx.Bucket(bucketLog).Put(key, append(append(make([]byte, 0, len(x.Chain)+len(x.Text)), x.Chain[:]...), x.Text...))
+}
+
+func trimLog(tx *bbolt.Tx, head uint64) error {
 	if head <= maxLog {
 		return nil
 	}
-	c := log.Cursor()
+	c := tx.Bucket(bucketLog).Cursor()
 	for range trimAtOnce {
-		k, _ := c.First()
+		k, v := c.First()
 		if k == nil || binary.BigEndian.Uint64(k) > head-maxLog {
 			return nil
 		}
-		if err := c.Delete(); err != nil {
+		x, err := unseal(v)
+		if err == nil && x.Request != "" {
+			err = tx.Bucket(bucketRequests).Delete([]byte(x.Request))
+		}
+		if err == nil {
+			err = c.Delete()
+		}
+		if err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// finish commits, and tells the engine.
-func (s *Store) finish(tx *bbolt.Tx, before, head Head, done []sealed) error {
+// finish commits what the owner decided, and tells the engine.
+func (s *Store) finish(tx *bbolt.Tx, before, head Head, done []Sealed) error {
 	err := guarded(s.opt.Path, func() error {
 		if err := writeHead(tx, head); err != nil {
 			return err
@@ -271,24 +316,32 @@ func (s *Store) finish(tx *bbolt.Tx, before, head Head, done []sealed) error {
 		return s.fail(before, err)
 	}
 	s.head.Store(&head)
-	entries := make([]Entry, len(done))
-	for i := range done {
-		entries[i] = done[i].Entry
-		s.tokens.take(&entries[i])
-		s.stats.take(&entries[i])
-	}
-	if before != head && !s.cluster.stale { // else reload hands over everything
-		s.apply(batch(entries, head), entries)
+	if before != head {
+		s.applyEntries(head, done, true)
 	}
 	return nil
 }
 
+// applyEntries has tokens and engine know of entries. count has their records
+// counted by what they say was there before.
+func (s *Store) applyEntries(head Head, done []Sealed, count bool) {
+	entries := make([]Entry, len(done))
+	for i := range done {
+		entries[i] = done[i].Entry
+		s.tokens.take(&entries[i])
+		if count {
+			s.stats.take(&entries[i])
+		}
+	}
+	s.apply(batch(entries, head), entries)
+}
+
 // unseal reads an entry of the log.
-func unseal(v []byte) (x sealed, err error) {
-	if len(v) < len(x.chain) {
+func unseal(v []byte) (x Sealed, err error) {
+	if len(v) < len(x.Chain) {
 		return x, errBadRecord
 	}
-	x.chain = Chain(v[:len(x.chain)])
-	x.text = append([]byte(nil), v[len(x.chain):]...)
-	return x, json.Unmarshal(x.text, &x.Entry)
+	x.Chain = Chain(v[:len(x.Chain)])
+	x.Text = append([]byte(nil), v[len(x.Chain):]...)
+	return x, json.Unmarshal(x.Text, &x.Entry)
 }

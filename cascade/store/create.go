@@ -41,12 +41,15 @@ func create(path string) error {
 		return err
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range buckets {
+		for _, name := range append([][]byte{bucketRequests}, buckets...) {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}
 		}
 		if err := tx.Bucket(bucketMeta).Put(metaFormat, binary.BigEndian.AppendUint64(nil, format)); err != nil {
+			return err
+		}
+		if err := writeIdentity(tx, Identity{ID: NewRequest()}); err != nil {
 			return err
 		}
 		return writeHead(tx, Head{})

@@ -5,7 +5,7 @@ import (
 	"log/slog"
 )
 
-// fail notes that the file cannot be written. It is opened anew: of what a
+// fail notes that the file, which has an acknowledged head, cannot be written. It is opened anew: of what a
 // failed sync has left, the kernel and bbolt may believe that it is on the disk.
 func (s *Store) fail(acknowledged Head, err error) error {
 	failed := &FailedError{err}
@@ -17,7 +17,9 @@ func (s *Store) fail(acknowledged Head, err error) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.settled = false
-	s.head.Store(&acknowledged)
+	if s.opt.Truth == nil {
+		s.head.Store(&acknowledged)
+	}
 	s.drop()
 	if err := s.reopen(); err != nil && s.db == nil {
 		s.log.Error("the store cannot be read either", slog.Any("err", err), slog.String("path", s.opt.Path))
@@ -51,7 +53,7 @@ func (s *Store) reopen() error {
 		return nil
 	}
 	s.drop()
-	acknowledged := s.Head()
+	acknowledged := s.fileHead()
 	found, err := s.open(false)
 	if notWritable(err) {
 		if found, rerr := s.open(true); rerr == nil && found != acknowledged {

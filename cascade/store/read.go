@@ -95,6 +95,9 @@ func subjectOf(kind Kind, name []byte) (su cascade.Subject) {
 
 // Get returns a record or its tombstone, or nil.
 func (s *Store) Get(k Key) (r *Record, err error) {
+	if r, found := s.pendingGet(k); found {
+		return r, nil
+	}
 	err = s.view(func(tx *bbolt.Tx) error {
 		r, err = get(tx, k)
 		return err
@@ -113,6 +116,9 @@ func (s *Store) List(kind Kind, of cascade.Subject, exact bool, after *Key, limi
 		prefix = UserKey(of.Context, of.User).bytes()
 	case of.Context != 0:
 		prefix = ContextKey(of.Context).bytes()
+	}
+	if err := s.settledCopy(); err != nil {
+		return nil, false, err
 	}
 	err = s.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketOf[kind]).Cursor()
@@ -149,6 +155,9 @@ const maxScan = 20_000
 // revision before on (0: from the newest). next is where to go on; 0: nothing
 // is left.
 func (s *Store) Log(before uint64, limit int, keep func(*Entry) bool) (list []Entry, next uint64, err error) {
+	if err := s.settledCopy(); err != nil {
+		return nil, 0, err
+	}
 	err = s.view(func(tx *bbolt.Tx) error {
 		c := tx.Bucket(bucketLog).Cursor()
 		k, v := c.Last()
@@ -185,13 +194,12 @@ func (s *Store) Log(before uint64, limit int, keep func(*Entry) bool) (list []En
 // EntryOf returns the write that led to a revision, or nil where the log does
 // not have it.
 func (s *Store) EntryOf(revision uint64) (e *Entry, err error) {
+	if err := s.settledCopy(); err != nil {
+		return nil, err
+	}
 	err = s.view(func(tx *bbolt.Tx) error {
-		v := tx.Bucket(bucketLog).Get(binary.BigEndian.AppendUint64(nil, revision))
-		if v == nil {
-			return nil
-		}
-		x, err := unseal(v)
-		if err == nil {
+		x, err := entryAt(tx, revision)
+		if err == nil && x != nil {
 			e = &x.Entry
 		}
 		return err

@@ -160,7 +160,9 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// check refuses what may not be kept.
+// Check refuses what may not be kept.
+func (r *Record) Check() error { return r.check() }
+
 func (r *Record) check() error {
 	b := cascade.Batch{}
 	fits := false

@@ -237,7 +237,7 @@ func FuzzEntry(f *testing.F) {
 		if err != nil {
 			return // a time beyond the year 9999
 		}
-		again, err := unseal(append(x.chain[:], text...))
+		again, err := unseal(append(x.Chain[:], text...))
 		if err != nil {
 			t.Fatalf("%s: %v", text, err)
 		}

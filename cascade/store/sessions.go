@@ -41,6 +41,6 @@ func (s *Store) EachSession(f func(id string, text []byte) error) error {
 }
 
 func (s *Store) local(ctx context.Context, f func(tx *bbolt.Tx) error) error {
-	_, err := s.ask(ctx, &request{local: f, done: make(chan struct{})})
+	_, err := s.ask(ctx, s.queue, &request{local: f, done: make(chan struct{})})
 	return err
 }

@@ -23,8 +23,7 @@ type Stats struct {
 	Failures int64
 	Took     time.Duration // of all commits
 	Bytes    int64         // of the file
-	Resyncs  int64         // times that the cluster's state was taken over
-	Seeds    int64         // times that the cluster was given this one's
+	Resyncs  int64         // times that the whole state of the truth was taken over
 	Revision uint64
 	Failed   bool // writes are refused
 }
@@ -34,8 +33,8 @@ func (s *Store) Stats() Stats {
 	out := Stats{
 		Records: make(map[Kind]int64, len(Kinds)), Writes: s.stats.writes.Load(), Commits: s.stats.commits.Load(),
 		Failures: s.stats.failures.Load(), Took: time.Duration(s.stats.took.Load()), Revision: s.Head().Revision,
-		Resyncs: s.cluster.resyncs.Load(), Seeds: s.cluster.seeds.Load(),
-		Failed: s.failure.Load() != nil,
+		Resyncs: s.copy.resyncs.Load(),
+		Failed:  s.failure.Load() != nil,
 	}
 	for i, k := range Kinds {
 		out.Records[k] = s.stats.records[i].Load()
@@ -71,4 +70,13 @@ func (s *stats) count(kind Kind, before, after *State) {
 			s.records[i].Add(by)
 		}
 	}
+}
+
+// Skipped are the keys of records of the truth that are none, for someone
+// changed them by hand: everything else counts.
+func (s *Store) Skipped() []string {
+	if t, ok := s.opt.Truth.(interface{ Skipped() []string }); ok {
+		return t.Skipped()
+	}
+	return []string{}
 }

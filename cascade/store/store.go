@@ -27,7 +27,7 @@ const FileName = "store.db"
 
 const (
 	// format is the version of the file. A newer one is refused.
-	format = 1
+	format = 2
 	// lockTimeout is how long another process may hold the file: a command that
 	// meets a running server says so within a second.
 	lockTimeout = 500 * time.Millisecond
@@ -38,6 +38,7 @@ var (
 	bucketLog      = []byte("log")
 	bucketMeta     = []byte("meta")
 	bucketSessions = []byte("sessions")
+	bucketRequests = []byte("requests") // revisions by the names of their writes; since format 2
 	bucketOf       = map[Kind][]byte{
 		KindContext: []byte("contexts"), KindUser: []byte("users"), KindOverride: []byte("overrides"), KindToken: []byte("tokens"),
 	}
@@ -56,8 +57,6 @@ var Kinds = []Kind{KindContext, KindUser, KindOverride, KindToken}
 type Head struct {
 	Revision uint64 `json:"revision"`
 	Chain    Chain  `json:"chain"`
-	// Epoch counts how often an administrator has said whose state counts.
-	Epoch uint64 `json:"epoch"`
 }
 
 // Chain is a sum over the writes up to one.
@@ -98,7 +97,11 @@ func (h Head) identity() string { return strconv.FormatUint(h.Revision, 10) }
 type Options struct {
 	Path   string // of the file, which is made where it is missing
 	Logger *slog.Logger
-	Order  Order // of a cluster; nil: this member is alone
+	// Truth is where writes are decided; nil: the file itself is the truth.
+	Truth Truth
+	// Witness is asked where the file is the truth of a cluster; nil: of this
+	// member alone. One of Truth and Witness is nil.
+	Witness Witness
 }
 
 // Store is an open file. It is safe for concurrent use.
@@ -112,18 +115,20 @@ type Store struct {
 	mu sync.RWMutex // held to read by those who use db, to write by who replaces it
 	db *bbolt.DB    // nil while it could not be opened again
 
-	head    atomic.Pointer[Head] // the last acknowledged one
-	failure atomic.Pointer[FailedError]
-	tokens  tokens
-	cluster cluster
+	head     atomic.Pointer[Head] // what is in force
+	identity atomic.Pointer[Identity]
+	failure  atomic.Pointer[FailedError]
+	tokens   tokens
+	copy     copying
 
 	// The owner's.
 	tx      *bbolt.Tx // the last that was begun
 	settled bool      // the disk has what the file shows
 
-	quit  chan struct{}
-	ended chan struct{} // no request is served any more
-	work  sync.WaitGroup
+	quit     chan struct{}
+	ended    chan struct{} // no request is served any more
+	proposed chan struct{} // no write is proposed any more
+	work     sync.WaitGroup
 }
 
 // The errors of Open. Each names the file and says what to do.
@@ -156,8 +161,12 @@ func (e *NewerError) Error() string {
 
 // Open opens the store file. Nothing is written before Start.
 func Open(o Options) (*Store, error) {
-	s := &Store{opt: o, log: o.Logger, queue: make(chan *request, maxQueue), quit: make(chan struct{}), ended: make(chan struct{})}
+	s := &Store{opt: o, log: o.Logger, queue: make(chan *request, maxQueue), quit: make(chan struct{}), ended: make(chan struct{}), proposed: make(chan struct{})}
+	c := &s.copy
+	c.proposals, c.due, c.hurry = make(chan *request, maxQueue), make(chan struct{}, 1), make(chan struct{}, 1)
+	c.changed, c.states = sync.NewCond(&c.mu), make(map[Key]pendingState)
 	s.head.Store(&Head{})
+	s.identity.Store(&Identity{})
 	switch fi, err := os.Stat(o.Path); {
 	case errors.Is(err, os.ErrNotExist), err == nil && fi.Mode().IsRegular() && fi.Size() == 0:
 		if err := create(o.Path); err != nil {
@@ -169,6 +178,7 @@ func Open(o Options) (*Store, error) {
 		return nil, err
 	}
 	s.head.Store(&head)
+	c.file = head
 	if err := s.tokens.load(s); err != nil {
 		return nil, errors.Join(err, s.db.Close())
 	}
@@ -187,7 +197,13 @@ func (s *Store) open(readOnly bool) (head Head, err error) {
 	}
 	err = guarded(path, func() error {
 		return db.View(func(tx *bbolt.Tx) (err error) {
-			head, err = readHead(tx, path)
+			if head, err = readHead(tx, path); err != nil {
+				return err
+			}
+			id, err := readIdentity(tx, path)
+			if err == nil {
+				s.identity.Store(&id)
+			}
 			return err
 		})
 	})
@@ -286,7 +302,7 @@ func (s *Store) Head() Head { return *s.head.Load() }
 // acknowledged, and begins to take writes. It is called once, after Load.
 func (s *Store) Start(apply func(cascade.Batch, []Entry)) {
 	s.apply = apply
-	s.startCluster()
+	s.startCopy()
 	s.work.Go(func() {
 		defer close(s.ended)
 		s.run()

@@ -31,9 +31,9 @@ func (e *engine) apply(b cascade.Batch, entries []Entry) {
 	e.entries = append(e.entries, entries...)
 }
 
-func openAt(t testing.TB, path string, order Order) (*Store, *engine) {
+func openAt(t testing.TB, path string, truth Truth) (*Store, *engine) {
 	t.Helper()
-	s, err := Open(Options{Path: path, Logger: slog.New(slog.DiscardHandler), Order: order})
+	s, err := Open(Options{Path: path, Logger: slog.New(slog.DiscardHandler), Truth: truth})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -231,7 +231,7 @@ func TestTogether(t *testing.T) {
 			break
 		}
 	}
-	sealed, err := s.lastEntries()
+	sealed, err := s.LogAfter(0, writers*writes, maxWriteBytes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -100,7 +100,7 @@ func (a *account) replay(tx *bbolt.Tx, head Head) error {
 		if last++; x.Revision != last || binary.BigEndian.Uint64(k) != last {
 			return fmt.Errorf("revision %d instead of %d", x.Revision, last)
 		}
-		if chain = chain.next(x.text); chain != x.chain {
+		if chain = chain.next(x.Text); chain != x.Chain {
 			return fmt.Errorf("the chain breaks at revision %d", last)
 		}
 		texts[x.Reason] = x.Revision
@@ -122,7 +122,7 @@ func (a *account) replay(tx *bbolt.Tx, head Head) error {
 		return err
 	}
 	if head.Revision != last || head.Chain != chain {
-		return fmt.Errorf("the head is %v, the log leads to %v", head, Head{Revision: last, Chain: chain})
+		return fmt.Errorf("the head is %v, the log leads to %v", head, Head{last, chain})
 	}
 	for _, kind := range Kinds {
 		err := tx.Bucket(bucketOf[kind]).ForEach(func(name, value []byte) error {

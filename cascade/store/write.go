@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -20,6 +19,8 @@ const (
 	MaxChanges = 20_000
 	// maxWriteBytes bounds an entry of the log.
 	maxWriteBytes = 16 << 20
+	// MaxRequest bounds the name of a write, in bytes.
+	MaxRequest = 64
 	// maxQueue is how many writers wait at most.
 	maxQueue = 4096
 	// maxGroup and maxGroupBytes bound what one commit takes together.
@@ -34,6 +35,10 @@ type Write struct {
 	Action  string // for people, such as override.set
 	Changes []Change
 	DryRun  bool // answer what would happen, and change nothing
+	// Request names this write: one that is asked again with the same name, for
+	// its answer was lost, is not done again. At most MaxRequest bytes; Do makes
+	// a name where there is none.
+	Request string
 }
 
 // Change is one of a write.
@@ -59,6 +64,7 @@ type Entry struct {
 	Reason   string    `json:"reason"`
 	Action   string    `json:"action"`
 	Changes  []Changed `json:"changes"`
+	Request  string    `json:"request,omitempty"` // the write's name
 }
 
 // Changed is one record before and after; nil: there is none.
@@ -134,7 +140,7 @@ var (
 type request struct {
 	write *Write
 	local func(*bbolt.Tx) error // instead: what concerns this member alone
-	tell  func() (Entry, error) // instead: what else the owner is to do
+	tell  func() error          // instead: what else the owner is to do
 	entry Entry
 	err   error
 	done  chan struct{}
@@ -145,17 +151,32 @@ func (s *Store) Do(ctx context.Context, w Write) (Entry, error) {
 	if w.DryRun {
 		return s.try(&w)
 	}
-	return s.ask(ctx, &request{write: &w, done: make(chan struct{})})
+	if w.Request == "" {
+		w.Request = NewRequest()
+	}
+	queue := s.queue
+	if s.opt.Truth != nil {
+		queue = s.copy.proposals
+	}
+	e, err := s.ask(ctx, queue, &request{write: &w, done: make(chan struct{})})
+	if err == ErrUnconfirmed {
+		err = &UnconfirmedError{w.Request}
+	}
+	return e, err
 }
 
-func (s *Store) ask(ctx context.Context, r *request) (Entry, error) {
+func (s *Store) ask(ctx context.Context, queue chan *request, r *request) (Entry, error) {
+	ended := s.ended
+	if queue == s.copy.proposals {
+		ended = s.proposed
+	}
 	select {
 	case <-s.quit:
 		return Entry{}, ErrClosed
 	default:
 	}
 	select {
-	case s.queue <- r:
+	case queue <- r:
 	default:
 		return Entry{}, ErrBusy
 	}
@@ -164,7 +185,7 @@ func (s *Store) ask(ctx context.Context, r *request) (Entry, error) {
 		return r.entry, r.err
 	case <-ctx.Done():
 		return Entry{}, ErrUnconfirmed
-	case <-s.ended:
+	case <-ended:
 	}
 	select {
 	case <-r.done:
@@ -176,171 +197,16 @@ func (s *Store) ask(ctx context.Context, r *request) (Entry, error) {
 
 // try works out what a write would do.
 func (s *Store) try(w *Write) (e Entry, err error) {
+	if err := s.settledCopy(); err != nil {
+		return e, err
+	}
 	verr := s.view(func(tx *bbolt.Tx) error {
 		var changes []Changed
-		changes, err = evaluate(tx, w)
-		e = s.entry(w, changes, Head{Revision: s.Head().Revision})
+		changes, err = Decide(fileRecords{tx}, w)
+		e = entryOf(w, changes, Head{Revision: s.Head().Revision})
 		return nil
 	})
 	return e, errors.Join(verr, err)
-}
-
-func (s *Store) entry(w *Write, changes []Changed, after Head) Entry {
-	e := Entry{
-		Revision: after.Revision + 1, Time: time.Now().UTC().Truncate(time.Millisecond),
-		Actor: w.Actor, Reason: w.Reason, Action: w.Action, Changes: changes,
-	}
-	for i := range changes {
-		if after := changes[i].After; after != nil {
-			after.Revision = e.Revision
-			if o, ok := after.Body.(*Override); ok && o.Time.IsZero() {
-				o.Time = e.Time
-			}
-		}
-	}
-	return e
-}
-
-// evaluate works out what a write changes. It only reads.
-func evaluate(tx *bbolt.Tx, w *Write) ([]Changed, error) {
-	if len(w.Actor) > cascade.MaxTextLen || len(w.Reason) > cascade.MaxTextLen {
-		return nil, &BadWriteError{fmt.Sprintf("the reason or the actor is longer than %d bytes", cascade.MaxTextLen)}
-	}
-	if len(w.Changes) == 0 {
-		return nil, &BadWriteError{"the write changes nothing"}
-	}
-	seen := make(map[Key]bool, len(w.Changes))
-	var out []Changed
-	add := func(c Changed) error {
-		if seen[c.Key] {
-			return &BadWriteError{fmt.Sprintf("%s is named twice in one write, or below what it deletes", c.Key)}
-		}
-		seen[c.Key] = true
-		if out = append(out, c); len(out) > MaxChanges {
-			return &BadWriteError{fmt.Sprintf("the write changes more than %d records: do it in parts, users before their context", MaxChanges)}
-		}
-		return nil
-	}
-	for _, c := range w.Changes {
-		have, err := get(tx, c.Key)
-		if err != nil {
-			return nil, err
-		}
-		live := have != nil && !have.Deleted
-		if c.If != nil {
-			now := uint64(0)
-			if live {
-				now = have.Revision
-			}
-			if now != *c.If {
-				return nil, &ConditionError{c.Key, now}
-			}
-		}
-		changed := Changed{Key: c.Key}
-		if have != nil {
-			changed.Before = &have.State
-		}
-		if c.Body != nil {
-			changed.After = &State{Body: cloneBody(c.Body)}
-			if err := (&Record{c.Key, *changed.After}).check(); err != nil {
-				return nil, &BadWriteError{err.Error()}
-			}
-			if err := add(changed); err != nil {
-				return nil, err
-			}
-			continue
-		}
-		if !live && (!c.Forget || have == nil) {
-			return nil, &NotFoundError{c.Key}
-		}
-		if !c.Forget && (c.Kind == KindContext || c.Kind == KindUser) {
-			changed.After = &State{Deleted: true}
-		}
-		if err := add(changed); err != nil {
-			return nil, err
-		}
-		if c.Forget {
-			continue
-		}
-		if err := below(tx, c.Key, add); err != nil {
-			return nil, err
-		}
-	}
-	return out, nil
-}
-
-// cloneBody copies an override, whose time is set by the write.
-func cloneBody(body any) any {
-	if o, ok := body.(*Override); ok {
-		o := *o
-		return &o
-	}
-	return body
-}
-
-// below adds what goes with a context or a user.
-func below(tx *bbolt.Tx, k Key, add func(Changed) error) error {
-	if k.Kind != KindContext && k.Kind != KindUser {
-		return nil
-	}
-	prefix := k.bytes()
-	for _, kind := range []Kind{KindUser, KindOverride} {
-		if k.Kind == kind {
-			continue
-		}
-		c := tx.Bucket(bucketOf[kind]).Cursor()
-		for name, value := c.Seek(prefix); bytes.HasPrefix(name, prefix); name, value = c.Next() {
-			r, err := parse(kind, name, value)
-			if err != nil {
-				return err
-			}
-			if r.Deleted {
-				continue
-			}
-			changed := Changed{Key: r.Key, Before: &r.State}
-			if kind == KindUser {
-				changed.After = &State{Deleted: true}
-			}
-			if err := add(changed); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
-}
-
-// get returns a record or its tombstone, or nil.
-func get(tx *bbolt.Tx, k Key) (*Record, error) {
-	bucket, ok := bucketOf[k.Kind]
-	if !ok {
-		return nil, &BadWriteError{fmt.Sprintf("there is no kind %q", k.Kind)}
-	}
-	v := tx.Bucket(bucket).Get(k.bytes())
-	if v == nil {
-		return nil, nil
-	}
-	return decode(k, v, nil)
-}
-
-func parse(kind Kind, name, value []byte) (*Record, error) {
-	return texts(nil).parse(kind, name, value)
-}
-
-func (t texts) parse(kind Kind, name, value []byte) (*Record, error) {
-	k, err := t.parseKey(kind, name)
-	if err != nil {
-		return nil, err
-	}
-	return decode(k, value, t)
-}
-
-// put writes a state, or removes it where it is nil.
-func put(tx *bbolt.Tx, k Key, state *State) error {
-	b := tx.Bucket(bucketOf[k.Kind])
-	if state == nil {
-		return b.Delete(k.bytes())
-	}
-	return b.Put(k.bytes(), (&Record{k, *state}).encode())
 }
 
 // Batch is what a write means to the engine.

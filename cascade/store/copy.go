@@ -1,0 +1,529 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+const (
+	// followRetry is how often a truth that cannot be asked is asked again.
+	followRetry = 500 * time.Millisecond
+	// askTimeout bounds one look at the truth.
+	askTimeout = 15 * time.Second
+	// proposeTimeout bounds what becomes of a group of writes, below what those
+	// who ask wait for.
+	proposeTimeout = 18 * time.Second
+	// followBatch is how many entries are taken at once.
+	followBatch = 512
+	// maxProposals is how many writes are proposed together.
+	maxProposals = 50
+	// tellEvery is the time between two log lines of one problem.
+	tellEvery = time.Minute
+	// copyPause gathers entries for one commit of the copy; readers do not wait
+	// for its end.
+	copyPause = 50 * time.Millisecond
+	// maxPending bounds the entries, and maxPendingBytes their texts, that are in
+	// force and not in the file: beyond it the truth is not followed further, and
+	// no writes are proposed, until the disk takes them.
+	maxPending      = 20_000
+	maxPendingBytes = 64 << 20
+	// settleTimeout bounds how long a list waits for the copy.
+	settleTimeout = 10 * time.Second
+)
+
+// copying is the state of a store that follows a truth. Entries are in force
+// when they are taken; the file has them a moment later.
+type copying struct {
+	proposals chan *request
+	due       chan struct{} // the owner is to look at pending
+	hurry     chan struct{} // somebody waits for the file
+
+	taking sync.Mutex // held by who changes what is in force
+
+	mu       sync.Mutex
+	changed  *sync.Cond
+	pending  []Sealed
+	bytes    int
+	states   map[Key]pendingState // the last of each record among pending
+	file     Head                 // what the file has
+	broken   error                // why the file does not get them
+	settling int                  // readers that wait
+
+	problem atomic.Pointer[error]
+	resyncs atomic.Int64
+	told    bool
+	text    string
+	at      time.Time
+	telling sync.Mutex
+}
+
+type pendingState struct {
+	state    *State // nil: there is none
+	revision uint64 // of the entry
+}
+
+func (s *Store) startCopy() {
+	c := &s.copy
+	if s.opt.Truth == nil && s.opt.Witness == nil {
+		return
+	}
+	var unasked error = &UnavailableError{errors.New("it was not asked yet")}
+	c.problem.Store(&unasked)
+	ctx, cancel := context.WithCancel(context.Background())
+	s.work.Go(func() {
+		<-s.quit
+		cancel()
+	})
+	if s.opt.Witness != nil {
+		s.work.Go(func() { s.attest(ctx) })
+		return
+	}
+	s.work.Go(func() { s.follow(ctx) })
+	s.work.Go(func() {
+		defer close(s.proposed)
+		s.propose(ctx)
+	})
+	s.work.Go(func() { s.pace(ctx) })
+}
+
+// attestEvery is how often a keeper tells its cluster what its file has, so that
+// a Redis that has lost it knows it again.
+const (
+	attestEvery = time.Second
+	attestRetry = 100 * time.Millisecond // while it cannot be told
+)
+
+// attest has the owner ask whether this file counts.
+func (s *Store) attest(ctx context.Context) {
+	t := time.NewTimer(0)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			return
+		}
+		if err := s.asOwner(s.witnessed); errors.Is(err, ErrClosed) {
+			return
+		}
+		t.Reset(attestEvery)
+		if p := s.copy.problem.Load(); p != nil && errors.As(*p, new(*UnavailableError)) {
+			t.Reset(attestRetry)
+		}
+	}
+}
+
+// pace wakes the owner some time after entries came, or at once where somebody
+// waits.
+func (s *Store) pace(ctx context.Context) {
+	t := time.NewTicker(copyPause)
+	defer t.Stop()
+	for {
+		select {
+		case <-t.C:
+		case <-s.copy.hurry:
+		case <-ctx.Done():
+			return
+		}
+		s.copy.mu.Lock()
+		any := len(s.copy.pending) > 0
+		s.copy.mu.Unlock()
+		if any {
+			signal(s.copy.due)
+		}
+	}
+}
+
+func signal(c chan struct{}) {
+	select {
+	case c <- struct{}{}:
+	default:
+	}
+}
+
+// follow takes what the truth has, whoever wrote it.
+func (s *Store) follow(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := s.catchUp(ctx, 0)
+		if ctx.Err() != nil {
+			return
+		}
+		s.setProblem(err)
+		if err == nil {
+			s.opt.Truth.Wait(ctx, s.Head().Revision)
+			continue
+		}
+		t := time.NewTimer(followRetry)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+}
+
+// catchUp takes entries until this member has what the truth has, a revision at
+// least.
+func (s *Store) catchUp(ctx context.Context, atLeast uint64) error {
+	s.copy.taking.Lock()
+	defer s.copy.taking.Unlock()
+	if atLeast > 0 && s.Head().Revision >= atLeast {
+		return nil
+	}
+	for {
+		if err := s.copyFull(); err != nil {
+			return err
+		}
+		asking, cancel := context.WithTimeout(ctx, askTimeout)
+		st, list, err := s.opt.Truth.Since(asking, s.Head(), followBatch)
+		cancel()
+		if errors.Is(err, ErrHistory) {
+			return s.takeOver(ctx, st)
+		}
+		if err != nil {
+			return unavailable(err)
+		}
+		if id := s.Identity(); !id.Copy || id.ID != st.ID {
+			// It has been where this member is, so that nothing is lost.
+			if err := s.belong(st); err != nil {
+				return err
+			}
+		}
+		if err := s.take(list); err != nil {
+			return err
+		}
+		if len(list) == 0 || s.Head().Revision >= st.Head.Revision {
+			return nil
+		}
+	}
+}
+
+// take has entries be in force that follow what is. The caller holds taking.
+func (s *Store) take(list []Sealed) error {
+	head := s.Head()
+	for i := range list {
+		if !list[i].Follows(head) {
+			return fmt.Errorf("revision %d of %s does not follow %v", list[i].Revision, s.opt.Truth.Describe(), head)
+		}
+		head = list[i].Head()
+	}
+	if len(list) == 0 {
+		return nil
+	}
+	c := &s.copy
+	c.mu.Lock()
+	for i := range list {
+		x := &list[i]
+		c.pending, c.bytes = append(c.pending, *x), c.bytes+len(x.Text)
+		for _, ch := range x.Changes {
+			c.states[ch.Key] = pendingState{ch.After, x.Revision}
+		}
+	}
+	c.mu.Unlock()
+	s.head.Store(&head)
+	s.applyEntries(head, list, false)
+	return nil
+}
+
+func (s *Store) copyFull() error {
+	c := &s.copy
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.pending) < maxPending && c.bytes < maxPendingBytes {
+		return nil
+	}
+	if c.broken != nil {
+		return c.broken
+	}
+	return &UnavailableError{errors.New("the disk of this member does not follow")}
+}
+
+// propose hands writes to the truth, those that wait together.
+func (s *Store) propose(ctx context.Context) {
+	for {
+		select {
+		case r := <-s.copy.proposals:
+			group, size := []*request{r}, len(r.changes())
+		collect:
+			for len(group) < maxProposals && size < MaxChanges {
+				select {
+				case next := <-s.copy.proposals:
+					group = append(group, next)
+					size += len(next.changes())
+				default:
+					break collect
+				}
+			}
+			s.proposeGroup(ctx, group)
+		case <-ctx.Done():
+			refuse(s.copy.proposals)
+			return
+		}
+	}
+}
+
+func (s *Store) proposeGroup(ctx context.Context, group []*request) {
+	start := time.Now()
+	defer func() {
+		s.stats.observe(len(group), time.Since(start))
+		for _, r := range group {
+			close(r.done)
+		}
+	}()
+	if err := s.mayPropose(); err != nil {
+		answer(group, err)
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, proposeTimeout)
+	defer cancel()
+	list := make([]*Proposal, len(group))
+	for i, r := range group {
+		list[i] = &Proposal{Write: r.write}
+	}
+	made := s.opt.Truth.Propose(ctx, list)
+	s.copy.taking.Lock()
+	var err error
+	last := uint64(0)
+	if len(made) > 0 && made[0].Follows(s.Head()) {
+		err = s.take(made)
+	}
+	s.copy.taking.Unlock()
+	for _, p := range list {
+		if p.Err == nil {
+			last = max(last, p.Entry.Revision)
+		}
+	}
+	if err == nil && s.Head().Revision < last {
+		// Others have written before: look-ups here are to see it when it is
+		// acknowledged. Where they cannot, the follower brings it.
+		err = s.catchUp(ctx, last)
+	}
+	if err != nil {
+		s.setProblem(unavailable(err))
+	}
+	for i, p := range list {
+		group[i].entry, group[i].err = p.Entry, unavailable(p.Err)
+	}
+}
+
+// mayPropose refuses writes whose outcome this member could not follow.
+func (s *Store) mayPropose() error {
+	if err := s.copyFull(); err != nil {
+		return err
+	}
+	p := s.copy.problem.Load()
+	if p == nil {
+		return nil
+	}
+	// What an administrator has to see to; the rest the truth says itself.
+	if errors.As(*p, new(*NoStoreError)) || errors.As(*p, new(*KeeperError)) {
+		return *p
+	}
+	return nil
+}
+
+// keepCopy writes what is in force and not in the file. It is called by the
+// owner.
+func (s *Store) keepCopy() {
+	c := &s.copy
+	c.mu.Lock()
+	list, before := c.pending, c.file
+	if len(list) > followBatch {
+		list = list[:followBatch]
+	}
+	c.mu.Unlock()
+	if len(list) == 0 {
+		return
+	}
+	err := s.writeCopy(list)
+	c.mu.Lock()
+	if err == nil {
+		last := list[len(list)-1]
+		c.file = last.Head()
+		c.pending = c.pending[len(list):]
+		if len(c.pending) == 0 {
+			c.pending = nil
+		}
+		for i := range list {
+			c.bytes -= len(list[i].Text)
+			for _, ch := range list[i].Changes {
+				if c.states[ch.Key].revision <= last.Revision {
+					delete(c.states, ch.Key)
+				}
+			}
+		}
+	} else {
+		c.file = before
+	}
+	if c.broken = err; len(c.pending) > 0 && err == nil {
+		signal(c.due)
+	}
+	c.changed.Broadcast()
+	c.mu.Unlock()
+}
+
+// writeCopy writes entries that are in force already.
+func (s *Store) writeCopy(list []Sealed) error {
+	tx, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	head := s.fileHead()
+	for i := range list {
+		// What the file has is what counts: entries may come again after a copy was
+		// taken.
+		for _, ch := range list[i].Changes {
+			err := guarded(s.opt.Path, func() error {
+				old, err := get(tx, ch.Key)
+				if err == nil {
+					var state *State
+					if old != nil {
+						state = &old.State
+					}
+					s.stats.count(ch.Kind, state, ch.After)
+				}
+				return err
+			})
+			if err != nil {
+				return s.fail(head, err)
+			}
+		}
+		if err := s.record(tx, &list[i], &head); err != nil {
+			return s.fail(s.fileHead(), err)
+		}
+	}
+	err = guarded(s.opt.Path, func() error {
+		if err := writeHead(tx, head); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	if err != nil {
+		return s.fail(s.fileHead(), err)
+	}
+	return nil
+}
+
+// settled waits until the file has what was in force when it was asked, so that
+// lists show it.
+func (s *Store) settledCopy() error {
+	c := &s.copy
+	if s.opt.Truth == nil {
+		return nil
+	}
+	want := s.Head().Revision
+	timeout := time.AfterFunc(settleTimeout, func() {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		c.changed.Broadcast()
+	})
+	defer timeout.Stop()
+	start := time.Now()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for len(c.pending) > 0 && c.pending[0].Revision <= want {
+		if c.broken != nil {
+			return c.broken
+		}
+		if time.Since(start) >= settleTimeout {
+			return &FailedError{errors.New("the disk is slow")}
+		}
+		signal(c.hurry)
+		c.changed.Wait()
+	}
+	return nil
+}
+
+// pendingGet returns a record that is in force and not in the file.
+func (s *Store) pendingGet(k Key) (r *Record, found bool) {
+	c := &s.copy
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	p, found := c.states[k]
+	if !found || p.state == nil {
+		return nil, found
+	}
+	return &Record{k, *p.state}, true
+}
+
+// fileHead is what the file has: in a copy less than what is in force, for a
+// moment.
+func (s *Store) fileHead() Head {
+	if s.opt.Truth == nil {
+		return s.Head()
+	}
+	s.copy.mu.Lock()
+	defer s.copy.mu.Unlock()
+	return s.copy.file
+}
+
+// Standing tells how the store stands with its cluster; nil is well.
+func (s *Store) Standing() error {
+	if f := s.failure.Load(); f != nil {
+		return f
+	}
+	if p := s.copy.problem.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// setProblem keeps and tells why writes are refused; nil: they are not.
+func (s *Store) setProblem(err error) {
+	c := &s.copy
+	c.telling.Lock()
+	defer c.telling.Unlock()
+	if err == nil {
+		c.problem.Store(nil)
+		if c.told {
+			c.told, c.text = false, ""
+			s.log.Info("the store takes writes again", slog.Uint64("revision", s.Head().Revision))
+		}
+		return
+	}
+	err = unavailable(err)
+	c.problem.Store(&err)
+	if text := err.Error(); text != c.text || time.Since(c.at) > tellEvery {
+		c.told, c.text, c.at = true, text, time.Now()
+		s.log.Warn("the store takes no writes: look-ups go on from what this member has", slog.Any("err", err))
+	}
+}
+
+// belong notes that this file is a copy of a truth. The caller holds taking.
+func (s *Store) belong(st Standing) error {
+	id := Identity{ID: st.ID, Copy: true, Of: s.opt.Truth.Describe(), Term: s.Identity().Term}
+	return s.asOwner(func() error { return s.setIdentity(id) })
+}
+
+// asOwner has the owner do something between its commits.
+func (s *Store) asOwner(f func() error) error {
+	r := &request{tell: f, done: make(chan struct{})}
+	_, err := s.ask(context.Background(), s.queue, r)
+	return err
+}
+
+// setIdentity writes what the file is. It is called by the owner.
+func (s *Store) setIdentity(id Identity) error {
+	tx, err := s.begin()
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	err = guarded(s.opt.Path, func() error {
+		if err := writeIdentity(tx, id); err != nil {
+			return err
+		}
+		return tx.Commit()
+	})
+	if err != nil {
+		return s.fail(s.fileHead(), err)
+	}
+	s.identity.Store(&id)
+	return nil
+}

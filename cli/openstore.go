@@ -1,0 +1,68 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+
+	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/remote"
+)
+
+// noStore explains what a cluster needs that has only a Redis.
+const noStore = "the cluster does not say where its decisions are kept: name a member whose store file counts (" +
+	store.PropKeeper + "), or a database (" + store.PropDatabaseHosts + "), on all members, start them again, and run `sluice store adopt` on the one that has the right ones"
+
+// openStore opens the store and fills the engine from it.
+func (s *server) openStore(opt serverOptions) (err error) {
+	sopt := store.Options{Path: filepath.Join(opt.state, store.FileName), Logger: s.log}
+	if err := s.chooseStore(&sopt); err != nil {
+		return err
+	}
+	if s.store, err = store.Open(sopt); err != nil {
+		return err
+	}
+	s.fixed = opt.directory != ""
+	return s.store.Load(s.apply)
+}
+
+// chooseStore says where the decisions are kept.
+func (s *server) chooseStore(sopt *store.Options) error {
+	keeper := s.engine.Text(store.PropKeeper).Server()
+	hosts := s.engine.List(store.PropDatabaseHosts).Server()
+	switch {
+	case keeper != "" && len(hosts) > 0:
+		return fmt.Errorf("%s and %s are both set: a cluster has one place for its decisions, so remove one", store.PropKeeper, store.PropDatabaseHosts)
+	case keeper != "" && s.link == nil:
+		return fmt.Errorf("%s is set and there is no Redis, over which the members reach the keeper: set com.openexchange.redis.hosts, or remove it", store.PropKeeper)
+	case keeper != "":
+		s.storeLink = s.link.StoreLink(keeper)
+		s.setup = httpapi.StoreSetup{Kind: httpapi.StoreFollower, Truth: "the file of the keeper " + keeper, Keeper: keeper}
+		if keeper != s.member {
+			sopt.Truth = remote.Follower{StoreLink: s.storeLink}
+			return nil
+		}
+		sopt.Witness = s.storeLink
+		s.setup.Kind, s.setup.Adopt = httpapi.StoreKeeper, s.adoptKeeper
+	case s.link != nil:
+		sopt.Truth = store.NoTruth{Reason: noStore}
+		s.setup = httpapi.StoreSetup{Kind: httpapi.StoreNone, Truth: "nowhere: no keeper and no database is configured"}
+	default:
+		s.setup = httpapi.StoreSetup{Kind: httpapi.StoreAlone, Truth: "the file of this member", Adopt: func(context.Context, bool) error { return s.store.AdoptAlone() }}
+	}
+	return nil
+}
+
+// adoptKeeper makes this member's file that of the keeper.
+func (s *server) adoptKeeper(ctx context.Context, force bool) error {
+	return s.store.Adopt(store.Adoption{
+		Force: force,
+		Missing: func(at store.Head) ([]store.Sealed, bool, error) {
+			return s.storeLink.Missing(ctx, s.store.Identity(), at)
+		},
+		Register: func(id store.Identity, head store.Head) (store.Identity, error) {
+			return s.storeLink.Adopt(ctx, id, head)
+		},
+	})
+}

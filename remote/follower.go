@@ -1,0 +1,294 @@
+package remote
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/cascade/store"
+)
+
+const (
+	// askAgain is the time between two questions of one write, whose answer did
+	// not come.
+	askAgain = 100 * time.Millisecond
+	// oneAsk bounds one of them: a question or an answer may be lost with the
+	// data of a Redis. A write that takes longer is done once all the same.
+	oneAsk = 3 * time.Second
+	// pageTries is how often a page of a copy is asked for.
+	pageTries = 5
+)
+
+// Follower is the keeper's store as the other members see it.
+type Follower struct{ *StoreLink }
+
+var _ store.Truth = Follower{}
+
+// Describe implements store.Truth.
+func (f Follower) Describe() string { return "the keeper " + f.keeper }
+
+// away returns why the keeper cannot be asked, or nil.
+func (f Follower) away() error {
+	if f.link.freshest(f.keeper) != nil {
+		return nil
+	}
+	return &store.UnavailableError{Err: fmt.Errorf("the keeper %s (sluice.store.keeper) is not among the members that are alive", f.keeper)}
+}
+
+// Propose implements store.Truth.
+func (f Follower) Propose(ctx context.Context, group []*store.Proposal) []store.Sealed {
+	made, err := f.proposeAll(ctx, group)
+	for _, p := range group {
+		if p.Err == nil && p.Entry.Revision == 0 {
+			if p.Err = err; errors.Is(err, store.ErrUnconfirmed) {
+				p.Err = &store.UnconfirmedError{Request: p.Write.Request}
+			}
+		}
+	}
+	return made
+}
+
+func (f Follower) proposeAll(ctx context.Context, group []*store.Proposal) ([]store.Sealed, error) {
+	if err := errors.Join(f.agreed(), f.away()); err != nil {
+		return nil, err
+	}
+	doubt := false
+	for {
+		reg, ok, err := f.Registered(ctx)
+		if err == nil && !ok {
+			err = fmt.Errorf("the keeper %s has not registered its store yet", f.keeper)
+		}
+		if err == nil && reg.Member != f.keeper {
+			return nil, unless(doubt, &store.KeeperError{Reason: fmt.Sprintf("this member's files name %s the keeper, and the cluster's is %s since term %d: correct sluice.store.keeper, or say on %s that its store counts (sluice store adopt)", f.keeper, reg.Member, reg.Term, f.keeper)})
+		}
+		if err != nil {
+			return nil, unless(doubt, &store.UnavailableError{Err: err})
+		}
+		q := proposeQuestion{Term: reg.Term, At: reg.Head}
+		for _, p := range group {
+			q.Writes = append(q.Writes, *p.Write)
+		}
+		var a proposeAnswer
+		asking, cancel := context.WithTimeout(ctx, oneAsk)
+		err = f.askKeeper(asking, OpPropose, q, &a)
+		cancel()
+		if err == nil && len(a.Results) != len(group) {
+			err = errors.New("the keeper has answered something else than it was asked")
+		}
+		if err == nil {
+			return f.settle(group, &a)
+		}
+		switch {
+		case errors.Is(err, errNotThere), errors.Is(err, errNoInbox):
+			return nil, unless(doubt, &store.UnavailableError{Err: err})
+		case errors.Is(err, errTooLong):
+			return nil, &store.BadWriteError{Reason: "the write is too large for the link between the members: do it in parts"}
+		}
+		// Perhaps done: asked again by its name it is done once.
+		doubt = true
+		t := time.NewTimer(askAgain)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return nil, store.ErrUnconfirmed
+		}
+	}
+}
+
+// unless is an error that says that nothing was done, where that is known.
+func unless(doubt bool, err error) error {
+	if doubt {
+		return store.ErrUnconfirmed
+	}
+	return err
+}
+
+func (f Follower) settle(group []*store.Proposal, a *proposeAnswer) ([]store.Sealed, error) {
+	for i, r := range a.Results {
+		switch {
+		case r.Entry != nil:
+			group[i].Entry = *r.Entry
+		case r.Problem != nil:
+			group[i].Err = r.Problem.Err()
+		default:
+			group[i].Err = &store.UnconfirmedError{Request: group[i].Write.Request}
+		}
+	}
+	return fromWire(a.Made)
+}
+
+func (f Follower) askKeeper(ctx context.Context, op string, question, answer any) error {
+	body, err := json.Marshal(question)
+	if err != nil {
+		return err
+	}
+	ctx, stop := f.whileItLives(ctx)
+	defer stop()
+	if body, err = f.link.AskMember(ctx, f.keeper, op, body); err != nil {
+		return err
+	}
+	return json.Unmarshal(body, answer)
+}
+
+// whileItLives ends a context when the process of the keeper is another, or
+// gone: it answers no more. stop is called when it is not needed any more.
+func (f Follower) whileItLives(ctx context.Context) (_ context.Context, stop func()) {
+	m := f.link.freshest(f.keeper)
+	if m == nil {
+		return ctx, func() {}
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		t := time.NewTicker(askAgain)
+		defer t.Stop()
+		for {
+			select {
+			case <-t.C:
+				if now := f.link.freshest(f.keeper); now == nil || now.Incarnation != m.Incarnation {
+					cancel()
+					return
+				}
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	return ctx, func() {
+		cancel()
+		<-ended
+	}
+}
+
+// Since implements store.Truth. What Redis has of the log need not be asked for.
+func (f Follower) Since(ctx context.Context, at store.Head, limit int) (store.Standing, []store.Sealed, error) {
+	pipe := f.client().Pipeline()
+	fields := pipe.HGetAll(ctx, f.registration)
+	stream := pipe.XRangeN(ctx, f.entries, entryID(at.Revision+1), "+", int64(limit))
+	_, _ = pipe.Exec(ctx) // each answer is looked at
+	for key, err := range map[string]error{f.registration: fields.Err(), f.entries: stream.Err()} {
+		if err != nil && !errors.Is(err, redis.Nil) {
+			return store.Standing{}, nil, f.mend(ctx, key, err)
+		}
+	}
+	reg, ok, err := parseRegistered(fields.Val())
+	if err != nil {
+		return store.Standing{}, nil, err
+	}
+	if ok {
+		st := store.Standing{ID: reg.ID, Head: reg.Head, Adopted: reg.Adopted}
+		if reg.Head == at {
+			return st, nil, errors.Join(f.agreed(), f.away())
+		}
+		if list := streamed(stream.Val(), at); len(list) > 0 {
+			return st, list, nil
+		}
+	}
+	if err := f.away(); err != nil {
+		return store.Standing{}, nil, err
+	}
+	var a sinceAnswer
+	if err := f.askKeeper(ctx, OpSince, sinceQuestion{at, limit}, &a); err != nil {
+		return store.Standing{}, nil, err
+	}
+	if a.Other {
+		return a.Standing, nil, store.ErrHistory
+	}
+	list, err := fromWire(a.Entries)
+	return a.Standing, list, err
+}
+
+// streamed are the entries of a stream that follow a state.
+func streamed(messages []redis.XMessage, at store.Head) (list []store.Sealed) {
+	for _, m := range messages {
+		text, _ := m.Values[fieldEntry].(string)
+		sum, _ := m.Values[fieldChain].(string)
+		var chain store.Chain
+		if chain.UnmarshalText([]byte(sum)) != nil {
+			return list
+		}
+		x, err := store.Unseal(at.Revision+1, chain, []byte(text))
+		if err != nil || !x.Follows(at) {
+			return list // the keeper is asked
+		}
+		list, at = append(list, x), x.Head()
+	}
+	return list
+}
+
+// Load implements store.Truth.
+func (f Follower) Load(ctx context.Context, records func([]store.Record) error, entries func([]store.Sealed) error) (store.Standing, error) {
+	var first sinceAnswer
+	if err := f.page(ctx, OpSince, sinceQuestion{Limit: 1}, &first); err != nil {
+		return first.Standing, err
+	}
+	st := first.Standing
+	for _, kind := range store.Kinds {
+		for after := []byte(nil); ; {
+			var a pageAnswer
+			if err := f.page(ctx, OpPage, pageQuestion{kind, after}, &a); err != nil {
+				return st, err
+			}
+			if err := records(a.Records); err != nil {
+				return st, err
+			}
+			if after = a.Next; after == nil {
+				break
+			}
+		}
+	}
+	for at := uint64(0); at < st.Head.Revision; {
+		var a logAnswer
+		if err := f.page(ctx, OpLog, logQuestion{at}, &a); err != nil {
+			return st, err
+		}
+		list, err := fromWire(a.Entries)
+		if err != nil {
+			return st, err
+		}
+		for i := range list {
+			if list[i].Revision > st.Head.Revision {
+				list = list[:i]
+				break
+			}
+		}
+		if len(list) == 0 {
+			return st, nil
+		}
+		at = list[len(list)-1].Revision
+		if err := entries(list); err != nil {
+			return st, err
+		}
+	}
+	return st, nil
+}
+
+// page asks for a part of a copy; reading again does no harm.
+func (f Follower) page(ctx context.Context, op string, question, answer any) (err error) {
+	for range pageTries {
+		asking, cancel := context.WithTimeout(ctx, oneAsk)
+		err = f.askKeeper(asking, op, question, answer)
+		cancel()
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		t := time.NewTimer(askAgain)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+	return err
+}
+
+// Wait implements store.Truth.
+func (f Follower) Wait(ctx context.Context, after uint64) {
+	_, _ = f.await(ctx, f.entries, entryID(after)) // whoever follows looks
+}
