@@ -29,7 +29,7 @@ torture:
     go test -race -timeout 60m -count=1 ./cascade/store -args -torture
     go test -race -timeout 60m -count=1 ./websockets -args -torture
     go test -race -timeout 60m -count=1 ./cli -run Ledger -args -torture
-    go test -timeout 20m -count=1 -parallel 8 ./cli -run 'Restarts|Killed' -args -torture
+    go test -timeout 20m -count=1 -parallel 8 ./cli -run 'Restarts|Killed|DrainWithoutRedis' -args -torture
     go test -race -timeout 60m -count=5 ./cli ./httpapi ./remote/... ./websockets/...
     sh testdata/fuzz.sh 60s
 

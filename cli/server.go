@@ -313,6 +313,10 @@ func (s *server) run(ctx context.Context) error {
 	}
 	admin := s.api.Admin()
 	servers := []*http.Server{s.api.Listener(s.api.Public()), s.api.Listener(admin), s.api.SocketListener(admin, s.socket)}
+	var running requests
+	for _, h := range servers {
+		h.Handler = running.count(h.Handler)
+	}
 	for i, l := range []net.Listener{s.public, s.admin, s.socket} {
 		wg.Go(func() {
 			if err := servers[i].Serve(l); !errors.Is(err, http.ErrServerClosed) {
@@ -335,13 +339,10 @@ func (s *server) run(ctx context.Context) error {
 	s.manager.stopping(within)
 	limit, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	if s.link != nil {
-		s.link.Flush(limit)
-	}
+	flushed := s.flush(limit)
 	err = errors.Join(err, s.sockets.Shutdown(limit))
-	for _, h := range servers {
-		err = errors.Join(err, h.Shutdown(limit))
-	}
+	err = errors.Join(err, s.stopServing(limit, servers, &running))
+	<-flushed
 	stop()
 	wg.Wait()
 	if s.link != nil {
