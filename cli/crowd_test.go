@@ -15,13 +15,17 @@ const frontEndOptions = `{"path":"/socket.io/appsuite","transports":["websocket"
 // crowd are many real clients, each of a user of its own, in processes of their
 // own.
 type crowd struct {
+	edge  *edge
 	nodes []*node
-	began time.Time
+	began time.Time // all were connected
 }
 
 // crowdOfProcess bounds the clients of one process, which may have 20,000
 // descriptors and has one core.
 const crowdOfProcess = 3000
+
+// crowdPatience is how long a large crowd may take for anything.
+const crowdPatience = 2 * time.Minute
 
 // newCrowd connects clients through a proxy and waits until all are connected.
 func newCrowd(t *testing.T, m *member, e *edge, clients int, libs ...string) *crowd {
@@ -32,7 +36,7 @@ func newCrowd(t *testing.T, m *member, e *edge, clients int, libs ...string) *cr
 		Session string `json:"session"`
 		Cookie  string `json:"cookie"`
 	}
-	c := &crowd{}
+	c := &crowd{edge: e}
 	for from := 0; from < clients; from += crowdOfProcess {
 		var list []entry
 		for i := from; i < min(from+crowdOfProcess, clients); i++ {
@@ -53,9 +57,24 @@ func newCrowd(t *testing.T, m *member, e *edge, clients int, libs ...string) *cr
 		}
 		c.nodes = append(c.nodes, runNode(t, fmt.Sprint("crowd from ", from), env, "fleet.js", e.base, file, frontEndOptions))
 	}
-	m.poll("all clients are connected", func() bool { return c.connected() == clients })
+	c.await(m, "all clients are connected", func() bool { return c.connected() == clients })
 	c.began = time.Now()
 	return c
+}
+
+// await waits for a condition for as long as a large crowd may take.
+func (c *crowd) await(m *member, what string, ok func() bool) {
+	m.t.Helper()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for limit := time.After(crowdPatience); !ok(); {
+		select {
+		case <-tick.C:
+		case <-limit:
+			m.t.Fatalf("not within %v: %s; %d clients are connected, %d handshakes failed; the proxy: %v\n%s",
+				crowdPatience, what, c.connected(), c.count("connect_error"), c.edge.statuses(m.t), m.log())
+		}
+	}
 }
 
 // count is how often something happened to any of the clients.

@@ -76,6 +76,22 @@ func ingressEdge(t *testing.T, idle time.Duration, members ...string) *edge {
 	}, idle, members...)
 }
 
+// plainEdge is nginx without TLS, which would cost the clients of a large crowd
+// more than all else.
+func plainEdge(t *testing.T, members ...string) *edge {
+	t.Helper()
+	cert, key, _ := newCertificate(t)
+	port, logs := freePort(t), filepath.Join(t.TempDir(), "access.log")
+	// Each handshake that goes to the dead member first would be a line.
+	runNginx(t, port, "error_log stderr crit;\n"+balanced(t, "nginx", members,
+		"listen 443 ssl", "listen 127.0.0.1:"+port,
+		"/etc/ssl/mail.example.com.crt", cert,
+		"/etc/ssl/mail.example.com.key", key,
+		"/var/log/nginx/sluice.log", logs,
+	))
+	return &edge{base: "http://127.0.0.1:" + port, logs: logs}
+}
+
 func nginxEdgeWith(t *testing.T, change func(conf string) string, idle time.Duration, members ...string) *edge {
 	t.Helper()
 	cert, key, pool := newCertificate(t)

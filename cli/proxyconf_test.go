@@ -141,7 +141,7 @@ func runNginx(t *testing.T, port, conf string) {
 		temps += fmt.Sprintf("%s_temp_path %s;\n", kind, filepath.Join(dir, kind))
 	}
 	put(t, dir, "nginx.conf", user+"worker_processes 2;\npid "+filepath.Join(dir, "pid")+";\nerror_log stderr notice;\n"+
-		"events { worker_connections 768; }\nhttp {\naccess_log off;\n"+temps+conf+"}\n")
+		"events { worker_connections 19000; }\nhttp {\naccess_log off;\n"+temps+conf+"}\n")
 	daemon(t, port, installed(t, "nginx", "nginx"), "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-g", "daemon off;")
 }
 
