@@ -15,13 +15,16 @@ trap 'rm -rf "$work"' EXIT
 umask 022
 
 root=$work/root
-mkdir -p "$root/usr/bin" "$root/etc/sluice" "$root/var/lib/sluice" "$root/run/sluice" "$root/tmp"
+mkdir -p "$root/usr/bin" "$root/usr/share/sluice/etc" "$root/etc/sluice" "$root/var/lib/sluice" "$root/run/sluice" "$root/tmp"
 deploy/build.sh "$version" "$root/usr/bin/sluice"
 echo 'sluice:x:65532:65532:Sluice:/var/lib/sluice:/sbin/nologin' >"$root/etc/passwd"
 echo 'sluice:x:65532:' >"$root/etc/group"
 for f in sluice redis; do
 	cp "etc/$f.properties" "$root/etc/sluice/"
 done
+# In a container nobody reaches a loopback address. Trees that are mounted on
+# /opt/open-xchange/etc and /etc/sluice say otherwise where they want.
+printf 'sluice.public.host=0.0.0.0\nsluice.admin.host=0.0.0.0\n' >"$root/usr/share/sluice/etc/image.properties"
 # The authorities that Redis, the database and a login provider are checked by.
 certs=/etc/ssl/certs/ca-certificates.crt
 [ ! -e $certs ] || install -D -m 644 $certs "$root$certs"
