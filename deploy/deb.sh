@@ -9,6 +9,8 @@ done
 version=${1:-$(deploy/version.sh)}
 SOURCE_DATE_EPOCH=$(deploy/epoch.sh)
 export SOURCE_DATE_EPOCH
+# The man pages are dated by it, in the zone of the machine.
+export TZ=UTC
 out=${DIST:-dist}
 root=$(mktemp -d)
 trap 'rm -rf "$root"' EXIT
