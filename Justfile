@@ -11,6 +11,18 @@ default:
 build:
     go build -o sluice .
 
+# The Debian package, dist/sluice_VERSION_amd64.deb
+deb *VERSION:
+    deploy/deb.sh {{VERSION}}
+
+# The container image, an OCI layout in dist/image
+image *VERSION:
+    deploy/image.sh {{VERSION}}
+
+# Check everything, then build package, image and binary into dist/
+release VERSION: ci
+    deploy/release.sh {{VERSION}}
+
 # Install what the tests need, check the code, run all tests (short rounds)
 ci: setup lint test
 
@@ -30,6 +42,7 @@ torture:
     go test -race -timeout 60m -count=1 ./websockets -args -torture
     go test -race -timeout 60m -count=1 ./cli -run Ledger -args -torture
     go test -timeout 20m -count=1 -parallel 8 ./cli -run 'Restarts|Killed|DrainWithoutRedis' -args -torture
+    go test -timeout 60m -count=1 ./deploy -args -torture
     go test -race -timeout 60m -count=5 ./cli ./httpapi ./remote/... ./websockets/...
     sh testdata/fuzz.sh 60s
 

@@ -15,7 +15,7 @@ trap 'rm -rf "$work"' EXIT
 umask 022
 
 root=$work/root
-mkdir -p "$root/usr/bin" "$root/usr/share/sluice/etc" "$root/etc/sluice" "$root/var/lib/sluice" "$root/run/sluice" "$root/tmp"
+mkdir -p "$root/usr/bin" "$root/usr/share/sluice/etc" "$root/etc/sluice" "$root/var/lib/sluice" "$root/run/sluice" "$root/tmp" "$root/proc" "$root/dev" "$root/sys"
 deploy/build.sh "$version" "$root/usr/bin/sluice"
 echo 'sluice:x:65532:65532:Sluice:/var/lib/sluice:/sbin/nologin' >"$root/etc/passwd"
 echo 'sluice:x:65532:' >"$root/etc/group"
@@ -37,7 +37,7 @@ mkdir -p "$(dirname "$out")"
 umoci init --layout "$out"
 image=$out:$version
 umoci new --image "$image"
-for top in etc run tmp usr var; do
+for top in dev etc proc run sys tmp usr var; do
 	umoci insert --history.created "$created" --history.author Sluice --history.created_by "files of Sluice" --image "$image" "$root/$top" "/$top"
 done
 umoci config --no-history --created "$created" --author "The Sluice authors" --os linux --architecture amd64 \

@@ -26,6 +26,13 @@ want strace strace
 want mkfs.ext4 e2fsprogs
 want xfs_io xfsprogs
 want mount mount
+want nsenter util-linux
+want lintian lintian
+want umoci umoci
+want skopeo skopeo
+want bwrap bubblewrap
+want debootstrap debootstrap
+want systemd-analyze systemd
 if [ -n "$need" ]; then
 	sudo=""
 	[ "$(id -u)" = 0 ] || sudo=sudo
