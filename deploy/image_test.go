@@ -162,20 +162,20 @@ func TestImageOverConfigMap(t *testing.T) {
 		}
 	}
 
-	value := func() string {
-		out, err := c.inside(cmd.Process.Pid, "get", key).Output()
+	get := func() string {
+		out, err := c.inside(cmd.Process.Pid, "get", key).CombinedOutput()
 		if err != nil {
-			return err.Error()
+			t.Fatalf("get: %v\n%s", err, out)
 		}
-		return strings.TrimSpace(string(out))
+		return string(out)
 	}
-	if got := value(); got != "one" {
-		t.Errorf("value %q", got)
+	if got := get(); !strings.HasPrefix(got, key+"=one ") {
+		t.Errorf("get: %s", got)
 	}
 	revision("..2", "two")
-	for deadline := time.Now().Add(patience); value() != "two"; {
+	for deadline := time.Now().Add(patience); !strings.HasPrefix(get(), key+"=two "); {
 		if time.Now().After(deadline) {
-			t.Fatalf("the swap is not in force: %q", value())
+			t.Fatalf("the swap is not in force: %s", get())
 		}
 	}
 
