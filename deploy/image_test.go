@@ -84,7 +84,9 @@ func TestImage(t *testing.T) {
 	if p.User.UID == 0 || p.User.GID == 0 {
 		t.Errorf("the image runs as %d:%d", p.User.UID, p.User.GID)
 	}
-	var inspect struct{ Config struct{ Labels map[string]string } }
+	var inspect struct {
+		Config struct{ Labels map[string]string }
+	}
 	out := command(t, tool(t, "skopeo", "skopeo"), "inspect", "--config", "oci:"+filepath.Join(dist(t), "image")+":"+version)
 	if err := json.Unmarshal([]byte(out), &inspect); err != nil {
 		t.Fatal(err)
