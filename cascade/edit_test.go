@@ -59,7 +59,7 @@ func TestPlanSet(t *testing.T) {
 			reload(t, e)
 			must(t, os.Remove(in(dir, "one/aaa.properties")))
 			write(t, dir, "one/aab.properties", "x=1\n")
-			e.reload(false)
+			e.reload(false, false)
 			ed, err := e.PlanSet(c.prop, c.value, c.file)
 			if c.err != "" {
 				if err == nil || !strings.Contains(err.Error(), c.err) {

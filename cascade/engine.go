@@ -36,10 +36,11 @@ type Options struct {
 // Engine holds the current snapshot and replaces it when anything changes.
 // Open reads everything once; Run watches.
 type Engine struct {
-	opt  Options
-	log  *slog.Logger
-	cur  atomic.Pointer[Snapshot]
-	wake chan struct{} // tells Run that a timer may have to change
+	opt   Options
+	log   *slog.Logger
+	named []string // the roots as they were given
+	cur   atomic.Pointer[Snapshot]
+	wake  chan struct{} // tells Run that a timer may have to change
 
 	// load is held for a whole reload, reading included; it is taken before mu.
 	load   sync.Mutex
@@ -74,22 +75,6 @@ type loadStats struct {
 // ErrReadOnly is returned by Apply where the directory comes from a Source.
 var ErrReadOnly = errors.New("the directory is read from a file: change it there")
 
-// BadFilesError is returned by Open when files cannot be used and have no last
-// good contents: a server must not start with values that nobody chose.
-type BadFilesError struct{ Findings []finding.Finding }
-
-func (e *BadFilesError) Error() string {
-	files := map[string]bool{}
-	for _, f := range e.Findings {
-		files[f.Path] = true
-	}
-	s := fmt.Sprintf("%d of the files cannot be used and have no last good contents (--tolerate-bad-files starts without them)", len(files))
-	for _, f := range e.Findings {
-		s += "\n  " + f.String()
-	}
-	return s
-}
-
 // Open reads the roots and the source, and returns an engine that serves them.
 // It fails where a root is missing, and with a *BadFilesError.
 func Open(opt Options) (*Engine, error) {
@@ -102,6 +87,7 @@ func Open(opt Options) (*Engine, error) {
 	if opt.Getenv == nil {
 		opt.Getenv = os.LookupEnv
 	}
+	named := opt.Roots
 	opt.Roots = slices.Clone(opt.Roots)
 	for i, r := range opt.Roots {
 		abs, err := filepath.Abs(r)
@@ -109,28 +95,22 @@ func Open(opt Options) (*Engine, error) {
 			return nil, err
 		}
 		opt.Roots[i] = abs
-		if fi, err := os.Stat(r); err != nil {
-			return nil, fmt.Errorf("root %s: %w: mount it, or correct --etc", r, cause(err))
-		} else if !fi.IsDir() {
-			return nil, fmt.Errorf("root %s is not a folder: correct --etc", r)
-		}
 	}
-	e := &Engine{opt: opt, log: opt.Logger, set: newFileSet(opt.Roots), wake: make(chan struct{}, 1)}
+	e := &Engine{opt: opt, named: named, log: opt.Logger, set: newFileSet(opt.Roots), wake: make(chan struct{}, 1)}
 	e.watchMode.Store(&WatchMode{Mode: WatchOff})
 	e.kept = openKeeper(opt.State, opt.Logger)
 
+	if err := e.checkRoots(); err != nil {
+		return nil, err
+	}
 	start := time.Now()
 	e.set.scan(true)
+	e.kept.restore(e.set)
+	e.kept.restoreFolders(e.set)
 	if err := rootsReadable(e.set); err != nil {
 		return nil, err
 	}
-	e.kept.restore(e.set)
-	var bad []finding.Finding
-	for _, f := range e.set.sorted() {
-		if f.have == nil {
-			bad = append(bad, f.findings...)
-		}
-	}
+	var badSource []BadFile
 	names, t := newNameTable(opt.Schema), newTables(opt.Schema)
 	sn := &Snapshot{schema: opt.Schema, names: names, tables: t, revision: "0"}
 	if opt.Source != nil {
@@ -140,18 +120,18 @@ func Open(opt Options) (*Engine, error) {
 		l := opt.Source.Load(opt.Schema, true)
 		e.source = l.Report
 		if l.Batch == nil {
-			bad = append(bad, l.Report.Errors...)
+			badSource = append(badSource, BadFile{l.Report.Errors, "no context, user or override is known"})
 		}
 		if err := sn.load(l, time.Now()); err != nil {
 			return nil, err
 		}
 	}
-	if len(bad) > 0 && !opt.TolerateBadFiles {
-		return nil, &BadFilesError{bad}
-	}
 	ed := sn.names.edit()
 	before := e.kept.carry(e.set, opt.Schema, ed, opt.Getenv)
 	e.publish(sn, ed, before, start)
+	if bad := append(e.badFiles(sn), badSource...); len(bad) > 0 && !opt.TolerateBadFiles {
+		return nil, &BadFilesError{bad}
+	}
 	sn.memo = e.nextMemo(sn)
 	e.restoreHold(sn)
 	e.cur.Store(sn)
@@ -160,10 +140,16 @@ func Open(opt Options) (*Engine, error) {
 	return e, nil
 }
 
+// rootsReadable refuses roots that cannot be read and of which nothing is kept.
 func rootsReadable(fs *fileSet) error {
-	for _, f := range fs.findings {
-		if f.Code == "root" {
-			return fmt.Errorf("%s: %s", f.Path, f.Text)
+	for _, f := range fs.unreadable {
+		if f.dir != "" || fs.keptFolder(f) {
+			continue
+		}
+		for _, x := range fs.findings {
+			if x.Code == "root" && x.Path == filepath.ToSlash(fs.roots[f.root]) {
+				return fmt.Errorf("%s: %s", x.Path, x.Text)
+			}
 		}
 	}
 	return nil
@@ -339,16 +325,26 @@ func (e *Engine) Reload(ctx context.Context) (ReloadResult, error) {
 	if err := ctx.Err(); err != nil {
 		return ReloadResult{}, err
 	}
-	r, _ := e.reload(true)
+	r, _ := e.reload(true, false)
+	return r, nil
+}
+
+// Accept is Reload, and takes folders that held files and are empty or missing
+// as they are.
+func (e *Engine) Accept(ctx context.Context) (ReloadResult, error) {
+	if err := ctx.Err(); err != nil {
+		return ReloadResult{}, err
+	}
+	r, _ := e.reload(true, true)
 	return r, nil
 }
 
 // reload returns when a file that has not settled is to be looked at again.
-func (e *Engine) reload(force bool) (ReloadResult, time.Duration) {
+func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 	e.load.Lock()
 	defer e.load.Unlock()
 	start := time.Now()
-	changed, again := e.set.scan(force)
+	changed, again := e.set.scanAll(force, accept)
 	var l SourceLoad
 	if e.opt.Source != nil {
 		l = e.opt.Source.Load(e.opt.Schema, force)

@@ -21,6 +21,9 @@ const (
 	settleTries = 10                     // of a forced read, settleAge/5 apart
 	removeHold  = 2 * time.Second        // absence of a file
 	shrinkFloor = 10                     // keys from which losing half is suspicious
+	growQuiet   = time.Second            // without a change, of a file that was cut and grows again
+	growMax     = 30 * time.Second       // beyond shrinkHold, after which such a file counts as it is
+	coarseAge   = 3 * time.Second        // up to which a time stamp of whole (FAT: two) seconds may be of a later write
 )
 
 // FileReport is what is known of one file of the tree.
@@ -36,7 +39,7 @@ const (
 	FileOK      = "ok"
 	FileFailed  = "failed"  // unreadable, unparsable or over a limit
 	FileHeld    = "held"    // shrank suspiciously; counts when it stays so
-	FileMissing = "missing" // gone; counts as removed when it stays so
+	FileMissing = "missing" // gone; counts as removed when it stays so, or when its folder is accepted
 )
 
 // treeFile is one file of a root, with the contents that are in force.
@@ -55,6 +58,9 @@ type treeFile struct {
 	since  time.Time // when the present hold or absence began
 	held   digest    // contents that are held
 	last   stamp     // of the last read that was not settled yet
+	looked digest    // contents of that read, where the stamps are coarse
+	lookAt time.Time // when these contents were first seen
+	from   time.Time // since when contents are held because they shrank; zero: they are not
 	busy   time.Time // since when no read found it settled; zero: the last one did
 }
 
@@ -67,10 +73,12 @@ type fileSet struct {
 	findings   []finding.Finding    // about roots and folders
 	now        func() time.Time
 	shrinkHold time.Duration
+	guards     guards
+	unreadable []folder // what the last scan could not read
 }
 
 func newFileSet(roots []string) *fileSet {
-	return &fileSet{roots: roots, ids: make([]rootID, len(roots)), files: map[string]*treeFile{}, now: time.Now, shrinkHold: 3 * time.Second}
+	return &fileSet{roots: roots, ids: make([]rootID, len(roots)), files: map[string]*treeFile{}, now: time.Now, shrinkHold: 3 * time.Second, guards: newGuards()}
 }
 
 func fileKey(root int, rel string) string { return fmt.Sprintf("%d/%s", root, rel) }
@@ -79,8 +87,14 @@ func fileKey(root int, rel string) string { return fmt.Sprintf("%d/%s", root, re
 // anything to report are others than before; again is when a file that has not
 // settled is to be looked at, 0 where all have. With force no hold applies.
 func (fs *fileSet) scan(force bool) (changed bool, again time.Duration) {
+	return fs.scanAll(force, false)
+}
+
+// scanAll is scan; with accept folders that are empty or missing are taken as
+// they are.
+func (fs *fileSet) scanAll(force, accept bool) (changed bool, again time.Duration) {
 	before := slices.Clone(fs.findings)
-	fs.findings, fs.dirs, fs.hops = nil, nil, nil
+	fs.findings, fs.dirs, fs.hops, fs.unreadable = nil, nil, nil, nil
 	wait := func(d time.Duration) {
 		if d > 0 && (again == 0 || d < again) {
 			again = d
@@ -96,11 +110,20 @@ func (fs *fileSet) scan(force bool) (changed bool, again time.Duration) {
 				Path: filepath.ToSlash(root), Severity: finding.Error, Code: "root",
 				Text: fmt.Sprintf("this root cannot be read (%v): its files keep their last good contents; mount it, or correct --etc", cause(err)),
 			})
+			fs.unreadable = append(fs.unreadable, folder{root: i})
 			fs.unknown(i, func(string) bool { return true })
 			continue
 		}
 		fs.findings = append(fs.findings, w.findings...)
-		fs.unknown(i, w.hides)
+		for _, dir := range w.unreadable {
+			fs.unreadable = append(fs.unreadable, folder{i, dir})
+		}
+		fs.guard(i, w, accept)
+		hidden := func(rel string) bool { return w.hides(rel) || fs.guards.hides(i, rel) }
+		fs.unknown(i, hidden)
+		if len(w.files) == 0 && len(w.unreadable) == 0 && !fs.guards.on[folder{root: i}] {
+			fs.findings = append(fs.findings, emptyRoot(root))
+		}
 		seen := make(map[string]bool, len(w.files))
 		for j := range w.files {
 			f := &w.files[j]
@@ -117,7 +140,7 @@ func (fs *fileSet) scan(force bool) (changed bool, again time.Duration) {
 			wait(d)
 		}
 		for key, tf := range fs.files {
-			if tf.root != i || seen[key] || w.hides(tf.rel) {
+			if tf.root != i || seen[key] || hidden(tf.rel) {
 				continue
 			}
 			c, d := fs.absent(key, tf, force)
@@ -207,7 +230,7 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 	sum := digest(sha256.Sum256(data))
 	if tf.have != nil && sum == tf.digest {
 		changed = tf.status != FileOK
-		tf.status, tf.findings, tf.busy = FileOK, tf.have.findings, time.Time{}
+		tf.status, tf.findings, tf.busy, tf.from = FileOK, tf.have.findings, time.Time{}, time.Time{}
 		return changed, 0
 	}
 	// A write that is under way shows as a young file. An age below zero (a
@@ -215,6 +238,9 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 	// equal looks in a row do.
 	if age := fs.now().Sub(st.mtime); !force && age < settleAge && (tf.last != st || age >= 0) {
 		return fs.unsettled(tf, st, settleAge-max(age, 0))
+	}
+	if left := fs.lookTwice(tf, st, sum); left > 0 && !force {
+		return false, left
 	}
 	tf.busy = time.Time{}
 	if tf.status == FileFailed && sum == tf.failed {
@@ -225,10 +251,10 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 		return fs.fail(tf, sum, findings), 0
 	}
 	if left := fs.hold(tf, c, len(data), sum); left > 0 && !force {
-		return fs.holdReport(tf, len(data)), left
+		return fs.holdReport(tf, len(data), c.keys), left
 	}
 	tf.have, tf.digest, tf.data = c, sum, data
-	tf.status, tf.findings = FileOK, c.findings
+	tf.status, tf.findings, tf.from = FileOK, c.findings, time.Time{}
 	return true, 0
 }
 
@@ -257,26 +283,54 @@ func (fs *fileSet) fail(tf *treeFile, sum digest, findings []finding.Finding) (c
 	return changed
 }
 
-// hold returns how much longer suspicious contents wait.
+// lookTwice returns how much longer contents wait for a second look that finds
+// them the same. Where time stamps have whole seconds, as FAT and some network
+// file systems have them, their age says nothing of the last one.
+func (fs *fileSet) lookTwice(tf *treeFile, st stamp, sum digest) time.Duration {
+	const second = int64(time.Second)
+	now := fs.now()
+	whole := st.mtime.Nanosecond() == 0 && (st.ctime%second == 0 || now.Sub(st.mtime) < coarseAge)
+	if !whole {
+		return 0
+	}
+	if tf.looked != sum || tf.last != st || tf.lookAt.IsZero() {
+		tf.looked, tf.last, tf.lookAt = sum, st, now
+	}
+	return tf.lookAt.Add(settleAge).Sub(now)
+}
+
+// hold returns how much longer suspicious contents wait: those that shrank, and
+// what grows from them until it is quiet, so that a file that is written again
+// from its start is not taken half-way.
 func (fs *fileSet) hold(tf *treeFile, c *contents, size int, sum digest) time.Duration {
 	if tf.have == nil {
 		return 0
 	}
 	shrank := size == 0 || tf.have.keys >= shrinkFloor && 2*c.keys < tf.have.keys
-	if !shrank {
+	if !shrank && tf.from.IsZero() {
 		return 0
 	}
 	now := fs.now()
+	if tf.from.IsZero() {
+		tf.from = now
+	}
 	if tf.status != FileHeld || tf.held != sum {
 		tf.held, tf.since = sum, now
 	}
-	return tf.since.Add(fs.shrinkHold).Sub(now)
+	wait := fs.shrinkHold
+	if !shrank {
+		wait = min(wait, growQuiet)
+	}
+	return min(tf.since.Add(wait).Sub(now), tf.from.Add(fs.shrinkHold+growMax).Sub(now))
 }
 
-func (fs *fileSet) holdReport(tf *treeFile, size int) (changed bool) {
+func (fs *fileSet) holdReport(tf *treeFile, size, keys int) (changed bool) {
 	what := "lost more than half of its keys"
-	if size == 0 {
+	switch {
+	case size == 0:
 		what = "became empty"
+	case 2*keys >= tf.have.keys:
+		what = "was cut and grows again"
 	}
 	findings := []finding.Finding{{
 		Path: tf.rel, Severity: finding.Warning, Code: "held",

@@ -74,7 +74,7 @@ func TestRemovalHoldStartsOver(t *testing.T) {
 		} else {
 			must(t, os.RemoveAll(in(dir, "a.properties")))
 		}
-		e.reload(false)
+		e.reload(false, false)
 		return text(e.Snapshot(), "a")
 	}
 	for i, s := range []struct {
@@ -159,7 +159,7 @@ func TestReloadSkipsHolds(t *testing.T) {
 	e := openEngine(t, Options{Roots: []string{dir}})
 	write(t, dir, "a.properties", "")
 	must(t, os.Remove(in(dir, "b.properties")))
-	if _, again := e.reload(false); again == 0 || text(e.Snapshot(), "key1") != "1" || text(e.Snapshot(), "b") != "1" {
+	if _, again := e.reload(false, false); again == 0 || text(e.Snapshot(), "key1") != "1" || text(e.Snapshot(), "b") != "1" {
 		t.Fatalf("not held: key1 is %s, b is %s", text(e.Snapshot(), "key1"), text(e.Snapshot(), "b"))
 	}
 	r := reload(t, e)
@@ -242,7 +242,7 @@ func TestRootEmptiedOnPurpose(t *testing.T) {
 	e := openEngine(t, Options{Roots: []string{root}})
 	must(t, os.RemoveAll(root))
 	must(t, os.Mkdir(root, 0o755))
-	if e.reload(false); text(e.Snapshot(), "a") != "1" || e.Status().Status != "degraded" {
+	if e.reload(false, false); text(e.Snapshot(), "a") != "1" || e.Status().Status != "degraded" {
 		t.Fatalf("a is %s, status %s", text(e.Snapshot(), "a"), e.Status().Status)
 	}
 	if reload(t, e); text(e.Snapshot(), "a") != "(undefined)" || e.Status().Status != "ok" {
@@ -275,7 +275,7 @@ func TestNeverSettles(t *testing.T) {
 		now = now.Add(100 * time.Millisecond)
 		write(t, dir, "a.properties", fmt.Sprintf("a=%d\n", i+2))
 		must(t, os.Chtimes(in(dir, "a.properties"), now, now))
-		e.reload(false)
+		e.reload(false, false)
 		if held := status(e, "a.properties") == FileHeld; held != (i > 100) && i != 100 {
 			t.Fatalf("round %d: status %s", i, status(e, "a.properties"))
 		}
@@ -284,7 +284,7 @@ func TestNeverSettles(t *testing.T) {
 		t.Errorf("a is %s", got)
 	}
 	now = now.Add(200 * time.Millisecond)
-	if e.reload(false); text(e.Snapshot(), "a") != "131" || e.Snapshot().Generation() != 3 {
+	if e.reload(false, false); text(e.Snapshot(), "a") != "131" || e.Snapshot().Generation() != 3 {
 		t.Errorf("a is %s in generation %d", text(e.Snapshot(), "a"), e.Snapshot().Generation())
 	}
 }

@@ -74,7 +74,7 @@ func TestFewFileDescriptors(t *testing.T) {
 	for i := range 200 {
 		write(t, dir, fmt.Sprintf("d%03d/a.properties", i), fmt.Sprintf("a%d=1\n", i))
 	}
-	c := startChild(t, dir, "", "sh", "-c", `ulimit -n 12; exec "$0"`)
+	c := startChild(t, dir, "", "sh", "-c", `ulimit -n 15; exec "$0"`)
 	if got := c.get("a199"); got != "1" {
 		t.Fatalf("a199 is %s", got)
 	}

@@ -74,7 +74,7 @@ func TestKilledBesideBadFile(t *testing.T) {
 		t.Errorf("status %+v", e.Status())
 	}
 	bad := (*BadFilesError)(nil)
-	if _, err := Open(Options{Roots: []string{k.dir}, Schema: testSchema(t)}); !errors.As(err, &bad) || !strings.Contains(err.Error(), "2 of the files") {
+	if _, err := Open(Options{Roots: []string{k.dir}, Schema: testSchema(t)}); !errors.As(err, &bad) || !strings.Contains(err.Error(), "never were good: 2") {
 		t.Errorf("without a state folder: %v", err)
 	}
 	// Once more, and then a file that was deleted meanwhile stays deleted.

@@ -170,7 +170,7 @@ func TestTruncatedAtEveryOffset(t *testing.T) {
 	for _, data := range [][]byte{bytes.ReplaceAll(old, []byte("1"), []byte("2")), []byte("\\u00fcber=\\uD83D\\uDE00\n")} {
 		for n := range data {
 			must(t, os.WriteFile(in(dir, "a.properties"), data[:n], 0o644))
-			if _, again := e.reload(false); again == 0 || e.Snapshot().Digest() != digest {
+			if _, again := e.reload(false, false); again == 0 || e.Snapshot().Digest() != digest {
 				t.Fatalf("%d bytes count: look again in %v", n, again)
 			}
 		}

@@ -81,9 +81,10 @@ type found struct {
 type walk struct {
 	root       rootID
 	files      []found
-	dirs       []string // real paths of the folders to watch
-	hops       []string // links, and what they lead to: see hops
-	unreadable []string // slash paths whose contents are not known now
+	dirs       []string          // real paths of the folders to watch
+	hops       []string          // links, and what they lead to: see hops
+	devices    map[string]uint64 // of the folders, by slash path
+	unreadable []string          // slash paths whose contents are not known now
 	findings   []finding.Finding
 }
 
@@ -123,6 +124,7 @@ func walkRoot(root string) (*walk, error) {
 		return nil, fmt.Errorf("%s is not a folder", root)
 	}
 	w := &walk{root: rootIDOf(root, fi)}
+	w.devices = map[string]uint64{"": w.root.dev}
 	real, err := filepath.EvalSymlinks(root)
 	if err != nil {
 		return nil, err
@@ -202,6 +204,7 @@ func (w *walk) folder(abs, rel string, id inode, link bool, above []inode) error
 		w.warn(rel, "too-deep", fmt.Sprintf("folders below %d levels are not read", MaxDepth))
 		return nil
 	}
+	w.devices[rel] = id.dev
 	err := w.dir(abs, rel, append(slices.Clone(above), id))
 	switch {
 	case errors.Is(err, errTooManyFiles) || errors.Is(err, errTooManyFolders):
@@ -216,7 +219,7 @@ func (w *walk) folder(abs, rel string, id inode, link bool, above []inode) error
 // removed, it keeps everything.
 func (w *walk) lost(rel string, err error, link bool) {
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && (!link || looksLikeFile(rel)):
 		return
 	case errors.Is(err, syscall.ELOOP):
 		w.warn(rel, "link-loop", linkError(err, link).Error()+": remove it")
@@ -225,8 +228,25 @@ func (w *walk) lost(rel string, err error, link bool) {
 	w.unreadable = append(w.unreadable, rel)
 	w.findings = append(w.findings, finding.Finding{
 		Path: display(rel), Severity: finding.Error, Code: "unreadable",
-		Text: fmt.Sprintf("the folder cannot be read (%v): its files keep their last good contents", cause(err)),
+		Text: fmt.Sprintf("the folder cannot be read (%v): its files keep their last good contents; %s", linkError(err, link), lostHint(err, link)),
 	})
+}
+
+func lostHint(err error, link bool) string {
+	switch {
+	case errors.Is(err, fs.ErrPermission):
+		return "let the user that Sluice runs as read it"
+	case link:
+		return "mount what it leads to, or remove the link"
+	}
+	return "mount or repair it"
+}
+
+// looksLikeFile tells a link to a file that is not read anyway, such as
+// as-config.xml, from one to a folder.
+func looksLikeFile(rel string) bool {
+	ext := filepath.Ext(rel)
+	return ext != "" && ext != ".d"
 }
 
 var (

@@ -45,6 +45,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	helpers.Go(func() { e.expireOnTime(ctx) })
 	w := newWatcher(e)
 	defer w.close()
+	helpers.Go(func() {
+		if err := w.watchMounts(ctx); err != nil {
+			e.log.Warn("mounts cannot be watched: what is mounted over a file or folder counts at the next rescan", "err", err)
+		}
+	})
 	kicks := w.kicks
 	w.sync(e.watchDirs())
 	// A change between Open and the first watch made no event.
@@ -58,7 +63,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var first time.Time
 	load := func() {
 		first = time.Time{}
-		_, wait := e.reload(false)
+		_, wait := e.reload(false, false)
 		if w.sync(e.watchDirs()) {
 			// New folders may have changed before they were watched.
 			wait = quietTime
@@ -133,7 +138,12 @@ func (e *Engine) rescanEvery() time.Duration {
 func (e *Engine) watchDirs() (tree, names []string) {
 	e.load.Lock()
 	tree, names = slices.Clone(e.set.dirs), slices.Clone(e.set.hops)
+	files := make([]string, 0, len(e.set.files))
+	for _, f := range e.set.files {
+		files = append(files, f.abs)
+	}
 	e.load.Unlock()
+	tree = append(tree, mountedFiles(files)...)
 	paths := slices.Clone(e.opt.Roots)
 	if e.opt.Source != nil {
 		paths = append(paths, e.opt.Source.Paths()...)
@@ -156,8 +166,10 @@ type watcher struct {
 
 	have map[string]inode // what is watched; Run's goroutine only
 
-	mu   sync.Mutex
-	want map[string]*watched // what is to be watched, by real path
+	mu     sync.Mutex
+	want   map[string]*watched // what is to be watched, by real path
+	paths  []string            // of want, and the roots: what mounts may concern
+	mounts map[string]string   // those that do, as last seen: see mountPoints
 }
 
 // watched is a folder with a watch. Two names of one folder share it, as they
@@ -202,10 +214,14 @@ func (w *watcher) pump(n *fsnotify.Watcher) {
 			// Lost events (an overflowing queue among them) count as one.
 			w.e.log.Warn("file events lost, reading everything again", "err", err)
 		}
-		select {
-		case w.kicks <- struct{}{}:
-		default:
-		}
+		w.kick()
+	}
+}
+
+func (w *watcher) kick() {
+	select {
+	case w.kicks <- struct{}{}:
+	default:
 	}
 }
 
@@ -262,6 +278,7 @@ func (w *watcher) sync(tree, names []string) (added bool) {
 	w.mu.Lock()
 	w.want = want
 	w.mu.Unlock()
+	w.noteMounts()
 	for d, id := range w.have {
 		if s := want[d]; s == nil || s.id != id {
 			w.drop(d)

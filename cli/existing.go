@@ -143,7 +143,7 @@ func (a *app) reloadConfigurationCmd() *cobra.Command {
 				return usage("-f names a file with the port of an RMI server, and Sluice has none: name the admin listener with --server http://HOST:PORT")
 			}
 			a.responseTimeout = time.Duration(old.timeout) * time.Second
-			return a.reload("reloadconfiguration", false)
+			return a.reload("reloadconfiguration", false, false)
 		},
 	}
 	f := cmd.Flags()

@@ -2,6 +2,7 @@ package cli
 
 import (
 	"net/http"
+	"strconv"
 
 	"github.com/spf13/cobra"
 
@@ -10,32 +11,37 @@ import (
 )
 
 func (a *app) reloadCmd() *cobra.Command {
-	cluster := false
+	cluster, accept := false, false
 	cmd := &cobra.Command{
-		Use:   "reload [--server URL] [--cluster]",
+		Use:   "reload [--server URL] [--cluster] [--accept]",
 		Short: "Make a running server read its tree now, and tell what changed",
 		Long: `Makes a running server read everything again, without any of the holds that
 apply to changes it notices itself; with --cluster all its members, each its own
 files. Prints each changed property with what came of it. Ends with 1 where a
-file did not load, or a member did not answer.`,
+file did not load, or a member did not answer.
+
+A folder that held files and is empty or missing (a volume that is not mounted?)
+keeps their last good contents; --accept takes it as it is.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.reload("reload", cluster) },
+		RunE: func(*cobra.Command, []string) error { return a.reload("reload", cluster, accept) },
 	}
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "all members of the cluster, not this one alone")
+	cmd.Flags().BoolVar(&accept, "accept", false, "take folders that held files and are empty or missing as they are")
 	return cmd
 }
 
 // reload is the command of that name.
-func (a *app) reload(command string, cluster bool) error {
+func (a *app) reload(command string, cluster, accept bool) error {
 	c, err := a.onlyServer(command)
 	if err != nil {
 		return err
 	}
+	path := "/admin/v1/config/reload?accept=" + strconv.FormatBool(accept)
 	if cluster {
-		return a.reloadCluster(c)
+		return a.reloadCluster(c, path+"&cluster=true")
 	}
 	var r cascade.ReloadResult
-	status, err := c.show(a, http.MethodPost, "/admin/v1/config/reload", struct{}{}, &r, func() { a.showReload(&r) }, http.StatusUnprocessableEntity)
+	status, err := c.show(a, http.MethodPost, path, struct{}{}, &r, func() { a.showReload(&r) }, http.StatusUnprocessableEntity)
 	if err != nil {
 		return err
 	}
@@ -45,7 +51,7 @@ func (a *app) reload(command string, cluster bool) error {
 	return nil
 }
 
-func (a *app) reloadCluster(c *client) error {
+func (a *app) reloadCluster(c *client, path string) error {
 	var all struct {
 		Members []struct {
 			Member, Status, Error string
@@ -54,7 +60,7 @@ func (a *app) reloadCluster(c *client) error {
 		}
 	}
 	bad := false
-	_, err := c.show(a, http.MethodPost, "/admin/v1/config/reload?cluster=true", struct{}{}, &all, func() {
+	_, err := c.show(a, http.MethodPost, path, struct{}{}, &all, func() {
 		for _, m := range all.Members {
 			if m.Error != "" {
 				a.note("member %s: %s", m.Member, m.Error)

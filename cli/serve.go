@@ -2,8 +2,6 @@ package cli
 
 import (
 	"context"
-	"errors"
-	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -11,8 +9,6 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
-
-	"github.com/seed47708276/sluice/cascade"
 )
 
 // The usual folders.
@@ -76,11 +72,6 @@ func defaultState() string {
 // serve runs a server until a signal ends it.
 func (a *app) serve(opt serverOptions) error {
 	s, err := openServer(opt)
-	var bad *cascade.BadFilesError
-	if errors.As(err, &bad) {
-		a.findings(bad.Findings)
-		return exit(exitFindings, fmt.Errorf("%d findings in files that never were good: correct them, or start with --tolerate-bad-files", len(bad.Findings)))
-	}
 	if err != nil {
 		return exit(exitFindings, err)
 	}

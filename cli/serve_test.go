@@ -66,7 +66,7 @@ func TestKilledBesideABadFile(t *testing.T) {
 
 	// Without a last good tree it does not start with values nobody chose.
 	p = start(t, tree, t.TempDir())
-	if code := p.wait(); code != 1 || !strings.Contains(p.log(), "own.properties:1:3: error:") {
+	if code := p.wait(); code != 1 || !strings.Contains(p.log(), "own.properties:1:3: ") {
 		t.Errorf("exit code %d\n%s", code, p.log())
 	}
 	launch(t, tree, t.TempDir(), "--tolerate-bad-files")
@@ -125,7 +125,7 @@ func TestReload(t *testing.T) {
 
 	put(t, tree, "own.properties", "a=\\uZZZZ\n")
 	code, _, errs = run("reload", "--server", p.admin)
-	if code != 1 || !strings.Contains(errs, "own.properties:1:3: error:") {
+	if code != 1 || !strings.Contains(errs, "own.properties:1:3: ") {
 		t.Errorf("reload with a bad file: %d %s", code, errs)
 	}
 	if code := p.request("POST", "/admin/v1/config/reload", "{}", nil); code != http.StatusUnprocessableEntity {

@@ -71,6 +71,7 @@ type memberQuestion struct {
 	All        bool   `json:"all,omitempty"`    // close: everybody
 	Cursor     string `json:"cursor,omitempty"` // list: begin after it
 	Limit      int    `json:"limit,omitempty"`  // list
+	Accept     bool   `json:"accept,omitempty"` // reload: folders that are empty or missing as they are
 	From       string `json:"from,omitempty"`   // the member that was asked first
 }
 
@@ -117,7 +118,7 @@ func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
 		}
 		return json.Marshal(closedSockets{Closed: s.closeOwn(sel, q.From)})
 	case opReload:
-		r, err := s.reloadOwn(context.Background())
+		r, err := s.reloadOwn(context.Background(), q.Accept)
 		if err != nil {
 			return nil, err
 		}

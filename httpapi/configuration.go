@@ -179,10 +179,10 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	}
 	for key, values := range query {
 		switch {
-		case key != "cluster":
-			return fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known (cluster)", key)
+		case key != "cluster" && key != "accept":
+			return fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known (cluster, accept)", key)
 		case len(values) != 1 || values[0] != "true" && values[0] != "false":
-			return fail(http.StatusBadRequest, "bad_query", "cluster is true, or false for this member alone")
+			return fail(http.StatusBadRequest, "bad_query", "%s is true or false", key)
 		}
 	}
 	// It needs no body; whatever has one, or a type, has that of every write.
@@ -200,10 +200,11 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 			return err
 		}
 	}
+	accept := query.Get("accept") == "true"
 	if query.Get("cluster") == "true" {
-		return s.reloadAll(w, r)
+		return s.reloadAll(w, r, accept)
 	}
-	own, err := s.reloadOwn(r.Context())
+	own, err := s.reloadOwn(r.Context(), accept)
 	if err != nil {
 		return err
 	}

@@ -45,8 +45,14 @@ func (m *memberReload) encode() ([]byte, error) {
 	}
 }
 
-func (s *Server) reloadOwn(ctx context.Context) (memberReload, error) {
-	r, err := s.Engine.Reload(ctx)
+// reloadOwn reads this member's trees; with accept, folders that are empty or
+// missing as they are.
+func (s *Server) reloadOwn(ctx context.Context, accept bool) (memberReload, error) {
+	read := s.Engine.Reload
+	if accept {
+		read = s.Engine.Accept
+	}
+	r, err := read(ctx)
 	if err != nil {
 		return memberReload{}, err
 	}
@@ -59,9 +65,9 @@ func (s *Server) reloadOwn(ctx context.Context) (memberReload, error) {
 
 // reloadAll makes all members read their trees now. That one did not load is
 // no reason to leave the others as they are: each has its own files.
-func (s *Server) reloadAll(w http.ResponseWriter, r *http.Request) error {
+func (s *Server) reloadAll(w http.ResponseWriter, r *http.Request, accept bool) error {
 	var list []memberReload
-	wait := s.ask(r.Context(), opReload, memberQuestion{From: s.Member}, func(a remote.Answer) error {
+	wait := s.ask(r.Context(), opReload, memberQuestion{From: s.Member, Accept: accept}, func(a remote.Answer) error {
 		var m memberReload
 		if err := json.Unmarshal(a.Body, &m); err != nil {
 			return err
@@ -73,7 +79,7 @@ func (s *Server) reloadAll(w http.ResponseWriter, r *http.Request) error {
 		list = append(list, m)
 		return nil
 	})
-	own, err := s.reloadOwn(r.Context())
+	own, err := s.reloadOwn(r.Context(), accept)
 	for _, name := range wait() {
 		list = append(list, memberReload{Member: name, Status: reloadFailed, Error: "it did not answer: ask it for GET /admin/v1/config, or reload again"})
 	}

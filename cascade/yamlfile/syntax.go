@@ -82,6 +82,9 @@ func (d *document) syntaxError(err error) {
 			break
 		}
 	}
+	if indent := d.line(line); strings.Contains(indent[:len(indent)-len(strings.TrimLeft(indent, blanks))], "\t") && strings.Contains(m[2], "cannot start any token") {
+		text = hints[0].text
+	}
 	if since > 0 && since < line {
 		text += " (in the list or map that starts in line " + strconv.Itoa(since) + ")"
 	}

@@ -1,0 +1,168 @@
+package cascade
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/seed47708276/sluice/cascade/finding"
+)
+
+// BadFile is a file, or a folder, that cannot be used and has no last good
+// contents.
+type BadFile struct {
+	Findings []finding.Finding // why; at least one
+	Without  string            // what is in force without it
+}
+
+// BadFilesError is returned by Open when files cannot be used and have no last
+// good contents: a server must not start with values that nobody chose.
+type BadFilesError struct{ Files []BadFile }
+
+// goOn is how to start although files are bad.
+const goOn = "`sluice serve --tolerate-bad-files` starts without it"
+
+// Error has a line for each file: what is wrong where, what is in force without
+// it, and how to go on.
+func (e *BadFilesError) Error() string {
+	var s strings.Builder
+	fmt.Fprintf(&s, "not started: files that never were good: %d", len(e.Files))
+	for i, f := range e.Files {
+		if i == maxLogged {
+			fmt.Fprintf(&s, "\n  and %d more: `sluice check` lists them", len(e.Files)-i)
+			break
+		}
+		first := f.Findings[0]
+		for _, x := range f.Findings {
+			if x.Severity == finding.Error {
+				first = x
+				break
+			}
+		}
+		fmt.Fprintf(&s, "\n  %s:%d:%d: %s", first.Path, max(first.Line, 1), max(first.Col, 1), first.Text)
+		if n := len(f.Findings) - 1; n > 0 {
+			fmt.Fprintf(&s, " (and %d more)", n)
+		}
+		fmt.Fprintf(&s, "; without it %s; correct it, or %s", f.Without, goOn)
+	}
+	return s.String()
+}
+
+// checkRoots refuses roots that are no folders, and missing ones of which
+// nothing is kept.
+func (e *Engine) checkRoots() error {
+	for i, root := range e.set.roots {
+		fi, err := os.Stat(root)
+		switch {
+		case err == nil && !fi.IsDir():
+			return fmt.Errorf("root %s is not a folder: correct --etc", e.named[i])
+		case err != nil && !e.kept.holds(root):
+			return fmt.Errorf("root %s: %w: mount it, or correct --etc", e.named[i], cause(err))
+		}
+	}
+	return nil
+}
+
+// holds reports whether files of a root are kept.
+func (k *keeper) holds(root string) bool {
+	for _, kf := range k.files {
+		if string(kf.Root) == root {
+			return true
+		}
+	}
+	return false
+}
+
+// badFiles lists what cannot be used and has no last good contents.
+func (e *Engine) badFiles(sn *Snapshot) []BadFile {
+	var bad []BadFile
+	for i, f := range e.set.sorted() {
+		if f.have != nil || len(f.findings) == 0 {
+			continue
+		}
+		fs := make([]finding.Finding, 0, len(f.findings))
+		for _, x := range f.findings {
+			x.Path = sn.tree.files[i]
+			fs = append(fs, x)
+		}
+		bad = append(bad, BadFile{fs, without(sn, f)})
+	}
+	for _, f := range e.set.unreadable {
+		if e.set.keptFolder(f) {
+			continue
+		}
+		name := display(f.dir)
+		if f.dir == "" {
+			name = filepath.ToSlash(e.set.roots[f.root])
+		}
+		for _, x := range e.set.findings {
+			if x.Path == name && x.Severity == finding.Error {
+				bad = append(bad, BadFile{[]finding.Finding{x}, "nothing of what it holds counts, whoever it switches off"})
+				break
+			}
+		}
+	}
+	return bad
+}
+
+// without tells what is in force without a file, as far as its text shows which
+// properties it is about.
+func without(sn *Snapshot, f *treeFile) string {
+	what := map[kind]string{
+		kindProperties: "none of its values counts", kindSets: "its context sets apply to nobody",
+		kindMeta: "its locks and values do not count", kindSettings: "none of its settings counts",
+	}[f.kind]
+	data, _, err := readFile(f.abs, limitOf(f.kind))
+	if err != nil {
+		return what
+	}
+	const most = 3 // so that the line stays one
+	var named []string
+	more := 0
+	for _, d := range sn.schema.All() {
+		if !mentions(data, d.Name) {
+			continue
+		}
+		if len(named) == most {
+			more++
+			continue
+		}
+		x := sn.Explain(Subject{}, d.Name, ExplainOptions{})
+		value, from := "not defined", ""
+		switch {
+		case x.Value != nil && x.Origin != nil:
+			value, from = finding.Quote(*x.Value), fmt.Sprintf(" (%s:%d)", x.Origin.File, x.Origin.Line)
+		case x.Default != nil:
+			value, from = finding.Quote(*x.Default), " (the default)"
+		}
+		named = append(named, d.Name+" is "+value+from)
+	}
+	if more > 0 {
+		named = append(named, fmt.Sprintf("and %d more properties are what they are elsewhere", more))
+	}
+	if len(named) == 0 {
+		return what
+	}
+	return what + ": " + strings.Join(named, ", ")
+}
+
+// mentions finds a name that is not part of a longer one.
+func mentions(data []byte, name string) bool {
+	for rest := data; ; {
+		i := bytes.Index(rest, []byte(name))
+		if i < 0 {
+			return false
+		}
+		end := i + len(name)
+		if (i == 0 || !isNameByte(rest[i-1])) && (end == len(rest) || !isNameByte(rest[end])) {
+			return true
+		}
+		rest = rest[end:]
+	}
+}
+
+func isNameByte(c byte) bool {
+	return c == '.' || c == '-' || c == '_' || c >= '0' && c <= '9' || c >= 'a' && c <= 'z' || c >= 'A' && c <= 'Z'
+}
