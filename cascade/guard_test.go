@@ -151,8 +151,13 @@ func TestCoarseStamps(t *testing.T) {
 		sum   digest
 		taken bool
 	}{
-		{0, one, false}, {50 * time.Millisecond, one, false}, {60 * time.Millisecond, one, true},
-		{0, two, false}, {90 * time.Millisecond, one, false}, {90 * time.Millisecond, two, false}, {100 * time.Millisecond, two, true},
+		{0, one, false},
+		{50 * time.Millisecond, one, false},
+		{60 * time.Millisecond, one, true},
+		{0, two, false},
+		{90 * time.Millisecond, one, false},
+		{90 * time.Millisecond, two, false},
+		{100 * time.Millisecond, two, true},
 	} {
 		now = now.Add(step.after)
 		if left := fs.lookTwice(tf, st, step.sum); (left <= 0) != step.taken {
