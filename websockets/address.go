@@ -79,24 +79,39 @@ func (r AddrRange) contains(a netip.Addr) bool {
 	return a.BitLen() == r.From.BitLen() && !a.Less(r.From) && !r.To.Less(a)
 }
 
+// clientAddress is where a handshake comes from.
+type clientAddress struct {
+	addr netip.Addr // zero: not known
+	// assumed: it is that of the connection, where a proxy could have forwarded
+	// another. It may be the proxy's own, which exempts nobody from the IP check.
+	assumed bool
+}
+
 // clientAddr is the address of the client (spec 3.3): of the forwarded ones,
-// from the right, the first that is no known proxy; the peer of the connection
-// when there is none or it is no address. It may be zero for a connection
-// without an IP address.
-func clientAddr(r *http.Request, cfg *Config) netip.Addr {
+// from the right, the first that is no known proxy. Where that is no address
+// ("unknown", "_hidden"), or none but proxies are named, the address is not
+// known; so it is where nothing is forwarded and the connection is that of a
+// known proxy. Without proxies it is the peer of the connection, if that has an
+// IP address.
+func clientAddr(r *http.Request, cfg *Config) clientAddress {
 	if cfg.ConsiderXForwards {
-		if a, ok := forwardedAddr(r.Header.Values(cfg.ForHeader), cfg.KnownProxies); ok {
-			return a
+		if values := r.Header.Values(cfg.ForHeader); len(values) > 0 {
+			return clientAddress{addr: forwardedAddr(values, cfg.KnownProxies)}
 		}
 	}
 	peer, err := netip.ParseAddrPort(r.RemoteAddr)
 	if err != nil {
-		return netip.Addr{}
+		return clientAddress{}
 	}
-	return peer.Addr().Unmap().WithZone("")
+	a := plainAddr(peer.Addr())
+	if cfg.ConsiderXForwards && inRanges(cfg.KnownProxies, a) {
+		return clientAddress{}
+	}
+	return clientAddress{addr: a, assumed: cfg.ConsiderXForwards}
 }
 
-func forwardedAddr(values []string, proxies []AddrRange) (netip.Addr, bool) {
+// forwardedAddr is zero where the client's address cannot be read.
+func forwardedAddr(values []string, proxies []AddrRange) netip.Addr {
 	rest := strings.Join(values, ",")
 	for range maxForwarded {
 		entry := rest
@@ -105,20 +120,44 @@ func forwardedAddr(values []string, proxies []AddrRange) (netip.Addr, bool) {
 			entry = rest[comma+1:]
 			rest = rest[:comma]
 		}
-		a, err := netip.ParseAddr(strings.TrimSpace(entry))
-		if err != nil {
-			return netip.Addr{}, false
+		a, ok := parseForwarded(strings.TrimSpace(entry))
+		if !ok {
+			return netip.Addr{}
 		}
-		a = a.Unmap().WithZone("")
 		if !inRanges(proxies, a) {
-			return a, true
+			return a
 		}
 		if comma < 0 {
-			return netip.Addr{}, false
+			return netip.Addr{}
+		}
+	}
+	return netip.Addr{}
+}
+
+// parseForwarded reads what proxies write: an address, ADDRESS:PORT, and one of
+// version 6 in brackets with a port or without; each also in quotes.
+func parseForwarded(entry string) (netip.Addr, bool) {
+	if n := len(entry); n >= 2 && entry[0] == '"' && entry[n-1] == '"' {
+		entry = entry[1 : n-1]
+	}
+	if a, err := netip.ParseAddr(entry); err == nil {
+		return plainAddr(a), true
+	}
+	if ap, err := netip.ParseAddrPort(entry); err == nil {
+		return plainAddr(ap.Addr()), true
+	}
+	if inner, ok := strings.CutPrefix(entry, "["); ok {
+		if inner, ok = strings.CutSuffix(inner, "]"); ok {
+			if a, err := netip.ParseAddr(inner); err == nil && a.Is6() {
+				return plainAddr(a), true
+			}
 		}
 	}
 	return netip.Addr{}, false
 }
+
+// plainAddr has one form for each address.
+func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
 func inRanges(ranges []AddrRange, a netip.Addr) bool {
 	for _, r := range ranges {

@@ -101,6 +101,10 @@ func frameAttacks() []attack {
 		{"length 2^63 in a continuation", join(masked(opText, noop), wireHeader(finBit, 1<<63, 8)), endsProtocol, nil},
 		{"length 2^63-1", join(wireHeader(finBit|opText, 1<<63-1, 8), full, full), endsTooBig, nil},
 		{"length 2^40", join(wireHeader(finBit|opText, 1<<40, 8), full, full), endsTooBig, nil},
+		// At once, whatever follows or not.
+		{"a length a byte too large, and nothing else", wireHeader(finBit|opText, attackPayload+1, 2), endsTooBig, nil},
+		{"a stray byte in a frame that does not end", append(wireHeader(opText, 100, 2), "6\xff"...), endsText, nil},
+		{"a stray byte in a message that does not end", masked(opText, []byte("6\xff")), endsText, nil},
 		// A sender must use the shortest form, a receiver need not care: the
 		// length is what it says, and nothing is allocated for it.
 		{"length 1 in 16 bits", append(wireHeader(finBit|opText, 1, 2), '6'), goesOn, nil},

@@ -142,7 +142,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*socket, *refusa
 	if refused != nil {
 		return nil, refused
 	}
-	sock := s.newSocket(session, ask.speaks, ask.connection, ask.path, ask.address)
+	sock := s.newSocket(session, ask.speaks, ask.connection, ask.path, ask.address.addr)
 	if refused := s.register(r.Context(), sock); refused != nil {
 		return nil, refused
 	}
@@ -153,7 +153,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*socket, *refusa
 type handshake struct {
 	session, connection, path string
 	speaks                    Protocol
-	address                   netip.Addr
+	address                   clientAddress
 }
 
 // examine runs all checks that need no store.
@@ -206,7 +206,7 @@ func examine(r *http.Request, cfg *Config) (*handshake, *refusal) {
 // client at the right address, and its user served (spec 2.2, steps 3 to 13).
 // All its reasons but the last are one answer, so that nobody learns which
 // sessions exist.
-func (s *Server) authenticate(r *http.Request, id string, address netip.Addr, cfg *Config) (*Session, *refusal) {
+func (s *Server) authenticate(r *http.Request, id string, address clientAddress, cfg *Config) (*Session, *refusal) {
 	if !printable(id, MaxSessionID) {
 		return nil, forbidParameter
 	}
@@ -237,12 +237,15 @@ func (s *Server) authenticate(r *http.Request, id string, address netip.Addr, cf
 	}
 	ok, adopt := s.checkAddress(session, address, cfg)
 	switch {
+	case !ok && !address.addr.IsValid():
+		s.noAddress(r, session, cfg)
+		return nil, forbidNoAddress
 	case !ok:
 		return nil, forbidAddress
 	case !verdict.Allowed:
 		return nil, refuseDisabled
 	case adopt:
-		s.moveSession(ctx, session, address)
+		s.moveSession(ctx, session, address.addr)
 	}
 	return session, nil
 }

@@ -2,20 +2,25 @@ package websockets
 
 import (
 	"fmt"
+	"log/slog"
 	"net"
+	"net/http"
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // IPRules decide whether a session may be used from another address than
 // before (spec 3.3). The zero value is mode none: every address may.
 type IPRules struct {
-	Strict    bool        // com.openexchange.IPCheck, or com.openexchange.ipcheck.mode=strict
-	Whitelist []string    // com.openexchange.IPCheckWhitelist: client ids, with * and ?
-	MaskV4    int         // com.openexchange.IPMaskV4: bits that stay the same in one subnet; 0: no subnets
-	MaskV6    int         // com.openexchange.IPMaskV6
-	Exempt    []AddrRange // sluice.websockets.noIPCheck: addresses from which every session may be used
+	Strict    bool     // com.openexchange.IPCheck, or com.openexchange.ipcheck.mode=strict
+	Whitelist []string // com.openexchange.IPCheckWhitelist: client ids, with * and ?
+	MaskV4    int      // com.openexchange.IPMaskV4: bits that stay the same in one subnet; 0: no subnets
+	MaskV6    int      // com.openexchange.IPMaskV6
+	// Exempt is sluice.websockets.noIPCheck: addresses from which every session
+	// may be used, where they are known to be the client's.
+	Exempt []AddrRange
 }
 
 // ParseIPMask reads com.openexchange.IPMaskV4 (bits 32) or IPMaskV6 (128): a
@@ -46,10 +51,11 @@ const (
 
 // pass reports whether a session may be used from an address that is not its
 // own, and whether that address becomes its own.
-func (r *IPRules) pass(s *Session, client netip.Addr) (ok, adopt bool) {
+func (r *IPRules) pass(s *Session, from clientAddress) (ok, adopt bool) {
+	client := from.addr
 	listed := r.lists(s.Client)
 	adopt = listed || s.Client != clientEAS && s.Client != clientJSON
-	ok = !r.Strict || listed || inRanges(r.Exempt, client) || r.sameSubnet(s.Address, client)
+	ok = !r.Strict || listed || !from.assumed && inRanges(r.Exempt, client) || r.sameSubnet(s.Address, client)
 	return ok, ok && adopt && client.IsValid()
 }
 
@@ -72,6 +78,23 @@ func (r *IPRules) sameSubnet(a, b netip.Addr) bool {
 	}
 	p, err := a.Prefix(bits)
 	return err == nil && p.Contains(b)
+}
+
+// noAddressEvery is how often it is told that clients are refused because their
+// address cannot be read: a proxy that is set up wrongly has all of them refused.
+const noAddressEvery = 10 * time.Second
+
+// noAddress tells that a session was refused for want of an address.
+func (s *Server) noAddress(r *http.Request, session *Session, cfg *Config) {
+	now := time.Now().UnixNano()
+	last := s.toldNoAddress.Load()
+	if last != 0 && now-last < int64(noAddressEvery) || !s.toldNoAddress.CompareAndSwap(last, now) {
+		return
+	}
+	// What the header has is not repeated: it may be anything, a secret, too.
+	s.log.Warn("the address of a client cannot be read, which the IP check refuses: look at what the proxy forwards, and whether it is in "+PropKnownProxies,
+		slog.Any(keySession, session), slog.String("header", cfg.ForHeader),
+		slog.Int("headers", len(r.Header.Values(cfg.ForHeader))), slog.String("peer", r.RemoteAddr))
 }
 
 // wildcard matches text against a pattern in which * stands for any text and ?
@@ -100,7 +123,8 @@ func wildcard(pattern, text string) bool {
 // checkAddress holds the client's address against the session's (spec 3.3). A
 // session of our own store that was made without an address takes that of its
 // first client.
-func (s *Server) checkAddress(session *Session, client netip.Addr, cfg *Config) (ok, adopt bool) {
+func (s *Server) checkAddress(session *Session, from clientAddress, cfg *Config) (ok, adopt bool) {
+	client := from.addr
 	if s.opts.IPCheck != nil && !s.opts.IPCheck(session, client) {
 		return false, false
 	}
@@ -115,6 +139,6 @@ func (s *Server) checkAddress(session *Session, client netip.Addr, cfg *Config) 
 	if cfg.IPRules != nil {
 		rules = cfg.IPRules(session.Context, session.User)
 	}
-	ok, adopt = rules.pass(session, client)
+	ok, adopt = rules.pass(session, from)
 	return ok, adopt && ours
 }

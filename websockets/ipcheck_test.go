@@ -1,10 +1,31 @@
 package websockets
 
 import (
+	"bytes"
+	"log/slog"
 	"net/netip"
 	"strings"
+	"sync"
 	"testing"
 )
+
+// safeLog collects what a server logs.
+type safeLog struct {
+	mu sync.Mutex
+	b  bytes.Buffer
+}
+
+func (l *safeLog) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.Write(p)
+}
+
+func (l *safeLog) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.b.String()
+}
 
 func TestParseIPMask(t *testing.T) {
 	for _, c := range []struct {
@@ -112,9 +133,66 @@ func TestIPRules(t *testing.T) {
 			return netip.MustParseAddr(text)
 		}
 		s := &Session{Client: c.client, Address: address(c.from)}
-		if ok, adopt := c.rules.pass(s, address(c.to)); ok != c.ok || adopt != c.adopt {
+		if ok, adopt := c.rules.pass(s, clientAddress{addr: address(c.to)}); ok != c.ok || adopt != c.adopt {
 			t.Errorf("%s: passes %v, adopted %v, want %v, %v", c.name, ok, adopt, c.ok, c.adopt)
 		}
+	}
+}
+
+// An exempt address counts where it is the client's, never where it may be that
+// of the proxy: what a proxy forwards that is no address is refused and told.
+func TestHandshakeUnknownAddress(t *testing.T) {
+	var logs safeLog
+	w := newWorld(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&logs, nil)) })
+	s := w.login(1, 2)
+	if err := w.sessions.Move(t.Context(), s.ID, netip.MustParseAddr("192.0.2.1")); err != nil {
+		t.Fatal(err)
+	}
+	exempt, err := ParseRanges("127.0.0.0/8, ::1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		name, proxies, header string
+		considers             bool
+		status                int
+		why                   string
+	}{
+		{"unknown", "", "X-Forwarded-For: unknown", true, 403, "client_address_unknown"},
+		{"empty", "", "X-Forwarded-For: ", true, 403, "client_address_unknown"},
+		{"the proxy alone", "127.0.0.1", "X-Forwarded-For: 127.0.0.1", true, 403, "client_address_unknown"},
+		{"missing, from a known proxy", "127.0.0.1", "X-Other: x", true, 403, "client_address_unknown"},
+		{"missing", "", "X-Other: x", true, 403, "client_address"},
+		{"with a port", "", "X-Forwarded-For: 192.0.2.1:4711", true, 101, ""},
+		{"elsewhere with a port", "", "X-Forwarded-For: 198.51.100.1:4711", true, 403, "client_address"},
+		{"exempt, as the proxy says", "", "X-Forwarded-For: 127.0.0.9", true, 101, ""},
+		{"exempt, and there is no proxy", "", "X-Forwarded-For: unknown", false, 101, ""},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			proxies, err := ParseRanges(c.proxies)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if err := w.sessions.Move(t.Context(), s.ID, netip.MustParseAddr("192.0.2.1")); err != nil {
+				t.Fatal(err)
+			}
+			w.configure(func(cfg *Config) {
+				cfg.ConsiderXForwards, cfg.KnownProxies = c.considers, proxies
+				cfg.IPRules = func(int32, int32) IPRules { return IPRules{Strict: true, Exempt: exempt} }
+			})
+			before := w.server.Stats().Handshakes[Handshake{"forbidden", c.why}]
+			conn, resp, _ := w.rawDial(get("/ws/x?session="+s.ID), s, c.header)
+			defer conn.Close()
+			if resp.StatusCode != c.status {
+				t.Errorf("status %d, want %d", resp.StatusCode, c.status)
+			}
+			if n := w.server.Stats().Handshakes[Handshake{"forbidden", c.why}] - before; c.why != "" && n != 1 {
+				t.Errorf("counted %d times as %s", n, c.why)
+			}
+		})
+	}
+	if log := logs.String(); strings.Count(log, "the address of a client cannot be read") != 1 || !strings.Contains(log, "header=X-Forwarded-For headers=1") {
+		t.Errorf("log: %s", log)
 	}
 }
 

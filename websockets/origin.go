@@ -8,8 +8,8 @@ import (
 
 // originAllowed holds the Origin header against the rule of the design: none
 // is fine, because only browsers send one and they always do; else it must be
-// an http or https origin with the request's own host and port, or be in the
-// allow-list. "null", which sandboxed pages send, is refused. Where the client
+// the request's own host and port, as an http or https origin or without a
+// scheme, or be in the allow-list. "null", which sandboxed pages send, is refused. Where the client
 // is known to use TLS, a page of the own host that did not is as foreign as any
 // other: whoever sits in between may have made it.
 //
@@ -24,6 +24,9 @@ func originAllowed(r *http.Request, cfg *Config) bool {
 	if len(values) > 1 {
 		return false
 	}
+	if isHost(values[0], r.Host) {
+		return true
+	}
 	scheme, host, ok := parseOrigin(values[0])
 	if !ok {
 		return false
@@ -33,6 +36,20 @@ func originAllowed(r *http.Request, cfg *Config) bool {
 	}
 	for _, entry := range cfg.AllowedOrigins {
 		if originMatches(strings.ToLower(strings.TrimSpace(entry)), scheme, host) {
+			return true
+		}
+	}
+	return false
+}
+
+// isHost reports whether an Origin is the request's host without a scheme, as old
+// clients in Node send it. No browser does, so that no page is meant.
+func isHost(origin, host string) bool {
+	if strings.EqualFold(origin, "null") {
+		return false
+	}
+	for _, scheme := range []string{"http", "https"} {
+		if bare := withoutDefaultPort(scheme, origin); bare != "" && bare == withoutDefaultPort(scheme, host) {
 			return true
 		}
 	}

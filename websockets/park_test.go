@@ -49,8 +49,6 @@ func expectPrefix(t *testing.T, r *bufio.Reader, text string) {
 	}
 }
 
-const opPong = 0xA
-
 // An idle socket has no goroutine, whatever it has been through.
 func TestIdleSocketsHaveNoGoroutine(t *testing.T) {
 	w := newWorld(t)

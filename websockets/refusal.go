@@ -55,6 +55,7 @@ var (
 	forbidRestricted = forbidden("not_fully_authenticated")
 	forbidSecret     = forbidden("secret_cookie")
 	forbidAddress    = forbidden("client_address")
+	forbidNoAddress  = forbidden("client_address_unknown")
 
 	forbidContextDisabled = forbidden(ContextDisabled.String())
 	forbidContextUnknown  = forbidden(ContextUnknown.String())

@@ -82,7 +82,10 @@ func TestOrigin(t *testing.T) {
 		"file://":                              false,
 		"ftp://server.example":                 false,
 		"//server.example":                     false,
-		"server.example":                       false,
+		"server.example":                       true, // old clients in Node
+		"Server.Example:80":                    true,
+		"server.example:8080":                  false,
+		"evil.example":                         false,
 		"https://":                             false,
 		"https://:443":                         false,
 		"https://server.example\x00":           false,
@@ -102,6 +105,7 @@ func TestOrigin(t *testing.T) {
 }
 
 func TestClientAddr(t *testing.T) {
+	const unknown = "invalid IP"
 	proxies, err := ParseRanges("10.0.0.0/8, 192.0.2.1 , 2001:db8::/32,172.16.0.1-172.16.0.9")
 	if err != nil {
 		t.Fatal(err)
@@ -114,19 +118,33 @@ func TestClientAddr(t *testing.T) {
 		want    string
 	}{
 		{"no header", proxies, nil, "127.0.0.1:99", "127.0.0.1"},
+		{"no header from a known proxy", proxies, nil, "10.1.2.3:99", unknown},
 		{"no proxies: the right-most", nil, []string{"1.1.1.1, 2.2.2.2"}, "127.0.0.1:99", "2.2.2.2"},
 		{"proxies are skipped", proxies, []string{"6.6.6.6, 1.1.1.1, 10.1.2.3, 192.0.2.1"}, "127.0.0.1:99", "1.1.1.1"},
 		{"several headers", proxies, []string{"1.1.1.1", "10.1.2.3"}, "127.0.0.1:99", "1.1.1.1"},
 		{"a range", proxies, []string{"1.1.1.1, 172.16.0.9"}, "127.0.0.1:99", "1.1.1.1"},
 		{"beyond a range", proxies, []string{"1.1.1.1, 172.16.0.10"}, "127.0.0.1:99", "172.16.0.10"},
-		{"proxies only", proxies, []string{"10.0.0.1"}, "127.0.0.1:99", "127.0.0.1"},
-		{"no address", proxies, []string{"1.1.1.1, evil"}, "127.0.0.1:99", "127.0.0.1"},
-		{"empty", proxies, []string{""}, "127.0.0.1:99", "127.0.0.1"},
+		{"proxies only", proxies, []string{"10.0.0.1"}, "127.0.0.1:99", unknown},
+		{"no address", proxies, []string{"1.1.1.1, evil"}, "127.0.0.1:99", unknown},
+		{"unknown", proxies, []string{"unknown"}, "127.0.0.1:99", unknown},
+		{"unknown behind a proxy", proxies, []string{"1.1.1.1, unknown, 10.0.0.1"}, "127.0.0.1:99", unknown},
+		{"hidden", proxies, []string{"_hidden"}, "127.0.0.1:99", unknown},
+		{"garbage further left", proxies, []string{"evil, 1.1.1.1"}, "127.0.0.1:99", "1.1.1.1"},
+		{"empty", proxies, []string{""}, "127.0.0.1:99", unknown},
+		{"with a port", proxies, []string{"1.1.1.1:4711, 10.0.0.1:80"}, "127.0.0.1:99", "1.1.1.1"},
+		{"version 6 with a port", proxies, []string{"[2a00::1]:4711"}, "127.0.0.1:99", "2a00::1"},
+		{"version 6 in brackets", proxies, []string{"[2a00::1]"}, "127.0.0.1:99", "2a00::1"},
+		{"quoted", proxies, []string{`"[2a00::1]:4711"`}, "127.0.0.1:99", "2a00::1"},
+		{"version 4 in brackets", proxies, []string{"[1.1.1.1]"}, "127.0.0.1:99", unknown},
+		{"no port after the colon", proxies, []string{"1.1.1.1:"}, "127.0.0.1:99", unknown},
+		{"a port too large", proxies, []string{"1.1.1.1:65536"}, "127.0.0.1:99", unknown},
+		{"half a bracket", proxies, []string{"[2a00::1"}, "127.0.0.1:99", unknown},
 		{"mapped", proxies, []string{"::ffff:1.1.1.1, ::ffff:10.0.0.1"}, "127.0.0.1:99", "1.1.1.1"},
+		{"mapped with a port", proxies, []string{"[::ffff:1.1.1.1]:1"}, "127.0.0.1:99", "1.1.1.1"},
 		{"version 6", proxies, []string{"2a00::1, 2001:db8::5"}, "127.0.0.1:99", "2a00::1"},
 		{"mapped peer with zone", nil, nil, "[::ffff:127.0.0.1]:99", "127.0.0.1"},
-		{"a thousand entries", proxies, []string{strings.Repeat("10.0.0.1,", 1000) + "10.0.0.1"}, "127.0.0.1:99", "127.0.0.1"},
-		{"a pipe", nil, nil, "pipe", "invalid IP"},
+		{"a thousand entries", proxies, []string{strings.Repeat("10.0.0.1,", 1000) + "10.0.0.1"}, "127.0.0.1:99", unknown},
+		{"a pipe", nil, nil, "pipe", unknown},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			r := httptest.NewRequest("GET", "/ws/x", nil)
@@ -134,11 +152,15 @@ func TestClientAddr(t *testing.T) {
 			r.Header["X-Forwarded-For"] = c.values
 			cfg := DefaultConfig()
 			cfg.KnownProxies = c.proxies
-			if got := clientAddr(r, cfg); got.String() != c.want {
-				t.Errorf("%v, want %v", got, c.want)
+			got := clientAddr(r, cfg)
+			if got.addr.String() != c.want {
+				t.Errorf("%v, want %v", got.addr, c.want)
+			}
+			if assumed := got.addr.IsValid() && len(c.values) == 0; got.assumed != assumed {
+				t.Errorf("assumed %v, want %v", got.assumed, assumed)
 			}
 			cfg.ConsiderXForwards = false
-			if peer, err := netip.ParseAddrPort(c.peer); err == nil && clientAddr(r, cfg) != peer.Addr().Unmap() {
+			if peer, err := netip.ParseAddrPort(c.peer); err == nil && clientAddr(r, cfg) != (clientAddress{addr: peer.Addr().Unmap()}) {
 				t.Errorf("considers the header although it must not")
 			}
 		})

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"net/netip"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -97,6 +98,8 @@ type Server struct {
 	flushes   flusher
 	reading   chan struct{} // see readingSlots
 	turnstile *turnstile
+	// toldNoAddress is when noAddress told last, in nanoseconds since 1970.
+	toldNoAddress atomic.Int64
 
 	mu      sync.Mutex // guards closed and the first Add of work
 	closed  bool

@@ -36,7 +36,7 @@ type wire struct {
 	early []byte // what the client sent before it had the 101
 	err   error  // of the connection, so that it can be told from a protocol error
 
-	counter       frameCounter
+	inbound       inbound
 	frames, bytes bucket
 
 	last  []byte // the close frame that the library has made
@@ -113,14 +113,18 @@ func (w *wire) atBoundary() {
 }
 
 // meter counts what the client has sent, and closes the socket of one that
-// sends too much.
+// sends too much, a message that is too large, or text that is no UTF-8.
 func (w *wire) meter(data []byte) {
 	w.sock.shard.counters.bytesIn.Add(int64(len(data)))
 	now := time.Now()
-	burst := float64(2*w.sock.server.opts.Config().MaxPayload + inboundBytesBurst)
-	if !w.bytes.take(float64(len(data)), inboundBytes, burst, now) ||
-		!w.frames.take(float64(w.counter.count(data)), inboundFrames, inboundFramesBurst, now) {
-		w.sock.close(CauseRate)
+	limit := w.sock.server.opts.Config().MaxPayload
+	frames, bad := w.inbound.count(data, uint64(limit))
+	if !w.bytes.take(float64(len(data)), inboundBytes, float64(2*limit+inboundBytesBurst), now) ||
+		!w.frames.take(float64(frames), inboundFrames, inboundFramesBurst, now) {
+		bad = CauseRate
+	}
+	if bad != CauseNone {
+		w.sock.close(bad)
 	}
 }
 
