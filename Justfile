@@ -80,3 +80,7 @@ bench-sockets *ARGS:
 # The link between members; two cores and an hour
 bench-cluster *ARGS:
     cd bench && go run ./cluster -plot ../docs/cluster-timings.svg {{ARGS}}
+
+# This tree against a revision: REV -figure NAMES; without -figure, their names
+bench-against REV *ARGS:
+    cd bench && go run ./against {{REV}} {{ARGS}}

@@ -21,23 +21,23 @@ func (r *rig) growth() []table.Figure {
 			Label:   fmt.Sprintf("%d members", n),
 			Columns: append([]table.Column{{Label: "idle: Redis commands/s per member"}, {Label: "idle: CPU ms/s per member"}}, cost...),
 			Only:    own,
-			Run:     func(ctx context.Context, _ string) (table.Reading, error) { return r.ofMembers(ctx, n) },
+			Run:     func(ctx context.Context, peer string) (table.Reading, error) { return r.ofMembers(ctx, peer, n) },
 		})
 	}
 	for _, n := range r.extent.registered {
 		all = append(all, table.Figure{
 			Label: fmt.Sprintf("%d sockets", n),
 			Columns: append([]table.Column{
-				{Label: "bytes of Redis per socket"}, {Label: "handshakes/s"}, {Label: "idle: Redis commands/s"},
+				{Label: "bytes of Redis per socket"}, {Label: "handshakes/s", More: true}, {Label: "idle: Redis commands/s"},
 			}, cost...),
 			Only: own,
-			Run:  func(ctx context.Context, _ string) (table.Reading, error) { return r.ofSockets(ctx, n) },
+			Run:  func(ctx context.Context, peer string) (table.Reading, error) { return r.ofSockets(ctx, peer, n) },
 		})
 	}
 	for _, n := range r.extent.perUser {
 		all = append(all, table.Figure{
 			Label: fmt.Sprintf("%d a user", n), Columns: cost, Only: own,
-			Run: func(ctx context.Context, _ string) (table.Reading, error) { return r.ofUser(ctx, n) },
+			Run: func(ctx context.Context, peer string) (table.Reading, error) { return r.ofUser(ctx, peer, n) },
 		})
 	}
 	return all
@@ -61,9 +61,9 @@ func (st *stand) idle(ctx context.Context, x extent) (m measured, err error) {
 }
 
 // ofMembers has the receivers on all members but that which is sent to.
-func (r *rig) ofMembers(ctx context.Context, n int) (table.Reading, error) {
+func (r *rig) ofMembers(ctx context.Context, peer string, n int) (table.Reading, error) {
 	x := r.extent
-	st, err := r.stand(ctx, labelSluice, plan{members: n, users: x.users, perUser: 1, memberOf: func(user int) int { return 1 + user%(n-1) }})
+	st, err := r.stand(ctx, peer, plan{members: n, users: x.users, perUser: 1, memberOf: func(user int) int { return 1 + user%(n-1) }})
 	if err != nil {
 		return table.Reading{}, err
 	}
@@ -81,12 +81,12 @@ func (r *rig) ofMembers(ctx context.Context, n int) (table.Reading, error) {
 }
 
 // ofSockets has so many sockets registered, of which some are sent to.
-func (r *rig) ofSockets(ctx context.Context, n int) (got table.Reading, err error) {
+func (r *rig) ofSockets(ctx context.Context, peer string, n int) (got table.Reading, err error) {
 	x := r.extent
 	users := min(x.users, n)
 	more := n - users // held by other processes
 	members := max(2, 1+(more+x.mostHeld-1)/x.mostHeld)
-	st, err := r.stand(ctx, labelSluice, plan{members: members, users: users, perUser: 1, memberOf: onB})
+	st, err := r.stand(ctx, peer, plan{members: members, users: users, perUser: 1, memberOf: onB})
 	if err != nil {
 		return table.Reading{}, err
 	}
@@ -108,9 +108,9 @@ func (r *rig) ofSockets(ctx context.Context, n int) (got table.Reading, err erro
 }
 
 // ofUser has so many sockets of each user.
-func (r *rig) ofUser(ctx context.Context, n int) (table.Reading, error) {
+func (r *rig) ofUser(ctx context.Context, peer string, n int) (table.Reading, error) {
 	x := r.extent
-	st, err := r.stand(ctx, labelSluice, plan{members: 2, users: x.users, perUser: n, memberOf: onB})
+	st, err := r.stand(ctx, peer, plan{members: 2, users: x.users, perUser: n, memberOf: onB})
 	if err != nil {
 		return table.Reading{}, err
 	}

@@ -23,6 +23,7 @@ import (
 type rig struct {
 	folder  string // this program's sources, with the peers
 	sluice  string // binary
+	before  string // binary of another build of Sluice
 	lanes   int    // streams of messages into Sluice at a time
 	extent  extent
 	log     io.Writer
@@ -56,10 +57,13 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	flags.DurationVar(&r.extent.hold, "hold", full.hold, "how long the highest rate is held")
 	flags.DurationVar(&r.extent.span, "span", full.span, "how long the other figures are measured")
 	plot := flags.String("plot", "", "SVG file for the distribution of lone and equal messages")
-	if err := c.Flags(flags, args); errors.Is(err, flag.ErrHelp) {
+	if err := c.Flags(flags, args); errors.Is(err, flag.ErrHelp) || errors.Is(err, table.ErrListed) {
 		return nil
 	} else if err != nil {
 		return err
+	}
+	if c.Against != "" {
+		r.before, c.Peers, c.Yardstick = c.Against, []string{labelBefore, labelSluice}, labelBefore
 	}
 	built, err := os.MkdirTemp("", "sluice-cluster-bin-")
 	if err != nil {

@@ -19,6 +19,7 @@ const (
 	labelSluice  = "sluice"
 	labelStreams = "socket.io+streams"
 	labelPubSub  = "socket.io+pubsub"
+	labelBefore  = "before" // another build of Sluice
 )
 
 var labels = []string{labelSluice, labelStreams, labelPubSub}
@@ -70,9 +71,12 @@ func (r *rig) start(ctx context.Context, peer string, p plan) (*cluster, error) 
 		return nil, err
 	}
 	c := &cluster{redis: redis}
-	if peer == labelSluice {
-		err = r.startSluice(ctx, c, p)
-	} else {
+	switch peer {
+	case labelSluice:
+		err = r.startSluice(ctx, r.sluice, c, p)
+	case labelBefore:
+		err = r.startSluice(ctx, r.before, c, p)
+	default:
 		err = r.startNode(ctx, c, p, map[string]string{labelStreams: "streams", labelPubSub: "pubsub"}[peer])
 	}
 	if err != nil {
@@ -85,7 +89,7 @@ func (r *rig) start(ctx context.Context, peer string, p plan) (*cluster, error) 
 // meetLimit is how long members may take to see each other.
 const meetLimit = 20 * time.Second
 
-func (r *rig) startSluice(ctx context.Context, c *cluster, p plan) error {
+func (r *rig) startSluice(ctx context.Context, binary string, c *cluster, p plan) error {
 	properties := fmt.Sprintf("com.openexchange.redis.hosts = 127.0.0.1:%d\n", c.redis.port)
 	if !p.buffered {
 		properties += "com.openexchange.websockets.grizzly.remote.delayDuration = 0\ncom.openexchange.websockets.grizzly.remote.maxDelayDuration = 0\n"
@@ -99,7 +103,7 @@ func (r *rig) startSluice(ctx context.Context, c *cluster, p plan) error {
 		if err != nil {
 			return err
 		}
-		m, err := process.Launch(ctx, false, []string{r.sluice, "serve", "--etc", "DIR/etc", "--state", "DIR/state", "--public", "127.0.0.1:PORT0", "--admin", "127.0.0.1:PORT1"}, files, 2)
+		m, err := process.Launch(ctx, false, []string{binary, "serve", "--etc", "DIR/etc", "--state", "DIR/state", "--public", "127.0.0.1:PORT0", "--admin", "127.0.0.1:PORT1"}, files, 2)
 		if err != nil {
 			return err
 		}

@@ -44,8 +44,8 @@ func (r *rig) timings() []table.Figure {
 
 // lone sends one message to each user, at random times, and takes how long
 // each is on its way.
-func (r *rig) lone(ctx context.Context, _ string) (table.Reading, error) {
-	b, err := r.buffered(ctx, r.extent.loneUsers)
+func (r *rig) lone(ctx context.Context, peer string) (table.Reading, error) {
+	b, err := r.buffered(ctx, peer, r.extent.loneUsers)
 	if err != nil {
 		return table.Reading{}, err
 	}
@@ -87,8 +87,8 @@ func (r *rig) lone(ctx context.Context, _ string) (table.Reading, error) {
 
 // equal sends the same message to each user again and again, and takes the time
 // from one delivery to the next.
-func (r *rig) equal(ctx context.Context, _ string) (table.Reading, error) {
-	b, err := r.buffered(ctx, r.extent.equalUsers)
+func (r *rig) equal(ctx context.Context, peer string) (table.Reading, error) {
+	b, err := r.buffered(ctx, peer, r.extent.equalUsers)
 	if err != nil {
 		return table.Reading{}, err
 	}
@@ -146,8 +146,8 @@ type buffered struct {
 	failed  error
 }
 
-func (r *rig) buffered(ctx context.Context, users int) (*buffered, error) {
-	c, err := r.start(ctx, labelSluice, plan{members: 2, users: users, memberOf: onB, buffered: true})
+func (r *rig) buffered(ctx context.Context, peer string, users int) (*buffered, error) {
+	c, err := r.start(ctx, peer, plan{members: 2, users: users, memberOf: onB, buffered: true})
 	if err != nil {
 		return nil, err
 	}

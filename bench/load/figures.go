@@ -21,11 +21,11 @@ type figure struct {
 var figures = []figure{
 	{"idle", []table.Column{{Label: "resident KiB per socket", Factor: 0.5}, {Label: "the same, with the logins"}, {Label: "resident MiB of the process"}}, idle},
 	{"hold", []table.Column{{Label: "CPU us per socket and second", Factor: 0.5}}, hold},
-	{"accept", []table.Column{{Label: "CPU us per handshake", Factor: 0.5}, {Label: "handshakes/s"}}, accept},
+	{"accept", []table.Column{{Label: "CPU us per handshake", Factor: 0.5}, {Label: "handshakes/s", More: true}}, accept},
 	{"fanout16", []table.Column{{Label: "deliveries/s", Factor: 8, More: true}, {Label: "CPU us per delivery"}, {Label: "p99 ms"}}, fanout(16)},
 	{"fanout1", []table.Column{{Label: "deliveries/s", Factor: 1.4, More: true}, {Label: "CPU us per delivery"}, {Label: "p99 ms"}}, fanout(1)},
 	{"user", []table.Column{{Label: "deliveries/s", Factor: 1.7, More: true}, {Label: "CPU us per delivery"}, {Label: "p50 ms"}, {Label: "p99 ms", Factor: 0.5}}, user},
-	{"slow", []table.Column{{Label: "p50 ms of those that read"}, {Label: "p99 ms of those that read", Limit: 4}, {Label: "messages/s that they got"}, {Label: "resident MiB of the process"}}, slow},
+	{"slow", []table.Column{{Label: "p50 ms of those that read"}, {Label: "p99 ms of those that read", Limit: 4}, {Label: "messages/s that they got", More: true}, {Label: "resident MiB of the process"}}, slow},
 }
 
 // extent is how much of everything a figure takes.

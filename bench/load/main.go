@@ -27,6 +27,7 @@ type rig struct {
 	folder string // this program's sources, with the peers
 	sluice string // binary
 	usual  string // binary
+	before string // binary of another build of Sluice
 	pinned bool   // servers to process.ServerCore
 	extent extent
 }
@@ -47,10 +48,13 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	flags.SetOutput(stderr)
 	flags.StringVar(&r.folder, "folder", "load", "folder of this program's sources, with the peers")
 	flags.StringVar(&r.sluice, "sluice", "", "binary to measure, instead of one built from the sources beside")
-	if err := c.Flags(flags, args); errors.Is(err, flag.ErrHelp) {
+	if err := c.Flags(flags, args); errors.Is(err, flag.ErrHelp) || errors.Is(err, table.ErrListed) {
 		return nil
 	} else if err != nil {
 		return err
+	}
+	if c.Against != "" {
+		r.before, c.Peers, c.Yardstick = c.Against, []string{labelBefore, labelSluice}, labelBefore
 	}
 	if err := pin(); err != nil {
 		return err
@@ -71,7 +75,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 // comparison is of all figures and peers.
 func (r *rig) comparison() table.Comparison {
 	c := table.Comparison{Own: labelSluice, Yardstick: labelSocketIO}
-	byLabel := map[string]peer{}
+	byLabel := map[string]peer{labelBefore: {labelBefore, startBefore}}
 	for _, p := range peers {
 		byLabel[p.label] = p
 		c.Peers = append(c.Peers, p.label)

@@ -17,6 +17,7 @@ const (
 	labelSluice   = "sluice"
 	labelSocketIO = "socket.io"
 	labelUsual    = "coder/websocket"
+	labelBefore   = "before" // another build of Sluice
 )
 
 // peer knows how to start a server for so many users.
@@ -31,15 +32,23 @@ var peers = []peer{
 	{labelUsual, startUsual},
 }
 
-// startSluice runs the product as it is built: sessions, gate and metrics on.
 func startSluice(ctx context.Context, r *rig, users int, ping time.Duration) (*server, error) {
+	return r.startBuild(ctx, r.sluice, users, ping)
+}
+
+func startBefore(ctx context.Context, r *rig, users int, ping time.Duration) (*server, error) {
+	return r.startBuild(ctx, r.before, users, ping)
+}
+
+// startBuild runs a build of the product as it is: sessions, gate and metrics on.
+func (r *rig) startBuild(ctx context.Context, binary string, users int, ping time.Duration) (*server, error) {
 	files, err := sluice.TokenFiles(map[string]string{
 		"etc/websockets.properties": fmt.Sprintf("com.openexchange.websockets.enabled = true\nsluice.websockets.pingInterval = %dms\n", ping.Milliseconds()),
 	})
 	if err != nil {
 		return nil, err
 	}
-	s, err := r.launch(ctx, []string{r.sluice, "serve", "--etc", "DIR/etc", "--state", "DIR/state", "--public", "127.0.0.1:PORT0", "--admin", "127.0.0.1:PORT1"}, files)
+	s, err := r.launch(ctx, []string{binary, "serve", "--etc", "DIR/etc", "--state", "DIR/state", "--public", "127.0.0.1:PORT0", "--admin", "127.0.0.1:PORT1"}, files)
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
 
 	"github.com/seed47708276/sluice/bench/internal/process"
 )
@@ -49,14 +50,23 @@ type Comparison struct {
 	Verbose        bool
 	Foreign        float64 // share of CPU of others above which a run is done again
 	Again          int     // times that a noisy run is done again
+	// Against is the binary of another build. The driver takes it for the only
+	// other peer, and what is printed is how the two differ.
+	Against string
+	// Limit is how long all runs may take together; 0: as long as they take. Each
+	// figure has its share, and at least one run.
+	Limit time.Duration
 }
+
+// ErrListed is of a command line that asked for the names of the figures.
+var ErrListed = errors.New("the figures are listed")
 
 // ErrUsage is of a command line that makes no sense.
 var ErrUsage = errors.New("-h tells the flags")
 
 // Flags parses the command line of a driver: its own flags and those that tell
 // what is compared. Figures and Peers are what there is to choose from. With
-// -h, the error is flag.ErrHelp.
+// -h, the error is flag.ErrHelp; with -list, it is ErrListed.
 func (c *Comparison) Flags(flags *flag.FlagSet, args []string) error {
 	flags.IntVar(&c.Runs, "runs", 5, "runs of each figure, alternated between the peers")
 	flags.BoolVar(&c.Verbose, "v", false, "print the numbers of each run")
@@ -64,6 +74,9 @@ func (c *Comparison) Flags(flags *flag.FlagSet, args []string) error {
 	percent := flags.Float64("foreign", 12, "a run is noisy when other processes use more than that of the two cores, in percent")
 	label := func(f Figure) string { return f.Label }
 	name := func(p string) string { return p }
+	flags.StringVar(&c.Against, "against", "", "binary of another build of Sluice, instead of all peers: tells how the two differ")
+	flags.DurationVar(&c.Limit, "limit", 0, "how long all runs may take together; 0: as long as they take")
+	list := flags.Bool("list", false, "print the names of the figures")
 	only := flags.String("figure", "", "comma list of figures instead of all: "+names(c.Figures, label))
 	against := flags.String("peer", "", "comma list of peers instead of all: "+names(c.Peers, name))
 	if err := flags.Parse(args); err != nil {
@@ -71,6 +84,12 @@ func (c *Comparison) Flags(flags *flag.FlagSet, args []string) error {
 	}
 	if flags.NArg() > 0 || c.Runs < 1 || c.Again < 0 {
 		return fmt.Errorf("%q is no use of it: %w", args, ErrUsage)
+	}
+	if *list {
+		for _, f := range c.Figures {
+			fmt.Fprintln(flags.Output(), f.Label)
+		}
+		return ErrListed
 	}
 	c.Foreign = *percent / 100
 	var err error
@@ -110,12 +129,15 @@ func choose[T any](all []T, name func(T) string, list string) ([]T, error) {
 func (c *Comparison) Measure(ctx context.Context, stdout, stderr io.Writer) error {
 	all := make([]map[string][]Reading, len(c.Figures))
 	var failed error
+	began := time.Now()
 measuring:
 	for i, f := range c.Figures {
 		all[i] = map[string][]Reading{}
+		due := began.Add(c.Limit / time.Duration(len(c.Figures)) * time.Duration(i+1))
 		for round := range c.Runs {
-			for _, p := range c.Peers {
-				if f.Only != nil && !slices.Contains(f.Only, p) {
+			start := time.Now()
+			for _, p := range c.order(round) {
+				if f.Only != nil && !slices.Contains(f.Only, p) && c.Against == "" {
 					continue
 				}
 				fmt.Fprintf(stderr, "%s, %s, run %d of %d\n", f.Label, p, round+1, c.Runs)
@@ -129,12 +151,31 @@ measuring:
 					fmt.Fprintf(stdout, "%s, %s, run %d: %s; driver's CPU %.0f %%, foreign CPU %.0f %%\n", f.Label, p, round+1, f.List(got), 100*got.Driver, 100*got.Usage.Foreign)
 				}
 			}
+			if took := time.Since(start); c.Limit > 0 && round+1 < c.Runs && time.Now().Add(took).After(due) {
+				fmt.Fprintf(stderr, "%s: the time is up after %d of %d runs\n", f.Label, round+1, c.Runs)
+				break
+			}
 		}
 	}
-	if err := c.print(stdout, all); err != nil {
+	show := c.print
+	if c.Against != "" {
+		show = c.printDifference
+	}
+	if err := show(stdout, all); err != nil {
 		return err
 	}
 	return failed
+}
+
+// order is that of the peers in a round. Two builds take turns at being first,
+// so that what the first leaves behind burdens both.
+func (c *Comparison) order(round int) []string {
+	if c.Against == "" || round%2 == 0 {
+		return c.Peers
+	}
+	other := slices.Clone(c.Peers)
+	slices.Reverse(other)
+	return other
 }
 
 // quietest repeats a run while it is noisy.
