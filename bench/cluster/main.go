@@ -21,13 +21,15 @@ import (
 
 // rig is what the figures are measured with.
 type rig struct {
-	folder  string // this program's sources, with the peers
-	sluice  string // binary
-	before  string // binary of another build of Sluice
-	lanes   int    // streams of messages into Sluice at a time
-	extent  extent
-	log     io.Writer
-	samples samples
+	folder string // this program's sources, with the peers
+	sluice string // binary
+	before string // binary of another build of Sluice
+
+	centrifugo string // binary
+	lanes      int    // streams of messages into Sluice at a time
+	extent     extent
+	log        io.Writer
+	samples    samples
 }
 
 func main() {
@@ -91,6 +93,11 @@ func (r *rig) prepare(ctx context.Context, dir string, peers []string) error {
 	if slices.Contains(peers, labelSluice) && r.sluice == "" {
 		r.sluice = filepath.Join(dir, "sluice")
 		if err := process.Run(ctx, filepath.Join(r.folder, "..", ".."), "go", "build", "-o", r.sluice, "."); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(peers, labelCentrifugo) {
+		if r.centrifugo, err = process.Centrifugo(ctx); err != nil {
 			return err
 		}
 	}

@@ -20,12 +20,15 @@ const (
 	labelStreams = "socket.io+streams"
 	labelPubSub  = "socket.io+pubsub"
 	labelBefore  = "before" // another build of Sluice
+
+	labelCentrifugo = "centrifugo"
 )
 
-var labels = []string{labelSluice, labelStreams, labelPubSub}
+var labels = []string{labelSluice, labelStreams, labelPubSub, labelCentrifugo}
 
 // cluster is a Redis with members, and a sender into the first of them.
 type cluster struct {
+	dialect sockets.Dialect
 	redis   *redis
 	members []*process.Server
 	send    sender
@@ -70,12 +73,14 @@ func (r *rig) start(ctx context.Context, peer string, p plan) (*cluster, error) 
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{redis: redis}
+	c := &cluster{redis: redis, dialect: sockets.SocketIO}
 	switch peer {
 	case labelSluice:
 		err = r.startSluice(ctx, r.sluice, c, p)
 	case labelBefore:
 		err = r.startSluice(ctx, r.before, c, p)
+	case labelCentrifugo:
+		err = r.startCentrifugo(ctx, c, p)
 	default:
 		err = r.startNode(ctx, c, p, map[string]string{labelStreams: "streams", labelPubSub: "pubsub"}[peer])
 	}
@@ -129,7 +134,10 @@ func (r *rig) startSluice(ctx context.Context, binary string, c *cluster, p plan
 		return port, logins[user].Request(port, connection)
 	}
 	// The stream outlives the usual time of a request.
-	c.send = newStreams(ctx, &http.Client{Transport: &http.Transport{}}, admin(c.members[0]), r.lanes)
+	client := &http.Client{Transport: &http.Transport{}}
+	c.send = newStreams(ctx, r.lanes, func(s *streams) outlet {
+		return &lane{s: s, http: client, url: admin(c.members[0]) + "/admin/v1/messages"}
+	})
 	return nil
 }
 

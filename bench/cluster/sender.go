@@ -55,13 +55,22 @@ const (
 	tick  = time.Millisecond
 )
 
-// streams sends by POST of streams to a member of Sluice, each user's messages
-// in the same stream, so that they keep their order.
+// outlet is one of the ways in that a sender uses at a time.
+type outlet interface {
+	// add keeps a message until flush.
+	add(user, number int, filler []byte)
+	flush() error
+	// end returns when all that was flushed is answered.
+	end()
+}
+
+// streams sends through several outlets, each user's messages through the same
+// one, so that they keep their order.
 type streams struct {
 	ctx    context.Context
 	cancel context.CancelCauseFunc
 	done   sync.WaitGroup
-	lanes  []*lane
+	lanes  []outlet
 	wake   chan struct{}
 
 	mu      sync.Mutex
@@ -74,11 +83,12 @@ type streams struct {
 	since   time.Time
 }
 
-func newStreams(ctx context.Context, client *http.Client, admin string, n int) *streams {
+// newStreams sends through n outlets that open makes.
+func newStreams(ctx context.Context, n int, open func(s *streams) outlet) *streams {
 	s := &streams{wake: make(chan struct{}, 1), users: 1}
 	s.ctx, s.cancel = context.WithCancelCause(ctx)
 	for range n {
-		s.lanes = append(s.lanes, &lane{s: s, http: client, url: admin + "/admin/v1/messages"})
+		s.lanes = append(s.lanes, open(s))
 	}
 	s.done.Go(s.run)
 	return s
@@ -169,14 +179,12 @@ func (s *streams) turn() (more, waits bool) {
 		}
 		user := 1 + s.number%s.users
 		s.number++
-		l := s.lanes[user%len(s.lanes)]
-		l.out = fmt.Appendf(l.out, `{"context":%d,"user":%d,"name":"%s","args":["%0*d%0*d%s"]}`+"\n",
-			sluice.ContextOf(user), user, sockets.Event, numberDigits, s.number, stampDigits, monotonic(), s.filler)
+		s.lanes[user%len(s.lanes)].add(user, s.number, s.filler)
 	}
 	return true, false
 }
 
-// lane is one stream after the other.
+// lane is one POST of a stream to a member of Sluice after the other.
 type lane struct {
 	s    *streams
 	http *http.Client
@@ -187,6 +195,11 @@ type lane struct {
 	written int
 	ended   chan struct{} // closed when the answer is read
 	lines   int           // of this stream
+}
+
+func (l *lane) add(user, number int, filler []byte) {
+	l.out = fmt.Appendf(l.out, `{"context":%d,"user":%d,"name":"%s","args":["%0*d%0*d%s"]}`+"\n",
+		sluice.ContextOf(user), user, sockets.Event, numberDigits, number, stampDigits, monotonic(), filler)
 }
 
 func (l *lane) flush() error {

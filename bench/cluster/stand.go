@@ -39,7 +39,7 @@ func (r *rig) stand(ctx context.Context, peer string, p plan) (*stand, error) {
 	}
 	st := &stand{cluster: c, perUser: p.perUser}
 	n := p.users * p.perUser
-	if st.Clients, err = sockets.New(n, sockets.SocketIO); err != nil {
+	if st.Clients, err = sockets.New(n, c.dialect); err != nil {
 		c.close()
 		return nil, err
 	}

@@ -48,7 +48,7 @@ var brief = extent{
 // misled, or when a socket is. What they measure is not judged here.
 func TestFigures(t *testing.T) {
 	r := &rig{folder: ".", extent: brief}
-	if err := r.prepare(t.Context(), t.TempDir(), []string{labelSluice, labelSocketIO, labelUsual}); err != nil {
+	if err := r.prepare(t.Context(), t.TempDir(), []string{labelSluice, labelSocketIO, labelUsual, labelCentrifugo}); err != nil {
 		t.Fatal(err)
 	}
 	for _, f := range figures {

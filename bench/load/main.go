@@ -28,8 +28,10 @@ type rig struct {
 	sluice string // binary
 	usual  string // binary
 	before string // binary of another build of Sluice
-	pinned bool   // servers to process.ServerCore
-	extent extent
+
+	centrifugo string // binary
+	pinned     bool   // servers to process.ServerCore
+	extent     extent
 }
 
 func main() {
@@ -119,6 +121,8 @@ func (r *rig) prepare(ctx context.Context, dir string, chosen []string) error {
 		case p == labelSluice && r.sluice == "":
 			r.sluice = filepath.Join(dir, "sluice")
 			err = process.Run(ctx, filepath.Join(r.folder, "..", ".."), "go", "build", "-o", r.sluice, ".")
+		case p == labelCentrifugo:
+			r.centrifugo, err = process.Centrifugo(ctx)
 		case p == labelUsual:
 			r.usual = filepath.Join(dir, "usual")
 			err = process.Run(ctx, r.folder, "go", "build", "-o", r.usual, "./usual")

@@ -18,6 +18,8 @@ const (
 	labelSocketIO = "socket.io"
 	labelUsual    = "coder/websocket"
 	labelBefore   = "before" // another build of Sluice
+
+	labelCentrifugo = "centrifugo"
 )
 
 // peer knows how to start a server for so many users.
@@ -30,6 +32,7 @@ var peers = []peer{
 	{labelSluice, startSluice},
 	{labelSocketIO, startSocketIO},
 	{labelUsual, startUsual},
+	{labelCentrifugo, startCentrifugo},
 }
 
 func startSluice(ctx context.Context, r *rig, users int, ping time.Duration) (*server, error) {

@@ -49,8 +49,11 @@ type Clients struct {
 // Dialect is what a peer's sockets speak.
 type Dialect struct {
 	SocketIO bool // Engine.IO 4 with Socket.IO, else bare text
-	Before   string
-	After    string // of the text of a delivery
+	// Opened is what the first text begins with, once a socket may be sent to; in
+	// bare text, empty for one that may from its handshake on.
+	Opened string
+	Before string // of the text of a delivery; with Opened, after its addressee
+	After  string
 }
 
 // Event is the name of the messages. With a text that needs no escapes,
@@ -58,7 +61,10 @@ type Dialect struct {
 const Event = "m"
 
 // SocketIO is what Sluice and Socket.IO speak.
-var SocketIO = Dialect{true, `42["` + Event + `","`, `"]`}
+var SocketIO = Dialect{SocketIO: true, Before: `42["` + Event + `","`, After: `"]`}
+
+// Centrifugo is what its unidirectional Web Sockets get.
+var Centrifugo = Dialect{Opened: `{"connect":`, Before: `"pub":{"data":"`, After: `"}}`}
 
 // New makes n clients, which Connect opens.
 func New(n int, d Dialect) (*Clients, error) {
@@ -206,7 +212,7 @@ func (c *Clients) serve(i int) error {
 		data = data[size:]
 		if size > 0 {
 			s.stage = opening
-			if !c.speak.SocketIO {
+			if !c.speak.SocketIO && c.speak.Opened == "" {
 				c.isReady(s)
 			}
 		}
@@ -243,6 +249,9 @@ func (c *Clients) frame(i int, f frame, at time.Time) error {
 		return nil // the end of the stream follows
 	case f.opcode != opText || !f.final:
 		return fmt.Errorf("a frame of opcode %x, final %t", f.opcode, f.final)
+	case s.stage == opening && c.speak.Opened != "" && bytes.HasPrefix(f.payload, []byte(c.speak.Opened)):
+		c.isReady(s)
+		return nil
 	case !c.speak.SocketIO:
 	case s.stage == opening && bytes.HasPrefix(f.payload, []byte("0{")):
 		return s.send(masked(opText, []byte("40")))
@@ -252,7 +261,7 @@ func (c *Clients) frame(i int, f frame, at time.Time) error {
 	case string(f.payload) == "2":
 		return s.send(masked(opText, []byte("3")))
 	}
-	text, ok := bytes.CutPrefix(f.payload, []byte(c.speak.Before))
+	text, ok := c.speak.delivery(f.payload)
 	if ok {
 		text, ok = bytes.CutSuffix(text, []byte(c.speak.After))
 	}
@@ -260,6 +269,15 @@ func (c *Clients) frame(i int, f frame, at time.Time) error {
 		return fmt.Errorf("unexpected text %.100q", f.payload)
 	}
 	return c.Message(i, text, at)
+}
+
+// delivery is the text of a delivery and what follows it.
+func (d *Dialect) delivery(payload []byte) ([]byte, bool) {
+	if d.Opened == "" {
+		return bytes.CutPrefix(payload, []byte(d.Before))
+	}
+	_, text, ok := bytes.Cut(payload, []byte(d.Before))
+	return text, ok
 }
 
 func (s *sock) send(data []byte) error {
