@@ -3,7 +3,9 @@ package cli
 import (
 	"github.com/spf13/cobra"
 
+	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/remote"
 )
 
 func (a *app) checkCmd() *cobra.Command {
@@ -28,6 +30,7 @@ func (a *app) check() error {
 	}
 	sn := e.Snapshot()
 	fs := append(append([]finding.Finding{}, sn.Findings()...), sn.Lint()...)
+	fs = append(fs, redisFindings(sn)...)
 	finding.Sort(fs)
 	errs := countErrors(fs)
 	if a.json() {
@@ -47,4 +50,21 @@ func (a *app) check() error {
 		return silent
 	}
 	return nil
+}
+
+// propSSL is where the warning of redisFindings points.
+const propSSL = "com.openexchange.redis.ssl"
+
+// redisFindings tell of a Redis that others can pass for. What does not fit
+// otherwise is a finding of its own.
+func redisFindings(sn *cascade.Snapshot) []finding.Finding {
+	way, enabled, err := remote.ReadRedis(sn)
+	if err != nil || !enabled || way.Warning() == "" {
+		return nil
+	}
+	f := finding.Finding{Severity: finding.Warning, Code: "redis-not-verified", Text: way.Warning()}
+	if e := sn.Explain(cascade.Subject{}, propSSL, cascade.ExplainOptions{}); e.Origin != nil {
+		f.Path, f.Line = e.Origin.File, e.Origin.Line
+	}
+	return []finding.Finding{f}
 }

@@ -23,6 +23,10 @@ func (s *server) openLink() error {
 		return nil
 	}
 	remote.SetRedisLogger(s.log)
+	if w := way.Warning(); w != "" {
+		s.redisWarning = w
+		s.log.Warn(w)
+	}
 	if s.redis, err = remote.NewClient(way); err != nil {
 		return err
 	}

@@ -64,6 +64,7 @@ type server struct {
 	link          *remote.Link               // nil: this member is alone
 	member        string                     // name of this member
 	salt          ownSalt
+	redisWarning  string // what is not safe about the way to Redis; "": nothing
 	public, admin net.Listener
 	socket        *httpapi.AdminSocket
 	recheck       chan struct{}   // a swap happened: ask the gate for everybody
@@ -152,6 +153,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: httpapi.NewStoreTokens(s.store), TokenFile: s.tokenFile,
 		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.etc,
 	}
+	aopt.RedisWarning = s.redisWarning
 	if s.link != nil {
 		aopt.Cluster = s.link
 	}
@@ -205,6 +207,10 @@ func (s *server) openSessions() (websockets.Sessions, error) {
 			return nil, err
 		}
 		remote.SetRedisLogger(s.log)
+		if w := way.Warning(); w != "" {
+			s.redisWarning = w
+			s.log.Warn(w)
+		}
 		if s.redis, err = remote.NewClient(way); err != nil {
 			return nil, fmt.Errorf("%w: %s needs the Redis of App Suite (com.openexchange.redis.hosts)", err, websockets.PropRedisSessions)
 		}

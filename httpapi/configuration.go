@@ -20,7 +20,7 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
 // check is one line of the readiness.
 type check struct {
 	Name   string `json:"name"`
-	Status string `json:"status"` // ok or degraded
+	Status string `json:"status"` // ok, warning or degraded
 	Detail string `json:"detail,omitempty"`
 }
 
@@ -46,7 +46,7 @@ func (s *Server) StatusLine() string {
 	var bad []string
 	_, checks := s.readiness()
 	for _, c := range checks {
-		if c.Status != "ok" {
+		if c.Status != "ok" && c.Status != "warning" {
 			bad = append(bad, c.Name)
 		}
 	}
@@ -86,6 +86,9 @@ func (s *Server) readiness() (answer string, checks []check) {
 	}
 	if p := s.evicts(); p != "" {
 		checks, answer = append(checks, check{"redis", "degraded", remote.EvictionText(p)}), "degraded"
+	}
+	if s.RedisWarning != "" {
+		checks = append(checks, check{"redisTLS", "warning", s.RedisWarning})
 	}
 	if c := s.storeCheck(); c.Status != "ok" {
 		checks, answer = append(checks, c), "degraded"

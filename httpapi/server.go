@@ -41,6 +41,8 @@ type Options struct {
 	TokenFile *TokenFile
 	// Cluster are the other members; nil: there are none.
 	Cluster Cluster
+	// RedisWarning says what is not safe about the way to Redis; "": nothing.
+	RedisWarning string
 }
 
 // Server holds the handlers of both listeners.

@@ -80,7 +80,8 @@ var Properties = []cascade.Declaration{
 	},
 	{
 		Name: "com.openexchange.redis.verifyPeer", Kind: cascade.Bool, Default: "false", Server: true, Restart: true, File: file, Since: "8.0",
-		Doc: "Whether the certificate of Redis is checked.",
+		Related: []string{PropCA},
+		Doc:     "Whether the certificate of Redis is checked.",
 	},
 	{
 		Name: "com.openexchange.redis.database", Kind: cascade.Int, Default: "-1", Min: -1, Max: 65535, Server: true, Restart: true, File: file, Since: "8.0",
@@ -159,6 +160,11 @@ var Properties = []cascade.Declaration{
 		Doc: "Read by the existing system only.",
 	},
 
+	{
+		Name: PropCA, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Related: []string{"com.openexchange.redis.verifyPeer", "com.openexchange.redis.ssl"},
+		Doc:     "PEM file of the authorities that the certificate of Redis is checked with; empty: those of the system.",
+	},
 	{
 		Name: PropCluster, Kind: cascade.Text, Default: "sluice", Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
 		Doc: "Name that the keys in Redis carry, so that several clusters may share one.",

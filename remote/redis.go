@@ -1,8 +1,6 @@
 package remote
 
 import (
-	"context"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"net"
@@ -34,8 +32,9 @@ type Redis struct {
 	Username   string   // of Redis; sentinels are asked without credentials
 	Password   string
 	TLS        bool
-	VerifyPeer bool // whether the certificate must be one that this system trusts, for the host's name
-	Database   int  // -1 and 0: the first; a cluster has no other
+	VerifyPeer bool   // whether the certificate must be one that this system trusts, for the host's name
+	CA         string // PEM file of the authorities that are trusted instead of the system's; "": the system's
+	Database   int    // -1 and 0: the first; a cluster has no other
 
 	CommandTimeout time.Duration // of one read or write, above 0
 	ConnectTimeout time.Duration // above 0, TLS included
@@ -99,6 +98,7 @@ func ReadRedis(sn *cascade.Snapshot) (r Redis, enabled bool, err error) {
 		Password:       redisValue[string](sn, "password"),
 		TLS:            redisValue[bool](sn, "ssl"),
 		VerifyPeer:     redisValue[bool](sn, "verifyPeer"),
+		CA:             caFile(sn),
 		Database:       int(redisValue[int64](sn, "database")),
 		CommandTimeout: redisDuration(sn, "commandTimeoutMillis", time.Millisecond),
 		ConnectTimeout: redisDuration(sn, "connectTimeoutMillis", time.Millisecond),
@@ -189,9 +189,13 @@ func NewClient(r Redis) (redis.UniversalClient, error) {
 	if connections <= 0 {
 		connections = defaultConnections
 	}
+	dialer, err := r.dialer()
+	if err != nil {
+		return nil, err
+	}
 	base := redis.Options{
 		Addr:                     addrs[0],
-		Dialer:                   r.dialer(),
+		Dialer:                   dialer,
 		Username:                 r.Username,
 		Password:                 r.Password,
 		DB:                       max(r.Database, 0),
@@ -259,22 +263,3 @@ func cluster(o *redis.Options, addrs []string) *redis.ClusterOptions {
 // keepAlive notices within 45 s that the other end of an idle connection is
 // gone.
 var keepAlive = net.KeepAliveConfig{Enable: true, Idle: 30 * time.Second, Interval: 5 * time.Second, Count: 3}
-
-// dialer connects within the context, TLS included, which go-redis's own does
-// not.
-func (r *Redis) dialer() func(ctx context.Context, network, addr string) (net.Conn, error) {
-	plain := &net.Dialer{Timeout: r.ConnectTimeout, KeepAliveConfig: keepAlive}
-	if !r.TLS {
-		return plain.DialContext
-	}
-	secure := &tls.Dialer{NetDialer: plain, Config: &tls.Config{
-		MinVersion:         tls.VersionTLS12,
-		InsecureSkipVerify: !r.VerifyPeer, // the existing system's default
-	}}
-	timeout := r.ConnectTimeout
-	return func(ctx context.Context, network, addr string) (net.Conn, error) {
-		ctx, cancel := context.WithTimeout(ctx, timeout)
-		defer cancel()
-		return secure.DialContext(ctx, network, addr)
-	}
-}

@@ -266,6 +266,31 @@ func TestRedisTLS(t *testing.T) {
 	if err := ping(t, secure+redisPrefix+"verifyPeer=true\n"); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("with verifyPeer: %v", err)
 	}
+	checked := secure + redisPrefix + "verifyPeer=true\n"
+	if err := ping(t, checked+PropCA+"="+cert+"\n"); err != nil {
+		t.Errorf("with the authority of its certificate: %v", err)
+	}
+	other, _ := certificate(t)
+	if err := ping(t, checked+PropCA+"="+other+"\n"); err == nil || !strings.Contains(err.Error(), "certificate") {
+		t.Errorf("with another authority: %v", err)
+	}
+	for tree, want := range map[string]string{
+		secure: "verifyPeer=true, and " + PropCA, secure + PropCA + "=" + cert + "\n": "has no effect", checked: "", redisPrefix + "hosts=a\n": "",
+	} {
+		r, _, err := ReadRedis(snapshot(t, tree))
+		if got := r.Warning(); err != nil || (got == "") != (want == "") || !strings.Contains(got, want) {
+			t.Errorf("%s: %v, warning %q, want %q", tree, err, got, want)
+		}
+	}
+	for _, bad := range []string{filepath.Join(t.TempDir(), "none.pem"), key, t.TempDir(), "/dev/zero"} {
+		r, _, err := ReadRedis(snapshot(t, checked+PropCA+"="+bad+"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := NewClient(r); err == nil || !strings.Contains(err.Error(), PropCA) || !strings.Contains(err.Error(), bad) {
+			t.Errorf("%s: %v", bad, err)
+		}
+	}
 	if err := ping(t, redisPrefix+"hosts="+plain.Addr+"\n"+redisPrefix+"ssl=true\n"); err == nil {
 		t.Error("TLS is spoken with a server that has none")
 	}
