@@ -62,6 +62,8 @@ func (f *fleet) launch(m *member) {
 		"sluice.remote.lease=" + fleetLease.String(),
 		"sluice.drain.spread=200ms",
 		"sluice.store.keeper=m0",
+		"com.openexchange.redis.username=sluice",
+		"com.openexchange.redis.password=" + redistest.Password,
 	}, f.lines...)
 	if m.proxy != nil {
 		lines = append(lines, "com.openexchange.redis.hosts="+m.proxy.Addr)

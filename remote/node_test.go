@@ -127,7 +127,7 @@ func (n *node) kill() {
 }
 
 func way(s *redistest.Server) Redis {
-	return Redis{Mode: Standalone, Hosts: []string{s.Addr}, CommandTimeout: time.Second, ConnectTimeout: time.Second}
+	return Redis{Mode: Standalone, Hosts: []string{s.Addr}, Username: "test", Password: redistest.Password, CommandTimeout: time.Second, ConnectTimeout: time.Second}
 }
 
 func wait(t testing.TB, what string, ok func() bool) {

@@ -36,6 +36,7 @@ type Server struct {
 	dir      string
 	args     []string
 	sentinel bool
+	bare     bool // see Bare
 
 	mu     sync.Mutex
 	cmd    *exec.Cmd // nil while it is down
@@ -48,7 +49,12 @@ type Server struct {
 func Start(t testing.TB, args ...string) *Server {
 	t.Helper()
 	s := &Server{t: t, dir: t.TempDir(), args: args}
-	t.Cleanup(func() { s.end(syscall.SIGKILL) })
+	t.Cleanup(func() {
+		if list := s.denied(); len(list) > 0 {
+			t.Errorf("the rules of Sluice's user in docs/cluster.md lack something: %s", strings.Join(list, "; "))
+		}
+		s.end(syscall.SIGKILL)
+	})
 	s.Addr = freeAddr(t)
 	s.run()
 	return s
@@ -85,6 +91,7 @@ func (s *Server) run() {
 		args = append([]string{config, "--sentinel"}, args...)
 	} else {
 		args = append(args, "--save", "", "--appendonly", "no")
+		args = append(args, users(s.t)...)
 	}
 	args = append(args, s.args...)
 	output := &bytes.Buffer{}
