@@ -68,13 +68,7 @@ func redisOf(t *testing.T) func(*testscript.TestScript, bool, []string) {
 		}
 		f, err := os.OpenFile(filepath.Join(ts.MkAbs(args[0]), "redis.properties"), os.O_APPEND|os.O_WRONLY, 0)
 		ts.Check(err)
-		_, err = fmt.Fprintf(f, "
-%s=%s
-%s=%s
-%s=%s
-%s=%s
-%s=one
-", "com.openexchange.redis.hosts", running[s].Addr,
+		_, err = fmt.Fprintf(f, "\n%s=%s\n%s=%s\n%s=%s\n%s=%s\n%s=one\n", "com.openexchange.redis.hosts", running[s].Addr,
 			"com.openexchange.redis.username", "sluice", "com.openexchange.redis.password", redistest.Password, remote.PropMember, args[1], store.PropKeeper)
 		ts.Check(errors.Join(err, f.Close()))
 	}
