@@ -1,0 +1,355 @@
+package remote
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+)
+
+// worldFault is a kind of fault; it returns when it is over.
+type worldFault struct {
+	name string
+	run  func(*world)
+}
+
+// worldFaultKinds are all.
+var worldFaultKinds = []worldFault{
+	{"answers", (*world).dropAnswers},
+	{"kill", (*world).killOne},
+	{"restart", (*world).restartOne},
+	{"evict", (*world).evictSome},
+	{"user", (*world).loseUser},
+	{"shard", (*world).loseShard},
+	{"failover", (*world).failOver},
+	{"inbox", (*world).loseInbox},
+	{"cut", (*world).cutLong},
+	{"blink", (*world).cutShort},
+	{"flush-away", (*world).flushAway},
+	{"flush", (*world).flush},
+	{"flush-dead", (*world).flushDead},
+	{"clock", (*world).failOverBehind},
+	{"stop", (*world).stopRedis},
+	{"freeze", (*world).freezeRedis},
+	{"hole", (*world).blackHole},
+	{"login", (*world).refuseLogin},
+	{"noperm", (*world).refuseCommand},
+	{"refuse", (*world).refuseAll},
+	{"short", (*world).shortAnswers},
+}
+
+// run is a whole schedule.
+func (w *world) run() {
+	for i := range 2 + w.dice(2) {
+		w.join(fmt.Sprint("m", i))
+	}
+	w.sleep(worldStart)
+	for range 4 {
+		for _, p := range slices.Clone(w.peers) {
+			if err := w.open(p); err != nil {
+				w.breach("not whole at the start: %v", err)
+			}
+		}
+	}
+	w.work.Go(w.traffic)
+	w.work.Go(w.clients)
+	w.sleep(worldLease / 2)
+	var faults sync.WaitGroup
+	for range 1 + w.dice(2) {
+		kind := worldFaultKinds[w.dice(len(worldFaultKinds))]
+		for i := range worldFaultKinds {
+			if worldFaultKinds[i].name == *scheduleFault {
+				kind = worldFaultKinds[i]
+			}
+		}
+		after := w.between(0, worldFaults/2)
+		faults.Go(func() {
+			w.sleep(after)
+			w.say("begins: %s", kind.name)
+			kind.run(w)
+			w.say("ends: %s", kind.name)
+			w.mu.Lock()
+			w.faulty = time.Now()
+			w.mu.Unlock()
+		})
+	}
+	faults.Wait()
+	w.sleep(worldWhole)
+	w.whole()
+	w.sleep(time.Second + 2*w.timings.Delay)
+	w.stop()
+	w.sleep2(3 * time.Second) // what is under way
+	w.check()
+	w.end()
+}
+
+func (w *world) sleep2(d time.Duration) { time.Sleep(d) }
+
+// whole is what must hold worldWhole after the last fault.
+func (w *world) whole() {
+	w.mu.Lock()
+	peers := slices.Clone(w.peers)
+	w.mu.Unlock()
+	for _, p := range peers {
+		list, status := p.Members()
+		alive := 0
+		for _, m := range list {
+			if m.Alive {
+				alive++
+			}
+		}
+		if status != "ok" || alive != len(peers) {
+			w.breach("not whole: %s is %s and sees %d of %d members", p.name, status, alive, len(peers))
+		}
+		if err := w.open(p); err != nil {
+			w.breach("not whole: %s admits no socket: %v", p.name, err)
+		}
+	}
+	for _, p := range peers {
+		w.send(p, addressee{}, false, false, "")
+	}
+}
+
+// end stops everybody; the bubble holds that no goroutine is left.
+func (w *world) end() {
+	w.mu.Lock()
+	peers := slices.Clone(w.peers)
+	w.mu.Unlock()
+	for _, p := range peers {
+		p.leave()
+	}
+	w.work.Wait()
+	w.redis.Close()
+}
+
+// victim is a member that lives, where another does too.
+func (w *world) victim() *peer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.peers) < 2 {
+		return nil
+	}
+	return w.peers[w.rng.IntN(len(w.peers))]
+}
+
+func (w *world) dropAnswers() {
+	w.redis.Drops(0.1, 0.1)
+	w.sleep(w.between(time.Second, 4*time.Second))
+	w.redis.Drops(0, 0)
+}
+
+func (w *world) killOne() {
+	p := w.victim()
+	if p == nil {
+		return
+	}
+	p.kill()
+	w.sleep(w.between(0, 100*time.Millisecond))
+	w.resend(p)
+	w.sleep(w.between(0, 2*worldLease))
+	w.join(p.name)
+}
+
+func (w *world) restartOne() {
+	p := w.victim()
+	if p == nil {
+		return
+	}
+	p.leave()
+	w.sleep(w.between(0, worldLease))
+	w.join(p.name)
+}
+
+// lose notes that Redis has lost data.
+func (w *world) lose(keys []string) {
+	w.mu.Lock()
+	w.lossy = true
+	w.mu.Unlock()
+	w.say("lost: %s", strings.Join(keys, " "))
+}
+
+func (w *world) evictSome() { w.lose(w.redis.Evict(1 + w.dice(12))) }
+
+func (w *world) loseUser() {
+	tag := fmt.Sprintf(":1:%d}", 1+w.dice(worldUsers))
+	w.lose(w.redis.Lose(func(key string) bool { return strings.Contains(key, tag) }))
+}
+
+func (w *world) loseShard() {
+	shard := uint32(w.dice(3))
+	w.redis.LoseShard(shard, 3)
+	w.lose([]string{fmt.Sprint("shard ", shard)})
+}
+
+func (w *world) loseInbox() {
+	p := w.victim()
+	if p == nil {
+		return
+	}
+	tag := p.Incarnation() + "}:inbox"
+	w.lose(w.redis.Lose(func(key string) bool { return strings.HasSuffix(key, tag) }))
+}
+
+func (w *world) flush() {
+	w.redis.Flush()
+	w.lose([]string{"all"})
+}
+
+func (w *world) failOver() {
+	w.redis.FailOver()
+	w.lose([]string{"the last writes"})
+	w.sleep(w.between(0, time.Second))
+	w.redis.Start()
+}
+
+func (w *world) failOverBehind() {
+	w.redis.FailOver()
+	w.redis.StepClock(-5 * time.Second)
+	w.lose([]string{"the last writes, and 5 s"})
+	w.sleep(w.between(0, time.Second))
+	w.redis.Start()
+}
+
+func (w *world) stopRedis() {
+	kept := w.dice(2) == 0
+	if kept {
+		w.redis.StopKept()
+	} else {
+		w.redis.Stop()
+		w.lose([]string{"all"})
+	}
+	w.sleep(w.between(0, 3*time.Second))
+	w.redis.Start()
+}
+
+func (w *world) freezeRedis() {
+	w.redis.Freeze()
+	w.sleep(w.between(100*time.Millisecond, 4*time.Second))
+	w.redis.Thaw()
+}
+
+func (w *world) cutFor(d time.Duration, between func()) {
+	p := w.victim()
+	if p == nil {
+		return
+	}
+	if d > worldLease/2 {
+		w.mu.Lock()
+		w.away = true
+		w.mu.Unlock()
+	}
+	w.say("%s is cut for %v", p.name, d)
+	p.line.Cut()
+	w.sleep(d / 2)
+	between()
+	w.sleep(d / 2)
+	if !p.gone() {
+		p.line.Heal()
+	}
+}
+
+func (w *world) cutLong() {
+	w.cutFor(w.between(worldLease, 2*(worldLease+worldKeep)), func() {})
+}
+
+func (w *world) cutShort() {
+	w.cutFor(w.between(0, worldLease), func() {})
+}
+
+// flushAway is an empty Redis while a member is away.
+func (w *world) flushAway() {
+	w.cutFor(w.between(worldLease, 2*(worldLease+worldKeep)), w.flush)
+}
+
+// flushDead is an empty Redis after a member has died.
+func (w *world) flushDead() {
+	p := w.victim()
+	if p == nil {
+		return
+	}
+	p.kill()
+	w.sleep(w.between(0, 500*time.Millisecond))
+	w.flush()
+}
+
+func (w *world) blackHole() {
+	p := w.victim()
+	if p == nil {
+		return
+	}
+	kind := w.dice(3)
+	p.line.BlackHole(kind != 0, kind != 1)
+	w.sleep(w.between(100*time.Millisecond, worldLease+2*time.Second))
+	if !p.gone() {
+		p.line.Heal()
+	}
+}
+
+// refuseLogin has new connections be refused while those that are there break.
+func (w *world) refuseLogin() {
+	heal := func() {}
+	switch kind := w.dice(4); kind {
+	case 0:
+		w.say("password rotated")
+		w.redis.Require("default", "another")
+		heal = func() { w.redis.Require("default", worldPassword) }
+	case 1:
+		w.say("user not known")
+		w.redis.Forget("default")
+		heal = func() { w.redis.Require("default", worldPassword) }
+	case 2:
+		w.say("database out of range")
+		w.redis.Databases(1)
+		heal = func() { w.redis.Databases(16) }
+	case 3:
+		w.say("maxclients")
+		w.redis.MaxClients(true)
+		heal = func() { w.redis.MaxClients(false) }
+	}
+	w.redis.BreakAll()
+	w.sleep(w.between(100*time.Millisecond, 4*time.Second))
+	heal()
+}
+
+// refuseCommand is an ACL without one of the commands.
+func (w *world) refuseCommand() {
+	names := []string{"xadd", "xread", "set", "get", "hset", "evalsha", "sadd", "smembers", "mget", "xtrim", "hvals", "xlen"}
+	name := names[w.dice(len(names))]
+	w.say("NOPERM for %s", name)
+	w.redis.Refuse(func(cmd string, _ bool) string {
+		if cmd != name {
+			return ""
+		}
+		return "NOPERM this user has no permissions to run the '" + name + "' command"
+	})
+	w.sleep(w.between(100*time.Millisecond, 4*time.Second))
+	w.redis.Refuse(nil)
+}
+
+// refuseAll is a Redis that is not what it was.
+func (w *world) refuseAll() {
+	text, writes := "LOADING Redis is loading the dataset in memory", false
+	switch w.dice(3) {
+	case 0:
+		text, writes = "READONLY You can't write against a read only replica.", true
+	case 1:
+		text, writes = "OOM command not allowed when used memory > 'maxmemory'.", true
+	}
+	w.say("%s", text)
+	w.redis.Refuse(func(_ string, write bool) string {
+		if writes && !write {
+			return ""
+		}
+		return text
+	})
+	w.sleep(w.between(100*time.Millisecond, 4*time.Second))
+	w.redis.Refuse(nil)
+}
+
+// shortAnswers has arrays lack their last part.
+func (w *world) shortAnswers() {
+	w.redis.Shorten(0.2)
+	w.sleep(w.between(100*time.Millisecond, 2*time.Second))
+	w.redis.Shorten(0)
+}

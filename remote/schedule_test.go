@@ -1,0 +1,123 @@
+package remote
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"os"
+	"runtime/pprof"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+var (
+	seedFlag      = flag.Uint64("seed", 0, "run the schedule of this seed alone, and say what happens")
+	scheduleFlag  = flag.Int("schedules", 0, "how many schedules; 0: 1,000, or 100,000 with -torture")
+	scheduleFault = flag.String("fault", "", "schedules with this fault alone")
+)
+
+const (
+	schedulesShort   = 1_000
+	schedulesTorture = 100_000
+	// maxFailed ends a run in which everything fails.
+	maxFailed = 20
+)
+
+// TestSchedules runs members over the model of Redis in virtual time, with the
+// faults that a seed decides, and holds them to the promise of docs/cluster.md.
+// Go's scheduler is not the seed's, so that a failure that hangs on the order
+// within one instant may need some runs of its seed.
+func TestSchedules(t *testing.T) {
+	SetRedisLogger(slog.New(slog.DiscardHandler))
+	// A panic of a goroutine of a schedule names its seed.
+	t.Setenv("GODEBUG", "tracebacklabels=1")
+	if *seedFlag != 0 {
+		schedule(t, *seedFlag, true)
+		return
+	}
+	n := schedulesShort
+	if *torture {
+		n = schedulesTorture
+	}
+	if *scheduleFlag > 0 {
+		n = *scheduleFlag
+	}
+	var next, failed atomic.Int64
+	var totals totals
+	start := time.Now()
+	var workers sync.WaitGroup
+	for range scheduleWorkers {
+		workers.Go(func() {
+			for failed.Load() < maxFailed {
+				seed := next.Add(1)
+				if seed > int64(n) {
+					return
+				}
+				// A bubble is a test of its own: its failure is told here.
+				t.Run(strconv.FormatInt(seed, 10), func(t *testing.T) {
+					r := schedule(t, uint64(seed), false)
+					totals.add(r)
+					if t.Failed() {
+						failed.Add(1)
+					}
+				})
+			}
+		})
+	}
+	workers.Wait()
+	t.Logf("%d schedules in %v: %s", min(next.Load(), int64(n)), time.Since(start).Round(time.Second), totals.String())
+	if failed.Load() > 0 {
+		fmt.Fprintln(os.Stderr, "repeat one with: go test ./remote -run TestSchedules -args -seed N")
+	}
+}
+
+// scheduleWorkers run schedules beside each other: half of the time one waits
+// for locks of the runtime.
+const scheduleWorkers = 2
+
+// schedule runs one, and says what of the promise was not held.
+func schedule(t *testing.T, seed uint64, loud bool) (r result) {
+	pprof.Do(context.Background(), pprof.Labels("seed", strconv.FormatUint(seed, 10)), func(context.Context) {
+		synctest.Test(t, func(t *testing.T) {
+			w := newWorld(t, rand.New(rand.NewPCG(seed, 1)), seed, loud)
+			w.run()
+			r = w.result()
+		})
+	})
+	return r
+}
+
+// result is what one schedule, or many, have done.
+type result struct {
+	schedules, messages, deliveries, refused, sentAway int
+	commands                                           int64
+}
+
+type totals struct {
+	mu sync.Mutex
+	result
+}
+
+func (t *totals) add(r result) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.schedules += r.schedules
+	t.messages += r.messages
+	t.deliveries += r.deliveries
+	t.refused += r.refused
+	t.sentAway += r.sentAway
+	t.commands += r.commands
+}
+
+func (t *totals) String() string {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return fmt.Sprintf("%d messages accepted, %d refused, %d deliveries, %d sockets sent away with 1012, %d commands of Redis",
+		t.messages, t.refused, t.deliveries, t.sentAway, t.commands)
+}

@@ -1,0 +1,278 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// sentMessage is a message that a client has sent.
+type sentMessage struct {
+	number  int // in the order of acceptance
+	id      string
+	from    *peer
+	to      addressee
+	at      time.Time // of acceptance
+	want    []*worldSocket
+	sync    bool
+	refused bool // the sender was told that it may not arrive
+	probe   bool // sent when everything is to be whole
+}
+
+func (m *sentMessage) matches(s *worldSocket) bool {
+	return m.to.context == 0 || m.to.context == s.Context && (m.to.user == 0 || m.to.user == s.User)
+}
+
+// traffic sends until faults and the time to be whole are over.
+func (w *world) traffic() {
+	for w.sleep(w.between(10*time.Millisecond, 90*time.Millisecond)) {
+		p := w.living()
+		if p == nil {
+			continue
+		}
+		to := addressee{1, int32(1 + w.dice(worldUsers))}
+		switch w.dice(10) {
+		case 0:
+			to.user = 0
+		case 1:
+			to = addressee{}
+		}
+		sync, named := w.dice(10) == 0, w.dice(3) == 0
+		w.work.Go(func() { w.send(p, to, sync, named, "") })
+	}
+}
+
+// send is what a member does with a message. named: its sender gives the id, or
+// again is the id of one that was sent before.
+func (w *world) send(p *peer, to addressee, sync, named bool, again string) {
+	if p.gone() || p.Reserve() != nil {
+		w.mu.Lock()
+		w.refused++
+		w.mu.Unlock()
+		return
+	}
+	id := again
+	if id == "" {
+		w.mu.Lock()
+		id = fmt.Sprintf("%016x%08x", w.rng.Uint64(), len(w.byID))
+		w.mu.Unlock()
+	}
+	if named && !p.Claim(w.ctx, id, time.Minute) {
+		p.Release()
+		if again == "" {
+			w.breach("loss 1: id %s was sent once and is a duplicate at %s", id, p.name)
+		}
+		return
+	}
+	p.accepting.Lock()
+	defer p.accepting.Unlock()
+	if p.gone() {
+		p.Release()
+		return
+	}
+	m := &sentMessage{id: id, from: p, to: to, at: time.Now(), sync: sync}
+	w.accept(m)
+	message := Message{ID: id, Context: to.context, User: to.user, Name: "n", Args: `["` + id + `"]`}
+	if !sync {
+		p.Offer(message)
+		return
+	}
+	w.work.Go(func() {
+		ctx, cancel := context.WithTimeout(w.ctx, 3*time.Second)
+		defer cancel()
+		if _, err := p.Send(ctx, message); err != nil {
+			w.mu.Lock()
+			m.refused = true
+			w.mu.Unlock()
+		}
+	})
+}
+
+// accept delivers a message at its member, and notes who is to get it.
+func (w *world) accept(m *sentMessage) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	m.number = len(w.sent) + 1
+	w.sent = append(w.sent, m)
+	if first := w.byID[m.id]; first == nil {
+		w.byID[m.id] = m
+	}
+	for _, s := range w.sockets {
+		if s.live && s.closed.IsZero() && m.matches(s) {
+			m.want = append(m.want, s)
+		}
+	}
+	m.from.deliver(m)
+}
+
+// clients come and go.
+func (w *world) clients() {
+	for w.sleep(w.between(50*time.Millisecond, 400*time.Millisecond)) {
+		p := w.living()
+		if p == nil {
+			continue
+		}
+		w.mu.Lock()
+		var mine []*worldSocket
+		for _, s := range w.sockets {
+			if s.peer == p && s.live && s.closed.IsZero() {
+				mine = append(mine, s)
+			}
+		}
+		w.mu.Unlock()
+		if len(mine) > 4 || len(mine) > 1 && w.dice(5) == 0 {
+			w.shut(mine[w.dice(len(mine))])
+			continue
+		}
+		w.work.Go(func() { _ = w.open(p) }) // a client comes again
+	}
+}
+
+// open is a handshake.
+func (w *world) open(p *peer) error {
+	w.mu.Lock()
+	n := len(w.sockets)
+	s := &worldSocket{peer: p, Registration: Registration{
+		ID: fmt.Sprintf("%032x", n+1), Context: 1, User: int32(1 + w.rng.IntN(worldUsers)), Connection: fmt.Sprint("c", n), Session: fmt.Sprintf("%016d", n),
+	}}
+	if !p.dead.IsZero() || p.closing {
+		w.mu.Unlock()
+		return nil
+	}
+	w.sockets = append(w.sockets, s)
+	p.sockets[s.ID] = s
+	w.mu.Unlock()
+	err := p.Register(w.ctx, s.Registration, 1000)
+	if err != nil {
+		w.shut(s)
+		return err
+	}
+	w.mu.Lock()
+	s.live = true
+	w.mu.Unlock()
+	return nil
+}
+
+// shut is a client that leaves.
+func (w *world) shut(s *worldSocket) {
+	w.mu.Lock()
+	s.end("left")
+	delete(s.peer.sockets, s.ID)
+	w.mu.Unlock()
+	s.peer.Unregister(s.Registration)
+}
+
+// resend sends the ids of a dead member's last messages to another, as a
+// producer does that has got no answer.
+func (w *world) resend(dead *peer) {
+	w.mu.Lock()
+	var ids []*sentMessage
+	for _, m := range w.sent {
+		if m.from == dead && time.Since(m.at) < time.Second {
+			ids = append(ids, m)
+		}
+	}
+	w.mu.Unlock()
+	p := w.living()
+	if p == nil {
+		return
+	}
+	for _, m := range ids {
+		w.send(p, m.to, false, true, m.id)
+	}
+}
+
+// check holds what was sent against what arrived.
+func (w *world) check() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	missing := make(map[*peer]map[*sentMessage]bool) // by sender
+	dropped := int64(0)
+	for _, p := range w.all {
+		for _, n := range p.Stats().Dropped {
+			dropped += n
+		}
+	}
+	lost := int64(0)
+	for _, m := range w.sent {
+		for _, s := range m.want {
+			i := slices.Index(s.got, m)
+			switch {
+			case i >= 0 || !s.closed.IsZero() || m.refused || w.byID[m.id] != m:
+			case !m.from.dead.IsZero() && m.from.buffered >= 0:
+				if missing[m.from] == nil {
+					missing[m.from] = make(map[*sentMessage]bool)
+				}
+				missing[m.from][m] = true
+			default:
+				lost++
+				if w.away && lost <= dropped {
+					continue
+				}
+				w.note("lost: %d from %s to %v at %.3fs for %s", m.number, m.from.name, m.to, m.at.Sub(w.start).Seconds(), s)
+			}
+		}
+	}
+	for p, list := range missing {
+		if len(list) > p.buffered && !w.lossy {
+			w.note("lost: %d messages of %s, which had %d when it was killed", len(list), p.name, p.buffered)
+		}
+	}
+	w.checkSockets()
+}
+
+// checkSockets looks for what came twice, out of order or late.
+func (w *world) checkSockets() {
+	for _, s := range w.sockets {
+		last := make(map[*peer]int)
+		seen := make(map[*sentMessage]bool)
+		for i, m := range s.got {
+			if seen[m] {
+				w.note("doubled: %d from %s for %s", m.number, m.from.name, s)
+			}
+			seen[m] = true
+			if m.number < last[m.from] {
+				w.note("out of order: %d behind %d from %s for %s", m.number, last[m.from], m.from.name, s)
+			}
+			last[m.from] = max(m.number, last[m.from])
+			since := m.at
+			if w.faulty.After(since) {
+				since = w.faulty
+			}
+			if late := s.at[i].Sub(since); late > worldWhole {
+				w.note("late: %d from %s for %s, %v after the last fault", m.number, m.from.name, s, late)
+			}
+		}
+	}
+}
+
+// note is breach with the world locked.
+func (w *world) note(format string, args ...any) {
+	w.broken = append(w.broken, fmt.Sprintf(format, args...))
+}
+
+// maxTold bounds the report of one schedule.
+const maxTold = 12
+
+// result tells what was not held.
+func (w *world) result() result {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	r := result{schedules: 1, messages: len(w.sent), refused: w.refused, commands: w.redis.Counts().Commands}
+	for _, s := range w.sockets {
+		r.deliveries += len(s.got)
+		if s.why == "1012" {
+			r.sentAway++
+		}
+	}
+	if len(w.broken) > 0 {
+		told := w.broken
+		if len(told) > maxTold {
+			told = append(slices.Clone(told[:maxTold]), fmt.Sprintf("and %d more", len(w.broken)-maxTold))
+		}
+		w.t.Errorf("seed %d:\n  %s\nwhat happened:\n%s", w.seed, strings.Join(told, "\n  "), strings.Join(w.faults, "\n"))
+	}
+	return r
+}

@@ -1,0 +1,383 @@
+package remote
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"os"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/remote/redismodel"
+)
+
+// The times of a schedule, all virtual.
+const (
+	worldLease   = 2 * time.Second
+	worldKeep    = 4 * time.Second // of an inbox beyond the lease
+	worldStart   = 3 * time.Second // until the members know each other
+	worldFaults  = 8 * time.Second // in which faults begin
+	worldWhole   = 5 * time.Second // until everything is whole after the last fault
+	worldLatency = 200 * time.Microsecond
+	replicaLag   = 200 * time.Millisecond
+
+	worldUsers    = 4
+	worldPassword = "right"
+)
+
+// world is a cluster in a bubble.
+type world struct {
+	t     *testing.T
+	seed  uint64
+	loud  bool
+	start time.Time
+	redis *redismodel.Server
+	work  sync.WaitGroup // what is to be over at the end
+	ctx   context.Context
+	stop  context.CancelFunc
+
+	timings Timings
+
+	mu      sync.Mutex
+	rng     *rand.Rand // under mu
+	peers   []*peer    // those that live
+	all     []*peer
+	sent    []*sentMessage
+	byID    map[string]*sentMessage
+	sockets []*worldSocket
+	faulty  time.Time // the end of the last fault
+	faults  []string  // what there was, for the report
+	broken  []string  // what of the promise was not held
+	lossy   bool      // Redis has lost data
+	away    bool      // a member was dead or cut for longer than a lease
+	refused int
+}
+
+func newWorld(t *testing.T, rng *rand.Rand, seed uint64, loud bool) *world {
+	w := &world{t: t, rng: rng, seed: seed, loud: loud, start: time.Now(), byID: make(map[string]*sentMessage)}
+	w.ctx, w.stop = context.WithCancel(context.Background())
+	lag := time.Duration(0)
+	if rng.IntN(2) == 0 {
+		lag = replicaLag
+	}
+	w.redis = redismodel.New(redismodel.Options{Seed: seed, Latency: worldLatency, Lag: lag})
+	w.redis.Require("default", worldPassword)
+	w.timings = Timings{Frequency: minFrequency}
+	if rng.IntN(2) == 0 {
+		w.timings = Timings{Delay: 100 * time.Millisecond, MaxDelay: 300 * time.Millisecond, Frequency: 50 * time.Millisecond}
+	}
+	return w
+}
+
+// say notes what happens, for the report of a schedule that fails.
+func (w *world) say(format string, args ...any) {
+	line := fmt.Sprintf("%8.3fs  ", time.Since(w.start).Seconds()) + fmt.Sprintf(format, args...)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.faults = append(w.faults, line)
+	if w.loud {
+		fmt.Fprintln(os.Stderr, line)
+	}
+}
+
+// breach notes that the promise was not held.
+func (w *world) breach(format string, args ...any) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.broken = append(w.broken, fmt.Sprintf(format, args...))
+}
+
+// dice are those of the seed.
+func (w *world) dice(n int) int {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.rng.IntN(n)
+}
+
+// between is a time.
+func (w *world) between(from, to time.Duration) time.Duration {
+	return from + time.Duration(w.dice(int((to-from)/time.Millisecond)+1))*time.Millisecond
+}
+
+// sleep reports false when the schedule ends first.
+func (w *world) sleep(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return w.ctx.Err() == nil
+	case <-w.ctx.Done():
+		return false
+	}
+}
+
+// living is one of the members that live.
+func (w *world) living() *peer {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if len(w.peers) == 0 {
+		return nil
+	}
+	return w.peers[w.rng.IntN(len(w.peers))]
+}
+
+// peer is a member of a world: a Link with sockets that are lists.
+type peer struct {
+	*Link
+	w      *world
+	name   string
+	line   *redismodel.Line
+	client *redis.Client
+	cancel context.CancelFunc
+	ended  chan struct{} // Run has returned
+
+	accepting sync.Mutex // the order of accepted messages
+
+	// Under w.mu.
+	sockets   map[string]*worldSocket
+	dead      time.Time // killed; zero: it lives
+	buffered  int       // when it was killed
+	abandoned int       // sockets closed with 1012
+	closing   bool
+}
+
+// worldSocket is a socket of a client.
+type worldSocket struct {
+	Registration
+	peer   *peer
+	live   bool // it was admitted
+	closed time.Time
+	why    string
+	got    []*sentMessage
+	at     []time.Time
+}
+
+func (s *worldSocket) String() string {
+	return fmt.Sprintf("%s of %d:%d on %s", s.ID, s.Context, s.User, s.peer.name)
+}
+
+// dialThrough has a client reach the model through a line.
+type dialThrough struct{ line *redismodel.Line }
+
+func (d dialThrough) DialHook(redis.DialHook) redis.DialHook {
+	return func(ctx context.Context, _, _ string) (net.Conn, error) { return d.line.Dial(ctx) }
+}
+func (dialThrough) ProcessHook(next redis.ProcessHook) redis.ProcessHook { return next }
+func (dialThrough) ProcessPipelineHook(next redis.ProcessPipelineHook) redis.ProcessPipelineHook {
+	return next
+}
+
+// join starts a member.
+func (w *world) join(name string) *peer {
+	client, err := NewClient(Redis{
+		Mode: Standalone, Hosts: []string{"model"}, Password: worldPassword, Database: 1,
+		CommandTimeout: time.Second, ConnectTimeout: 500 * time.Millisecond,
+	})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p := &peer{w: w, name: name, line: w.redis.Line(), client: client.(*redis.Client), ended: make(chan struct{}), sockets: make(map[string]*worldSocket)}
+	client.AddHook(dialThrough{p.line})
+	log := slog.New(slog.DiscardHandler)
+	if w.loud {
+		log = slog.New(&worldLog{w: w, name: name})
+	}
+	p.Link = New(Options{
+		Client: client, Cluster: "model", Member: name, Lease: worldLease, Timings: w.timings,
+		Buffered: func() int { return 1000 }, Deliverer: p, Describe: func() Member { return Member{Version: "v"} },
+		Logger: log, keep: worldKeep,
+	})
+	ctx, cancel := context.WithCancel(context.Background())
+	p.cancel = cancel
+	w.mu.Lock()
+	w.peers = append(w.peers, p)
+	w.all = append(w.all, p)
+	w.mu.Unlock()
+	w.work.Go(func() {
+		defer close(p.ended)
+		p.Run(ctx)
+	})
+	w.work.Go(p.follow)
+	return p
+}
+
+// follow asks for the order of the store's writes, as the store does.
+func (p *peer) follow() {
+	order := p.OrderLog()
+	for !p.gone() {
+		ctx, cancel := context.WithTimeout(p.w.ctx, time.Second)
+		_, _, _, _ = order.Head(ctx) // only that it returns counts here
+		cancel()
+		if !p.w.sleep(500 * time.Millisecond) {
+			return
+		}
+	}
+}
+
+func (p *peer) gone() bool {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return !p.dead.IsZero()
+}
+
+// kill ends a member as kill -9 does.
+func (p *peer) kill() {
+	buffered := p.Stats().Buffer.Buffered
+	p.w.mu.Lock()
+	p.buffered = buffered
+	p.end("killed")
+	p.w.mu.Unlock()
+	p.line.Cut()
+	p.w.work.Go(func() { p.bury(0) })
+}
+
+// end takes a member out of the world, which is locked.
+func (p *peer) end(why string) {
+	p.dead = time.Now()
+	for i, other := range p.w.peers {
+		if other == p {
+			p.w.peers = append(p.w.peers[:i:i], p.w.peers[i+1:]...)
+			break
+		}
+	}
+	for _, s := range p.sockets {
+		s.end(why)
+	}
+	clear(p.sockets)
+}
+
+// bury waits for what a member has started; it has patience for its messages.
+func (p *peer) bury(patience time.Duration) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	if patience > 0 {
+		p.Flush(ctx)
+	}
+	p.cancel()
+	<-p.ended
+	if patience == 0 {
+		p.Flush(ctx)
+	} else if err := p.Leave(ctx); err != nil {
+		p.w.breach("%s cannot leave: %v", p.name, err)
+	}
+	_ = p.client.Close() // of a test
+}
+
+// leave ends a member as a restart of its service does.
+func (p *peer) leave() {
+	p.w.mu.Lock()
+	p.closing = true
+	p.w.mu.Unlock()
+	p.accepting.Lock() // what is being accepted is
+	p.w.mu.Lock()
+	p.end("drained")
+	p.w.mu.Unlock()
+	p.accepting.Unlock()
+	p.bury(10 * time.Second)
+}
+
+func (s *worldSocket) end(why string) {
+	if s.closed.IsZero() {
+		s.closed, s.why = time.Now(), why
+	}
+}
+
+// Deliver implements Deliverer.
+func (p *peer) Deliver(m Message) error {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	if !p.dead.IsZero() && !p.closing {
+		return nil
+	}
+	sent := p.w.byID[m.ID]
+	if sent == nil {
+		return nil // of the link's own
+	}
+	p.deliver(sent)
+	return nil
+}
+
+// deliver queues a message on the matching sockets; the world is locked.
+func (p *peer) deliver(m *sentMessage) {
+	for _, s := range p.sockets {
+		if m.matches(s) {
+			s.got = append(s.got, m)
+			s.at = append(s.at, time.Now())
+		}
+	}
+}
+
+// Registrations implements Deliverer.
+func (p *peer) Registrations(f func(Registration) bool) {
+	p.w.mu.Lock()
+	var list []Registration
+	for _, s := range p.sockets {
+		list = append(list, s.Registration)
+	}
+	p.w.mu.Unlock()
+	for _, r := range list {
+		if !f(r) {
+			return
+		}
+	}
+}
+
+// Registered implements Deliverer.
+func (p *peer) Registered(r Registration) bool {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	return p.sockets[r.ID] != nil
+}
+
+// Replace implements Deliverer.
+func (p *peer) Replace(_, _ int32, id string) {
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	if s := p.sockets[id]; s != nil {
+		s.end("replaced")
+		delete(p.sockets, id)
+	}
+}
+
+// Abandon implements Deliverer.
+func (p *peer) Abandon() int {
+	p.w.say("%s sends its clients away with 1012", p.name)
+	p.w.mu.Lock()
+	defer p.w.mu.Unlock()
+	n := len(p.sockets)
+	for _, s := range p.sockets {
+		s.end("1012")
+	}
+	clear(p.sockets)
+	p.abandoned += n
+	return n
+}
+
+// Answer implements Deliverer.
+func (p *peer) Answer(_ string, body []byte) ([]byte, error) { return body, nil }
+
+// worldLog writes what a member logs beside what happens.
+type worldLog struct {
+	w    *world
+	name string
+}
+
+func (l *worldLog) Enabled(context.Context, slog.Level) bool { return true }
+func (l *worldLog) WithAttrs([]slog.Attr) slog.Handler       { return l }
+func (l *worldLog) WithGroup(string) slog.Handler            { return l }
+
+func (l *worldLog) Handle(_ context.Context, r slog.Record) error {
+	var b strings.Builder
+	r.Attrs(func(a slog.Attr) bool {
+		fmt.Fprintf(&b, " %s=%v", a.Key, a.Value)
+		return true
+	})
+	fmt.Fprintf(os.Stderr, "%8.3fs    %s: %s%s\n", time.Since(l.w.start).Seconds(), l.name, r.Message, b.String())
+	return nil
+}
