@@ -52,9 +52,11 @@ func (w *world) run() {
 			}
 		}
 	}
+	w.calm = true
 	w.work.Go(w.traffic)
 	w.work.Go(w.clients)
 	w.sleep(worldLease / 2)
+	w.setCalm(false)
 	var faults sync.WaitGroup
 	for range 1 + w.dice(2) {
 		kind := worldFaultKinds[w.dice(len(worldFaultKinds))]
@@ -63,7 +65,7 @@ func (w *world) run() {
 				kind = worldFaultKinds[i]
 			}
 		}
-		after := w.between(0, worldFaults/2)
+		after := w.between(0, worldFaults)
 		faults.Go(func() {
 			w.sleep(after)
 			w.say("begins: %s", kind.name)
@@ -75,16 +77,21 @@ func (w *world) run() {
 		})
 	}
 	faults.Wait()
+	w.setCalm(true)
 	w.sleep(worldWhole)
 	w.whole()
 	w.sleep(time.Second + 2*w.timings.Delay)
 	w.stop()
-	w.sleep2(3 * time.Second) // what is under way
+	time.Sleep(3 * time.Second) // what is under way
 	w.check()
 	w.end()
 }
 
-func (w *world) sleep2(d time.Duration) { time.Sleep(d) }
+func (w *world) setCalm(calm bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.calm = calm
+}
 
 // whole is what must hold worldWhole after the last fault.
 func (w *world) whole() {
@@ -107,7 +114,7 @@ func (w *world) whole() {
 		}
 	}
 	for _, p := range peers {
-		w.send(p, addressee{}, false, false, "")
+		w.send(p, addressee{}, false, false, nil)
 	}
 }
 

@@ -61,11 +61,12 @@ func TestSchedules(t *testing.T) {
 				}
 				// A bubble is a test of its own: its failure is told here.
 				t.Run(strconv.FormatInt(seed, 10), func(t *testing.T) {
-					r := schedule(t, uint64(seed), false)
-					totals.add(r)
-					if t.Failed() {
-						failed.Add(1)
-					}
+					defer func() {
+						if t.Failed() {
+							failed.Add(1)
+						}
+					}()
+					totals.add(schedule(t, uint64(seed), false))
 				})
 			}
 		})

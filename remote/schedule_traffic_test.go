@@ -16,18 +16,23 @@ type sentMessage struct {
 	to      addressee
 	at      time.Time // of acceptance
 	want    []*worldSocket
+	named   bool // by its sender
 	sync    bool
 	refused bool // the sender was told that it may not arrive
-	probe   bool // sent when everything is to be whole
+
+	// A sender that has got no answer sends the same id to another member.
+	repeat    *sentMessage // which has accepted it
+	duplicate bool         // which has called it one
 }
 
 func (m *sentMessage) matches(s *worldSocket) bool {
 	return m.to.context == 0 || m.to.context == s.Context && (m.to.user == 0 || m.to.user == s.User)
 }
 
-// traffic sends until faults and the time to be whole are over.
+// traffic sends until faults and the time to be whole are over, less often
+// afterwards.
 func (w *world) traffic() {
-	for w.sleep(w.between(10*time.Millisecond, 90*time.Millisecond)) {
+	for w.sleep(w.between(10*time.Millisecond, w.pace())) {
 		p := w.living()
 		if p == nil {
 			continue
@@ -40,29 +45,43 @@ func (w *world) traffic() {
 			to = addressee{}
 		}
 		sync, named := w.dice(10) == 0, w.dice(3) == 0
-		w.work.Go(func() { w.send(p, to, sync, named, "") })
+		w.work.Go(func() { w.send(p, to, sync, named, nil) })
 	}
 }
 
-// send is what a member does with a message. named: its sender gives the id, or
-// again is the id of one that was sent before.
-func (w *world) send(p *peer, to addressee, sync, named bool, again string) {
+// pace is the longest time between two messages.
+func (w *world) pace() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.calm {
+		return 300 * time.Millisecond
+	}
+	return 90 * time.Millisecond
+}
+
+// send is what a member does with a message. named: its sender gives the id;
+// again is one that was sent before, or nil.
+func (w *world) send(p *peer, to addressee, sync, named bool, again *sentMessage) {
 	if p.gone() || p.Reserve() != nil {
 		w.mu.Lock()
 		w.refused++
 		w.mu.Unlock()
 		return
 	}
-	id := again
-	if id == "" {
-		w.mu.Lock()
-		id = fmt.Sprintf("%016x%08x", w.rng.Uint64(), len(w.byID))
-		w.mu.Unlock()
+	w.mu.Lock()
+	id := fmt.Sprintf("%016x", w.rng.Uint64())
+	w.mu.Unlock()
+	if again != nil {
+		id = again.id
 	}
 	if named && !p.Claim(w.ctx, id, time.Minute) {
 		p.Release()
-		if again == "" {
-			w.breach("loss 1: id %s was sent once and is a duplicate at %s", id, p.name)
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		if again != nil {
+			again.duplicate = true
+		} else {
+			w.note("id claimed twice: %s was sent once and is a duplicate at %s", id, p.name)
 		}
 		return
 	}
@@ -72,8 +91,8 @@ func (w *world) send(p *peer, to addressee, sync, named bool, again string) {
 		p.Release()
 		return
 	}
-	m := &sentMessage{id: id, from: p, to: to, at: time.Now(), sync: sync}
-	w.accept(m)
+	m := &sentMessage{id: id, from: p, to: to, at: time.Now(), named: named, sync: sync}
+	w.accept(m, again)
 	message := Message{ID: id, Context: to.context, User: to.user, Name: "n", Args: `["` + id + `"]`}
 	if !sync {
 		p.Offer(message)
@@ -91,12 +110,14 @@ func (w *world) send(p *peer, to addressee, sync, named bool, again string) {
 }
 
 // accept delivers a message at its member, and notes who is to get it.
-func (w *world) accept(m *sentMessage) {
+func (w *world) accept(m, again *sentMessage) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	m.number = len(w.sent) + 1
 	w.sent = append(w.sent, m)
-	if first := w.byID[m.id]; first == nil {
+	if again != nil {
+		again.repeat = m
+	} else {
 		w.byID[m.id] = m
 	}
 	for _, s := range w.sockets {
@@ -170,7 +191,7 @@ func (w *world) resend(dead *peer) {
 	w.mu.Lock()
 	var ids []*sentMessage
 	for _, m := range w.sent {
-		if m.from == dead && time.Since(m.at) < time.Second {
+		if m.from == dead && m.named && time.Since(m.at) < time.Second {
 			ids = append(ids, m)
 		}
 	}
@@ -180,7 +201,7 @@ func (w *world) resend(dead *peer) {
 		return
 	}
 	for _, m := range ids {
-		w.send(p, m.to, false, true, m.id)
+		w.send(p, m.to, false, true, m)
 	}
 }
 
@@ -198,9 +219,10 @@ func (w *world) check() {
 	lost := int64(0)
 	for _, m := range w.sent {
 		for _, s := range m.want {
-			i := slices.Index(s.got, m)
 			switch {
-			case i >= 0 || !s.closed.IsZero() || m.refused || w.byID[m.id] != m:
+			case slices.ContainsFunc(s.got, func(g *sentMessage) bool { return g.id == m.id }) || !s.closed.IsZero() || m.refused || m.repeat != nil:
+			case m.duplicate:
+				w.note("id of a dead member: %d from %s is a duplicate and never came to %s", m.number, m.from.name, s)
 			case !m.from.dead.IsZero() && m.from.buffered >= 0:
 				if missing[m.from] == nil {
 					missing[m.from] = make(map[*sentMessage]bool)
@@ -227,13 +249,13 @@ func (w *world) check() {
 func (w *world) checkSockets() {
 	for _, s := range w.sockets {
 		last := make(map[*peer]int)
-		seen := make(map[*sentMessage]bool)
+		seen := make(map[*sentMessage]int)
 		for i, m := range s.got {
-			if seen[m] {
+			// A repeat that was accepted may come beside the first.
+			if seen[m]++; seen[m] > 1 && (m.repeat == nil || seen[m] > 2) {
 				w.note("doubled: %d from %s for %s", m.number, m.from.name, s)
 			}
-			seen[m] = true
-			if m.number < last[m.from] {
+			if m.number < last[m.from] && m.repeat == nil {
 				w.note("out of order: %d behind %d from %s for %s", m.number, last[m.from], m.from.name, s)
 			}
 			last[m.from] = max(m.number, last[m.from])
@@ -241,7 +263,7 @@ func (w *world) checkSockets() {
 			if w.faulty.After(since) {
 				since = w.faulty
 			}
-			if late := s.at[i].Sub(since); late > worldWhole {
+			if late := s.at[i].Sub(since); late > worldWhole && m.repeat == nil {
 				w.note("late: %d from %s for %s, %v after the last fault", m.number, m.from.name, s, late)
 			}
 		}

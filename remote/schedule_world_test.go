@@ -22,7 +22,7 @@ const (
 	worldLease   = 2 * time.Second
 	worldKeep    = 4 * time.Second // of an inbox beyond the lease
 	worldStart   = 3 * time.Second // until the members know each other
-	worldFaults  = 8 * time.Second // in which faults begin
+	worldFaults  = 4 * time.Second // in which faults begin
 	worldWhole   = 5 * time.Second // until everything is whole after the last fault
 	worldLatency = 200 * time.Microsecond
 	replicaLag   = 200 * time.Millisecond
@@ -57,6 +57,7 @@ type world struct {
 	lossy   bool      // Redis has lost data
 	away    bool      // a member was dead or cut for longer than a lease
 	refused int
+	calm    bool // faults have not begun, or are over
 }
 
 func newWorld(t *testing.T, rng *rand.Rand, seed uint64, loud bool) *world {
