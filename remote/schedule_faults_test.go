@@ -11,7 +11,7 @@ import (
 // worldFault is a kind of fault; it returns when it is over.
 type worldFault struct {
 	name string
-	run  func(*world)
+	run  func(*world, *dice)
 }
 
 // worldFaultKinds are all.
@@ -41,35 +41,37 @@ var worldFaultKinds = []worldFault{
 
 // run is a whole schedule.
 func (w *world) run() {
-	for i := range 2 + w.dice(2) {
+	for i := range 2 + w.dice.n(2) {
 		w.join(fmt.Sprint("m", i))
 	}
 	w.sleep(worldStart)
-	for range 4 {
+	for i := range worldUsers {
 		for _, p := range slices.Clone(w.peers) {
-			if err := w.open(p); err != nil {
+			if err := w.open(p, 1+int32(i)); err != nil {
 				w.breach("not whole at the start: %v", err)
 			}
 		}
 	}
 	w.calm = true
-	w.work.Go(w.traffic)
-	w.work.Go(w.clients)
+	traffic, clients := w.newDice(), w.newDice()
+	w.work.Go(func() { w.traffic(traffic) })
+	w.work.Go(func() { w.clients(clients) })
 	w.sleep(worldLease / 2)
 	w.setCalm(false)
 	var faults sync.WaitGroup
-	for range 1 + w.dice(2) {
-		kind := worldFaultKinds[w.dice(len(worldFaultKinds))]
+	for range 1 + w.dice.n(2) {
+		kind := worldFaultKinds[w.dice.n(len(worldFaultKinds))]
 		for i := range worldFaultKinds {
 			if worldFaultKinds[i].name == *scheduleFault {
 				kind = worldFaultKinds[i]
 			}
 		}
-		after := w.between(0, worldFaults)
+		after := w.dice.between(0, worldFaults)
+		d := w.newDice()
 		faults.Go(func() {
 			w.sleep(after)
 			w.say("begins: %s", kind.name)
-			kind.run(w)
+			kind.run(w, d)
 			w.say("ends: %s", kind.name)
 			w.mu.Lock()
 			w.faulty = time.Now()
@@ -109,12 +111,12 @@ func (w *world) whole() {
 		if status != "ok" || alive != len(peers) {
 			w.breach("not whole: %s is %s and sees %d of %d members", p.name, status, alive, len(peers))
 		}
-		if err := w.open(p); err != nil {
+		if err := w.open(p, 1); err != nil {
 			w.breach("not whole: %s admits no socket: %v", p.name, err)
 		}
 	}
-	for _, p := range peers {
-		w.send(p, addressee{}, false, false, nil)
+	for i, p := range peers {
+		w.send(p, fmt.Sprint("whole", i), addressee{}, false, false, nil)
 	}
 }
 
@@ -131,40 +133,40 @@ func (w *world) end() {
 }
 
 // victim is a member that lives, where another does too.
-func (w *world) victim() *peer {
+func (w *world) victim(d *dice) *peer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.peers) < 2 {
 		return nil
 	}
-	return w.peers[w.rng.IntN(len(w.peers))]
+	return w.peers[d.n(len(w.peers))]
 }
 
-func (w *world) dropAnswers() {
+func (w *world) dropAnswers(d *dice) {
 	w.redis.Drops(0.1, 0.1)
-	w.sleep(w.between(time.Second, 4*time.Second))
+	w.sleep(d.between(time.Second, 4*time.Second))
 	w.redis.Drops(0, 0)
 }
 
-func (w *world) killOne() {
-	p := w.victim()
+func (w *world) killOne(d *dice) {
+	p := w.victim(d)
 	if p == nil {
 		return
 	}
 	p.kill()
-	w.sleep(w.between(0, 100*time.Millisecond))
-	w.resend(p)
-	w.sleep(w.between(0, 2*worldLease))
+	w.sleep(d.between(0, 100*time.Millisecond))
+	w.resend(d, p)
+	w.sleep(d.between(0, 2*worldLease))
 	w.join(p.name)
 }
 
-func (w *world) restartOne() {
-	p := w.victim()
+func (w *world) restartOne(d *dice) {
+	p := w.victim(d)
 	if p == nil {
 		return
 	}
 	p.leave()
-	w.sleep(w.between(0, worldLease))
+	w.sleep(d.between(0, worldLease))
 	w.join(p.name)
 }
 
@@ -176,21 +178,21 @@ func (w *world) lose(keys []string) {
 	w.say("lost: %s", strings.Join(keys, " "))
 }
 
-func (w *world) evictSome() { w.lose(w.redis.Evict(1 + w.dice(12))) }
+func (w *world) evictSome(d *dice) { w.lose(w.redis.Evict(1 + d.n(12))) }
 
-func (w *world) loseUser() {
-	tag := fmt.Sprintf(":1:%d}", 1+w.dice(worldUsers))
+func (w *world) loseUser(d *dice) {
+	tag := fmt.Sprintf(":1:%d}", 1+d.n(worldUsers))
 	w.lose(w.redis.Lose(func(key string) bool { return strings.Contains(key, tag) }))
 }
 
-func (w *world) loseShard() {
-	shard := uint32(w.dice(3))
+func (w *world) loseShard(d *dice) {
+	shard := uint32(d.n(3))
 	w.redis.LoseShard(shard, 3)
 	w.lose([]string{fmt.Sprint("shard ", shard)})
 }
 
-func (w *world) loseInbox() {
-	p := w.victim()
+func (w *world) loseInbox(d *dice) {
+	p := w.victim(d)
 	if p == nil {
 		return
 	}
@@ -198,105 +200,105 @@ func (w *world) loseInbox() {
 	w.lose(w.redis.Lose(func(key string) bool { return strings.HasSuffix(key, tag) }))
 }
 
-func (w *world) flush() {
+func (w *world) flush(d *dice) {
 	w.redis.Flush()
 	w.lose([]string{"all"})
 }
 
-func (w *world) failOver() {
+func (w *world) failOver(d *dice) {
 	w.redis.FailOver()
 	w.lose([]string{"the last writes"})
-	w.sleep(w.between(0, time.Second))
+	w.sleep(d.between(0, time.Second))
 	w.redis.Start()
 }
 
-func (w *world) failOverBehind() {
+func (w *world) failOverBehind(d *dice) {
 	w.redis.FailOver()
 	w.redis.StepClock(-5 * time.Second)
 	w.lose([]string{"the last writes, and 5 s"})
-	w.sleep(w.between(0, time.Second))
+	w.sleep(d.between(0, time.Second))
 	w.redis.Start()
 }
 
-func (w *world) stopRedis() {
-	kept := w.dice(2) == 0
+func (w *world) stopRedis(d *dice) {
+	kept := d.n(2) == 0
 	if kept {
 		w.redis.StopKept()
 	} else {
 		w.redis.Stop()
 		w.lose([]string{"all"})
 	}
-	w.sleep(w.between(0, 3*time.Second))
+	w.sleep(d.between(0, 3*time.Second))
 	w.redis.Start()
 }
 
-func (w *world) freezeRedis() {
+func (w *world) freezeRedis(d *dice) {
 	w.redis.Freeze()
-	w.sleep(w.between(100*time.Millisecond, 4*time.Second))
+	w.sleep(d.between(100*time.Millisecond, 4*time.Second))
 	w.redis.Thaw()
 }
 
-func (w *world) cutFor(d time.Duration, between func()) {
-	p := w.victim()
+func (w *world) cutFor(d *dice, length time.Duration, between func()) {
+	p := w.victim(d)
 	if p == nil {
 		return
 	}
-	if d > worldLease/2 {
+	if length > worldLease/2 {
 		w.mu.Lock()
 		w.away = true
 		w.mu.Unlock()
 	}
-	w.say("%s is cut for %v", p.name, d)
+	w.say("%s is cut for %v", p.name, length)
 	p.line.Cut()
-	w.sleep(d / 2)
+	w.sleep(length / 2)
 	between()
-	w.sleep(d / 2)
+	w.sleep(length / 2)
 	if !p.gone() {
 		p.line.Heal()
 	}
 }
 
-func (w *world) cutLong() {
-	w.cutFor(w.between(worldLease, 2*(worldLease+worldKeep)), func() {})
+func (w *world) cutLong(d *dice) {
+	w.cutFor(d, d.between(worldLease, 2*(worldLease+worldKeep)), func() {})
 }
 
-func (w *world) cutShort() {
-	w.cutFor(w.between(0, worldLease), func() {})
+func (w *world) cutShort(d *dice) {
+	w.cutFor(d, d.between(0, worldLease), func() {})
 }
 
 // flushAway is an empty Redis while a member is away.
-func (w *world) flushAway() {
-	w.cutFor(w.between(worldLease, 2*(worldLease+worldKeep)), w.flush)
+func (w *world) flushAway(d *dice) {
+	w.cutFor(d, d.between(worldLease, 2*(worldLease+worldKeep)), func() { w.flush(d) })
 }
 
 // flushDead is an empty Redis after a member has died.
-func (w *world) flushDead() {
-	p := w.victim()
+func (w *world) flushDead(d *dice) {
+	p := w.victim(d)
 	if p == nil {
 		return
 	}
 	p.kill()
-	w.sleep(w.between(0, 500*time.Millisecond))
-	w.flush()
+	w.sleep(d.between(0, 500*time.Millisecond))
+	w.flush(d)
 }
 
-func (w *world) blackHole() {
-	p := w.victim()
+func (w *world) blackHole(d *dice) {
+	p := w.victim(d)
 	if p == nil {
 		return
 	}
-	kind := w.dice(3)
+	kind := d.n(3)
 	p.line.BlackHole(kind != 0, kind != 1)
-	w.sleep(w.between(100*time.Millisecond, worldLease+2*time.Second))
+	w.sleep(d.between(100*time.Millisecond, worldLease+2*time.Second))
 	if !p.gone() {
 		p.line.Heal()
 	}
 }
 
 // refuseLogin has new connections be refused while those that are there break.
-func (w *world) refuseLogin() {
+func (w *world) refuseLogin(d *dice) {
 	heal := func() {}
-	switch kind := w.dice(4); kind {
+	switch kind := d.n(4); kind {
 	case 0:
 		w.say("password rotated")
 		w.redis.Require("default", "another")
@@ -315,14 +317,14 @@ func (w *world) refuseLogin() {
 		heal = func() { w.redis.MaxClients(false) }
 	}
 	w.redis.BreakAll()
-	w.sleep(w.between(100*time.Millisecond, 4*time.Second))
+	w.sleep(d.between(100*time.Millisecond, 4*time.Second))
 	heal()
 }
 
 // refuseCommand is an ACL without one of the commands.
-func (w *world) refuseCommand() {
+func (w *world) refuseCommand(d *dice) {
 	names := []string{"xadd", "xread", "set", "get", "hset", "evalsha", "sadd", "smembers", "mget", "xtrim", "hvals", "xlen"}
-	name := names[w.dice(len(names))]
+	name := names[d.n(len(names))]
 	w.say("NOPERM for %s", name)
 	w.redis.Refuse(func(cmd string, _ bool) string {
 		if cmd != name {
@@ -330,14 +332,14 @@ func (w *world) refuseCommand() {
 		}
 		return "NOPERM this user has no permissions to run the '" + name + "' command"
 	})
-	w.sleep(w.between(100*time.Millisecond, 4*time.Second))
+	w.sleep(d.between(100*time.Millisecond, 4*time.Second))
 	w.redis.Refuse(nil)
 }
 
 // refuseAll is a Redis that is not what it was.
-func (w *world) refuseAll() {
+func (w *world) refuseAll(d *dice) {
 	text, writes := "LOADING Redis is loading the dataset in memory", false
-	switch w.dice(3) {
+	switch d.n(3) {
 	case 0:
 		text, writes = "READONLY You can't write against a read only replica.", true
 	case 1:
@@ -350,13 +352,13 @@ func (w *world) refuseAll() {
 		}
 		return text
 	})
-	w.sleep(w.between(100*time.Millisecond, 4*time.Second))
+	w.sleep(d.between(100*time.Millisecond, 4*time.Second))
 	w.redis.Refuse(nil)
 }
 
 // shortAnswers has arrays lack their last part.
-func (w *world) shortAnswers() {
+func (w *world) shortAnswers(d *dice) {
 	w.redis.Shorten(0.2)
-	w.sleep(w.between(100*time.Millisecond, 2*time.Second))
+	w.sleep(d.between(100*time.Millisecond, 2*time.Second))
 	w.redis.Shorten(0)
 }

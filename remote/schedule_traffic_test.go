@@ -31,21 +31,21 @@ func (m *sentMessage) matches(s *worldSocket) bool {
 
 // traffic sends until faults and the time to be whole are over, less often
 // afterwards.
-func (w *world) traffic() {
-	for w.sleep(w.between(10*time.Millisecond, w.pace())) {
-		p := w.living()
+func (w *world) traffic(d *dice) {
+	for w.sleep(d.between(10*time.Millisecond, w.pace())) {
+		p := w.living(d)
 		if p == nil {
 			continue
 		}
-		to := addressee{1, int32(1 + w.dice(worldUsers))}
-		switch w.dice(10) {
+		to := addressee{1, int32(1 + d.n(worldUsers))}
+		switch d.n(10) {
 		case 0:
 			to.user = 0
 		case 1:
 			to = addressee{}
 		}
-		sync, named := w.dice(10) == 0, w.dice(3) == 0
-		w.work.Go(func() { w.send(p, to, sync, named, nil) })
+		sync, named, id := d.n(10) == 0, d.n(3) == 0, fmt.Sprintf("%016x", d.rng.Uint64())
+		w.work.Go(func() { w.send(p, id, to, sync, named, nil) })
 	}
 }
 
@@ -61,18 +61,12 @@ func (w *world) pace() time.Duration {
 
 // send is what a member does with a message. named: its sender gives the id;
 // again is one that was sent before, or nil.
-func (w *world) send(p *peer, to addressee, sync, named bool, again *sentMessage) {
+func (w *world) send(p *peer, id string, to addressee, sync, named bool, again *sentMessage) {
 	if p.gone() || p.Reserve() != nil {
 		w.mu.Lock()
 		w.refused++
 		w.mu.Unlock()
 		return
-	}
-	w.mu.Lock()
-	id := fmt.Sprintf("%016x", w.rng.Uint64())
-	w.mu.Unlock()
-	if again != nil {
-		id = again.id
 	}
 	if named && !p.Claim(w.ctx, id, time.Minute) {
 		p.Release()
@@ -129,9 +123,9 @@ func (w *world) accept(m, again *sentMessage) {
 }
 
 // clients come and go.
-func (w *world) clients() {
-	for w.sleep(w.between(50*time.Millisecond, 400*time.Millisecond)) {
-		p := w.living()
+func (w *world) clients(d *dice) {
+	for w.sleep(d.between(50*time.Millisecond, 400*time.Millisecond)) {
+		p := w.living(d)
 		if p == nil {
 			continue
 		}
@@ -143,20 +137,21 @@ func (w *world) clients() {
 			}
 		}
 		w.mu.Unlock()
-		if len(mine) > 4 || len(mine) > 1 && w.dice(5) == 0 {
-			w.shut(mine[w.dice(len(mine))])
+		if len(mine) > 4 || len(mine) > 1 && d.n(5) == 0 {
+			w.shut(mine[d.n(len(mine))])
 			continue
 		}
-		w.work.Go(func() { _ = w.open(p) }) // a client comes again
+		user := int32(1 + d.n(worldUsers))
+		w.work.Go(func() { _ = w.open(p, user) }) // a client comes again
 	}
 }
 
 // open is a handshake.
-func (w *world) open(p *peer) error {
+func (w *world) open(p *peer, user int32) error {
 	w.mu.Lock()
 	n := len(w.sockets)
 	s := &worldSocket{peer: p, Registration: Registration{
-		ID: fmt.Sprintf("%032x", n+1), Context: 1, User: int32(1 + w.rng.IntN(worldUsers)), Connection: fmt.Sprint("c", n), Session: fmt.Sprintf("%016d", n),
+		ID: fmt.Sprintf("%032x", n+1), Context: 1, User: user, Connection: fmt.Sprint("c", n), Session: fmt.Sprintf("%016d", n),
 	}}
 	if !p.dead.IsZero() || p.closing {
 		w.mu.Unlock()
@@ -187,7 +182,7 @@ func (w *world) shut(s *worldSocket) {
 
 // resend sends the ids of a dead member's last messages to another, as a
 // producer does that has got no answer.
-func (w *world) resend(dead *peer) {
+func (w *world) resend(d *dice, dead *peer) {
 	w.mu.Lock()
 	var ids []*sentMessage
 	for _, m := range w.sent {
@@ -196,12 +191,12 @@ func (w *world) resend(dead *peer) {
 		}
 	}
 	w.mu.Unlock()
-	p := w.living()
+	p := w.living(d)
 	if p == nil {
 		return
 	}
 	for _, m := range ids {
-		w.send(p, m.to, false, true, m)
+		w.send(p, m.id, m.to, false, true, m)
 	}
 }
 

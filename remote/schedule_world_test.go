@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -36,6 +37,7 @@ type world struct {
 	t     *testing.T
 	seed  uint64
 	loud  bool
+	dice  *dice // of the goroutine that runs the schedule
 	start time.Time
 	redis *redismodel.Server
 	work  sync.WaitGroup // what is to be over at the end
@@ -44,9 +46,10 @@ type world struct {
 
 	timings Timings
 
+	streams atomic.Uint64 // of dice so far
+
 	mu      sync.Mutex
-	rng     *rand.Rand // under mu
-	peers   []*peer    // those that live
+	peers   []*peer // those that live
 	all     []*peer
 	sent    []*sentMessage
 	byID    map[string]*sentMessage
@@ -60,17 +63,18 @@ type world struct {
 	calm    bool // faults have not begun, or are over
 }
 
-func newWorld(t *testing.T, rng *rand.Rand, seed uint64, loud bool) *world {
-	w := &world{t: t, rng: rng, seed: seed, loud: loud, start: time.Now(), byID: make(map[string]*sentMessage)}
+func newWorld(t *testing.T, seed uint64, loud bool) *world {
+	w := &world{t: t, seed: seed, loud: loud, start: time.Now(), byID: make(map[string]*sentMessage)}
+	w.dice = w.newDice()
 	w.ctx, w.stop = context.WithCancel(context.Background())
 	lag := time.Duration(0)
-	if rng.IntN(2) == 0 {
+	if w.dice.n(2) == 0 {
 		lag = replicaLag
 	}
 	w.redis = redismodel.New(redismodel.Options{Seed: seed, Latency: worldLatency, Lag: lag})
 	w.redis.Require("default", worldPassword)
 	w.timings = Timings{Frequency: minFrequency}
-	if rng.IntN(2) == 0 {
+	if w.dice.n(2) == 0 {
 		w.timings = Timings{Delay: 100 * time.Millisecond, MaxDelay: 300 * time.Millisecond, Frequency: 50 * time.Millisecond}
 	}
 	return w
@@ -94,16 +98,21 @@ func (w *world) breach(format string, args ...any) {
 	w.broken = append(w.broken, fmt.Sprintf(format, args...))
 }
 
-// dice are those of the seed.
-func (w *world) dice(n int) int {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.rng.IntN(n)
+// dice are numbers that the seed decides, for one goroutine.
+type dice struct{ rng *rand.Rand }
+
+// newDice are further ones: each goroutine has its own, so that they do not hang
+// on who comes first.
+func (w *world) newDice() *dice {
+	return &dice{rand.New(rand.NewPCG(w.seed, w.streams.Add(1)))}
 }
 
+// n is from 0 to below n.
+func (d *dice) n(n int) int { return d.rng.IntN(n) }
+
 // between is a time.
-func (w *world) between(from, to time.Duration) time.Duration {
-	return from + time.Duration(w.dice(int((to-from)/time.Millisecond)+1))*time.Millisecond
+func (d *dice) between(from, to time.Duration) time.Duration {
+	return from + time.Duration(d.n(int((to-from)/time.Millisecond)+1))*time.Millisecond
 }
 
 // sleep reports false when the schedule ends first.
@@ -119,13 +128,13 @@ func (w *world) sleep(d time.Duration) bool {
 }
 
 // living is one of the members that live.
-func (w *world) living() *peer {
+func (w *world) living(d *dice) *peer {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if len(w.peers) == 0 {
 		return nil
 	}
-	return w.peers[w.rng.IntN(len(w.peers))]
+	return w.peers[d.n(len(w.peers))]
 }
 
 // peer is a member of a world: a Link with sockets that are lists.

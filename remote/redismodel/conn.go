@@ -43,9 +43,9 @@ type conn struct {
 // accept makes a connection. The server is locked.
 func (s *Server) accept(l *Line) net.Conn {
 	client, pipe := net.Pipe()
-	s.number++
+	l.number++
 	c := &conn{
-		s: s, line: l, pipe: pipe, epoch: s.epoch, version: 2, rng: rand.New(rand.NewPCG(s.opts.Seed, s.number)),
+		s: s, line: l, pipe: pipe, epoch: s.epoch, version: 2, rng: rand.New(rand.NewPCG(s.opts.Seed, l.id<<32|l.number)),
 		gone: make(chan struct{}), wake: make(chan struct{}, 1), authed: s.users["default"] == "",
 	}
 	if _, known := s.users["default"]; !known {

@@ -109,7 +109,7 @@ func (s *Server) Evict(n int) (lost []string) {
 	return s.Lose(func(key string) bool { return slices.Contains(keys, key) })
 }
 
-// Keys are the names of all.
+// Keys are the names of all, in the order in which they were made.
 func (s *Server) Keys() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -142,12 +142,19 @@ func (s *Server) BreakAll() { s.fault(func() { s.breakAll(nil) }) }
 // Line is the network between one client and the server.
 type Line struct {
 	s        *Server
+	id       uint64
+	number   uint64 // of connections so far
 	cut      bool
 	up, down bool // the direction swallows what it is sent
 }
 
 // Line makes a network that works.
-func (s *Server) Line() *Line { return &Line{s: s} }
+func (s *Server) Line() *Line {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.lines++
+	return &Line{s: s, id: s.lines}
+}
 
 // Cut breaks the connections and lets none come.
 func (l *Line) Cut() {

@@ -1,6 +1,7 @@
 package redismodel
 
 import (
+	"cmp"
 	"hash/crc32"
 	"maps"
 	"slices"
@@ -29,7 +30,8 @@ type value struct {
 	set     map[string]struct{}
 	zset    map[string]float64
 	stream  *stream
-	expires int64 // by the server's clock, ms; 0: never
+	expires int64  // by the server's clock, ms; 0: never
+	born    uint64 // counts the keys that were made
 }
 
 func newValue(k kind) *value {
@@ -110,7 +112,7 @@ func (s *Server) change(key string, k kind) (*value, any) {
 	s.remember(key)
 	if v == nil {
 		v = newValue(k)
-		s.db[key] = v
+		s.add(key, v)
 	}
 	return v, nil
 }
@@ -124,6 +126,17 @@ func (s *Server) tidy(key string) {
 
 func (s *Server) put(key string, v *value) {
 	s.remember(key)
+	s.add(key, v)
+}
+
+// add sets a key; it keeps its place in the order of sorted.
+func (s *Server) add(key string, v *value) {
+	if old := s.db[key]; old != nil {
+		v.born = old.born
+	} else {
+		s.born++
+		v.born = s.born
+	}
 	s.db[key] = v
 }
 
@@ -155,12 +168,13 @@ func (s *Server) remember(key string) {
 	s.history = append(s.history, undo{time.Now(), key, before})
 }
 
-// sorted are the keys that are there.
+// sorted are the keys that are there, in the order in which they were made: their
+// names have random parts, and what a seed decides must not hang on those.
 func (s *Server) sorted() []string {
 	for _, key := range slices.Collect(maps.Keys(s.db)) {
 		s.look(key)
 	}
-	return slices.Sorted(maps.Keys(s.db))
+	return slices.SortedFunc(maps.Keys(s.db), func(a, b string) int { return cmp.Compare(s.db[a].born, s.db[b].born) })
 }
 
 // slot is where a key is in a cluster; which of Redis's 16,384 it is does not

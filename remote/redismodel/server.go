@@ -43,7 +43,8 @@ type Server struct {
 
 	rng     *rand.Rand
 	conns   map[*conn]bool
-	number  uint64 // of connections so far
+	lines   uint64 // so far
+	born    uint64 // keys so far
 	epoch   int    // counts the deaths of the server
 	down    bool
 	frozen  bool
