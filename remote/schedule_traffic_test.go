@@ -25,6 +25,14 @@ type sentMessage struct {
 	duplicate bool         // which has called it one
 }
 
+// ids are those by which a receiver knows the message again.
+func (m *sentMessage) ids() []string {
+	if m.named {
+		return []string{m.id}
+	}
+	return nil
+}
+
 func (m *sentMessage) matches(s *worldSocket) bool {
 	return m.to.context == 0 || m.to.context == s.Context && (m.to.user == 0 || m.to.user == s.User)
 }
@@ -68,16 +76,20 @@ func (w *world) send(p *peer, id string, to addressee, sync, named bool, again *
 		w.mu.Unlock()
 		return
 	}
-	if named && !p.Claim(w.ctx, id, time.Minute) {
-		p.Release()
-		w.mu.Lock()
-		defer w.mu.Unlock()
-		if again != nil {
+	if named {
+		switch claim := p.Claim(w.ctx, id, time.Minute); {
+		case claim == ClaimNew:
+		case again == nil:
+			p.Release()
+			w.breach("id claimed twice: %s was sent once and is a duplicate at %s", id, p.name)
+			return
+		case claim == ClaimSent:
+			p.Release()
+			w.mu.Lock()
 			again.duplicate = true
-		} else {
-			w.note("id claimed twice: %s was sent once and is a duplicate at %s", id, p.name)
+			w.mu.Unlock()
+			return
 		}
-		return
 	}
 	p.accepting.Lock()
 	defer p.accepting.Unlock()
@@ -87,7 +99,7 @@ func (w *world) send(p *peer, id string, to addressee, sync, named bool, again *
 	}
 	m := &sentMessage{id: id, from: p, to: to, at: time.Now(), named: named, sync: sync}
 	w.accept(m, again)
-	message := Message{ID: id, Context: to.context, User: to.user, Name: "n", Args: `["` + id + `"]`}
+	message := Message{ID: id, IDs: m.ids(), Context: to.context, User: to.user, Name: "n", Args: `["` + id + `"]`}
 	if !sync {
 		p.Offer(message)
 		return
@@ -246,8 +258,7 @@ func (w *world) checkSockets() {
 		last := make(map[*peer]int)
 		seen := make(map[*sentMessage]int)
 		for i, m := range s.got {
-			// A repeat that was accepted may come beside the first.
-			if seen[m]++; seen[m] > 1 && (m.repeat == nil || seen[m] > 2) {
+			if seen[m]++; seen[m] > 1 {
 				w.note("doubled: %d from %s for %s", m.number, m.from.name, s)
 			}
 			if m.number < last[m.from] && m.repeat == nil {

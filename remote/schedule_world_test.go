@@ -151,6 +151,7 @@ type peer struct {
 
 	// Under w.mu.
 	sockets   map[string]*worldSocket
+	delivered map[string]bool // ids that senders gave, as the API keeps them
 	dead      time.Time // killed; zero: it lives
 	buffered  int       // when it was killed
 	abandoned int       // sockets closed with 1012
@@ -192,7 +193,7 @@ func (w *world) join(name string) *peer {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &peer{w: w, name: name, line: w.redis.Line(), client: client.(*redis.Client), ended: make(chan struct{}), sockets: make(map[string]*worldSocket)}
+	p := &peer{w: w, name: name, line: w.redis.Line(), client: client.(*redis.Client), ended: make(chan struct{}), sockets: make(map[string]*worldSocket), delivered: make(map[string]bool)}
 	client.AddHook(dialThrough{p.line})
 	log := slog.New(slog.DiscardHandler)
 	if w.loud {
@@ -313,8 +314,13 @@ func (p *peer) Deliver(m Message) error {
 	return nil
 }
 
-// deliver queues a message on the matching sockets; the world is locked.
+// deliver queues a message on the matching sockets, unless its sender's id says
+// that it was here before; the world is locked.
 func (p *peer) deliver(m *sentMessage) {
+	if m.named && p.delivered[m.id] {
+		return
+	}
+	p.delivered[m.id] = true
 	for _, s := range p.sockets {
 		if m.matches(s) {
 			s.got = append(s.got, m)

@@ -69,8 +69,10 @@ func (c *conn) auth(args []string) any {
 		}
 	case 3:
 		user = args[1]
-	default:
+	case 1:
 		return (&call{args: args}).arity()
+	default:
+		return syntax
 	}
 	if !c.login(user, password) {
 		return wrongPassword

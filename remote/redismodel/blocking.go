@@ -60,7 +60,7 @@ func (s *Server) parseRead(args []string) (r reading, bad any) {
 		return r, syntax
 	}
 	if len(names)%2 != 0 {
-		return r, failure("ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.")
+		return r, failure("ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be specified.")
 	}
 	r.keys = names[:len(names)/2]
 	for i, text := range names[len(names)/2:] {

@@ -277,7 +277,10 @@ func (c *conn) do(args []string) any {
 	switch name {
 	case "select":
 		n, err := strconv.Atoi(args[len(args)-1])
-		if err != nil || n < 0 || n >= c.s.database {
+		if err != nil {
+			return notInteger
+		}
+		if n < 0 || n >= c.s.database {
 			return failure("ERR DB index is out of range")
 		}
 		return okay

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/goleak"
 )
 
@@ -19,6 +20,8 @@ func clientOf(l *Line, retries int) *redis.Client {
 		Dialer:     func(ctx context.Context, _, _ string) (net.Conn, error) { return l.Dial(ctx) },
 		MaxRetries: retries, DialerRetries: 1, ContextTimeoutEnabled: true, DisableIdentity: true,
 		ReadTimeout: time.Second, PipelinePoolSize: -1,
+		// These look an address up, which has no place in a bubble.
+		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
 	})
 }
 

@@ -315,6 +315,9 @@ func ranged(c *call, from, to int, reverse bool) any {
 		if err != nil {
 			return notInteger
 		}
+		if n == 0 {
+			return noArray{}
+		}
 		count = n
 	}
 	v, bad := c.s.typed(c.args[1], kindStream)
