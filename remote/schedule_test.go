@@ -16,6 +16,7 @@ import (
 )
 
 var (
+	torture       = flag.Bool("torture", false, "full counts instead of short rounds")
 	seedFlag      = flag.Uint64("seed", 0, "run the schedule of this seed alone, and say what happens")
 	scheduleFlag  = flag.Int("schedules", 0, "how many schedules; 0: 1,000, or 100,000 with -torture")
 	scheduleFault = flag.String("fault", "", "schedules with this fault alone")
@@ -23,6 +24,7 @@ var (
 
 const (
 	schedulesShort   = 1_000
+	schedulesRace    = 100 // of the same seeds: just test runs both
 	schedulesTorture = 100_000
 	// maxFailed ends a run in which everything fails.
 	maxFailed = 20
@@ -43,11 +45,13 @@ func TestSchedules(t *testing.T) {
 		return
 	}
 	n := schedulesShort
-	if *torture {
-		n = schedulesTorture
-	}
-	if *scheduleFlag > 0 {
+	switch {
+	case *scheduleFlag > 0:
 		n = *scheduleFlag
+	case *torture:
+		n = schedulesTorture
+	case raceDetector:
+		n = schedulesRace
 	}
 	var next, failed atomic.Int64
 	var totals totals

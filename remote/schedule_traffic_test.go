@@ -265,15 +265,29 @@ func (w *world) checkSockets() {
 				w.note("out of order: %d behind %d from %s for %s", m.number, last[m.from], m.from.name, s)
 			}
 			last[m.from] = max(m.number, last[m.from])
-			since := m.at
-			if w.faulty.After(since) {
-				since = w.faulty
-			}
-			if late := s.at[i].Sub(since); late > worldWhole && m.repeat == nil {
-				w.note("late: %d from %s for %s, %v after the last fault", m.number, m.from.name, s, late)
+			if late := w.lateness(m, s.at[i]); late > 0 && m.repeat == nil {
+				w.note("late: %d from %s for %s, by %v", m.number, m.from.name, s, late)
 			}
 		}
 	}
+}
+
+// lateness is how much later than it may a message has come. What stops Redis or
+// a line may delay what is sent until worldWhole after its end; that a member is
+// dead or that Redis has lost data may not for more than worldPrompt.
+func (w *world) lateness(m *sentMessage, at time.Time) time.Duration {
+	until := m.at.Add(worldPrompt + w.timings.MaxDelay)
+	if !w.stopped.IsZero() && m.at.Before(w.stopped.Add(worldWhole)) && at.After(w.stopping) {
+		until = later(until, w.stopped.Add(worldWhole))
+	}
+	return at.Sub(until)
+}
+
+func later(a, b time.Time) time.Time {
+	if b.After(a) {
+		return b
+	}
+	return a
 }
 
 // note is breach with the world locked.

@@ -25,6 +25,7 @@ const (
 	worldStart   = 3 * time.Second // until the members know each other
 	worldFaults  = 4 * time.Second // in which faults begin
 	worldWhole   = 5 * time.Second // until everything is whole after the last fault
+	worldPrompt  = 1500 * time.Millisecond
 	worldLatency = 200 * time.Microsecond
 	replicaLag   = 200 * time.Millisecond
 
@@ -48,19 +49,19 @@ type world struct {
 
 	streams atomic.Uint64 // of dice so far
 
-	mu      sync.Mutex
-	peers   []*peer // those that live
-	all     []*peer
-	sent    []*sentMessage
-	byID    map[string]*sentMessage
-	sockets []*worldSocket
-	faulty  time.Time // the end of the last fault
-	faults  []string  // what there was, for the report
-	broken  []string  // what of the promise was not held
-	lossy   bool      // Redis has lost data
-	away    bool      // a member was dead or cut for longer than a lease
-	refused int
-	calm    bool // faults have not begun, or are over
+	mu                sync.Mutex
+	peers             []*peer // those that live
+	all               []*peer
+	sent              []*sentMessage
+	byID              map[string]*sentMessage
+	sockets           []*worldSocket
+	stopping, stopped time.Time // the first and the last moment at which Redis or a line did not work
+	faults            []string  // what there was, for the report
+	broken            []string  // what of the promise was not held
+	lossy             bool      // Redis has lost data
+	away              bool      // a member was dead or cut for longer than a lease
+	refused           int
+	calm              bool // faults have not begun, or are over
 }
 
 func newWorld(t *testing.T, seed uint64, loud bool) *world {
@@ -152,9 +153,9 @@ type peer struct {
 	// Under w.mu.
 	sockets   map[string]*worldSocket
 	delivered map[string]bool // ids that senders gave, as the API keeps them
-	dead      time.Time // killed; zero: it lives
-	buffered  int       // when it was killed
-	abandoned int       // sockets closed with 1012
+	dead      time.Time       // killed; zero: it lives
+	buffered  int             // when it was killed
+	abandoned int             // sockets closed with 1012
 	closing   bool
 }
 
@@ -214,21 +215,7 @@ func (w *world) join(name string) *peer {
 		defer close(p.ended)
 		p.Run(ctx)
 	})
-	w.work.Go(p.follow)
 	return p
-}
-
-// follow asks for the order of the store's writes, as the store does.
-func (p *peer) follow() {
-	order := p.OrderLog()
-	for !p.gone() {
-		ctx, cancel := context.WithTimeout(p.w.ctx, time.Second)
-		_, _, _, _ = order.Head(ctx) // only that it returns counts here
-		cancel()
-		if !p.w.sleep(500 * time.Millisecond) {
-			return
-		}
-	}
 }
 
 func (p *peer) gone() bool {

@@ -10,7 +10,6 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
-	"syscall"
 	"time"
 )
 
@@ -23,6 +22,7 @@ type conn struct {
 	rng  *rand.Rand
 
 	epoch int  // of the server that it leads to
+	reset bool // the client sees ECONNRESET when it is cut, else the end of the stream
 	late  bool // what was sent into a black hole arrives although its sender has gone
 	gone  chan struct{}
 	torn  atomic.Bool // cut: nothing that was sent arrives any more
@@ -51,13 +51,14 @@ func (s *Server) accept(l *Line) net.Conn {
 	if _, known := s.users["default"]; !known {
 		c.authed = false
 	}
-	c.late = c.rng.IntN(2) == 0
+	c.late, c.reset = c.rng.IntN(2) == 0, c.rng.IntN(2) == 0
 	s.conns[c] = true
 	refused := s.full
 	s.work.Go(c.read)
 	s.work.Go(func() {
 		if refused {
 			_, _ = io.WriteString(pipe, "-ERR max number of clients reached\r\n") // the client may have gone
+			c.torn.Store(true)
 		} else {
 			c.work()
 		}
@@ -66,30 +67,8 @@ func (s *Server) accept(l *Line) net.Conn {
 		delete(s.conns, c)
 		s.mu.Unlock()
 	})
-	return &clientEnd{client, c}
+	return &clientEnd{Conn: client, c: c}
 }
-
-// clientEnd lets go-redis see before a command that the server has closed, as
-// it does with a socket.
-type clientEnd struct {
-	net.Conn
-	c *conn
-}
-
-// SyscallConn implements syscall.Conn as far as go-redis asks it.
-func (e *clientEnd) SyscallConn() (syscall.RawConn, error) {
-	if e.c.torn.Load() {
-		return nil, io.EOF
-	}
-	return quiet{}, nil
-}
-
-// quiet is a socket with nothing to be read.
-type quiet struct{}
-
-func (quiet) Control(func(uintptr)) error    { return nil }
-func (quiet) Read(func(uintptr) bool) error  { return nil }
-func (quiet) Write(func(uintptr) bool) error { return nil }
 
 // cut ends the connection; what is on its way is lost.
 func (c *conn) cut() {
@@ -97,20 +76,28 @@ func (c *conn) cut() {
 	_ = c.pipe.Close() // the reader and the worker notice
 }
 
+// readSize is more than most pipelines have.
+const readSize = 64 << 10
+
 func (c *conn) read() {
 	defer close(c.gone)
-	r := bufio.NewReader(c.pipe)
+	r := bufio.NewReaderSize(c.pipe, readSize)
+	var batch [][]string // what has come together
 	for {
 		args, err := readCommand(r)
 		if err != nil {
 			return
 		}
-		if len(args) == 0 {
+		if len(args) > 0 {
+			batch = append(batch, args)
+		}
+		if r.Buffered() > 0 {
 			continue
 		}
 		c.mu.Lock()
-		c.queue = append(c.queue, args)
+		c.queue = append(c.queue, batch...)
 		c.mu.Unlock()
+		batch = nil
 		select {
 		case c.wake <- struct{}{}:
 		default:

@@ -2,9 +2,9 @@ package redismodel
 
 import (
 	"context"
-	"errors"
 	"net"
 	"slices"
+	"syscall"
 	"time"
 )
 
@@ -174,7 +174,7 @@ func (l *Line) BlackHole(up, down bool) { l.s.fault(func() { l.up, l.down = up, 
 // Heal ends all faults of the line.
 func (l *Line) Heal() { l.s.fault(func() { l.cut, l.up, l.down = false, false, false }) }
 
-var errRefused = errors.New("redismodel: connection refused")
+var errRefused = &net.OpError{Op: "dial", Net: "tcp", Err: syscall.ECONNREFUSED}
 
 // Dial connects to the server, as a dialer of a client does.
 func (l *Line) Dial(ctx context.Context) (net.Conn, error) {

@@ -90,7 +90,6 @@ func entriesAnswer(list []entry) array {
 type trim struct {
 	maxLen int // below 0: not
 	minID  *entryID
-	limit  int
 	about  bool
 }
 
