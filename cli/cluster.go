@@ -35,6 +35,7 @@ func (s *server) openLink() error {
 		Cluster:   s.engine.Text(remote.PropCluster).Server(),
 		Member:    s.member,
 		Lease:     s.engine.TimeSpan(remote.PropLease).Server(),
+		Keep:      s.engine.TimeSpan(remote.PropKeep).Server(),
 		Timings:   s.timings(remote.DefaultTimings),
 		Buffered:  func() int { return int(s.engine.Int(remote.PropMaxBuffered).Server()) },
 		Deliverer: deliverer{s},

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"fmt"
 	"net/http"
 	"strconv"
 	"strings"
@@ -38,8 +39,13 @@ two processes have one name.`,
 }
 
 type memberList struct {
-	Cluster, Status string
-	Members         []struct {
+	Cluster, Status, Problem string
+	Canaries                 []struct {
+		From, Age, Took string
+		Late            bool
+		Missed          int64
+	}
+	Members []struct {
 		Member, Version, Digest, Age string
 		Started                      time.Time
 		Sockets                      int64
@@ -50,7 +56,33 @@ type memberList struct {
 	Warnings []string
 }
 
+// canary tells in a few words whether messages of the other members come
+// through, and those of which member do not.
+func (l *memberList) canary() string {
+	var late []string
+	slowest := time.Duration(0)
+	for _, c := range l.Canaries {
+		if c.Late {
+			late = append(late, fmt.Sprintf("nothing from %s for %s", printable(c.From), printable(c.Age)))
+		} else if took, err := time.ParseDuration(c.Took); err == nil {
+			slowest = max(slowest, took)
+		}
+	}
+	switch {
+	case l.Status == "alone":
+		return ""
+	case len(l.Canaries) == 0:
+		return "canary: no other member is alive"
+	case len(late) > 0:
+		return "canary MISSED: " + strings.Join(late, ", ")
+	}
+	return fmt.Sprintf("canary: ok, from %s, slowest %s", counted(len(l.Canaries), "member"), slowest)
+}
+
 func (a *app) showMembers(l *memberList) {
+	if c := l.canary(); c != "" {
+		a.printf("%s\n\n", c)
+	}
 	// Last what may be long: the version of a build without a tag.
 	rows := [][]string{{"MEMBER", "STATE", "SOCKETS", "UP", "SEEN", "GENERATION", "DIGEST", "VERSION"}}
 	for _, m := range l.Members {
@@ -81,6 +113,9 @@ func (a *app) showMembers(l *memberList) {
 		a.printf("\nalone: this server has no cluster\n")
 	default:
 		a.printf("\ncluster %s: %s\n", printable(l.Cluster), printable(l.Status))
+		if l.Problem != "" {
+			a.printf("  %s\n", printable(l.Problem))
+		}
 	}
 	for _, w := range l.Warnings {
 		a.note("warning: %s", w)

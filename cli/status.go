@@ -122,7 +122,11 @@ func (c *client) overview(a *app) (*overview, error) {
 
 func (a *app) showStatus(o *overview) {
 	s := &o.config
-	a.printf("%s: %s, sluice %s, up %s\n\n", printable(s.Member), printable(o.ready.Status), printable(s.Version), sinceText(s.Started))
+	a.printf("%s: %s, sluice %s, up %s", printable(s.Member), printable(o.ready.Status), printable(s.Version), sinceText(s.Started))
+	if c := o.members.canary(); c != "" {
+		a.printf("; %s", c)
+	}
+	a.printf("\n\n")
 	count := func(noun string) string { return counted(int(o.store.Records[noun]), noun) }
 	store := fmt.Sprintf("%s, %s, %s, %s, %s, %s", printable(o.store.Status), o.store.Head, count("context"), count("user"), count("override"), bytesText(o.store.Bytes))
 	if s.Directory == "file" {

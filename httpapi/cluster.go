@@ -19,6 +19,11 @@ type Cluster interface {
 	// Members are all that the link knows, this one among them; status is "ok"
 	// or "degraded".
 	Members() (list []remote.Member, status string)
+	// Problem tells what is wrong with the link, and what to look at; "" where
+	// nothing is.
+	Problem() string
+	// Canaries are how messages of the other members that are alive come through.
+	Canaries() []remote.Canary
 	// Ask asks all members but this one; each answers or fails, at the latest
 	// when ctx ends.
 	Ask(ctx context.Context, op string, body []byte) []remote.Answer

@@ -74,6 +74,23 @@ func (m *members) Members() (list []remote.Member, status string) {
 	return list, status
 }
 
+func (m *members) Problem() string {
+	if _, status := m.Members(); status != "ok" {
+		return "a member is gone"
+	}
+	return ""
+}
+
+func (m *members) Canaries() (list []remote.Canary) {
+	for _, w := range m.others {
+		list = append(list, remote.Canary{
+			From: w.server.Member, Incarnation: w.server.incarnation, Late: m.gone[w.server.Member],
+			Age: 300 * time.Millisecond, Took: 2 * time.Millisecond, Missed: 1,
+		})
+	}
+	return list
+}
+
 func (m *members) Ask(_ context.Context, op string, body []byte) (answers []remote.Answer) {
 	for _, w := range m.others {
 		a := remote.Answer{Member: w.server.Member, Incarnation: w.server.incarnation}

@@ -79,7 +79,7 @@ func (s *Server) readiness() (answer string, checks []check) {
 		members, status := s.Cluster.Members()
 		c := check{"cluster", status, fmt.Sprintf("%d members", len(members))}
 		if status != "ok" {
-			c.Detail = "Redis does not answer: messages for other members wait, sockets here are served"
+			c.Detail = s.Cluster.Problem() + "; sockets here are served"
 			answer = "degraded"
 		}
 		checks = append(checks, c)

@@ -56,20 +56,40 @@ type listedMember struct {
 	Drift bool   `json:"drift"` // it is alive and has another configuration than this one
 }
 
+// canary is how messages of another member come to this one, measured with one
+// each second.
+type canary struct {
+	From   string `json:"from"`
+	Late   bool   `json:"late"`   // none has come for too long
+	Age    string `json:"age"`    // since the last one
+	Took   string `json:"took"`   // of the last one, from member to member
+	Missed int64  `json:"missed"` // seconds without one
+}
+
 type memberList struct {
 	Cluster  string         `json:"cluster"`
-	Status   string         `json:"status"` // alone, ok or degraded
+	Status   string         `json:"status"`   // alone, ok or degraded
+	Problem  string         `json:"problem"`  // of the link, with what to look at
+	Canaries []canary       `json:"canaries"` // of the other members that are alive
 	Members  []listedMember `json:"members"`
 	Warnings []string       `json:"warnings"`
 }
 
 // members answers who is in the cluster, and what is wrong among them.
 func (s *Server) members(w http.ResponseWriter, _ *http.Request) error {
-	list := memberList{Status: "alone"}
+	list := memberList{Status: "alone", Canaries: []canary{}}
 	ms := []remote.Member{s.Self()}
 	if s.Cluster != nil {
 		list.Cluster = s.Cluster.Name()
 		ms, list.Status = s.Cluster.Members()
+		if list.Status != "ok" {
+			list.Problem = s.Cluster.Problem()
+		}
+		for _, c := range s.Cluster.Canaries() {
+			list.Canaries = append(list.Canaries, canary{
+				From: c.From, Late: c.Late, Age: c.Age.Round(100 * time.Millisecond).String(), Took: c.Took.Round(10 * time.Microsecond).String(), Missed: c.Missed,
+			})
+		}
 	}
 	list.fill(ms, s.Self())
 	list.Warnings = append(list.Warnings, SaltWarnings(ms, s.Self())...)

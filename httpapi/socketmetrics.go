@@ -71,7 +71,7 @@ func (c socketCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(recheckClosed, st.RecheckClosed)
 }
 
-func histogram(d *prometheus.Desc, l websockets.Latency) prometheus.Metric {
+func histogram(d *prometheus.Desc, l websockets.Latency, labels ...string) prometheus.Metric {
 	buckets, count := make(map[float64]uint64, len(l.Bounds)), uint64(0)
 	for i, n := range l.Counts {
 		count += uint64(n)
@@ -79,5 +79,5 @@ func histogram(d *prometheus.Desc, l websockets.Latency) prometheus.Metric {
 			buckets[l.Bounds[i]] = count
 		}
 	}
-	return prometheus.MustNewConstHistogram(d, count, l.Sum, buckets)
+	return prometheus.MustNewConstHistogram(d, count, l.Sum, buckets, labels...)
 }

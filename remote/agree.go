@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/redispipe"
 )
 
 // Agree returns what the cluster has under a name, which is mine where it has
@@ -16,7 +18,7 @@ func (l *Link) Agree(ctx context.Context, name, mine string) (string, error) {
 	pipe := l.opts.Client.Pipeline()
 	// A repeat meets what is there, as everybody does.
 	set, got := pipe.SetNX(ctx, key, mine, 0), pipe.Get(ctx, key)
-	_, err := pipe.Exec(ctx)
+	err := redispipe.Exec(ctx, pipe)
 	if wrongType(got.Err()) {
 		return "", l.mend(ctx, key, got.Err())
 	}

@@ -9,8 +9,9 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"time"
 
-	"github.com/redis/go-redis/v9"
+	"github.com/seed47708276/sluice/redispipe"
 )
 
 // maxAnswering bounds the questions that this member answers at once. What is
@@ -20,10 +21,9 @@ const maxAnswering = 16
 // maxErrorText bounds what a member tells of its failure.
 const maxErrorText = 200
 
-// asked are the questions of this member that wait for their answers.
+// asked are the questions of other members that this one answers.
 type asked struct {
 	mu        sync.Mutex
-	waiting   map[string]chan<- Answer // by id
 	answering int
 }
 
@@ -43,47 +43,74 @@ func (l *Link) Ask(ctx context.Context, op string, body []byte) []Answer {
 	if len(answers) == 0 {
 		return nil
 	}
-	return l.ask(ctx, op, body, answers)
+	return l.ask(ctx, op, "", body, answers)
 }
 
-// ask fills the answers of the members that they name.
-func (l *Link) ask(ctx context.Context, op string, body []byte, answers []Answer) []Answer {
-	id := newIncarnation()
-	replies := make(chan Answer, len(answers))
-	l.asked.mu.Lock()
-	l.asked.waiting[id] = replies
-	l.asked.mu.Unlock()
-	defer func() {
-		l.asked.mu.Lock()
-		delete(l.asked.waiting, id)
-		l.asked.mu.Unlock()
-	}()
-	missing := 0
-	for i := range answers {
-		if answers[i].Err = l.put(ctx, answers[i].Incarnation, parcel{
-			Message: Message{ID: id, Name: op, Args: asArgs(body)}, Kind: kindAsk,
-		}); answers[i].Err == nil {
-			answers[i].Err = errNoAnswer
-			missing++
-		}
+// ask fills the answers of the members that they name; to is the incarnation of
+// the only one, or "" for all.
+func (l *Link) ask(ctx context.Context, op, to string, body []byte, answers []Answer) []Answer {
+	id, err := newIncarnation(), error(nil)
+	p := parcel{Message: Message{ID: id, Name: op, Args: asArgs(body)}, Kind: kindAsk, Ref: to}
+	if deadline, ok := ctx.Deadline(); ok {
+		p.Expires = l.redisTime().Add(time.Until(deadline)).UnixMilli()
 	}
-	for missing > 0 {
-		select {
-		case r := <-replies:
-			for i := range answers {
-				if answers[i].Incarnation == r.Incarnation && errors.Is(answers[i].Err, errNoAnswer) {
-					answers[i].Body, answers[i].Err = r.Body, r.Err
-					missing--
-				}
-			}
-		case <-ctx.Done():
-			return answers
-		}
+	if l.healthy() {
+		err = l.publish(p)
+	} else {
+		err = errNotAsked
 	}
+	if err != nil {
+		for i := range answers {
+			answers[i].Err = err
+		}
+		return answers
+	}
+	l.collectReplies(ctx, id, answers)
 	return answers
 }
 
-var errNoAnswer = errors.New("the member has not answered in time")
+const (
+	// askPause and maxAskPause are the times between two looks for answers.
+	askPause    = 2 * time.Millisecond
+	maxAskPause = 50 * time.Millisecond
+	// repliesLife removes answers that nobody waits for.
+	repliesLife = 30 * time.Second
+)
+
+// collectReplies reads what was answered until all have, or ctx ends.
+func (l *Link) collectReplies(ctx context.Context, id string, answers []Answer) {
+	missing, read, key := len(answers), int64(0), l.keys.replies(id)
+	for wait := askPause; missing > 0; wait = min(2*wait, maxAskPause) {
+		t := time.NewTimer(wait)
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
+		list, err := l.opts.Client.LRange(ctx, key, read, -1).Result()
+		if err != nil {
+			continue // until ctx ends
+		}
+		read += int64(len(list))
+		for _, text := range list {
+			reply, ok := l.readReply(id, text)
+			for i := range answers {
+				if ok && answers[i].Incarnation == reply.Incarnation && errors.Is(answers[i].Err, errNoAnswer) {
+					answers[i].Body, answers[i].Err = reply.Body, reply.Err
+					missing--
+				}
+			}
+		}
+	}
+	// What is left where this fails has a life.
+	_ = l.opts.Client.Del(ctx, key).Err()
+}
+
+var (
+	errNoAnswer = errors.New("the member has not answered in time")
+	errNotAsked = errors.New("the link to Redis does not work: nothing was asked")
+)
 
 // asArgs makes a JSON value the arguments of an envelope.
 func asArgs(body []byte) string {
@@ -93,9 +120,14 @@ func asArgs(body []byte) string {
 	return "[" + string(body) + "]"
 }
 
-// settle hands a reply to its asker, if it still waits.
-func (a *asked) settle(p *parcel) {
-	reply := Answer{Incarnation: p.Origin}
+// readReply reads what a member has answered to the question id.
+func (l *Link) readReply(id, text string) (reply Answer, ok bool) {
+	p, err := decodeEnvelope([]byte(text))
+	if err != nil || p.Kind != kindReply || p.Ref != id {
+		l.unreadable("envelope")
+		return reply, false
+	}
+	reply.Incarnation = p.Origin
 	var args []json.RawMessage
 	switch err := json.Unmarshal([]byte(p.Args), &args); {
 	case p.Name != "":
@@ -105,16 +137,19 @@ func (a *asked) settle(p *parcel) {
 	case len(args) > 0:
 		reply.Body = args[0]
 	}
-	a.mu.Lock()
-	defer a.mu.Unlock()
-	select {
-	case a.waiting[p.Ref] <- reply: // a nil channel where nobody waits
-	default: // twice, or too late
-	}
+	return reply, true
 }
 
 // answer answers the question of another member, beside the reader.
 func (l *Link) answer(p *parcel) {
+	switch {
+	case p.Ref != "" && p.Ref != l.Incarnation():
+		return
+	case p.Expires != 0 && l.redisTime().UnixMilli() > p.Expires:
+		// Who has asked was told that there is no answer.
+		l.unreadable("late")
+		return
+	}
 	a := &l.asked
 	a.mu.Lock()
 	busy := a.answering >= maxAnswering
@@ -156,7 +191,7 @@ func (l *Link) reply(p *parcel, body []byte, err error) {
 	defer cancel()
 	r := parcel{Message: Message{ID: newIncarnation(), Args: asArgs(body)}, Kind: kindReply, Ref: p.ID}
 	if err == nil {
-		err = l.put(ctx, p.Origin, r)
+		err = l.putReply(ctx, p.ID, r)
 		if !errors.Is(err, errTooLong) {
 			if err != nil {
 				l.log.Warn("question of another member is not answered", slog.String(keyOp, p.Name), slog.Any(keyError, err))
@@ -165,37 +200,32 @@ func (l *Link) reply(p *parcel, body []byte, err error) {
 		}
 	}
 	r.Args, r.Name = "[]", strings.ToValidUTF8(fmt.Sprintf("%.*s", maxErrorText, err), "")
-	if err := l.put(ctx, p.Origin, r); err != nil {
+	if err := l.putReply(ctx, p.ID, r); err != nil {
 		l.log.Warn("question of another member is not answered", slog.String(keyOp, p.Name), slog.Any(keyError, err))
 	}
 }
 
 var errTooLong = errors.New("more than a member may send another")
 
-// tellOne sends a parcel for which nobody waits.
-func (l *Link) tellOne(to string, p parcel) {
-	ctx, cancel := context.WithTimeout(l.ctx, maxBeatTimeout)
-	defer cancel()
-	if err := l.put(ctx, to, p); err != nil && !errors.Is(err, errNoInbox) {
-		l.troubled()
-		l.once(p.Kind, "another member is not told", slog.String(keyKind, p.Kind), slog.String(keyIncarnation, to), slog.Any(keyError, err))
+// publishOrLog publishes a parcel for whose failure there is no caller.
+func (l *Link) publishOrLog(p parcel) {
+	if err := l.publish(p); err != nil {
+		l.once(p.Kind, "the other members are not told", slog.String(keyKind, p.Kind), slog.Any(keyError, err))
 	}
 }
 
-// put adds a parcel to an inbox, outside of the order of messages. One that is
-// put twice, because Redis was slow to say that it has it, does no harm.
-func (l *Link) put(ctx context.Context, to string, p parcel) error {
-	me := l.Incarnation()
-	text, err := encodeEnvelope(me, &p)
+// putReply adds a reply to those of a question. One that is put twice, because Redis
+// was slow to say that it has it, counts once.
+func (l *Link) putReply(ctx context.Context, id string, p parcel) error {
+	text, err := encodeEnvelope(l.Incarnation(), &p)
 	if err != nil {
 		return err
 	}
 	if len(text) > maxEnvelope {
 		return fmt.Errorf("%d bytes: %w (%d)", len(text), errTooLong, maxEnvelope)
 	}
-	err = l.opts.Client.XAdd(ctx, &redis.XAddArgs{Stream: l.keys.inbox(to), NoMkStream: true, Values: []any{fieldOrigin, me, fieldText, text}}).Err()
-	if errors.Is(err, redis.Nil) {
-		return errNoInbox
-	}
-	return err
+	pipe := l.opts.Client.Pipeline()
+	pipe.RPush(ctx, l.keys.replies(id), text)
+	pipe.PExpire(ctx, l.keys.replies(id), repliesLife)
+	return redispipe.Exec(ctx, pipe)
 }

@@ -15,9 +15,10 @@ import (
 )
 
 const (
-	// maxInline is the longest body that goes into an inbox; what is longer is
-	// compressed into a key of its own, of which the inbox has the name.
-	maxInline = 256 << 10
+	// maxInline is the longest body that goes through the log, which all members
+	// read; what is longer is compressed into a key of its own, of which the log has
+	// the name.
+	maxInline = 16 << 10
 	// maxBody bounds such a body, uncompressed: a write has 16 MiB at most, and
 	// twice that as JSON within JSON.
 	maxBody = 64 << 20
@@ -29,7 +30,7 @@ const (
 var errNotThere = errors.New("it is not among the members that are alive")
 
 // AskMember asks one member by its name. An error that is errNotThere or
-// errNoInbox says that nothing was asked; one that is a Refusal comes from that
+// errNotAsked says that nothing was asked; one that is a Refusal comes from that
 // member; after any other it is not known what has become of the question.
 func (l *Link) AskMember(ctx context.Context, name, op string, body []byte) ([]byte, error) {
 	m := l.freshest(name)
@@ -40,7 +41,7 @@ func (l *Link) AskMember(ctx context.Context, name, op string, body []byte) ([]b
 	if err != nil {
 		return nil, fmt.Errorf("the member %s: %w: %w", name, errNotThere, err)
 	}
-	answers := l.ask(ctx, op, body, []Answer{{Member: name, Incarnation: m.Incarnation, Err: errNoAnswer}})
+	answers := l.ask(ctx, op, m.Incarnation, body, []Answer{{Member: name, Incarnation: m.Incarnation, Err: errNoAnswer}})
 	if err := answers[0].Err; err != nil {
 		return nil, fmt.Errorf("the member %s: %w", name, err)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/redispipe"
 )
 
 // Claim is what is known of the id that a caller gave a message.
@@ -90,7 +92,7 @@ func (l *Link) settle(messages []Message) {
 		return
 	}
 	// An id whose window is over, or that was accepted without Redis, has no claim.
-	if _, err := pipe.Exec(ctx); err != nil && !errors.Is(err, redis.Nil) {
+	if err := redispipe.Exec(ctx, pipe); err != nil && !errors.Is(err, redis.Nil) {
 		l.once("settle", "ids of messages that were sent still count as waiting: one that is sent again is carried again, and delivered once", slog.Any(keyError, err))
 	}
 }

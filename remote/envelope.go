@@ -32,7 +32,7 @@ var (
 	ErrEnvelope = errors.New("unreadable envelope")
 )
 
-// envelope is what goes through an inbox. The names are short, because Redis
+// envelope is a line of an entry of the log. The names are short, because Redis
 // keeps them with each message.
 type envelope struct {
 	Version     int             `json:"v"`
@@ -47,23 +47,29 @@ type envelope struct {
 	Kind        string          `json:"k,omitempty"`
 	Ref         string          `json:"r,omitempty"`
 	IDs         []string        `json:"i,omitempty"`
+	Expires     int64           `json:"x,omitempty"`
 }
 
-// The kinds of what goes through an inbox. A member skips those that it does
-// not know.
+// The kinds of what goes through the log, but for kindReply. A member skips those
+// that it does not know.
 const (
 	kindMessage = ""        // for the sockets of its addressee
 	kindReplace = "replace" // the socket named Name was taken over by another member
 	kindAsk     = "ask"     // Name is an op, Args holds its body: answered to the origin
 	kindReply   = "reply"   // to the ask whose id is Ref: Args holds the body, or an error in Name
+	kindResend  = "resend"  // the member Ref is to post its entries again from the number in Args on
+	kindCanary  = "canary"  // Args holds when it was sent, in microseconds by the clock of Redis
 )
 
-// parcel is what goes through an inbox.
+// parcel is what members send each other.
 type parcel struct {
 	Message
 	Kind   string
-	Ref    string // id of an ask
+	Ref    string // id of an ask, or the member that is meant
 	Origin string // incarnation of the sender
+	// Expires is when an ask is not answered any more, in milliseconds by the
+	// clock of Redis; 0: never.
+	Expires int64
 }
 
 // encodeEnvelope is the text of a parcel of origin, a member's incarnation. Its
@@ -73,7 +79,7 @@ func encodeEnvelope(origin string, p *parcel) ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(envelope{
-		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref, p.IDs,
+		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref, p.IDs, p.Expires,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("message %q: %w", p.ID, err)
@@ -136,6 +142,6 @@ func decodeEnvelope(text []byte) (*parcel, error) {
 			ID: e.ID, Context: e.Context, User: e.User, PathFilter: e.PathFilter,
 			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args), IDs: e.IDs,
 		},
-		Kind: e.Kind, Ref: e.Ref, Origin: e.Origin,
+		Kind: e.Kind, Ref: e.Ref, Origin: e.Origin, Expires: e.Expires,
 	}, nil
 }

@@ -18,15 +18,12 @@ func TestLinkResharding(t *testing.T) {
 	a, b := newNode(t, way, "a"), newNode(t, way, "b")
 	meet(t, a, b)
 	b.mustOpen(1, 5, "x")
-	inbox := a.opts.Client.ClusterKeySlot(t.Context(), a.keys.inbox(b.Incarnation())).Val()
-	shared := a.opts.Client.ClusterKeySlot(t.Context(), a.keys.members()).Val()
-	user := a.opts.Client.ClusterKeySlot(t.Context(), a.keys.sockets(1, 5)).Val()
+	shared := a.opts.Client.ClusterKeySlot(t.Context(), a.keys.log()).Val()
+	user := a.opts.Client.ClusterKeySlot(t.Context(), bucketKey(a, 1, 5)).Val()
 	var want []string
 	for i := range 900 {
 		switch i {
-		case 200:
-			s.Migrate(int(inbox))
-		case 400:
+		case 300:
 			s.Migrate(int(shared))
 		case 600:
 			s.Migrate(int(user))
@@ -39,7 +36,7 @@ func TestLinkResharding(t *testing.T) {
 	meet(t, a, b)
 }
 
-// The master of an inbox dies, and its replica takes over. What Redis had
+// The master of the log dies, and its replica takes over. What Redis had
 // acknowledged and not replicated may be lost, what comes later may not.
 func TestLinkClusterFailover(t *testing.T) {
 	s := redistest.StartShards(t)
@@ -49,7 +46,7 @@ func TestLinkClusterFailover(t *testing.T) {
 	b.mustOpen(1, 5, "x")
 	a.send(1, 5, "before")
 	b.wantIDs("before")
-	s.Failover(int(a.opts.Client.ClusterKeySlot(t.Context(), a.keys.inbox(b.Incarnation())).Val()))
+	s.Failover(int(a.opts.Client.ClusterKeySlot(t.Context(), a.keys.log()).Val()))
 	want := []string{"before"}
 	for i := range 300 {
 		id := fmt.Sprint(i)

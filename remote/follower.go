@@ -10,6 +10,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/redispipe"
 )
 
 const (
@@ -83,7 +84,7 @@ func (f Follower) proposeAll(ctx context.Context, group []*store.Proposal) ([]st
 			return f.settle(group, &a)
 		}
 		switch {
-		case errors.Is(err, errNotThere), errors.Is(err, errNoInbox):
+		case errors.Is(err, errNotThere), errors.Is(err, errNotAsked):
 			return nil, unless(doubt, &store.UnavailableError{Err: err})
 		case errors.Is(err, errTooLong):
 			return nil, &store.BadWriteError{Reason: "the write is too large for the link between the members: do it in parts"}
@@ -171,7 +172,7 @@ func (f Follower) Since(ctx context.Context, at store.Head, limit int) (store.St
 	pipe := f.client().Pipeline()
 	fields := pipe.HGetAll(ctx, f.registration)
 	stream := pipe.XRangeN(ctx, f.entries, entryID(at.Revision+1), "+", int64(limit))
-	_, _ = pipe.Exec(ctx) // each answer is looked at
+	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
 	for key, err := range map[string]error{f.registration: fields.Err(), f.entries: stream.Err()} {
 		if err != nil && !errors.Is(err, redis.Nil) {
 			return store.Standing{}, nil, f.mend(ctx, key, err)

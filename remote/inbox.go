@@ -1,15 +1,17 @@
 package remote
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"log/slog"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/redispipe"
 )
 
 const (
@@ -20,58 +22,114 @@ const (
 	// readCount bounds one answer: 128 MiB of the largest entries, some 100 KiB
 	// of usual ones.
 	readCount = 128
-	// trimEvery is how often what was read is removed.
-	trimEvery = 250 * time.Millisecond
 	// maxOrigins bounds the senders whose numbers are remembered.
 	maxOrigins = 10_000
+	// rememberFor is how long the numbers of a sender are remembered of which
+	// nothing is heard: one that was cut off sends again what it does not know to
+	// have arrived.
+	rememberFor = 24 * time.Hour
 )
 
-// beginning is the position before all entries.
-const beginning = "0-0"
-
-// inbox is where the reader stands. It belongs to the reader; openInbox tells it
-// of another stream through opened.
+// inbox is what this member has read of the log.
 type inbox struct {
-	key      string
-	position string
-	read     map[string]uint64 // the last entry's number, by sender
-	trimmed  time.Time
-	trimTo   string // what was read since
+	mu       sync.Mutex
+	position string             // id of the last entry that was read; "": not known yet
+	restart  bool               // read from the beginning
+	sources  map[string]*source // by incarnation
 }
 
-// openInbox makes the stream of this member, which then exists for as long as
-// the member does.
-func (l *Link) openInbox(ctx context.Context, me string) error {
-	key := l.keys.inbox(me)
-	if err := l.opts.Client.XAdd(ctx, &redis.XAddArgs{Stream: key, Values: []any{fieldOrigin, me}}).Err(); err != nil {
-		return l.mend(ctx, key, err)
+// source is a sender, as this member has heard it.
+type source struct {
+	last  uint64    // number of the last entry that was taken
+	taken bool      // one was
+	gap   uint64    // number of the first entry behind those that are missing; 0: none are
+	since time.Time // of the gap
+	asked time.Time // when the sender was asked for what is missing
+	heard time.Time
+
+	canary canary
+}
+
+// start sets where reading begins, once.
+func (in *inbox) start(position string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.position == "" {
+		in.position = position
 	}
-	l.opened.Store(&inbox{key: key, position: beginning})
-	return nil
 }
 
-// read takes what comes into the inbox. It goes on where it was when the link
-// was cut.
-func (l *Link) read() {
-	in := &inbox{}
-	for l.ctx.Err() == nil {
-		if fresh := l.opened.Swap(nil); fresh != nil {
-			// The numbers of another inbox are others.
-			if fresh.read = in.read; fresh.key != in.key {
-				fresh.read = make(map[string]uint64)
-			}
-			in = fresh
+// at is the position.
+func (in *inbox) at() string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	return in.position
+}
+
+// again has the whole log be read: what was taken is known by its number.
+func (in *inbox) again() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.restart = true
+}
+
+// next is where to read from.
+func (in *inbox) next() string {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.restart && in.position != "" {
+		in.restart, in.position = false, beginning
+	}
+	return in.position
+}
+
+// move notes that an entry was read.
+func (in *inbox) move(id string) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.restart {
+		in.position = id
+	}
+}
+
+// acks are the numbers up to which this member has taken the entries of those
+// that are in the view.
+func (in *inbox) acks(v *view) map[string]uint64 {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	acks := make(map[string]uint64, len(v.members))
+	for id := range v.members {
+		if s := in.sources[id]; s != nil {
+			acks[id] = s.last
 		}
-		if in.key == "" {
+	}
+	return acks
+}
+
+// read takes what comes into the log.
+func (l *Link) read() {
+	var last time.Time
+	for l.ctx.Err() == nil {
+		position := l.in.next()
+		if position == "" { // until the first heartbeat
 			if !l.pause(minRetry) {
 				return
 			}
 			continue
 		}
-		if err := l.readOnce(in); err != nil && l.ctx.Err() == nil {
+		if rest := l.rest(last); rest > 0 && !l.pause(rest) {
+			return
+		}
+		last = time.Now()
+		err := l.readOnce(position)
+		switch {
+		case l.ctx.Err() != nil:
+		case err == nil:
+			l.troubles.clear(troubleRead)
+		default:
 			l.counts.readFailed.Add(1)
-			l.troubled()
-			l.once("read", "inbox cannot be read: messages of other members wait in Redis", slog.Any(keyError, err))
+			l.troubles.set(troubleRead, err)
+			l.once("read", "the log of the cluster cannot be read: messages of other members wait", slog.Any(keyError, err))
 			if !l.pause(maxRetry / 5) {
 				return
 			}
@@ -79,28 +137,25 @@ func (l *Link) read() {
 	}
 }
 
-func (l *Link) readOnce(in *inbox) error {
+func (l *Link) readOnce(position string) error {
 	ctx, cancel := context.WithTimeout(l.ctx, readBlock+readSlack)
 	defer cancel()
-	streams, err := l.opts.Client.XRead(ctx, &redis.XReadArgs{Streams: []string{in.key, in.position}, Count: readCount, Block: readBlock}).Result()
+	key := l.keys.log()
+	streams, err := l.opts.Client.XRead(ctx, &redis.XReadArgs{Streams: []string{key, position}, Count: readCount, Block: readBlock}).Result()
 	switch {
 	case errors.Is(err, redis.Nil):
+		return nil
 	case wrongType(err):
-		err = l.mend(ctx, in.key, err)
-		return errors.Join(err, l.openInbox(ctx, l.Incarnation()))
+		return l.mend(ctx, key, err)
 	case err != nil:
 		return err
-	default:
-		for _, e := range streams[0].Messages {
-			l.take(in, e)
-			in.position, in.trimTo = e.ID, e.ID
-		}
 	}
-	if in.trimTo != "" && time.Since(in.trimmed) > trimEvery {
-		// What is left where this fails is removed the next time.
-		if l.opts.Client.XTrimMinID(ctx, in.key, successor(in.trimTo)).Err() == nil {
-			in.trimmed, in.trimTo = time.Now(), ""
-		}
+	if err := redispipe.Len("XREAD", len(streams), 1); err != nil {
+		return err
+	}
+	for _, e := range streams[0].Messages {
+		l.take(e)
+		l.in.move(e.ID)
 	}
 	return nil
 }
@@ -110,58 +165,170 @@ func (l *Link) wakeReader() {
 	<-l.ctx.Done()
 	ctx, cancel := context.WithTimeout(context.Background(), readBlock)
 	defer cancel()
-	me := l.Incarnation()
 	// Where it fails the read ends by itself, within readBlock and readSlack.
-	_ = l.opts.Client.XAdd(ctx, &redis.XAddArgs{Stream: l.keys.inbox(me), NoMkStream: true, Values: []any{fieldOrigin, me}}).Err()
+	_ = l.opts.Client.XAdd(ctx, &redis.XAddArgs{Stream: l.keys.log(), NoMkStream: true, Values: []any{fieldOrigin, l.Incarnation()}}).Err()
 }
 
-// successor is the id after id.
-func successor(id string) string {
-	ms, seq, _ := strings.Cut(id, "-")
-	n, _ := strconv.ParseUint(seq, 10, 64) // Redis has made it
-	return ms + "-" + strconv.FormatUint(n+1, 10)
-}
-
-// take delivers an entry. What cannot be read is counted and skipped.
-func (l *Link) take(in *inbox, e redis.XMessage) {
+// take delivers an entry that is the next of its sender. What cannot be read is
+// counted and skipped.
+func (l *Link) take(e redis.XMessage) {
 	origin, _ := e.Values[fieldOrigin].(string)
 	text, _ := e.Values[fieldText].(string)
-	if text == "" && origin == l.Incarnation() {
-		return // of openInbox
+	if origin == l.Incarnation() || text == "" && e.Values[fieldNumber] == nil && len(origin) == incarnationLen {
+		return // our own, or of wakeReader
 	}
 	if len(text) > maxChunkBytes+maxEnvelope {
 		l.unreadable("size")
 		return
 	}
-	if number, counted := e.Values[fieldNumber].(string); counted {
-		n, err := strconv.ParseUint(number, 10, 64)
-		switch {
-		case err != nil:
-			l.unreadable("number")
-			return
-		case n <= in.read[origin]:
-			l.counts.repeated.Add(1)
-			return
-		case len(in.read) >= maxOrigins:
-			l.forget(in)
-		}
-		in.read[origin] = n
+	numberText, _ := e.Values[fieldNumber].(string)
+	baseText, _ := e.Values[fieldBase].(string)
+	number, err1 := strconv.ParseUint(numberText, 10, 64)
+	base, err2 := strconv.ParseUint(baseText, 10, 64)
+	if err1 != nil || err2 != nil || base == 0 || number < base {
+		l.unreadable("number")
+		return
+	}
+	if len(origin) != incarnationLen {
+		l.unreadable("origin")
+		return
+	}
+	if !l.isNext(origin, number, base) {
+		return
 	}
 	l.late(e.ID)
-	for line := range bytes.SplitSeq([]byte(text), []byte{'\n'}) {
-		if len(line) > 0 {
-			l.takeLine(origin, line)
+	for line := range strings.SplitSeq(text, "\n") {
+		if line != "" {
+			l.takeLine(origin, []byte(line))
 		}
 	}
+	// Behind the delivery, since the sender forgets what is acknowledged.
+	l.in.mu.Lock()
+	if s := l.in.sources[origin]; s != nil {
+		s.last, s.taken = number, true
+		s.gap = 0
+	}
+	l.in.mu.Unlock()
 }
 
-// forget drops the numbers of members that are not there any more.
-func (l *Link) forget(in *inbox) {
-	members := l.view.Load().members
-	for id := range in.read {
-		if members[id] == nil {
-			delete(in.read, id)
+// isNext reports whether an entry is to be taken: it is not where it was before,
+// and where earlier ones are missing, which its sender is then asked for.
+func (l *Link) isNext(origin string, number, base uint64) bool {
+	now := time.Now()
+	l.in.mu.Lock()
+	s := l.in.sources[origin]
+	if s == nil {
+		if len(l.in.sources) >= maxOrigins && !l.in.forget(now) {
+			l.in.mu.Unlock()
+			l.unreadable("origin")
+			return false
 		}
+		// What is before was taken by all that were members then.
+		s = &source{last: base - 1}
+		l.in.sources[origin] = s
+	}
+	s.heard = now
+	missed := uint64(0)
+	if base > s.last+1 {
+		if s.taken {
+			missed = base - 1 - s.last
+		}
+		s.last = base - 1
+	}
+	next := number == s.last+1
+	ask := uint64(0)
+	switch {
+	case next:
+	case number <= s.last:
+		l.counts.repeated.Add(1)
+	default:
+		if s.gap == 0 {
+			s.gap, s.since = number, now
+		}
+		if now.Sub(s.asked) > resendEvery {
+			s.asked, ask = now, s.last+1
+		}
+	}
+	l.in.mu.Unlock()
+	if missed > 0 {
+		l.missed(origin, missed)
+	}
+	if ask > 0 {
+		l.askAgain(origin, ask)
+	}
+	return next
+}
+
+// forget drops the sender of which nothing was heard for longest, where that is
+// long ago.
+func (in *inbox) forget(now time.Time) bool {
+	var oldest string
+	for id, s := range in.sources {
+		if oldest == "" || s.heard.Before(in.sources[oldest].heard) {
+			oldest = id
+		}
+	}
+	if now.Sub(in.sources[oldest].heard) < rememberFor {
+		return false
+	}
+	delete(in.sources, oldest)
+	return true
+}
+
+// askAgain asks a sender for its entries from number on.
+func (l *Link) askAgain(origin string, number uint64) {
+	l.counts.gaps.Add(1)
+	l.publishOrLog(parcel{
+		Message: Message{ID: newIncarnation(), Name: kindResend, Args: "[" + strconv.FormatUint(number, 10) + "]"}, Kind: kindResend, Ref: origin,
+	})
+}
+
+// missed counts what will not come any more, and sends the clients away that may
+// have been meant: they come back, and know that they have to look for
+// themselves.
+func (l *Link) missed(origin string, entries uint64) {
+	l.counts.dropped[dropMissed].Add(int64(entries))
+	n := l.opts.Deliverer.Abandon()
+	l.log.Error("messages of another member have passed this one by: its clients are sent away",
+		slog.String(keyIncarnation, origin), slog.Uint64("entries", entries), slog.Int(keyCount, n))
+}
+
+// gaps gives up what nobody is left to send again, and repeats the question for
+// the rest.
+func (l *Link) gaps(v *view) {
+	now := time.Now()
+	type loss struct {
+		origin  string
+		entries uint64
+		known   bool
+	}
+	var lost []loss
+	ask := map[string]uint64{}
+	l.in.mu.Lock()
+	for id, s := range l.in.sources {
+		if s.gap == 0 {
+			continue
+		}
+		m := v.members[id]
+		switch {
+		case (m == nil || !m.alive) && now.Sub(s.since) > 2*l.opts.Lease:
+			lost = append(lost, loss{id, s.gap - 1 - s.last, s.taken || m != nil})
+			s.last, s.gap = s.gap-1, 0
+			l.in.restart = true // what came behind it was not taken
+		case now.Sub(s.asked) > resendEvery:
+			s.asked, ask[id] = now, s.last+1
+		}
+	}
+	l.in.mu.Unlock()
+	for id, number := range ask {
+		l.askAgain(id, number)
+	}
+	for _, x := range lost {
+		if !x.known { // no member that this one has ever seen
+			l.counts.dropped[dropMissed].Add(int64(x.entries))
+			continue
+		}
+		l.missed(x.origin, x.entries)
 	}
 }
 
@@ -188,10 +355,28 @@ func (l *Link) takeLine(origin string, line []byte) {
 		l.opts.Deliverer.Replace(p.Context, p.User, p.Name)
 	case kindAsk:
 		l.answer(p)
-	case kindReply:
-		l.asked.settle(p)
+	case kindResend:
+		l.resend(p)
+	case kindCanary:
+		l.hearCanary(origin, p)
 	default:
 		l.unreadable("kind")
+	}
+}
+
+// resend posts again what another member has asked for.
+func (l *Link) resend(p *parcel) {
+	if p.Ref != l.Incarnation() {
+		return
+	}
+	number, err := strconv.ParseUint(strings.Trim(p.Args, "[]"), 10, 64)
+	if err != nil {
+		l.unreadable("number")
+		return
+	}
+	if now := time.Now(); now.Sub(l.resent) >= resendEvery {
+		l.resent = now
+		l.counts.resent.Add(int64(l.outbox.rewind(number)))
 	}
 }
 

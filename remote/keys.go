@@ -1,9 +1,8 @@
 package remote
 
 import (
-	"fmt"
+	"hash/fnv"
 	"strconv"
-	"strings"
 )
 
 // keys are the names of what a cluster keeps in Redis. What is read or written
@@ -15,30 +14,33 @@ func (k keys) shared(name string) string { return "sluice:{" + k.cluster + "}:" 
 // members is the set of incarnations.
 func (k keys) members() string { return k.shared("members") }
 
-// registry holds the id of the registry. It changes when Redis has lost data.
-func (k keys) registry() string { return k.shared("registry") }
+// log is the stream of what the members send each other.
+func (k keys) log() string { return k.shared("log") }
 
-// record is what a member tells of itself; it stays for keepFor beyond the
+// record is what a member tells of itself; it stays for Options.Keep beyond the
 // lease.
 func (k keys) record(incarnation string) string { return k.shared("member:" + incarnation) }
 
 // lease exists while a member is alive.
 func (k keys) lease(incarnation string) string { return k.shared("lease:" + incarnation) }
 
-// inbox is the stream of what a member is to get.
-func (k keys) inbox(incarnation string) string {
-	return "sluice:{" + k.cluster + ":" + incarnation + "}:inbox"
+// replies is the list of the answers to a question.
+func (k keys) replies(id string) string { return k.shared("replies:" + id) }
+
+// buckets is into how many hashes the registry is divided. A member holds each
+// of them against what it has been told four times a lease.
+const buckets = 32
+
+// bucket is the hash of the registrations of some users, a field for each user,
+// see Registration.field. It counts the changes of each member, see counter.
+func (k keys) bucket(n int) string {
+	return "sluice:{" + k.cluster + ":r" + strconv.Itoa(n) + "}:sockets"
 }
 
-// index is the set of a member's registrations, see Registration.place.
-func (k keys) index(incarnation string) string {
-	return "sluice:{" + k.cluster + ":" + incarnation + "}:sockets"
-}
-
-// sockets is the hash of a user's registrations in all members, by socket id.
-func (k keys) sockets(context, user int32) string {
-	return "sluice:{" + k.cluster + ":" + strconv.Itoa(int(context)) + ":" + strconv.Itoa(int(user)) + "}:sockets"
-}
+// counter is the field of a bucket that counts what a member has changed there.
+// It goes with what it counts: where it is not what Redis has answered, the
+// bucket has lost data.
+func counter(incarnation string) string { return "#" + incarnation }
 
 // message is there while the id of a message is taken.
 func (k keys) message(id string) string { return "sluice:{" + k.cluster + "::" + id + "}:message" }
@@ -48,37 +50,56 @@ type Registration struct {
 	ID         string // of the socket, random
 	Context    int32
 	User       int32
-	Connection string // the client's id for it, printable ASCII
+	Connection string // the client's id for it, printable ASCII, maxPart at most
 	Session    string // digest of the session's id, sessionLen bytes
 }
 
-// sessionLen is the length of Registration.Session.
-const sessionLen = 16
+const (
+	// sessionLen is the length of Registration.Session.
+	sessionLen = 16
+	// maxPart bounds Registration.ID and Connection, whose lengths are a byte.
+	maxPart = 255
+)
 
-// value is what the hash of a user holds.
+// field is that of the user in its bucket.
+func (r *Registration) field() string {
+	return strconv.Itoa(int(r.Context)) + ":" + strconv.Itoa(int(r.User))
+}
+
+// bucketOf is the number of the bucket of a field.
+func bucketOf(field string) int {
+	h := fnv.New32a()
+	h.Write([]byte(field)) // never fails
+	return int(h.Sum32() % buckets)
+}
+
+// value is a socket in the field of its user, which has one behind the other.
 func (r *Registration) value(incarnation string) string {
-	return incarnation + r.Session + r.Connection
+	return incarnation + r.Session + string([]byte{byte(len(r.ID))}) + r.ID + string([]byte{byte(len(r.Connection))}) + r.Connection
 }
 
-// holder is the incarnation in a value, or "" for what no member has written.
-func holder(value string) string {
-	if len(value) < incarnationLen+sessionLen {
-		return ""
+// entry is a registration as a bucket has it.
+type entry struct {
+	holder string // incarnation
+	Registration
+}
+
+// parseField reads the registrations of a user; what does not parse ends them.
+func parseField(text string) (list []entry, ok bool) {
+	const head = incarnationLen + sessionLen
+	for text != "" {
+		if len(text) < head+1 {
+			return list, false
+		}
+		e := entry{holder: text[:incarnationLen]}
+		e.Session, text = text[incarnationLen:head], text[head:]
+		for _, part := range []*string{&e.ID, &e.Connection} {
+			if len(text) == 0 || len(text) < 1+int(text[0]) {
+				return list, false
+			}
+			*part, text = text[1:1+int(text[0])], text[1+int(text[0]):]
+		}
+		list = append(list, e)
 	}
-	return value[:incarnationLen]
-}
-
-// place is what the index of a member holds.
-func (r *Registration) place() string {
-	return fmt.Sprintf("%d:%d:%s", r.Context, r.User, r.ID)
-}
-
-// parsePlace reads what place has written.
-func parsePlace(place string) (r Registration, ok bool) {
-	c, rest, _ := strings.Cut(place, ":")
-	u, id, _ := strings.Cut(rest, ":")
-	context, err1 := strconv.ParseInt(c, 10, 32)
-	user, err2 := strconv.ParseInt(u, 10, 32)
-	r = Registration{ID: id, Context: int32(context), User: int32(user)}
-	return r, err1 == nil && err2 == nil && id != ""
+	return list, true
 }

@@ -35,8 +35,8 @@ type Deliverer interface {
 	Registered(r Registration) bool
 	// Replace closes the socket that another member has taken over.
 	Replace(context, user int32, id string)
-	// Abandon closes every socket: the other members took this one for dead,
-	// so that messages may have passed its sockets by.
+	// Abandon closes every socket, with a code on which clients come back:
+	// messages may have passed them by. It returns how many.
 	Abandon() int
 	// Answer answers a question of another member.
 	Answer(op string, body []byte) ([]byte, error)
@@ -53,11 +53,12 @@ type Options struct {
 	Deliverer Deliverer
 	Describe  func() Member // of this one: Version, Sockets, Generation, Digest, Degraded
 	Logger    *slog.Logger
+	// Keep is how long beyond its lease what a member lacks is kept for it, and
+	// its registrations are; 0: two minutes.
+	Keep time.Duration
 	// Seen is told what happens to other members: SeenJoined and so on. It must
 	// not block; nil: nobody is.
 	Seen func(what string, m Member)
-
-	keep time.Duration // of tests; else keepFor
 }
 
 // Link connects this member with the others through Redis (design, "Remote").
@@ -70,21 +71,20 @@ type Link struct {
 	counts counters
 	beats  beats
 	outbox outbox
+	in     inbox
 	asked  asked
 	gone   removals
 	said   onceAMinute
-	opened atomic.Pointer[inbox]  // for the reader
 	policy atomic.Pointer[string] // of Redis; nil: not known yet
+
+	shelves     shelves
+	troubles    troubles
+	incarnation string
+	abandoned   atomic.Int64 // messages that Flush gave up
+	resent      time.Time    // when entries were posted again for a member that asked; the reader's
 
 	rebuild chan struct{} // the registry needs the own sockets once more
 	beatNow chan struct{}
-
-	mu          sync.Mutex
-	incarnation string
-	complete    string    // id of the registry that has all sockets of this member
-	doubt       bool      // a socket may be missing in the registry
-	doubter     string    // the incarnation that has not called itself complete
-	doubted     time.Time // since then
 
 	ctx  context.Context // of everything that Run has started
 	stop context.CancelFunc
@@ -97,17 +97,17 @@ func New(o Options) *Link {
 		opts: o, log: o.Logger, keys: keys{o.Cluster},
 		rebuild: make(chan struct{}, 1), beatNow: make(chan struct{}, 1),
 		incarnation: newIncarnation(),
-		doubt:       true,
 	}
-	if l.opts.keep == 0 {
-		l.opts.keep = keepFor
+	if l.opts.Keep == 0 {
+		l.opts.Keep = keepFor
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	l.view.Store(&view{})
-	l.asked.waiting = make(map[string]chan<- Answer)
 	l.gone.wake = make(chan struct{}, 1)
-	l.outbox.numbers = make(map[string]uint64)
-	l.buffer = NewBuffer(o.Timings, o.Buffered, l.flush)
+	l.outbox.init()
+	l.in.sources = make(map[string]*source)
+	// A member that lives and lags slows its senders down.
+	l.buffer = NewBuffer(o.Timings, func() int { return o.Buffered() - l.outbox.waiting() }, l.flush)
 	o.Client.AddHook(&l.counts)
 	return l
 }
@@ -121,13 +121,8 @@ func newIncarnation() string {
 	return hex.EncodeToString(b[:])
 }
 
-// Incarnation is the id of this process in the cluster. It changes when the
-// others have taken it for dead.
-func (l *Link) Incarnation() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.incarnation
-}
+// Incarnation is the id of this process in the cluster.
+func (l *Link) Incarnation() string { return l.incarnation }
 
 // Name is that of the cluster.
 func (l *Link) Name() string { return l.opts.Cluster }
@@ -139,6 +134,8 @@ func (l *Link) Run(ctx context.Context) {
 	defer l.stop()
 	l.work.Go(l.beat)
 	l.work.Go(l.read)
+	l.work.Go(l.write)
+	l.work.Go(l.sing)
 	l.work.Go(l.remove)
 	l.work.Go(l.reconcile)
 	l.work.Go(l.wakeReader)
@@ -149,17 +146,38 @@ func (l *Link) Run(ctx context.Context) {
 // Flush refuses further messages and sends those that wait. When ctx ends
 // first, what is left is dropped, counted and said.
 func (l *Link) Flush(ctx context.Context) {
-	defer context.AfterFunc(ctx, l.outbox.abandon.set)()
+	defer context.AfterFunc(ctx, l.outbox.abandon)()
 	l.buffer.Close()
-	if n := l.outbox.abandoned.Load(); n > 0 {
+	if n := l.abandoned.Load(); n > 0 {
 		l.log.Error("messages for other members are lost: Redis took them not before this member had to stop", slog.Int64(keyCount, n))
+	}
+	l.acknowledged(ctx)
+}
+
+// ackPatience bounds how long a member that stops waits for the others to
+// acknowledge what it has sent. What they have not by then is in Redis.
+const ackPatience = 3 * time.Second
+
+// acknowledged waits until every member that reads has what was sent.
+func (l *Link) acknowledged(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, ackPatience)
+	defer cancel()
+	for l.outbox.waiting() > 0 && l.ctx.Err() == nil {
+		t := time.NewTimer(maxBeatEvery / 4)
+		select {
+		case <-t.C:
+			l.Announce()
+		case <-ctx.Done():
+			t.Stop()
+			return
+		}
 	}
 }
 
 // Leave takes this member and its registrations out of the cluster. It is
 // called when Run has returned and the sockets are closed.
 func (l *Link) Leave(ctx context.Context) error {
-	return l.bury(ctx, l.Incarnation())
+	return l.leave(ctx)
 }
 
 // SetTimings changes the buffer's timings, which must be valid.

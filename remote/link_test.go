@@ -15,8 +15,8 @@ import (
 	"github.com/seed47708276/sluice/remote/redistest"
 )
 
-// Only members that hold a socket of the user are addressed, and each message
-// arrives once and in order.
+// Each message arrives at all other members once and in order, and not at its
+// own.
 func TestLinkAddresses(t *testing.T) {
 	s := redistest.Start(t)
 	a, b, c := newNode(t, way(s), "a"), newNode(t, way(s), "b"), newNode(t, way(s), "c")
@@ -30,8 +30,9 @@ func TestLinkAddresses(t *testing.T) {
 	a.send(1, 7, "to nobody")
 	a.send(1, 0, "to the context")
 	a.send(0, 0, "to all")
-	b.wantIDs("to b", "to the context", "to all")
-	c.wantIDs("to c", "to the context", "to all")
+	all := []string{"to b", "to c", "to nobody", "to the context", "to all"}
+	b.wantIDs(all...)
+	c.wantIDs(all...)
 	wait(t, "the buffer is empty", a.drained)
 	if ids := a.ids(); len(ids) > 0 {
 		t.Errorf("a has its own %v", ids)
@@ -40,10 +41,10 @@ func TestLinkAddresses(t *testing.T) {
 		t.Fatal(err)
 	}
 	members, err := a.Send(t.Context(), Message{ID: "sync", Context: 1, User: 5, Name: "n", Args: "[]"})
-	if members != 1 || err != nil {
+	if members != 2 || err != nil {
 		t.Errorf("sync: %d members, %v", members, err)
 	}
-	b.wantIDs("to b", "to the context", "to all", "sync")
+	b.wantIDs(append(all, "sync")...)
 }
 
 func TestLinkRegistry(t *testing.T) {
@@ -65,7 +66,7 @@ func TestLinkRegistry(t *testing.T) {
 	})
 	a.shut(first) // late, and of nobody any more
 	second := a.mustOpen(1, 5, "y")
-	entries := func() int64 { return s.Client().HLen(t.Context(), a.keys.sockets(1, 5)).Val() }
+	entries := func() int { return registeredOf(s, a, 1, 5) }
 	if n := entries(); n != 2 {
 		t.Errorf("%d entries, want 2", n)
 	}
@@ -110,7 +111,7 @@ func TestLinkLimitTogether(t *testing.T) {
 // A dead member disappears, and its registrations are removed, exactly those.
 func TestLinkDeath(t *testing.T) {
 	s := redistest.Start(t)
-	short := func(o *Options) { o.keep = testLease }
+	short := func(o *Options) { o.Keep = testLease }
 	a, b := newNode(t, way(s), "a", short), newNode(t, way(s), "b", short)
 	meet(t, a, b)
 	a.mustOpen(1, 5, "x")
@@ -128,16 +129,16 @@ func TestLinkDeath(t *testing.T) {
 		return !slices.ContainsFunc(list, func(m Member) bool { return m.Incarnation == dead })
 	})
 	wait(t, "b's registrations are removed", func() bool {
-		return s.Client().Exists(t.Context(), a.keys.index(dead), a.keys.inbox(dead)).Val() == 0 &&
+		return registeredOf(s, a, 2, 9) == 0 && s.Client().HGet(t.Context(), bucketKey(a, 2, 9), counter(dead)).Err() != nil &&
 			s.Client().SCard(t.Context(), a.keys.members()).Val() == 2
 	})
-	if n := s.Client().HLen(t.Context(), a.keys.sockets(1, 5)).Val(); n != 1 {
+	if n := registeredOf(s, a, 1, 5); n != 1 {
 		t.Errorf("user 5 has %d entries, want a's", n)
 	}
-	if n := s.Client().HLen(t.Context(), a.keys.sockets(2, 1)).Val(); n != 1 {
+	if n := registeredOf(s, a, 2, 1); n != 1 {
 		t.Errorf("user 1 has %d entries, want that of the new b", n)
 	}
-	if n := s.Client().HLen(t.Context(), a.keys.sockets(2, 9)).Val(); n != 0 {
+	if n := registeredOf(s, a, 2, 9); n != 0 {
 		t.Errorf("user 9 has %d entries", n)
 	}
 }
@@ -157,12 +158,12 @@ func TestLinkFaults(t *testing.T) {
 			s.Client().ConfigSet(context.Background(), "maxmemory", "1")
 			time.AfterFunc(2*time.Second, func() { s.Client().ConfigSet(context.Background(), "maxmemory", "0") })
 		},
-		"inbox of another type": func(s *redistest.Server, _, b *node) {
-			s.Client().Set(context.Background(), b.keys.inbox(b.Incarnation()), "x", 0)
+		"log of another type": func(s *redistest.Server, _, b *node) {
+			s.Client().Set(context.Background(), b.keys.log(), "x", 0)
 		},
 		"keys of another type": func(s *redistest.Server, a, b *node) {
 			c := s.Client()
-			for _, key := range []string{a.keys.members(), a.keys.registry(), a.keys.record(b.Incarnation()), a.keys.sockets(1, 5), a.keys.index(b.Incarnation())} {
+			for _, key := range []string{a.keys.members(), a.keys.log(), a.keys.record(b.Incarnation()), a.keys.lease(b.Incarnation()), bucketKey(a, 1, 5)} {
 				c.Del(context.Background(), key)
 				c.RPush(context.Background(), key, "x")
 			}
@@ -190,7 +191,7 @@ func TestLinkFaults(t *testing.T) {
 			b.wantIDs(want...)
 			meet(t, a, b)
 			wait(t, "the registry is whole", func() bool {
-				return s.Client().HLen(t.Context(), a.keys.sockets(1, 5)).Val() == 1
+				return registeredOf(s, a, 1, 5) == 1
 			})
 		})
 	}
@@ -202,31 +203,47 @@ func TestLinkStrangers(t *testing.T) {
 	a, b := newNode(t, way(s), "a"), newNode(t, way(s), "b")
 	meet(t, a, b)
 	b.mustOpen(1, 5, "x")
-	c, inbox := s.Client(), b.keys.inbox(b.Incarnation())
+	c, log := s.Client(), b.keys.log()
+	const stranger = "0123456789abcdef"
 	good := func(origin, kind string) string {
 		return `{"v":1,"id":"1","o":"` + origin + `","c":1,"u":5,"n":"n","a":[],"k":"` + kind + `"}`
+	}
+	number := 0
+	entry := func(text any) []any {
+		number++
+		return []any{fieldOrigin, stranger, fieldNumber, number, fieldBase, 1, fieldText, text}
 	}
 	big := make([]byte, maxChunkBytes+maxEnvelope+1)
 	for _, values := range [][]any{
 		{"x", "y"},
-		{fieldOrigin, "o", fieldText, "{"},
-		{fieldOrigin, "o", fieldText, `{"v":2}`},
-		{fieldOrigin, "o", fieldText, good("another", "")},
-		{fieldOrigin, "o", fieldText, good("o", "future")},
-		{fieldOrigin, "o", fieldText, `{"v":1,"id":"1","o":"o","n":"refused","a":[]}`},
-		{fieldOrigin, "o", fieldNumber, "-1", fieldText, good("o", "")},
-		{fieldOrigin, "o", fieldText, big},
+		{fieldOrigin, "o", fieldNumber, "1", fieldBase, "1", fieldText, "x"},
+		{fieldOrigin, stranger, fieldNumber, "1", fieldText, "x"},
+		{fieldOrigin, stranger, fieldNumber, "-1", fieldBase, "1", fieldText, "x"},
+		{fieldOrigin, stranger, fieldNumber, "1", fieldBase, "2", fieldText, "x"},
+		{fieldOrigin, stranger, fieldNumber, "1", fieldBase, "1", fieldText, big},
+		entry("{"),
+		entry(`{"v":2}`),
+		entry(good("another", "")),
+		entry(good(stranger, "future")),
+		entry(good(stranger, kindCanary)),
+		entry(`{"v":1,"id":"1","o":"` + stranger + `","n":"refused","a":[]}`),
 	} {
-		if err := c.XAdd(t.Context(), &redis.XAddArgs{Stream: inbox, Values: values}).Err(); err != nil {
+		if err := c.XAdd(t.Context(), &redis.XAddArgs{Stream: log, Values: values}).Err(); err != nil {
 			t.Fatal(err)
 		}
 	}
 	c.SAdd(t.Context(), a.keys.members(), "junk", "nobody")
 	c.Set(t.Context(), a.keys.record("junk"), "{", 0)
-	c.HSet(t.Context(), a.keys.sockets(1, 5), "junk", "x")
+	c.HSet(t.Context(), bucketKey(a, 1, 5), "1:5", "x", "junk", "x")
+	if _, err := a.open(1, 5, "y", "s", 8); err != nil {
+		t.Errorf("a socket beside junk: %v", err)
+	}
+	c.HSet(t.Context(), bucketKey(a, 1, 5), "1:5", "x")
+	b.gone.forgot.Store(true)
+	signal(b.rebuild)
 	a.send(1, 5, "after")
 	b.wantIDs("after")
-	for _, kind := range []string{"envelope", "version", "origin", "kind", "message", "number", "size", "member"} {
+	for _, kind := range []string{"envelope", "version", "origin", "kind", "message", "number", "size", "member", "canary", "registration"} {
 		wait(t, kind+" is counted", func() bool { return b.Stats().Skipped[kind] >= 1 })
 	}
 }
@@ -265,42 +282,33 @@ func TestLinkLeave(t *testing.T) {
 		t.Fatal(err)
 	}
 	keys := s.Client().Keys(t.Context(), "*").Val()
-	if !slices.Equal(keys, []string{a.keys.registry()}) {
+	keys = slices.DeleteFunc(keys, func(key string) bool { return key == a.keys.log() }) // its canary may have made it
+	if !slices.Equal(keys, []string{a.keys.record(a.Incarnation())}) {
 		t.Errorf("left: %.20v", keys)
+	}
+	if life := s.Client().PTTL(t.Context(), a.keys.record(a.Incarnation())).Val(); life <= 0 {
+		t.Errorf("what says that it has left stays for %v", life)
 	}
 }
 
-// What was on its way to a member that leaves holds up nothing for the others,
-// however long a lease is.
-func TestLinkLeaveHoldsNobody(t *testing.T) {
+// A member that is dead, or has left, holds up nothing for the others, however
+// long a lease is, and what it lacks is counted.
+func TestLinkDeadHoldsNobody(t *testing.T) {
 	s := redistest.Start(t)
 	long := func(o *Options) { o.Lease = time.Hour }
 	a, b, c := newNode(t, way(s), "a", long), newNode(t, way(s), "b", long), newNode(t, way(s), "c", long)
-	for _, n := range []*node{a, b, c} {
-		wait(t, "the member has joined", n.healthy)
-		n.Announce()
-	}
-	wait(t, "all know all", func() bool {
-		for _, n := range []*node{a, b, c} {
-			n.Announce()
-		}
-		list, _ := a.Members()
-		return len(list) == 3
-	})
+	meet(t, a, b, c)
 	b.mustOpen(1, 1, "b")
 	c.mustOpen(1, 1, "c")
 	b.kill()
-	// As while its registrations are being removed.
-	client := s.Client()
-	if err := client.Del(t.Context(), b.keys.inbox(b.Incarnation())).Err(); err != nil {
-		t.Fatal(err)
-	}
-	if err := client.SRem(t.Context(), b.keys.members(), b.Incarnation()).Err(); err != nil {
-		t.Fatal(err)
-	}
+	s.Client().FlushAll(t.Context())
 	a.send(1, 1, "x")
-	wait(t, "the message arrives", func() bool { return len(c.ids()) == 1 })
-	wait(t, "the other is dropped", func() bool { return a.drained() && a.Stats().Dropped["member_gone"] == 1 })
+	c.wantIDs("x")
+	wait(t, "all has left", a.drained)
+	if err := b.Leave(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	wait(t, "the other is counted", func() bool { return a.Stats().Dropped["member_gone"] == 1 })
 }
 
 // Without Redis a member serves, and joins when Redis comes.

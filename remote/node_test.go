@@ -69,6 +69,9 @@ func (n *node) Abandon() int {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.abandoned++
+	for _, r := range n.sockets {
+		n.Unregister(r)
+	}
 	n.sockets = map[string]Registration{}
 	return 1
 }
@@ -139,7 +142,8 @@ func wait(t testing.TB, what string, ok func() bool) {
 	}
 }
 
-// meet waits until every node sees all of them and is seen as complete.
+// meet waits until every node sees all of them, and all of its sockets are
+// registered.
 func meet(t testing.TB, nodes ...*node) {
 	t.Helper()
 	wait(t, "the members know each other", func() bool {
@@ -147,7 +151,7 @@ func meet(t testing.TB, nodes ...*node) {
 			v := n.view.Load()
 			for _, m := range nodes {
 				s := v.members[m.Incarnation()]
-				if s == nil || !s.alive || s.Complete != v.registry || v.registry == "" || !n.healthy() {
+				if s == nil || !s.alive || !n.healthy() || n.Problem() != "" {
 					return false
 				}
 			}
@@ -221,3 +225,18 @@ func (n *node) wantIDs(want ...string) {
 }
 
 func (n *node) drained() bool { return n.Stats().Buffer.Buffered == 0 }
+
+// bucketKey is where a user's registrations are.
+func bucketKey(n *node, context, user int32) string {
+	r := Registration{Context: context, User: user}
+	return n.keys.bucket(bucketOf(r.field()))
+}
+
+// registeredOf is how many sockets the registry has of a user.
+func registeredOf(s *redistest.Server, n *node, context, user int32) int {
+	r := Registration{Context: context, User: user}
+	list, _ := parseField(s.Client().HGet(context_(), bucketKey(n, context, user), r.field()).Val())
+	return len(list)
+}
+
+func context_() context.Context { return context.Background() }

@@ -178,6 +178,10 @@ var Properties = []cascade.Declaration{
 		Doc: "How long a member that says nothing counts as alive.",
 	},
 	{
+		Name: PropKeep, Kind: cascade.TimeSpan, Default: "2m", Min: 1_000, Max: 600_000, Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Doc: "How long beyond its lease what a member that is away lacks is kept for it.",
+	},
+	{
 		Name: PropMaxBuffered, Kind: cascade.Int, Default: "100000", Min: 1, Max: 10_000_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
 		Doc: "Messages for other members that may wait at once.",
 	},

@@ -34,7 +34,7 @@ func TestLinkSeen(t *testing.T) {
 	var digest atomic.Value
 	digest.Store("1")
 	b := newNode(t, way(s), "b", func(o *Options) {
-		o.keep = testLease
+		o.Keep = testLease
 		o.Describe = func() Member { return Member{Digest: digest.Load().(string)} }
 	})
 	wants("joined b1")

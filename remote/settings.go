@@ -12,6 +12,7 @@ const (
 	PropCluster     = "sluice.cluster.name"
 	PropMember      = "sluice.remote.member"
 	PropLease       = "sluice.remote.lease"
+	PropKeep        = "sluice.remote.keep"
 	PropMaxBuffered = "sluice.remote.maxBuffered"
 	PropDedupWindow = "sluice.remote.dedupWindow"
 )

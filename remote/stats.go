@@ -13,22 +13,24 @@ import (
 
 // Why messages for other members are dropped.
 const (
-	dropDead    = iota // the member died before it read them
-	dropGone           // the member was gone before Redis took them
-	dropFull           // the inbox of a member that does not read was full
+	dropDead    = iota // the member was dead for Options.Keep and had not acknowledged them
+	dropGone           // the member left and had not acknowledged them
+	dropFull           // more than the buffer holds was kept for a member that does not read
 	dropStopped        // this member had to stop before Redis took them
+	dropMissed         // entries of others that this member will not get any more
 	dropCount
 )
 
-var drops = [dropCount]string{"member_dead", "member_gone", "inbox_full", "stopped"}
+var drops = [dropCount]string{"member_dead", "member_gone", "member_behind", "stopped", "missed"}
 
-// unreadableKinds are what of an inbox is skipped, and why.
-var unreadableKinds = [...]string{"size", "number", "version", "envelope", "origin", "message", "kind", "busy", "member", "claim"}
+// unreadableKinds are what of the log and of the keys is skipped, and why.
+var unreadableKinds = [...]string{"size", "number", "version", "envelope", "origin", "message", "kind", "busy", "member", "registration", "canary", "claim", "late"}
 
 // counters are those of a link since its start.
 type counters struct {
 	sent, posted, received, repeated    atomic.Int64
 	retries, readFailed, registerFailed atomic.Int64
+	resent, gaps                        atomic.Int64
 	beatsFailed, losses, reaped         atomic.Int64
 	repairs, registered                 atomic.Int64
 	dropped                             [dropCount]atomic.Int64
@@ -84,12 +86,15 @@ type Stats struct {
 	Buffer Counts
 
 	Sent     int64            // messages that Redis has taken, or that no other member was to get
-	Posted   int64            // entries put into inboxes
+	Posted   int64            // entries put into the log
 	Received int64            // messages of other members
 	Repeated int64            // entries that came twice and were delivered once
 	Dropped  map[string]int64 // messages, by reason
 	Skipped  map[string]int64 // parts of an inbox that could not be read, by kind
 	Retries  int64            // attempts to send that failed and were made again
+	Resent   int64            // entries that were sent again, because a member lacked them
+	Gaps     int64            // times that this member asked for entries that it lacked
+	Kept     int              // messages that members which read have not acknowledged
 
 	Healthy    bool
 	LeaseAge   time.Duration // since Redis has confirmed the lease
@@ -113,6 +118,7 @@ func (l *Link) Stats() Stats {
 		Buffer: l.buffer.Counts(),
 		Sent:   c.sent.Load(), Posted: c.posted.Load(), Received: c.received.Load(), Repeated: c.repeated.Load(),
 		Dropped: make(map[string]int64), Skipped: make(map[string]int64), Retries: c.retries.Load(),
+		Resent: c.resent.Load(), Gaps: c.gaps.Load(), Kept: l.outbox.waiting(),
 		Healthy: l.healthy(),
 		Losses:  c.losses.Load(), Reaped: c.reaped.Load(), Registered: c.registered.Load(), Repairs: c.repairs.Load(),
 		BeatsFailed: c.beatsFailed.Load(), ReadsFailed: c.readFailed.Load(), RegistersFailed: c.registerFailed.Load(),

@@ -37,6 +37,6 @@ func TestLinkRegisterWhileCut(t *testing.T) {
 		}
 		b.sockets = map[string]Registration{}
 		b.mu.Unlock()
-		wait(t, "the socket is forgotten", func() bool { return s.Client().HLen(t.Context(), a.keys.sockets(1, 5)).Val() == 0 })
+		wait(t, "the socket is forgotten", func() bool { return registeredOf(s, a, 1, 5) == 0 })
 	}
 }

@@ -1,0 +1,253 @@
+package remote
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/redispipe"
+)
+
+const (
+	// passEvery is how often all sockets of this member are held against the
+	// registry although nothing speaks for a difference: with ten million sockets
+	// that is 17,000 commands a second.
+	passEvery = 10 * time.Minute
+	// passBatch and passPause bound the rate of a pass: 10,000 sockets a second.
+	passBatch = 500
+	passPause = 50 * time.Millisecond
+)
+
+// shelves are the counters of this member in the buckets, as Redis has answered
+// them.
+type shelves struct {
+	mu     sync.Mutex
+	counts [buckets]int64 // 0: nothing of this member is there
+}
+
+// told notes what Redis has answered.
+func (s *shelves) told(n int, count int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts[n] = max(s.counts[n], count)
+}
+
+// forget notes that a bucket may have nothing of this member.
+func (s *shelves) forget(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.counts[n] = 0
+}
+
+func (s *shelves) read() [buckets]int64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.counts
+}
+
+// reconcile holds the registry against the sockets of this member: all of it
+// after a failure and each passEvery, the buckets that have lost data within a
+// quarter of the lease.
+func (l *Link) reconcile() {
+	tick := time.NewTicker(min(l.opts.Lease/beatsPerLease, maxBeatEvery*2))
+	defer tick.Stop()
+	var passed time.Time
+	for {
+		whole := false
+		select {
+		case <-tick.C:
+			whole = time.Since(passed) > passEvery
+		case <-l.rebuild:
+			whole = true
+		case <-l.ctx.Done():
+			return
+		}
+		if !l.healthy() {
+			if whole {
+				signal(l.rebuild)
+				if !l.pause(removeRetry) {
+					return
+				}
+			}
+			continue
+		}
+		start := time.Now()
+		err := l.check(whole)
+		switch {
+		case l.ctx.Err() != nil:
+			return
+		case err == nil:
+			l.troubles.clear(troubleRegistry)
+			if whole {
+				passed = start
+			}
+		default:
+			l.troubles.set(troubleRegistry, err)
+			l.once("registry", "registry is not complete yet: limits may not hold", slog.Any(keyError, err))
+			if whole {
+				signal(l.rebuild)
+			}
+			if !l.pause(removeRetry) {
+				return
+			}
+		}
+	}
+}
+
+// check looks for buckets that have lost data, and writes what is missing.
+func (l *Link) check(whole bool) error {
+	ctx, cancel := context.WithTimeout(l.ctx, maxBeatTimeout)
+	defer cancel()
+	me, told := l.Incarnation(), l.shelves.read()
+	pipe := l.opts.Client.Pipeline()
+	var counts [buckets]*redis.StringCmd
+	for n := range told {
+		if told[n] > 0 {
+			counts[n] = pipe.HGet(ctx, l.keys.bucket(n), counter(me))
+		}
+	}
+	if pipe.Len() > 0 {
+		_ = redispipe.Exec(ctx, pipe) // each answer is looked at
+	}
+	var lost [buckets]bool
+	any := whole
+	for n, c := range counts {
+		lost[n] = whole
+		if c == nil {
+			continue
+		}
+		count, err := c.Int64()
+		switch {
+		case err != nil && !errors.Is(err, redis.Nil):
+			return l.mendBucket(ctx, n, err)
+		case err != nil || count < told[n]:
+			l.counts.losses.Add(1)
+			l.log.Warn("a part of the registry of sockets is lost and is written anew", slog.String("key", l.keys.bucket(n)))
+			l.shelves.forget(n)
+			lost[n], any = true, true
+			if whole {
+				l.gone.forgot.Store(true) // what is closed may be back
+			}
+		}
+	}
+	if !any {
+		return nil
+	}
+	return l.pass(me, &lost, whole)
+}
+
+// pass writes every socket of this member in these buckets that is missing
+// there, and removes what is not here any more.
+func (l *Link) pass(me string, in *[buckets]bool, whole bool) error {
+	var own []Registration
+	total := 0
+	l.opts.Deliverer.Registrations(func(r Registration) bool {
+		if total++; in[bucketOf(r.field())] {
+			own = append(own, r)
+		}
+		return true
+	})
+	for len(own) > 0 {
+		n := min(len(own), passBatch)
+		if err := l.put(me, own[:n]); err != nil {
+			return err
+		}
+		if own = own[n:]; len(own) > 0 && !l.pause(passPause) {
+			return l.ctx.Err()
+		}
+	}
+	// What is whole has nothing of a socket that is closed, unless a removal was
+	// forgotten.
+	ghosts := whole && l.gone.forgot.Swap(false)
+	for n := range in {
+		if in[n] && (ghosts || !whole) {
+			if err := l.sweep(me, n); err != nil {
+				l.gone.forgot.Store(true)
+				signal(l.rebuild)
+				return err
+			}
+		}
+	}
+	if whole {
+		l.counts.registered.Store(int64(total))
+	}
+	return nil
+}
+
+func (l *Link) put(me string, batch []Registration) error {
+	err := l.eachInBucket(putScript, batch, func(r *Registration) []any {
+		return []any{r.field(), counter(me), r.value(me), r.ID}
+	}, func(n int, c *redis.Cmd) error {
+		answer, err := c.Int64Slice()
+		if err == nil {
+			err = redispipe.Len("the put script", len(answer), 2)
+		}
+		if err != nil {
+			return err
+		}
+		l.shelves.told(n, answer[0])
+		l.counts.repairs.Add(answer[1])
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	for _, r := range batch {
+		if !l.opts.Deliverer.Registered(r) { // it closed meanwhile
+			l.Unregister(r)
+		}
+	}
+	return nil
+}
+
+// sweep removes registrations of this member whose sockets are closed.
+func (l *Link) sweep(me string, n int) error {
+	return l.scan(l.ctx, n, func(_ string, list []entry) error {
+		for _, e := range list {
+			if e.holder == me && !l.opts.Deliverer.Registered(e.Registration) {
+				l.counts.repairs.Add(1)
+				l.Unregister(e.Registration)
+			}
+		}
+		return nil
+	})
+}
+
+// scan calls f for the users of a bucket. What does not parse is counted.
+func (l *Link) scan(ctx context.Context, n int, f func(field string, list []entry) error) error {
+	for cursor := uint64(0); ; {
+		ctx, cancel := context.WithTimeout(ctx, maxBeatTimeout)
+		pairs, next, err := l.opts.Client.HScan(ctx, l.keys.bucket(n), cursor, "", passBatch).Result()
+		cancel()
+		if err != nil {
+			return l.mendBucket(l.ctx, n, err)
+		}
+		for i := 0; i+1 < len(pairs); i += 2 {
+			if strings.HasPrefix(pairs[i], "#") {
+				continue
+			}
+			list, ok := parseField(pairs[i+1])
+			user, known := parseUser(pairs[i])
+			if !ok || !known {
+				l.unreadable("registration")
+			}
+			if !known {
+				continue
+			}
+			for j := range list {
+				list[j].Context, list[j].User = user.Context, user.User
+			}
+			if err := f(pairs[i], list); err != nil {
+				return err
+			}
+		}
+		if cursor = next; cursor == 0 {
+			return nil
+		}
+	}
+}
