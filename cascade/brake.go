@@ -151,6 +151,9 @@ func (e *Engine) SetBrake(count func(now, then *Snapshot) (Closing, error)) {
 	e.count = count
 }
 
+// Holds is how many changes were held since the start.
+func (e *Engine) Holds() uint64 { return e.holds.Load() }
+
 // changeDigest names what a change leads to.
 func (sn *Snapshot) changeDigest() string {
 	sum := sha256.New()
@@ -193,6 +196,8 @@ func (e *Engine) brake(old, sn *Snapshot) {
 	}
 	if was != nil && was.Digest == h.Digest {
 		h.Since = was.Since
+	} else {
+		e.holds.Add(1)
 	}
 	e.hold(base, sn, h, c.Some)
 	e.log.Error("change held: it would close more sockets than sluice.gate.maxClose allows; `sluice reload --confirm DIGEST` lets it through, saving the files back drops it",

@@ -14,7 +14,7 @@ import (
 
 // Parse is the one coercion table: every caller, typed getter, explanation and
 // write check reads text through it. The result is a bool, an int64 (Int;
-// Duration in its unit), a time.Duration (TimeSpan), a string or a []string.
+// Duration in its unit; a string where Enum has the word), a time.Duration (TimeSpan), a string or a []string.
 //
 // Text that does not fit is an error, and the last good value of the property
 // applies, else its default; a boolean without a last good value is false.
@@ -30,6 +30,9 @@ func (d *Declaration) Parse(raw string) (any, error) {
 		}
 		return false, fmt.Errorf("%s is neither true nor false", finding.Quote(raw))
 	case Int, Duration:
+		if i := slices.IndexFunc(d.Enum, func(e string) bool { return strings.EqualFold(e, v) }); i >= 0 {
+			return d.Enum[i], nil
+		}
 		return d.parseInt(v)
 	case TimeSpan:
 		span, err := parseSpan(v)
@@ -67,6 +70,9 @@ func (d *Declaration) parseInt(v string) (any, error) {
 		what := "a whole number"
 		if d.Unit != "" {
 			what += " of " + d.Unit
+		}
+		if len(d.Enum) > 0 {
+			what += ", nor one of " + strings.Join(d.Enum, ", ")
 		}
 		return nil, fmt.Errorf("%s is not %s", finding.Quote(v), what)
 	}

@@ -36,7 +36,7 @@ type Declaration struct {
 	Unit    string // of a Duration: "ms", "s"
 	Min     int64  // of Int, Duration, and TimeSpan (ms); both 0: no range
 	Max     int64
-	Enum    []string // of Enum, and of the items of a List when not empty
+	Enum    []string // of Enum, and of the items of a List when not empty; words that an Int takes beside numbers
 	Server  bool     // only the server scope is read
 	Restart bool     // read at start: a change needs a restart
 	Secret  bool     // masked in every output

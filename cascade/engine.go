@@ -56,6 +56,7 @@ type Engine struct {
 
 	count        func(now, then *Snapshot) (Closing, error) // see SetBrake
 	confirmed    map[string]time.Time                       // digest of a change -> until when it counts as confirmed
+	holds        atomic.Uint64                              // changes that were held
 	brakeProblem string                                     // why the last change was not held
 
 	notify      sync.Mutex // taken before mu is given back, so that subscribers see swaps in order

@@ -338,6 +338,7 @@ unless --force is given.`,
 		},
 	}
 	w.add(cmd, cmd.Name())
+	w.addConfirm(cmd)
 	cmd.Flags().Lookup("reason").Usage = "why, for those who read the audit log"
 	cmd.Flags().BoolVar(&force, "force", false, "also what has changed since")
 	return cmd

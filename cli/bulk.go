@@ -56,6 +56,7 @@ hides.`,
 		},
 	}
 	w.add(cmd, cmd.Name())
+	w.addConfirm(cmd)
 	cmd.Flags().Lookup("reason").Usage = "why, for those who read the audit log; else that of the file"
 	cmd.Flags().BoolVar(&force, "force", false, "also where a final of another scope hides it")
 	return cmd

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/etc"
+	"github.com/seed47708276/sluice/httpapi"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -71,6 +73,11 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	defer func() { err = errors.Join(err, os.RemoveAll(dir)) }()
 	tree, directory := filepath.Join(dir, "etc"), filepath.Join(dir, "directory.yml")
 	if _, _, err := etc.Write(tree); err != nil {
+		return err
+	}
+	// Nothing may be closed unasked, so that the demo shows the brake with one
+	// socket.
+	if err := os.WriteFile(filepath.Join(tree, "demo.properties"), []byte(httpapi.PropMaxClose+"=0\n"), 0o644); err != nil {
 		return err
 	}
 	if err := os.WriteFile(directory, []byte(demoDirectory), 0o644); err != nil {
@@ -165,9 +172,30 @@ func (t *tour) run(ctx context.Context) (err error) {
 		return err
 	}
 
-	t.say("The administrator saves %s=false:", websockets.PropEnabled)
-	saved, err := t.save("false")
+	t.say("A slip in the editor: %s=ture", websockets.PropEnabled)
+	if err := t.slip(ctx, c); err != nil {
+		return err
+	}
+
+	t.say("The administrator saves %s=false. It would close more sockets than %s allows (0 in this demo), so it is held:", websockets.PropEnabled, httpapi.PropMaxClose)
+	if _, err := t.save("false"); err != nil {
+		return err
+	}
+	hold, err := t.held(ctx)
 	if err != nil {
+		return err
+	}
+	t.showHold(hold)
+	if err := t.explain(demoOn); err != nil {
+		return err
+	}
+	if err := t.push(ctx, c, "while it is held"); err != nil {
+		return err
+	}
+
+	t.say("It is meant: sluice reload --confirm %s", hold.Digest)
+	saved := time.Now()
+	if err := t.confirmHeld(hold.Digest, false); err != nil {
 		return err
 	}
 	if err := t.dropped(ctx, c, saved); err != nil {
@@ -177,7 +205,7 @@ func (t *tour) run(ctx context.Context) (err error) {
 		return err
 	}
 
-	t.say("... and true again:")
+	t.say("... and true again, which closes nothing and counts at once:")
 	if saved, err = t.save("true"); err != nil {
 		return err
 	}
@@ -251,6 +279,65 @@ func (t *tour) save(value string) (time.Time, error) {
 	return saved, nil
 }
 
+// slip saves a value that is neither true nor false, shows that nothing happens
+// to the socket and what is said of it, and puts it right.
+func (t *tour) slip(ctx context.Context, c *socketClient) error {
+	path := filepath.Join(t.tree, "websockets.properties")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	const was = websockets.PropEnabled + "=true"
+	if !bytes.Contains(good, []byte(was)) {
+		return fmt.Errorf("%s has no line %s", path, was)
+	}
+	if err := os.WriteFile(path, bytes.Replace(good, []byte(was), []byte(websockets.PropEnabled+"=ture"), 1), 0o644); err != nil {
+		return err
+	}
+	if err := t.until(ctx, "degraded", func(s *serverStatus) bool { return s.Status == "degraded" }); err != nil {
+		return err
+	}
+	if err := t.explain(demoOn); err != nil {
+		return err
+	}
+	if err := t.push(ctx, c, "nobody was sent away"); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, good, 0o644); err != nil {
+		return err
+	}
+	t.printf("... put right\n")
+	return t.until(ctx, "ok", func(s *serverStatus) bool { return s.Status == "ok" })
+}
+
+// held waits for the change that is held.
+func (t *tour) held(ctx context.Context) (hold *cascade.Hold, err error) {
+	err = t.until(ctx, "held", func(s *serverStatus) bool {
+		hold = s.Held
+		return hold != nil
+	})
+	return hold, err
+}
+
+// until asks the server for its configuration until that is as wanted.
+func (t *tour) until(ctx context.Context, want string, ok func(*serverStatus) bool) error {
+	ctx, cancel := context.WithTimeout(ctx, demoStep)
+	defer cancel()
+	tick := time.NewTicker(retryEvery)
+	defer tick.Stop()
+	for {
+		var s serverStatus
+		if _, err := t.client.call(t.app, http.MethodGet, "/admin/v1/config", nil, &s); err != nil || ok(&s) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("the configuration is %s, not %s: %w", s.Status, want, ctx.Err())
+		case <-tick.C:
+		}
+	}
+}
+
 // dropped waits for the notice and the close, and tries to come back.
 func (t *tour) dropped(ctx context.Context, c *socketClient, saved time.Time) error {
 	ctx, cancel := context.WithTimeout(ctx, demoStep)
@@ -263,7 +350,7 @@ func (t *tour) dropped(ctx context.Context, c *socketClient, saved time.Time) er
 	if err != nil {
 		return err
 	}
-	t.printf("the socket received %s and was closed with %d, %d ms after the save\n", notice, code, time.Since(saved).Milliseconds())
+	t.printf("the socket received %s and was closed with %d, %d ms later\n", notice, code, time.Since(saved).Milliseconds())
 	var refused *refusedError
 	if _, err := dialSocket(ctx, t.url, t.cookie); !errors.As(err, &refused) {
 		return fmt.Errorf("a user who is switched off was let in again: %w", err)

@@ -167,12 +167,20 @@ func (d *doctor) server(o *overview) {
 		return
 	}
 	var details []string
+	if h := o.config.Held; h != nil {
+		for _, c := range h.Causes {
+			details = append(details, c.String())
+		}
+		d.add("configuration", verdictProblem, fmt.Sprintf("a change of the files is held, because it would close %d sockets of %d users: who is served is as before it", h.Sockets, h.Users),
+			fmt.Sprintf("`sluice reload --confirm %s` lets it through, saving the files back drops it", h.Digest), details...)
+		return
+	}
 	for _, c := range o.ready.Checks {
 		if c.Status != "ok" {
 			details = append(details, c.Name+": "+c.Detail)
 		}
 	}
-	d.add("configuration", verdictProblem, "it is degraded: the last good contents of some files are in force, not what they say now",
+	d.add("configuration", verdictProblem, "it is degraded: not everything that the files say is in force",
 		"`sluice status` lists what is wrong", details...)
 }
 

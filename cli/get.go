@@ -2,6 +2,7 @@ package cli
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -12,9 +13,10 @@ import (
 
 // got is a property as get prints it.
 type got struct {
-	Value     string `json:"value"`
-	Scope     string `json:"scope"`
-	Effective any    `json:"effective,omitempty"`
+	Value     string   `json:"value"`
+	Scope     string   `json:"scope"`
+	Effective any      `json:"effective,omitempty"`
+	Warnings  []string `json:"warnings,omitempty"` // where something else is in force than a file says
 }
 
 func (a *app) getCmd() *cobra.Command {
@@ -79,7 +81,7 @@ func (a *app) values(su cascade.Subject, names []string, prefix string) (map[str
 		case x.Default != nil:
 			g.Value = *x.Default
 		}
-		g.Scope = *x.Scope
+		g.Scope, g.Warnings = *x.Scope, x.Warnings
 		values[x.Property] = g
 	}
 	if len(a.etc) > 0 {
@@ -124,6 +126,13 @@ func (a *app) showValues(values map[string]got) error {
 	if a.json() {
 		return a.printJSON(values)
 	}
+	defer func() {
+		for _, n := range slices.Sorted(maps.Keys(values)) {
+			for _, w := range values[n].Warnings {
+				a.note("warning: %s: %s", n, w)
+			}
+		}
+	}()
 	names := make([]string, 0, len(values))
 	for n := range values {
 		names = append(names, n)

@@ -61,6 +61,7 @@ as it is, so that an import that was cut off is simply repeated.
 		},
 	}
 	w.add(cmd, cmd.Name())
+	w.addConfirm(cmd)
 	cmd.Flags().StringVar(&format, "format", format, "yaml or tsv")
 	cmd.Flags().BoolVar(&skip, "skip-errors", false, "import what has no error")
 	_ = cmd.RegisterFlagCompletionFunc("format", cobra.FixedCompletions([]string{"yaml", "tsv"}, cobra.ShellCompDirectiveNoFileComp))

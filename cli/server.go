@@ -91,6 +91,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	}()
 	copt := cascade.Options{
 		Roots: opt.etc, Schema: Schema(), State: opt.state, TolerateBadFiles: opt.tolerate, Logger: s.log,
+		Gate: websockets.PropEnabled,
 	}
 	if opt.directory != "" {
 		copt.Source = cascade.NewDirectoryFile(opt.directory)
@@ -276,6 +277,7 @@ func (s *server) run(ctx context.Context) error {
 	defer s.close()
 	cancelLevel := s.engine.Subscribe([]string{propLogLevel}, func([]cascade.EffectiveChange) { s.setLevel() })
 	defer cancelLevel()
+	s.engine.SetBrake(s.api.CountClosing)
 	cancelGate := s.engine.OnSwap(func(old, now *cascade.Snapshot) {
 		s.api.Swapped(old, now)
 		if s.link != nil {
@@ -366,10 +368,7 @@ func (s *server) gate(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-s.recheck:
-			start := time.Now()
-			if users, closed := s.sockets.Recheck(); closed > 0 {
-				s.log.Info("gate closed sockets", "users", users, "closed", closed, "took", time.Since(start))
-			}
+			s.api.CloseRefused()
 		}
 	}
 }

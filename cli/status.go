@@ -10,6 +10,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/httpapi"
 )
@@ -30,6 +31,7 @@ type serverStatus struct {
 		Files, Overrides string
 		Generation       uint64
 	}
+	Held   *cascade.Hold
 	Watch  struct{ Mode, Problem string }
 	Loaded time.Time
 	Took   string
@@ -61,6 +63,7 @@ var nextSteps = map[string]string{
 	"lastGood": "make the state folder writable: without it a restart has no last good files",
 	"cluster":  "look at Redis and com.openexchange.redis.*; `sluice members` shows who is seen",
 	"store":    "overrides cannot be changed until then: `sluice store` tells why",
+	"gate":     "look at what has changed with `sluice explain` and `sluice audit`; the next change of files is counted again",
 }
 
 func (a *app) statusCmd() *cobra.Command {
@@ -156,14 +159,18 @@ func (a *app) showStatus(o *overview) {
 		{"sockets", fmt.Sprintf("%d here, %d in all", s.Sockets, sockets)},
 		{"cluster", printable(members)},
 	})
+	if s.Held != nil {
+		a.printf("\n")
+		a.showHold(s.Held)
+	}
 	a.showTroubles(o)
 }
 
 // showTroubles tells what is wrong, each with what to do about it.
 func (a *app) showTroubles(o *overview) {
 	for _, c := range o.ready.Checks {
-		if c.Status == "ok" {
-			continue
+		if c.Status == "ok" || c.Name == "gate" && o.config.Held != nil {
+			continue // showHold has told of it
 		}
 		a.printf("\n%s %s: %s\n", printable(c.Name), printable(c.Status), printable(strings.TrimSpace(c.Detail)))
 		if next := nextSteps[c.Name]; next != "" {

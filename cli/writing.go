@@ -17,13 +17,19 @@ import (
 
 // writeFlags are those of every command that writes on a server.
 type writeFlags struct {
-	reason string
-	dry    bool
+	reason  string
+	dry     bool
+	confirm int
 }
 
 func (w *writeFlags) add(cmd *cobra.Command, command string) {
 	cmd.Flags().StringVar(&w.reason, "reason", "", "why, for those who read the audit log (default \"by USER on HOST via sluice "+command+"\")")
 	cmd.Flags().BoolVar(&w.dry, "dry-run", false, "show what would happen, change nothing")
+}
+
+// addConfirm is for commands that write many records.
+func (w *writeFlags) addConfirm(cmd *cobra.Command) {
+	cmd.Flags().IntVar(&w.confirm, "confirm", 0, "let it close so many sockets of the member, as the refusal would_close names them")
 }
 
 // why is the reason that a write carries: without one of their own, people find
@@ -48,6 +54,9 @@ func (w *writeFlags) query(more map[string]bool) url.Values {
 	q := url.Values{}
 	if w.dry {
 		q.Set("dryRun", "true")
+	}
+	if w.confirm > 0 {
+		q.Set("confirm", strconv.Itoa(w.confirm))
 	}
 	for name, yes := range more {
 		if yes {

@@ -14,6 +14,7 @@ var roles = map[string]Role{
 	"GET /openapi.yaml":                                                      Viewer,
 	"GET /admin/v1/config":                                                   Viewer,
 	"POST /admin/v1/config/reload":                                           Editor,
+	"POST /admin/v1/config/confirm":                                          Editor,
 	"GET /admin/v1/members":                                                  Viewer,
 	"POST /admin/v1/sessions":                                                Editor,
 	"GET /admin/v1/sessions/{session}":                                       Viewer,

@@ -45,7 +45,7 @@ type bulkAnswer struct {
 
 // bulkOverrides writes many overrides, all or nothing.
 func (s *Server) bulkOverrides(w http.ResponseWriter, r *http.Request) error {
-	_, flags, err := writeFlags(r, "dryRun", "force")
+	_, flags, err := writeFlags(r, "dryRun", "force", "confirm")
 	if err != nil {
 		return err
 	}

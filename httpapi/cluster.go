@@ -52,9 +52,10 @@ type Distributor interface {
 
 // What members ask each other.
 const (
-	opList   = "sockets.list"
-	opClose  = "sockets.close"
-	opReload = "reload"
+	opList    = "sockets.list"
+	opClose   = "sockets.close"
+	opReload  = "reload"
+	opConfirm = "confirm"
 )
 
 // askTimeout is how long other members have for an answer. A reload of a large
@@ -77,6 +78,8 @@ type memberQuestion struct {
 	Cursor     string `json:"cursor,omitempty"` // list: begin after it
 	Limit      int    `json:"limit,omitempty"`  // list
 	Accept     bool   `json:"accept,omitempty"` // reload: folders that are empty or missing as they are
+	Digest     string `json:"digest,omitempty"` // confirm: that of the change
+	Note       bool   `json:"note,omitempty"`   // confirm: another member has the change
 	From       string `json:"from,omitempty"`   // the member that was asked first
 }
 
@@ -122,6 +125,8 @@ func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
 			return nil, fail(http.StatusBadRequest, "bad_query", "a close names a context, or all")
 		}
 		return json.Marshal(closedSockets{Closed: s.closeOwn(sel, q.From)})
+	case opConfirm:
+		return s.answerConfirm(q)
 	case opReload:
 		r, err := s.reloadOwn(context.Background(), q.Accept)
 		if err != nil {

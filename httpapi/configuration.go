@@ -20,7 +20,7 @@ func (s *Server) livez(w http.ResponseWriter, _ *http.Request) error {
 // check is one line of the readiness.
 type check struct {
 	Name   string `json:"name"`
-	Status string `json:"status"` // ok, warning or degraded
+	Status string `json:"status"` // ok, warning, degraded or held
 	Detail string `json:"detail,omitempty"`
 }
 
@@ -70,6 +70,11 @@ func (s *Server) readiness() (answer string, checks []check) {
 	}
 	if st.LastGood != "" {
 		checks[2].Status, checks[2].Detail = "degraded", st.LastGood
+	}
+	if h := st.Held; h != nil {
+		checks = append(checks, check{"gate", "held", fmt.Sprintf("change %s is held: it would close %d sockets of %d users, and awaits `sluice reload --confirm %s`, or the files saved back", h.Digest, h.Sockets, h.Users, h.Digest)})
+	} else if st.Brake != "" {
+		checks = append(checks, check{"gate", "degraded", st.Brake})
 	}
 	answer = "ready"
 	if st.Status != "ok" {

@@ -25,7 +25,7 @@ type importLine struct {
 // nothing. What is as wanted already is left out, so that an import can be
 // repeated from its beginning.
 func (s *Server) importRecords(w http.ResponseWriter, r *http.Request) error {
-	query, flags, err := writeFlags(r, "reason", "dryRun")
+	query, flags, err := writeFlags(r, "reason", "dryRun", "confirm")
 	if err != nil {
 		return err
 	}

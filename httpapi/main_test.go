@@ -88,7 +88,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	schema, err := cascade.NewSchema(websockets.Prefixes, websockets.Properties, remote.Properties, Properties)
 	must(t, err)
 	log := slog.New(slog.NewTextHandler(&w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
-	w.engine, err = cascade.Open(cascade.Options{Roots: []string{w.etc}, Schema: schema, Logger: log})
+	w.engine, err = cascade.Open(cascade.Options{Roots: []string{w.etc}, Schema: schema, Logger: log, Gate: websockets.PropEnabled})
 	must(t, err)
 	w.settings = NewSettings(w.engine, log, ownSalt, 10_000)
 	w.sessions = websockets.NewMemorySessions(func(s *websockets.Session) { w.sockets.CloseSession(s) })
@@ -107,6 +107,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one", Version: "test", Files: 10_000,
 	})
 	t.Cleanup(w.engine.OnSwap(w.server.Swapped))
+	w.engine.SetBrake(w.server.CountClosing)
 	w.server.SetReady(true)
 	admin := w.server.Admin()
 	w.routes = admin.(chi.Routes)

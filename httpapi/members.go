@@ -22,6 +22,9 @@ func (s *Server) Self() remote.Member {
 		Sockets: s.Sockets.Count(), Draining: s.state.Load() == draining, Generation: st.Identity.Generation,
 		Digest: s.sharedDigest(), Salt: saltSum(s.Config().Cookie.Salt), Degraded: st.Status != "ok", Alive: true, Self: true,
 	}
+	if h := st.Held; h != nil {
+		m.Held = &remote.Held{Digest: h.Digest, Users: h.Users, Sockets: h.Sockets}
+	}
 	if s.Fixed {
 		return m
 	}
@@ -120,6 +123,11 @@ func (l *memberList) fill(ms []remote.Member, own remote.Member) {
 		return cmp.Or(cmp.Compare(a.Name, b.Name), a.Started.Compare(b.Started), cmp.Compare(a.Incarnation, b.Incarnation))
 	})
 	for _, m := range l.Members {
+		if m.Held != nil && m.Alive {
+			l.Warnings = append(l.Warnings, fmt.Sprintf(
+				"member %s holds a change of its files that would close %d sockets of %d users: `sluice reload --confirm %s` lets it through, saving the files back drops it",
+				m.Name, m.Held.Sockets, m.Held.Users, m.Held.Digest))
+		}
 		if m.Drift {
 			l.Warnings = append(l.Warnings, fmt.Sprintf(
 				"member %s has another configuration (generation %d, digest %s) than this one, %s (generation %d, digest %s): compare their files, then `sluice reload --cluster`",

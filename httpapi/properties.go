@@ -1,6 +1,11 @@
 package httpapi
 
-import "github.com/seed47708276/sluice/cascade"
+import (
+	"math"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/websockets"
+)
 
 // Names of the listeners' properties.
 const (
@@ -17,6 +22,7 @@ const (
 	PropAdminSocket   = "sluice.admin.socket"
 	PropSocketGroup   = "sluice.admin.socketGroup"
 	PropMetricsPublic = "sluice.metrics.public"
+	PropMaxClose      = "sluice.gate.maxClose"
 )
 
 // Names of the service account's properties.
@@ -32,6 +38,11 @@ const (
 
 // Properties of the listeners (design.md, HTTP and command line).
 var Properties = []cascade.Declaration{
+	{
+		Name: PropMaxClose, Kind: cascade.Int, Enum: []string{maxCloseAuto, maxCloseOff}, Default: maxCloseAuto, Min: 0, Max: math.MaxInt32, Server: true, File: ownFile, Since: ownSince,
+		Related: []string{websockets.PropEnabled},
+		Doc:     "Sockets of a member that one change of files may close without being held; auto is the greater of 2 % of the member's own and 100 divided by the live members.",
+	},
 	{
 		Name: PropPublicHost, Kind: cascade.Text, Default: "127.0.0.1", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
 		Doc: "Address of the listener for clients.",

@@ -45,7 +45,8 @@ type configEvent struct {
 	Generation uint64           `json:"generation"`
 	Digest     string           `json:"digest"`
 	Degraded   bool             `json:"degraded"`
-	Changed    []cascade.Change `json:"changed"` // as a reload answers them
+	Held       *cascade.Hold    `json:"held,omitempty"` // a change that the gate does not follow yet
+	Changed    []cascade.Change `json:"changed"`        // as a reload answers them
 	More       int              `json:"more,omitempty"`
 }
 
@@ -62,10 +63,10 @@ func (s *Server) Swapped(old, now *cascade.Snapshot) {
 	if old.SharedDigest() != now.SharedDigest() || s.Fixed && old.Revision() != now.Revision() {
 		s.drifts.all(s)
 	}
-	if old.Digest() == now.Digest() && old.Degraded() == now.Degraded() {
+	if old.Digest() == now.Digest() && old.Degraded() == now.Degraded() && old.Held() == now.Held() {
 		return
 	}
-	e := configEvent{Time: time.Now().UTC(), Generation: now.Generation(), Digest: now.Digest(), Degraded: now.Degraded(), Changed: []cascade.Change{}}
+	e := configEvent{Time: time.Now().UTC(), Generation: now.Generation(), Digest: now.Digest(), Degraded: now.Degraded(), Held: now.Held(), Changed: []cascade.Change{}}
 	size := 0
 	for _, c := range cascade.Changes(old, now) {
 		for _, v := range []*string{c.Old, c.New} {
@@ -96,6 +97,7 @@ type storeEvent struct {
 func (s *Server) Stored(entries []store.Entry) {
 	for i := range entries {
 		e := &entries[i]
+		s.decided(e)
 		shown := s.showEntry(e, maxPublished)
 		for j, c := range shown.Changes {
 			kind := EventDirectory

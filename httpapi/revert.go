@@ -12,7 +12,7 @@ import (
 
 // revert puts back what an entry has changed, unless that has changed since.
 func (s *Server) revert(w http.ResponseWriter, r *http.Request) error {
-	_, flags, err := writeFlags(r, "force", "dryRun")
+	_, flags, err := writeFlags(r, "force", "dryRun", "confirm")
 	if err != nil {
 		return err
 	}

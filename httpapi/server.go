@@ -61,6 +61,7 @@ type Server struct {
 	// token does not keep the existing system's peers out.
 	wrongTokens, wrongPasswords failures
 
+	deciders    deciders
 	Events      *Events
 	drifts      drifts
 	incarnation string // where the link does not name one
@@ -147,6 +148,7 @@ func (s *Server) Admin() http.Handler {
 	r.Route("/admin/v1", func(r chi.Router) {
 		r.Get("/config", s.handle(plain(s.config)))
 		r.Post("/config/reload", s.handle(s.reload))
+		r.Post("/config/confirm", s.handle(plain(s.confirm)))
 		r.Get("/events", s.handle(s.streamEvents))
 		r.Get("/store", s.handle(plain(s.storeStatus)))
 		r.Post("/store/adopt", s.handle(plain(s.adoptStore)))

@@ -28,6 +28,9 @@ func (s *Server) writeStore(r *http.Request, w store.Write) (store.Entry, error)
 		return store.Entry{}, err
 	}
 	w.Actor = Actor(r.Context())
+	if err := s.checkClosing(r, w); err != nil {
+		return store.Entry{}, err
+	}
 	var err error
 	if w.Request, err = requestID(r); err != nil {
 		return store.Entry{}, err
@@ -159,7 +162,7 @@ func writeFlags(r *http.Request, known ...string) (url.Values, map[string]bool, 
 	flags := make(map[string]bool)
 	for key, values := range query {
 		switch {
-		case key == "reason" || key == "name":
+		case key == "reason" || key == "name" || key == "confirm":
 		case values[0] == "" || values[0] == "true":
 			flags[key] = true
 		case values[0] != "false":

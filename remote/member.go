@@ -18,6 +18,8 @@ type Member struct {
 	Digest      string    `json:"digest"`             // of its effective configuration
 	Degraded    bool      `json:"degraded"`           // its configuration or its link
 
+	Held *Held `json:"held,omitempty"` // a change of its files that awaits an administrator
+
 	Store  *store.Head `json:"store,omitempty"`  // what it has of the overrides; nil: it does not say
 	Keeper string      `json:"keeper,omitempty"` // whom its files name the keeper of the store
 
@@ -36,4 +38,11 @@ type Answer struct {
 	Member, Incarnation string
 	Body                []byte
 	Err                 error
+}
+
+// Held is a change of a member's files that would close too many of its sockets.
+type Held struct {
+	Digest  string `json:"digest"`
+	Users   int    `json:"users"`
+	Sockets int    `json:"sockets"`
 }

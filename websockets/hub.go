@@ -159,17 +159,26 @@ func (h *hub) all(match func(subject) bool, f func(*socket)) {
 // subjects calls f without a lock for every user that has a socket, until it
 // returns false. A user that comes or goes meanwhile may be missing.
 func (h *hub) subjects(f func(subject) bool) {
-	var keys []subject
+	h.counted(func(k subject, _ int) bool { return f(k) })
+}
+
+// counted is subjects with the number of each user's sockets.
+func (h *hub) counted(f func(k subject, sockets int) bool) {
+	type user struct {
+		subject
+		sockets int
+	}
+	var users []user
 	for i := range h.shards {
 		sh := &h.shards[i]
-		keys = keys[:0]
+		users = users[:0]
 		sh.mu.RLock()
-		for k := range sh.users {
-			keys = append(keys, k)
+		for k, list := range sh.users {
+			users = append(users, user{k, len(list)})
 		}
 		sh.mu.RUnlock()
-		for _, k := range keys {
-			if !f(k) {
+		for _, u := range users {
+			if !f(u.subject, u.sockets) {
 				return
 			}
 		}

@@ -148,6 +148,12 @@ func (s *Server) enter() bool {
 // tags or overrides. It returns the numbers of users asked and of sockets
 // closed.
 func (s *Server) Recheck() (users, closed int) {
+	return s.RecheckEach(func(int32, int32, int) {})
+}
+
+// RecheckEach is Recheck that calls f for each user whose sockets it closes, and
+// how many they were.
+func (s *Server) RecheckEach(f func(context, user int32, sockets int)) (users, closed int) {
 	defer func() {
 		s.totals.rechecks.Add(1)
 		s.totals.recheckUsers.Add(int64(users))
@@ -156,7 +162,10 @@ func (s *Server) Recheck() (users, closed int) {
 	s.hub.subjects(func(k subject) bool {
 		users++
 		if !s.opts.Gate.Allowed(k.context, k.user).Allowed {
-			closed += s.CloseSockets(Selector{Context: k.context, User: k.user}, CauseDisabled)
+			if n := s.CloseSockets(Selector{Context: k.context, User: k.user}, CauseDisabled); n > 0 {
+				closed += n
+				f(k.context, k.user, n)
+			}
 		}
 		return true
 	})
@@ -171,4 +180,9 @@ func (s *Server) Count() int64 { return s.hub.count.Load() }
 // may or may not be in it.
 func (s *Server) Users(f func(context, user int32) bool) {
 	s.hub.subjects(func(k subject) bool { return f(k.context, k.user) })
+}
+
+// UserSockets is Users with the number of each user's sockets.
+func (s *Server) UserSockets(f func(context, user int32, sockets int) bool) {
+	s.hub.counted(func(k subject, n int) bool { return f(k.context, k.user, n) })
 }
