@@ -174,10 +174,11 @@ func (e *Engine) brake(old, sn *Snapshot) {
 	sn.memo = e.nextMemo(sn)
 	base, was := old.inForce(), old.Held()
 	c, err := e.counted(base, sn)
-	e.brakeProblem = ""
+	e.brakeProblem.Store(nil)
 	switch {
 	case err != nil:
-		e.brakeProblem = "the sockets that the last change of files closes could not be counted, so nothing was held: " + err.Error()
+		problem := "the sockets that the last change of files closes could not be counted, so nothing was held: " + err.Error()
+		e.brakeProblem.Store(&problem)
 		e.log.Error("brake cannot count: the change counts at once", "digest", sn.changeDigest(), "err", err)
 		return
 	case c.Limit < 0 || c.Sockets <= c.Limit:

@@ -57,7 +57,7 @@ type Engine struct {
 	count        func(now, then *Snapshot) (Closing, error) // see SetBrake
 	confirmed    map[string]time.Time                       // digest of a change -> until when it counts as confirmed
 	holds        atomic.Uint64                              // changes that were held
-	brakeProblem string                                     // why the last change was not held
+	brakeProblem atomic.Pointer[string]                     // why the last change was not held; nil or "": it could be
 
 	notify      sync.Mutex // taken before mu is given back, so that subscribers see swaps in order
 	subscribers []*subscriber
@@ -446,9 +446,11 @@ type Identity struct {
 
 // Status reports the state of everything that was read.
 func (e *Engine) Status() Status {
-	e.mu.Lock()
-	problem := e.brakeProblem
-	e.mu.Unlock()
+	// No lock: the brake asks, under mu, a link that may be asking for this.
+	problem := ""
+	if p := e.brakeProblem.Load(); p != nil {
+		problem = *p
+	}
 	sn, load := e.Snapshot(), e.lastLoad.Load()
 	s := Status{
 		Held: sn.Held(), Brake: problem,

@@ -157,6 +157,12 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 	return x
 }
 
+// Differs reports whether something else is in force than the line that wins
+// says: the warnings name both.
+func (x *Explanation) Differs() bool {
+	return x.Held != nil || slices.ContainsFunc(x.Steps, func(s Step) bool { return s.Status == Wins && s.Invalid })
+}
+
 func idPtr(id uint32) *uint32 {
 	if id == 0 {
 		return nil

@@ -64,7 +64,8 @@ func (e *Engine) restoreHold(sn *Snapshot) {
 	accepted, err := e.accepted(sn, h)
 	if err != nil {
 		e.log.Error("the state before the held change cannot be read: the change counts", "digest", h.Hold.Digest, "err", err)
-		e.brakeProblem = "a change was held when the server stopped, and the state before it cannot be read, so it counts: " + err.Error()
+		problem := "a change was held when the server stopped, and the state before it cannot be read, so it counts: " + err.Error()
+		e.brakeProblem.Store(&problem)
 		e.kept.holding(nil)
 		return
 	}

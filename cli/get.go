@@ -81,7 +81,10 @@ func (a *app) values(su cascade.Subject, names []string, prefix string) (map[str
 		case x.Default != nil:
 			g.Value = *x.Default
 		}
-		g.Scope, g.Warnings = *x.Scope, x.Warnings
+		g.Scope = *x.Scope
+		if x.Differs() {
+			g.Warnings = x.Warnings
+		}
 		values[x.Property] = g
 	}
 	if len(a.etc) > 0 {

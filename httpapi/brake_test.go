@@ -94,7 +94,7 @@ func TestClosedByOneChange(t *testing.T) {
 	}
 	w.ask("PUT", "/admin/v1/contexts/7/users/17/websockets", `{"enabled":false,"reason":"one"}`)
 	w.server.CloseRefused()
-	if log := w.logs.String(); strings.Contains(log, "level=WARN") || !strings.Contains(log, `"com.openexchange.websockets.enabled=false (override by `+me+` (one))"`) {
+	if log := w.logs.String(); strings.Contains(log, "level=WARN") || !strings.Contains(log, `[com.openexchange.websockets.enabled=false (override by `+me+` (one))]`) {
 		t.Error(log)
 	}
 	w.ask("DELETE", "/admin/v1/contexts/7/users/17/websockets", "")
@@ -144,7 +144,7 @@ func TestBulkWouldClose(t *testing.T) {
 	w.wantAt("POST", "/admin/v1/import?reason=r", 409, lines, "Content-Type: "+ndjson)
 	w.wantAt("POST", "/admin/v1/import?reason=r&confirm=2", 200, lines, "Content-Type: "+ndjson)
 	w.wantAt("POST", fmt.Sprintf("/admin/v1/audit/%d/revert", w.store.Head().Revision), 200, `{"reason":"r"}`)
-	w.wantAt("PUT", "/admin/v1/contexts/7", 200, `{"enabled":false}`)
+	w.wantAt("PUT", "/admin/v1/contexts/7", 201, `{"enabled":false}`)
 }
 
 // TestConfirmInCluster confirms a change on the member that is asked, on one
