@@ -16,11 +16,11 @@ func TestRows(t *testing.T) {
 	r.add("goos: linux\nBenchmarkA/x-1-2   100  12.5 ns/op  3 B/op\nBenchmarkRate-2  7  1 ns/op  250 writes/s\nPASS", true)
 	r.add("BenchmarkA/x-1-2   100  10 ns/op  3 B/op\nBenchmarkNew 1 5 ns/op\n", false)
 	want := rows{
-		{Label: "A/x-1 ns/op", Before: []float64{12.5}, After: []float64{10}},
-		{Label: "A/x-1 B/op", Before: []float64{3}, After: []float64{3}},
-		{Label: "Rate ns/op", Before: []float64{1}},
-		{Label: "Rate writes/s", Before: []float64{250}, More: true},
-		{Label: "New ns/op", After: []float64{5}},
+		{Label: "A/x-1 ns/op", Foreign: -1, Before: []float64{12.5}, After: []float64{10}},
+		{Label: "A/x-1 B/op", Foreign: -1, Before: []float64{3}, After: []float64{3}},
+		{Label: "Rate ns/op", Foreign: -1, Before: []float64{1}},
+		{Label: "Rate writes/s", Foreign: -1, Before: []float64{250}, More: true},
+		{Label: "New ns/op", Foreign: -1, After: []float64{5}},
 	}
 	if !reflect.DeepEqual(r, want) {
 		t.Errorf("%+v", r)

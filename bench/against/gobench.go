@@ -72,7 +72,7 @@ func (r *rows) add(text string, old bool) {
 			k := slices.IndexFunc(*r, func(row table.Row) bool { return row.Label == label })
 			if k < 0 {
 				k = len(*r)
-				*r = append(*r, table.Row{Label: label, More: strings.HasSuffix(f[i+1], "/s")})
+				*r = append(*r, table.Row{Label: label, Foreign: -1, More: strings.HasSuffix(f[i+1], "/s")})
 			}
 			if row := &(*r)[k]; old {
 				row.Before = append(row.Before, v)

@@ -38,6 +38,8 @@ func Config(pingMillis int64, redis string) (string, error) {
 		"uni_websocket": map[string]any{"enabled": true},
 		"client": map[string]any{
 			"insecure": true, "allowed_origins": []string{"*"}, "ping_interval": fmt.Sprintf("%dms", pingMillis),
+			// It must be below the interval; by default it is a third.
+			"pong_timeout": fmt.Sprintf("%dms", pingMillis/3),
 		},
 		"channel": map[string]any{"without_namespace": map[string]any{
 			"allow_subscribe_for_client": true, "allow_subscribe_for_anonymous": true,

@@ -252,6 +252,8 @@ func (c *Clients) frame(i int, f frame, at time.Time) error {
 	case s.stage == opening && c.speak.Opened != "" && bytes.HasPrefix(f.payload, []byte(c.speak.Opened)):
 		c.isReady(s)
 		return nil
+	case c.speak.Opened != "" && string(f.payload) == "{}": // a heartbeat that wants no answer
+		return nil
 	case !c.speak.SocketIO:
 	case s.stage == opening && bytes.HasPrefix(f.payload, []byte("0{")):
 		return s.send(masked(opText, []byte("40")))

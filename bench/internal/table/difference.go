@@ -58,7 +58,7 @@ type Row struct {
 	Label         string
 	Before, After []float64 // of runs, in order
 	More          bool      // more is better
-	Foreign       float64   // the most CPU of others in a run, as a share of two cores
+	Foreign       float64   // the most CPU of others in a run, as a share of two cores; below 0: not measured
 }
 
 // PrintRows writes a table of differences.
@@ -74,7 +74,11 @@ func PrintRows(out io.Writer, rows []Row) error {
 		if len(r.After) > 0 {
 			now = Number(Median(r.After))
 		}
-		fmt.Fprintf(w, "%s\t%s\t%s\t%.2f\t%.2f\t%s\t%.0f %%\n", r.Label, before, now, d.Ratio, d.Spread, d.Verdict(r.More), 100*r.Foreign)
+		foreign := ""
+		if r.Foreign >= 0 {
+			foreign = fmt.Sprintf("%.0f %%", 100*r.Foreign)
+		}
+		fmt.Fprintf(w, "%s\t%s\t%s\t%.2f\t%.2f\t%s\t%s\n", r.Label, before, now, d.Ratio, d.Spread, d.Verdict(r.More), foreign)
 	}
 	return w.Flush()
 }
