@@ -203,7 +203,7 @@ func (w *world) join(name string) *peer {
 	p.Link = New(Options{
 		Client: client, Cluster: "model", Member: name, Lease: worldLease, Timings: w.timings,
 		Buffered: func() int { return 1000 }, Deliverer: p, Describe: func() Member { return Member{Version: "v"} },
-		Logger: log, keep: worldKeep,
+		Logger: log, Keep: worldKeep,
 	})
 	ctx, cancel := context.WithCancel(context.Background())
 	p.cancel = cancel
