@@ -61,6 +61,7 @@ func (f *fleet) launch(m *member) {
 		"sluice.remote.member=" + m.name,
 		"sluice.remote.lease=" + fleetLease.String(),
 		"sluice.drain.spread=200ms",
+		"sluice.websockets.rebalance=false", // each test puts its sockets where it wants them
 		"sluice.store.keeper=m0",
 		"com.openexchange.redis.username=sluice",
 		"com.openexchange.redis.password=" + redistest.Password,

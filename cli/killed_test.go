@@ -4,8 +4,6 @@ import (
 	"syscall"
 	"testing"
 	"time"
-
-	"github.com/seed47708276/sluice/websockets"
 )
 
 const (
@@ -22,7 +20,7 @@ func TestKilledMember(t *testing.T) {
 	if *torture {
 		clients, exact = killedClients, true
 	}
-	f, addrs := newPair(t, websockets.PropRebalance+"=false")
+	f, addrs := newPair(t)
 	first, second := f.members[0], f.members[1]
 	second.signal(syscall.SIGTERM)
 	second.wait()

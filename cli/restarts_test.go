@@ -80,7 +80,7 @@ func keptAddr(t *testing.T, ip string) string {
 }
 
 func (how restarts) roll(t *testing.T, start startEdge, pause time.Duration) {
-	f, addrs := newPair(t, "sluice.drain.spread="+how.drain.String(), websockets.PropRebalanceSpread+"="+how.rebalance.String())
+	f, addrs := newPair(t, "sluice.drain.spread="+how.drain.String(), websockets.PropRebalance+"=true", websockets.PropRebalanceSpread+"="+how.rebalance.String())
 	e := start(t, documentedIdle, addrs...)
 	c := newCrowd(t, f.members[0], e, rollingClients, "sio1", "sio2", "sio3", "sio4")
 	for i, m := range f.members {

@@ -103,7 +103,9 @@ func (r *rig) startSluice(ctx context.Context, binary string, c *cluster, p plan
 		files, err := sluice.TokenFiles(map[string]string{
 			"etc/websockets.properties": "com.openexchange.websockets.enabled = true\n",
 			"etc/redis.properties":      properties,
-			"etc/sluice.properties":     fmt.Sprintf("sluice.remote.member = m%d\n", i),
+			// The sockets are where a figure wants them. A build that does not know the
+			// property leaves them there anyway.
+			"etc/sluice.properties": fmt.Sprintf("sluice.remote.member = m%d\nsluice.websockets.rebalance = false\n", i),
 		})
 		if err != nil {
 			return err
