@@ -22,13 +22,14 @@ type carry struct {
 	finals map[string]metaInfo           // by place: file and property
 	meta   map[string]yamlfile.MetaEntry // by place: file and property
 	goods  map[uint32]string             // server values of declared properties
+	groups map[int][]string              // by number of the group: texts that fit together
 	path   []string
 }
 
 func newCarry() carry {
 	return carry{
 		blocks: map[string]yamlfile.Block{}, values: map[string]string{}, finals: map[string]metaInfo{},
-		meta: map[string]yamlfile.MetaEntry{}, goods: map[uint32]string{},
+		meta: map[string]yamlfile.MetaEntry{}, goods: map[uint32]string{}, groups: map[int][]string{},
 	}
 }
 
@@ -63,7 +64,7 @@ func buildBlind(fs *fileSet, schema *Schema, names *nameEditor) *tree {
 
 func newBuilder(fs *fileSet, schema *Schema, names *nameEditor, before carry, getenv func(string) (string, bool)) *builder {
 	return &builder{
-		t:      &tree{meta: map[uint32]*metaInfo{}, goods: map[uint32]string{}, carry: newCarry()},
+		t:      &tree{meta: map[uint32]*metaInfo{}, goods: map[uint32]string{}, unfit: map[uint32]unfit{}, carry: newCarry()},
 		schema: schema, names: names, getenv: getenv, files: fs.sorted(), before: before, propAt: map[string][]int{},
 	}
 }
@@ -77,6 +78,8 @@ func (b *builder) build(fs *fileSet) *tree {
 	b.meta()
 	b.sets()
 	b.types()
+	b.groups()
+	b.unused()
 	b.finish()
 	return b.t
 }

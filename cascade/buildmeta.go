@@ -94,6 +94,7 @@ func (b *builder) sets() {
 		for _, blk := range f.have.blocks {
 			place := b.keys[i] + "\x00" + blk.Name
 			expr, tags, ok := b.head(i, &blk)
+			stale := false
 			if !ok {
 				good, have := b.before.blocks[place]
 				if !have {
@@ -101,12 +102,14 @@ func (b *builder) sets() {
 					b.setProps(i, place, &blk, uint32(len(si.blocks)-1), byProp)
 					continue
 				}
+				b.amend(i, &blk, good.Expr)
 				blk = good
 				expr, tags, _ = b.head(i, &blk)
+				stale = true
 			}
 			b.t.carry.blocks[place] = blk
 			si.blocks = append(si.blocks, setBlock{
-				file: b.paths[i], name: blk.Name, line: blk.Line, priority: blk.Priority, expr: expr, addTags: tags,
+				file: b.paths[i], name: blk.Name, line: blk.Line, priority: blk.Priority, expr: expr, addTags: tags, stale: stale,
 			})
 			b.setProps(i, place, &blk, uint32(len(si.blocks)-1), byProp)
 		}
@@ -130,6 +133,34 @@ func (b *builder) sets() {
 		}
 		si.defAt[p] = uint32(len(si.defs))
 		si.defs = append(si.defs, setDefs{defs, mask})
+	}
+}
+
+// neverMatches ends the text of an expression that is wrong.
+const neverMatches = "until then the block never matches"
+
+// amend says in the findings of a block that its last good form is in force.
+func (b *builder) amend(file int, blk *yamlfile.Block, good *tagexpr.Expr) {
+	form := "its last good form applies"
+	if good != nil {
+		form = "its last good form applies, with " + finding.Quote(good.String())
+	}
+	tell := func(list []finding.Finding) {
+		for i := range list {
+			x := &list[i]
+			if x.Path != b.paths[file] || x.Severity != finding.Error || x.Line != blk.Line && x.Line != blk.With.Line && x.Line != blk.AddText.Line || strings.HasSuffix(x.Text, form) {
+				continue
+			}
+			if head, ok := strings.CutSuffix(x.Text, neverMatches); ok {
+				x.Text = head + form
+			} else {
+				x.Text += "; " + form
+			}
+		}
+	}
+	tell(b.t.findings)
+	if at := b.at[file]; at >= 0 {
+		tell(b.t.reports[at].Errors)
 	}
 }
 

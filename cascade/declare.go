@@ -67,6 +67,7 @@ type Schema struct {
 	byName   map[string]int
 	defaults []bool // of booleans, by number
 	prefixes []string
+	groups   []Group
 }
 
 // NewSchema collects the engine's own declarations and those of its callers. A

@@ -133,7 +133,7 @@ func Open(opt Options) (*Engine, error) {
 	if bad := append(e.badFiles(sn), badSource...); len(bad) > 0 && !opt.TolerateBadFiles {
 		return nil, &BadFilesError{bad}
 	}
-	sn.memo = e.nextMemo(sn)
+	sn.memo, sn.started = e.nextMemo(sn), sn.startValues()
 	e.restoreHold(sn)
 	e.cur.Store(sn)
 	e.kept.prepare(e.set, sn.tree, e.directory)
@@ -425,6 +425,7 @@ type Status struct {
 	Took     string       `json:"took"`
 	LastGood string       `json:"lastGood,omitempty"` // why it could not be saved for the next start
 	Held     *Hold        `json:"held,omitempty"`     // a change of files that the gate does not follow yet
+	Pending  []Pending    `json:"pending"`            // what a restart would bring
 	Brake    string       `json:"brake,omitempty"`    // why the last change of files could not be held
 	Files    []FileReport `json:"files"`
 }
@@ -453,7 +454,7 @@ func (e *Engine) Status() Status {
 	}
 	sn, load := e.Snapshot(), e.lastLoad.Load()
 	s := Status{
-		Held: sn.Held(), Brake: problem,
+		Held: sn.Held(), Brake: problem, Pending: sn.Pending(),
 		Status: "ok", Identity: sn.Identity(), Watch: *e.watchMode.Load(),
 		Loaded: sn.loaded.UTC(), Took: load.took.String(), LastGood: e.kept.trouble(), Files: slices.Clone(sn.tree.reports),
 	}

@@ -25,7 +25,13 @@ type Explanation struct {
 	Steps      []Step   `json:"steps"`
 	Warnings   []string `json:"warnings"`
 
-	Held *HeldAnswer `json:"held,omitempty"` // the other answer, while a change of the files is held
+	// Pending is the value after a restart, where that is another than Effective.
+	Pending *Pending    `json:"pending,omitempty"`
+	Held    *HeldAnswer `json:"held,omitempty"` // the other answer, while a change of the files is held
+
+	// Something else is in force than the line that wins says, or than a file
+	// does: the warnings tell.
+	apart, apartFile bool
 }
 
 // Origin is where a value stands: in a file, with the line of its key and, in
@@ -147,6 +153,11 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 		v, _ := d.Parse(d.Default) // NewSchema has checked it
 		x.Effective = effectiveJSON(v)
 	}
+	if d != nil {
+		x.inForce(sn, d, p)
+	}
+	x.explainUnused(sn)
+	x.explainStale(sn)
 	if d != nil && d.Server && su.Context != 0 {
 		x.Warnings = append(x.Warnings, "the code reads this property in the server scope only: values of other scopes have no effect")
 	}
@@ -157,10 +168,31 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 	return x
 }
 
+// inForce puts the value that is in force in the place of one that is not: of
+// properties that do not fit together, and of those that are read at the start.
+func (x *Explanation) inForce(sn *Snapshot, d *Declaration, p uint32) {
+	scope := ""
+	if x.Scope != nil {
+		scope = *x.Scope
+	}
+	if v, u, bad := sn.together(d, p, scope); bad {
+		x.Effective, x.apart = effectiveJSON(v), true
+		which := "the default"
+		if u.last {
+			which = "the last good value"
+		}
+		x.Warnings = append(x.Warnings, fmt.Sprintf("%v; %s %v applies", u.err, which, x.Effective))
+	}
+	if x.Pending = sn.pending(d); x.Pending != nil {
+		x.Effective = x.Pending.InForce
+		x.Warnings = append(x.Warnings, x.Pending.String())
+	}
+}
+
 // Differs reports whether something else is in force than the line that wins
 // says: the warnings name both.
 func (x *Explanation) Differs() bool {
-	return x.Held != nil || slices.ContainsFunc(x.Steps, func(s Step) bool { return s.Status == Wins && s.Invalid })
+	return x.Held != nil || x.Pending != nil || x.apart || x.apartFile || slices.ContainsFunc(x.Steps, func(s Step) bool { return s.Status == Wins && s.Invalid })
 }
 
 func idPtr(id uint32) *uint32 {

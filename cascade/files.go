@@ -54,6 +54,7 @@ type treeFile struct {
 	findings []finding.Finding
 	status   string
 
+	unused []byte    // contents that do not count, at most maxUnused; nil: none
 	failed digest    // contents that failed to parse
 	since  time.Time // when the present hold or absence began
 	held   digest    // contents that are held
@@ -228,6 +229,11 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 		}}), 0
 	}
 	sum := digest(sha256.Sum256(data))
+	defer func() {
+		if tf.unused = nil; tf.status == FileFailed || tf.status == FileHeld {
+			tf.unused = data[:min(len(data), maxUnused)]
+		}
+	}()
 	if tf.have != nil && sum == tf.digest {
 		changed = tf.status != FileOK
 		tf.status, tf.findings, tf.busy, tf.from = FileOK, tf.have.findings, time.Time{}, time.Time{}

@@ -20,6 +20,7 @@ type setBlock struct {
 	prog     tagexpr.Program
 	addTags  []string
 	addBits  []int
+	stale    bool // the block is wrong now, and this is its last good form
 }
 
 // setDef is a property that a block defines.

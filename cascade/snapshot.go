@@ -15,13 +15,14 @@ type Snapshot struct {
 	names      *nameTable
 	schema     *Schema
 	generation uint64
-	revision   string      // of the directory and the overrides
-	source     string      // the directory file, "" where there is none
-	loaded     time.Time   // when the files were read
-	memo       memo        // answers, with the epoch of this snapshot
-	hypothesis *hypothesis // nil but in what Suppose returns
-	held       *held       // a change of files that the gate does not follow yet; nil: none
-	blind      *Snapshot   // of candidate trees: the same without what tokens look up
+	revision   string         // of the directory and the overrides
+	source     string         // the directory file, "" where there is none
+	loaded     time.Time      // when the files were read
+	memo       memo           // answers, with the epoch of this snapshot
+	hypothesis *hypothesis    // nil but in what Suppose returns
+	held       *held          // a change of files that the gate does not follow yet; nil: none
+	started    map[string]any // values that are read at the start only, as they were then
+	blind      *Snapshot      // of candidate trees: the same without what tokens look up
 }
 
 // tree is what the files say, compiled.
@@ -35,6 +36,8 @@ type tree struct {
 	final    []uint8     // by property number: 1 + index into path of the scope that meta locks, 0: none
 	meta     map[uint32]*metaInfo
 	goods    map[uint32]string // declared properties whose server value does not fit: the last good text
+	unused   []unusedFile      // files that do not count as they are
+	unfit    map[uint32]unfit  // declared properties that do not fit together
 	sets     *setIndex
 	path     []provider // the scopes, most specific first
 	standard bool       // path is the default one
@@ -193,6 +196,9 @@ func (sn *Snapshot) Get(su Subject, name string) (v Value, ok bool) {
 			v.Text, v.Scope = pr.text(sn, p, h), pr.scope()
 			if d != nil {
 				v.Effective, v.Err = sn.effective(d, p, pr, h, v.Text)
+				if g, u, bad := sn.together(d, p, v.Scope); bad {
+					v.Effective, v.Err = g, u.err
+				}
 			}
 			return v, true
 		}
@@ -202,6 +208,9 @@ func (sn *Snapshot) Get(su Subject, name string) (v Value, ok bool) {
 	}
 	v.Text, v.Scope = d.Default, ScopeDefault
 	v.Effective, v.Err = d.Parse(d.Default)
+	if g, u, bad := sn.together(d, p, v.Scope); bad && known {
+		v.Effective, v.Err = g, u.err
+	}
 	return v, true
 }
 

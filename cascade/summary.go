@@ -58,6 +58,12 @@ func (x *Explanation) summary(su Subject) string {
 // shown is the value that counts, with the text where that is another.
 func (x *Explanation) shown() string {
 	text := quoteEmpty(*x.Value)
+	switch {
+	case x.Pending != nil:
+		return fmt.Sprintf("%s (%s after a restart)", shownAny(x.Effective), text)
+	case x.apart:
+		return fmt.Sprintf("%v (%s does not count)", x.Effective, text)
+	}
 	for _, st := range x.Steps {
 		if st.Status == Wins && st.Invalid {
 			return fmt.Sprintf("%v (%s does not fit its type)", x.Effective, text)

@@ -52,6 +52,7 @@ type memberList struct {
 		Generation                   uint64
 		Alive, Self, Degraded, Drift bool
 		Draining                     bool
+		Restart                      []string
 	}
 	Warnings []string
 }
@@ -95,6 +96,9 @@ func (a *app) showMembers(l *memberList) {
 		}
 		if m.Draining {
 			state += ",draining"
+		}
+		for _, r := range m.Restart {
+			a.note("member %s needs a restart for %s", m.Member, r)
 		}
 		if m.Degraded {
 			state += ",degraded"

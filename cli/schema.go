@@ -28,5 +28,5 @@ func Schema() *cascade.Schema {
 	if err != nil {
 		panic(err)
 	}
-	return s
+	return s.Together(remote.Together)
 }

@@ -31,11 +31,12 @@ type serverStatus struct {
 		Files, Overrides string
 		Generation       uint64
 	}
-	Held   *cascade.Hold
-	Watch  struct{ Mode, Problem string }
-	Loaded time.Time
-	Took   string
-	Files  []struct {
+	Held    *cascade.Hold
+	Pending []cascade.Pending
+	Watch   struct{ Mode, Problem string }
+	Loaded  time.Time
+	Took    string
+	Files   []struct {
 		Path, Status string
 		Errors       []finding.Finding
 	}
@@ -159,6 +160,13 @@ func (a *app) showStatus(o *overview) {
 		{"sockets", fmt.Sprintf("%d here, %d in all", s.Sockets, sockets)},
 		{"cluster", printable(members)},
 	})
+	for i, p := range s.Pending {
+		if i == statusFindings {
+			a.note("and %s that await a restart: GET /admin/v1/config lists them", counted(len(s.Pending)-i, "more value"))
+			break
+		}
+		a.printf("\nrestart needed: %s\n", printable(p.String()))
+	}
 	if s.Held != nil {
 		a.printf("\n")
 		a.showHold(s.Held)

@@ -14,6 +14,9 @@ import (
 	"github.com/seed47708276/sluice/websockets"
 )
 
+// maxPendingTold bounds the properties that a heartbeat names.
+const maxPendingTold = 10
+
 // Self is what this member tells of itself with each heartbeat.
 func (s *Server) Self() remote.Member {
 	st := s.Engine.Status()
@@ -21,6 +24,9 @@ func (s *Server) Self() remote.Member {
 		Name: s.Member, Incarnation: s.incarnation, Version: s.Version, Started: s.started,
 		Sockets: s.Sockets.Count(), Draining: s.state.Load() == draining, Generation: st.Identity.Generation,
 		Digest: s.sharedDigest(), Salt: saltSum(s.Config().Cookie.Salt), Degraded: st.Status != "ok", Alive: true, Self: true,
+	}
+	for _, p := range st.Pending[:min(len(st.Pending), maxPendingTold)] {
+		m.Restart = append(m.Restart, p.Short())
 	}
 	if h := st.Held; h != nil {
 		m.Held = &remote.Held{Digest: h.Digest, Users: h.Users, Sockets: h.Sockets}

@@ -109,6 +109,7 @@ var (
 	configFiles      = desc("config_files", "Files by status.", "status")
 	configErrors     = desc("config_errors", "Errors in the files that are in force.")
 	configWatch      = desc("config_watch_mode", "1 for the way in which changes are noticed, 0 for the others.", "mode")
+	configPending    = desc("config_restart_pending", "Properties whose values in the files are not in force until a restart.")
 	configHeldUsers  = desc("config_held_users", "Users that the change which is held would send away; 0 where none is held.")
 	configHeld       = desc("config_held_sockets", "Sockets that the change which is held would close; 0 where none is held.")
 	configHolds      = desc("config_holds_total", "Changes that were held since the start.")
@@ -119,7 +120,7 @@ var (
 func (c configCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		configGeneration, configLoads, configSuccess, configTime, configTook, configFiles, configErrors, configWatch, configDegraded,
-		configHeldUsers, configHeld, configHolds,
+		configPending, configHeldUsers, configHeld, configHolds,
 	} {
 		ch <- d
 	}
@@ -158,6 +159,7 @@ func (c configCollector) Collect(ch chan<- prometheus.Metric) {
 	if h == nil {
 		h = &cascade.Hold{}
 	}
+	gauge(configPending, float64(len(st.Pending)))
 	gauge(configHeldUsers, float64(h.Users))
 	gauge(configHeld, float64(h.Sockets))
 	ch <- prometheus.MustNewConstMetric(configHolds, prometheus.CounterValue, float64(c.engine.Holds()))

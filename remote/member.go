@@ -18,6 +18,10 @@ type Member struct {
 	Digest      string    `json:"digest"`             // of its effective configuration
 	Degraded    bool      `json:"degraded"`           // its configuration or its link
 
+	// Restart tells of the properties whose values in its files await a restart:
+	// the name, the value in force and the next, in one text each.
+	Restart []string `json:"restart,omitempty"`
+
 	Held *Held `json:"held,omitempty"` // a change of its files that awaits an administrator
 
 	Store  *store.Head `json:"store,omitempty"`  // what it has of the overrides; nil: it does not say

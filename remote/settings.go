@@ -1,7 +1,6 @@
 package remote
 
 import (
-	"errors"
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
@@ -20,21 +19,27 @@ const (
 // DefaultTimings are the documented ones (spec websockets.md, 6.2).
 var DefaultTimings = Timings{Delay: time.Second, MaxDelay: 3 * time.Second, Frequency: 500 * time.Millisecond}
 
-// ReadTimings reads the buffer's three properties from one snapshot. They are
-// one set: the error names what does not fit, and none of them may then be used.
+// Together holds the buffer's three properties against each other.
+var Together = cascade.Group{
+	Names: []string{PropDelay, PropMaxDelay, PropFrequency},
+	Check: func(values []any) error {
+		ms := func(i int) time.Duration {
+			n, _ := values[i].(int64)
+			return time.Duration(n) * time.Millisecond
+		}
+		return Timings{Delay: ms(0), MaxDelay: ms(1), Frequency: ms(2)}.Validate()
+	},
+}
+
+// ReadTimings reads the buffer's three properties from one snapshot. Where they
+// do not fit together the last good ones are in force, else the defaults: the
+// load has said so (Together).
 func ReadTimings(sn *cascade.Snapshot) (Timings, error) {
-	var errs []error
 	read := func(name string) time.Duration {
 		v, _ := sn.Get(cascade.Subject{}, name)
-		if v.Err != nil {
-			errs = append(errs, v.Err)
-		}
 		ms, _ := v.Effective.(int64)
 		return time.Duration(ms) * time.Millisecond
 	}
 	t := Timings{Delay: read(PropDelay), MaxDelay: read(PropMaxDelay), Frequency: read(PropFrequency)}
-	if err := errors.Join(errs...); err != nil {
-		return Timings{}, err
-	}
 	return t, t.Validate()
 }

@@ -1,0 +1,101 @@
+package cascade
+
+import (
+	"bytes"
+	"fmt"
+	"slices"
+	"strings"
+)
+
+// maxUnused bounds the text that is kept of a file that does not count as it is:
+// an explanation looks for one line of it. Trees have few such files.
+const maxUnused = 1 << 20
+
+// unusedFile is a file whose last good contents are in force.
+type unusedFile struct {
+	path, why string
+	text      []byte // as it is now; nil where it is gone or cannot be read
+}
+
+// unused notes the files that do not count as they are.
+func (b *builder) unused() {
+	for i, f := range b.files {
+		if f.have == nil || f.status == FileOK || f.status == "" {
+			continue
+		}
+		why := "it is " + f.status
+		if len(f.findings) > 0 {
+			why = f.findings[0].Text
+		}
+		b.t.unused = append(b.t.unused, unusedFile{b.paths[i], why, f.unused})
+	}
+}
+
+// explainUnused tells where a file says something else of a property than what
+// is in force, because the file does not count as it is.
+func (x *Explanation) explainUnused(sn *Snapshot) {
+	for _, u := range sn.tree.unused {
+		line, says, found := lineOf(u.text, x.Property)
+		wins := x.Origin != nil && x.Origin.File == u.path
+		if !found && !wins || found && wins && x.Value != nil && says == *x.Value {
+			continue
+		}
+		now := "it does not set it now"
+		switch {
+		case u.text == nil:
+			now = "what it says now cannot be told"
+		case found && sn.schema.Secret(x.Property):
+			now = fmt.Sprintf("line %d now sets it", line)
+		case found:
+			now = fmt.Sprintf("line %d now says %s", line, quoteEmpty(says))
+		}
+		force := "nothing of it is in force"
+		if wins && x.Value != nil {
+			force = fmt.Sprintf("in force is %s, from its last good contents", quoteEmpty(*x.Value))
+		}
+		x.apartFile = true
+		x.Warnings = append(x.Warnings, fmt.Sprintf("%s does not count as it is (%s): %s; %s", u.path, u.why, now, force))
+	}
+}
+
+// explainStale tells of context sets that count by their last good form: the one
+// that wins, and those that give the subject a tag.
+func (x *Explanation) explainStale(sn *Snapshot) {
+	told := func(b *setBlock, what string) {
+		form := ""
+		if b.expr != nil {
+			form = fmt.Sprintf(" (%s)", b.expr)
+		}
+		x.apartFile = true
+		x.Warnings = append(x.Warnings, fmt.Sprintf("context set %s (%s:%d) %s by its last good form%s: what the file says of it now is wrong", b.name, b.file, b.line, what, form))
+	}
+	for i := range sn.tree.sets.blocks {
+		b := &sn.tree.sets.blocks[i]
+		switch {
+		case !b.stale:
+		case x.Origin != nil && x.Origin.Set == b.name && x.Origin.File == b.file:
+			told(b, "matches")
+		case slices.ContainsFunc(x.Tags, func(t Tag) bool { return t.From == "addTags:"+b.name }):
+			told(b, "adds tags")
+		}
+	}
+}
+
+// lineOf finds the last line of a file that sets a property, and what it sets it
+// to. It reads properties and YAML alike, as far as one line tells.
+func lineOf(text []byte, name string) (line int, value string, found bool) {
+	n := 0
+	for l := range bytes.Lines(text) {
+		n++
+		rest, ok := strings.CutPrefix(strings.TrimLeft(string(l), " \t\"'"), name)
+		if !ok {
+			continue
+		}
+		rest = strings.TrimLeft(rest, " \t\"'")
+		if rest == "" || rest[0] != '=' && rest[0] != ':' {
+			continue
+		}
+		line, value, found = n, strings.Trim(rest[1:], " \t\r\n\"'"), true
+	}
+	return line, value, found
+}
