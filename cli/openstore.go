@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/cascade/store/mariadb"
 	"github.com/seed47708276/sluice/httpapi"
 	"github.com/seed47708276/sluice/remote"
 )
@@ -30,9 +31,12 @@ func (s *server) openStore(opt serverOptions) (err error) {
 // chooseStore says where the decisions are kept.
 func (s *server) chooseStore(sopt *store.Options) error {
 	keeper := s.engine.Text(store.PropKeeper).Server()
-	hosts := s.engine.List(store.PropDatabaseHosts).Server()
+	database, named, err := databaseOptions(s.engine)
+	if err != nil {
+		return err
+	}
 	switch {
-	case keeper != "" && len(hosts) > 0:
+	case keeper != "" && named:
 		return fmt.Errorf("%s and %s are both set: a cluster has one place for its decisions, so remove one", store.PropKeeper, store.PropDatabaseHosts)
 	case keeper != "" && s.link == nil:
 		return fmt.Errorf("%s is set and there is no Redis, over which the members reach the keeper: set com.openexchange.redis.hosts, or remove it", store.PropKeeper)
@@ -45,6 +49,16 @@ func (s *server) chooseStore(sopt *store.Options) error {
 		}
 		sopt.Witness = s.storeLink
 		s.setup.Kind, s.setup.Adopt = httpapi.StoreKeeper, s.adoptKeeper
+	case named:
+		dopt := mariadb.Options{Pool: database, Logger: s.log}
+		if s.link != nil {
+			dopt.Nudger = s.link.StoreLink("")
+		}
+		if s.database, err = mariadb.Open(dopt); err != nil {
+			return fmt.Errorf("%s: %w", store.PropDatabaseHosts, err)
+		}
+		sopt.Truth = s.database
+		s.setup = httpapi.StoreSetup{Kind: httpapi.StoreDatabase, Truth: s.database.Describe(), Adopt: s.adoptDatabase}
 	case s.link != nil:
 		sopt.Truth = store.NoTruth{Reason: noStore}
 		s.setup = httpapi.StoreSetup{Kind: httpapi.StoreNone, Truth: "nowhere: no keeper and no database is configured"}
@@ -63,6 +77,16 @@ func (s *server) adoptKeeper(ctx context.Context, force bool) error {
 		},
 		Register: func(id store.Identity, head store.Head) (store.Identity, error) {
 			return s.storeLink.Adopt(ctx, id, head)
+		},
+	})
+}
+
+// adoptDatabase makes what this member's file has the truth in the database.
+func (s *server) adoptDatabase(ctx context.Context, force bool) error {
+	return s.store.Adopt(store.Adoption{
+		Force: force,
+		Register: func(_ store.Identity, head store.Head) (store.Identity, error) {
+			return s.database.Adopt(ctx, s.store, head, force)
 		},
 	})
 }

@@ -21,6 +21,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/cascade/store/mariadb"
 	"github.com/seed47708276/sluice/httpapi"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
@@ -53,6 +54,7 @@ type server struct {
 	store         *store.Store
 	setup         httpapi.StoreSetup
 	storeLink     *remote.StoreLink // nil: no other member is asked for the store
+	database      *mariadb.Database // nil: it is not in one
 	fixed         bool              // the directory comes from a file
 	settings      *httpapi.Settings
 	certificate   *httpapi.Certificate       // of the public listener; nil: no TLS
@@ -392,6 +394,11 @@ func (s *server) close() {
 	if s.store != nil {
 		if err := s.store.Close(); err != nil {
 			s.log.Error("store", "err", err)
+		}
+	}
+	if s.database != nil {
+		if err := s.database.Close(); err != nil {
+			s.log.Error("connections to the database", "err", err)
 		}
 	}
 	if s.redis != nil {

@@ -293,7 +293,7 @@ func (s *StoreLink) Nudge(ctx context.Context, revision uint64) error {
 // when none comes within a second. It returns the id to go on with.
 func (s *StoreLink) AwaitNudge(ctx context.Context, last string) (revision uint64, id string) {
 	if last == "" {
-		last = "$"
+		last = beginning
 	}
 	streams, err := s.await(ctx, s.nudge, last)
 	if err != nil || len(streams) == 0 || len(streams[0].Messages) == 0 {

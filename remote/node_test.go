@@ -29,6 +29,8 @@ type node struct {
 	got       []Message
 	replaced  []string
 	abandoned int
+
+	answers func(op string, body []byte) ([]byte, error) // nil: see Answer
 }
 
 func (n *node) Deliver(m Message) error {
@@ -77,6 +79,12 @@ func (n *node) Abandon() int {
 }
 
 func (n *node) Answer(op string, body []byte) ([]byte, error) {
+	n.mu.Lock()
+	answers := n.answers
+	n.mu.Unlock()
+	if answers != nil {
+		return answers(op, body)
+	}
 	if op == "fail" {
 		return nil, errors.New("it failed")
 	}

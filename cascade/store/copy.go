@@ -55,6 +55,7 @@ type copying struct {
 	settling int                  // readers that wait
 
 	problem atomic.Pointer[error]
+	joined  atomic.Bool // this member has followed the truth since it was opened
 	resyncs atomic.Int64
 	told    bool
 	text    string
@@ -155,6 +156,7 @@ func (s *Store) follow(ctx context.Context) {
 		}
 		s.setProblem(err)
 		if err == nil {
+			s.copy.joined.Store(true)
 			s.opt.Truth.Wait(ctx, s.Head().Revision)
 			continue
 		}
@@ -320,8 +322,9 @@ func (s *Store) mayPropose() error {
 	if p == nil {
 		return nil
 	}
-	// What an administrator has to see to; the rest the truth says itself.
-	if errors.As(*p, new(*NoStoreError)) || errors.As(*p, new(*KeeperError)) {
+	// What an administrator has to see to, and a truth of which it is not known
+	// whether it is that of this member; the rest the truth says itself.
+	if !s.copy.joined.Load() || errors.As(*p, new(*NoStoreError)) || errors.As(*p, new(*KeeperError)) {
 		return *p
 	}
 	return nil

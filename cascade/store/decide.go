@@ -67,14 +67,23 @@ func (w *Write) check() error {
 	case len(w.Changes) == 0:
 		return &BadWriteError{"the write changes nothing"}
 	}
+	for i := range w.Changes {
+		c := &w.Changes[i]
+		if bucketOf[c.Kind] == nil {
+			return &BadWriteError{fmt.Sprintf("there is no kind %q", c.Kind)}
+		}
+		if c.Body == nil {
+			continue
+		}
+		if err := (&Record{c.Key, State{Body: c.Body}}).check(); err != nil {
+			return &BadWriteError{err.Error()}
+		}
+	}
 	return nil
 }
 
 func decideOne(records Records, c *Change) (Changed, error) {
 	changed := Changed{Key: c.Key}
-	if bucketOf[c.Kind] == nil {
-		return changed, &BadWriteError{fmt.Sprintf("there is no kind %q", c.Kind)}
-	}
 	have, err := records.Get(c.Key)
 	if err != nil {
 		return changed, err
@@ -94,9 +103,6 @@ func decideOne(records Records, c *Change) (Changed, error) {
 	}
 	if c.Body != nil {
 		changed.After = &State{Body: cloneBody(c.Body)}
-		if err := (&Record{c.Key, *changed.After}).check(); err != nil {
-			return changed, &BadWriteError{err.Error()}
-		}
 		return changed, nil
 	}
 	if !live && (!c.Forget || have == nil) {

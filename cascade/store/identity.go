@@ -102,6 +102,15 @@ func was(tx *bbolt.Tx, now, h Head) (bool, error) {
 	return err == nil && x != nil && x.Chain == h.Chain, err
 }
 
+// Had reports whether this file has been in a state.
+func (s *Store) Had(h Head) (had bool, err error) {
+	err = s.view(func(tx *bbolt.Tx) (err error) {
+		had, err = was(tx, s.fileHead(), h)
+		return err
+	})
+	return had, err
+}
+
 // Since returns the entries after a state, for those who follow this file:
 // limit at most, the first whatever its size, and others up to maxBytes.
 func (s *Store) Since(at Head, limit, maxBytes int) (st Standing, list []Sealed, err error) {

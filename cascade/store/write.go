@@ -151,6 +151,9 @@ func (s *Store) Do(ctx context.Context, w Write) (Entry, error) {
 	if w.DryRun {
 		return s.try(&w)
 	}
+	if err := w.check(); err != nil {
+		return Entry{}, err
+	}
 	if w.Request == "" {
 		w.Request = NewRequest()
 	}

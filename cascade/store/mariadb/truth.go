@@ -1,0 +1,412 @@
+// Package mariadb keeps the truth of a store in a MariaDB, alone or a Galera
+// cluster. The tables are those of schema.go: one row is the head, and every
+// transaction that writes locks it first.
+package mariadb
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade/sqlpool"
+	"github.com/seed47708276/sluice/cascade/store"
+)
+
+const (
+	// loadRecords is how many records are handed over at once.
+	loadRecords = 1000
+	// sinceBytes bounds the entries of one answer; an entry alone may have more.
+	sinceBytes = 32 << 20
+	// maxSkipped bounds the keys that are remembered of rows that do not parse.
+	maxSkipped = 1000
+	// lookEvery is how often a member looks by itself.
+	lookEvery = time.Second
+	// nudgeTimeout bounds telling the others.
+	nudgeTimeout = 2 * time.Second
+)
+
+// lookAgain are the times after which a member looks again that was told of a
+// revision and does not see it.
+var lookAgain = []time.Duration{5 * time.Millisecond, 10 * time.Millisecond, 20 * time.Millisecond}
+
+// Nudger tells the members of new revisions.
+type Nudger interface {
+	// Nudge tells the others of a revision.
+	Nudge(ctx context.Context, revision uint64) error
+	// AwaitNudge returns the next revision after the nudge with an id, or 0 after
+	// a second, and the id to go on with.
+	AwaitNudge(ctx context.Context, last string) (revision uint64, id string)
+}
+
+// Options are what a Database needs.
+type Options struct {
+	Pool   sqlpool.Options
+	Nudger Nudger // nil: this member is alone
+	Logger *slog.Logger
+}
+
+// Database is the truth in a MariaDB. It is safe for concurrent use.
+type Database struct {
+	opt  Options
+	pool *sqlpool.Pool
+
+	told   chan uint64   // the last revision that the others are to be told of
+	last   string        // the last nudge; of Wait
+	wanted atomic.Uint64 // what a nudge has told of
+
+	mu      sync.Mutex
+	skipped []string
+	packet  int // the server's max_allowed_packet; 0: not asked yet
+
+	ctx  context.Context
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+var _ store.Truth = (*Database)(nil)
+
+// Open makes a Database. Nothing is connected before the first use. Close ends
+// it.
+func Open(o Options) (*Database, error) {
+	pool, err := sqlpool.Open(o.Pool)
+	if err != nil {
+		return nil, err
+	}
+	d := &Database{opt: o, pool: pool, told: make(chan uint64, 1)}
+	d.ctx, d.stop = context.WithCancel(context.Background())
+	if o.Nudger != nil {
+		d.work.Go(d.nudge)
+	}
+	return d, nil
+}
+
+// Close ends all connections.
+func (d *Database) Close() error {
+	d.stop()
+	d.work.Wait()
+	return d.pool.Close()
+}
+
+// Describe implements store.Truth.
+func (d *Database) Describe() string {
+	return fmt.Sprintf("the database %s (%s)", d.opt.Pool.Database, strings.Join(d.opt.Pool.Hosts, ", "))
+}
+
+// nudge tells the other members of the last revision that was made here.
+func (d *Database) nudge() {
+	for {
+		select {
+		case rev := <-d.told:
+			ctx, cancel := context.WithTimeout(d.ctx, nudgeTimeout)
+			if err := d.opt.Nudger.Nudge(ctx, rev); err != nil && d.ctx.Err() == nil {
+				d.opt.Logger.Debug("the other members are not told of a write: they look each second", slog.Any("err", err))
+			}
+			cancel()
+		case <-d.ctx.Done():
+			return
+		}
+	}
+}
+
+func (d *Database) tell(rev uint64) {
+	if d.opt.Nudger == nil {
+		return
+	}
+	for {
+		select {
+		case d.told <- rev:
+			return
+		default:
+		}
+		select { // an older one
+		case <-d.told:
+		default:
+		}
+	}
+}
+
+// head is the row of sluice_head.
+type head struct {
+	store.Standing
+	version int
+}
+
+const selectHead = "SELECT version, rev, chain, history, adopted FROM sluice_head WHERE one = 1"
+
+func scanHead(row *sql.Row) (h head, err error) {
+	var chain []byte
+	err = row.Scan(&h.version, &h.Head.Revision, &chain, &h.ID, &h.Adopted)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return h, errNoSetup
+	case sqlpool.Number(err) == noSuchTable:
+		return h, errNoSetup
+	case err != nil:
+		return h, err
+	case h.version != Schema:
+		return h, &VersionError{h.version}
+	case len(chain) != len(h.Head.Chain):
+		return h, errors.New("the row in sluice_head has no chain of 16 bytes: someone changed it")
+	}
+	h.Head.Chain = store.Chain(chain)
+	return h, nil
+}
+
+// noSuchTable is the number of the error of a table that is not there.
+const noSuchTable = 1146
+
+// asError is what a store is told of an error that is none of a write.
+func asError(err error) error {
+	var version *VersionError
+	var foreign *ForeignError
+	switch {
+	case err == nil:
+		return nil
+	case errors.As(err, new(*store.NoStoreError)), errors.As(err, new(*store.BadWriteError)):
+		return err
+	case errors.As(err, &version), errors.As(err, &foreign), errors.Is(err, errNoSetup):
+		return &store.NoStoreError{Reason: err.Error()}
+	case sqlpool.Classify(err) == sqlpool.Setup:
+		return &store.NoStoreError{Reason: fmt.Sprintf("the tables in the database are none of Sluice's, or damaged (%v): use another database, or restore a backup", err)}
+	}
+	return &store.UnavailableError{Err: sqlpool.Explain(err)}
+}
+
+// Since implements store.Truth.
+func (d *Database) Since(ctx context.Context, at store.Head, limit int) (st store.Standing, list []store.Sealed, err error) {
+	node := d.pool.Pick(ctx)
+	defer func() {
+		if !errors.Is(err, store.ErrHistory) {
+			node.Note(err)
+			err = asError(err)
+		}
+	}()
+	db := node.DB()
+	for i := 0; ; i++ {
+		var h head
+		if h, err = scanHead(db.QueryRowContext(ctx, selectHead)); err != nil {
+			return st, nil, err
+		}
+		if st = h.Standing; st.Head.Revision >= d.wanted.Load() || i == len(lookAgain) {
+			break
+		}
+		// Told of more than the node shows: it has not applied it yet.
+		t := time.NewTimer(lookAgain[i])
+		select {
+		case <-t.C:
+		case <-ctx.Done():
+		}
+		t.Stop()
+	}
+	d.wanted.Store(0)
+	if st.Head == at {
+		return st, nil, nil
+	}
+	if st.Head.Revision <= at.Revision {
+		return st, nil, store.ErrHistory
+	}
+	if at.Revision > 0 {
+		var chain []byte
+		err = db.QueryRowContext(ctx, "SELECT chain FROM sluice_entry WHERE rev = ?", at.Revision).Scan(&chain)
+		if errors.Is(err, sql.ErrNoRows) || err == nil && string(chain) != string(at.Chain[:]) {
+			return st, nil, store.ErrHistory
+		}
+		if err != nil {
+			return st, nil, err
+		}
+	}
+	list, err = d.entries(ctx, db, at.Revision, st.Head.Revision, limit)
+	if err != nil {
+		return st, nil, err
+	}
+	next := at
+	for i := range list {
+		if !list[i].Follows(next) {
+			// A row is gone, or someone changed it: the records are what counts.
+			return st, nil, store.ErrHistory
+		}
+		next = list[i].Head()
+	}
+	if len(list) == 0 {
+		return st, nil, store.ErrHistory
+	}
+	return st, list, nil
+}
+
+// querier is a *sql.DB or a *sql.Tx.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// entries reads the log after a revision up to another. One that does not parse
+// is replaced by one that says so.
+func (d *Database) entries(ctx context.Context, q querier, after, until uint64, limit int) (list []store.Sealed, err error) {
+	rows, err := q.QueryContext(ctx, "SELECT rev, chain, text FROM sluice_entry WHERE rev > ? AND rev <= ? ORDER BY rev LIMIT ?", after, until, limit)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	size := 0
+	for rows.Next() && size < sinceBytes {
+		var rev uint64
+		var chain, text []byte
+		if err := rows.Scan(&rev, &chain, &text); err != nil {
+			return nil, err
+		}
+		if len(chain) != len(store.Chain{}) {
+			chain = make([]byte, len(store.Chain{}))
+		}
+		x, err := store.Unseal(rev, store.Chain(chain), text)
+		if err != nil {
+			d.skip(fmt.Sprintf("entry %d", rev), err)
+			x = unreadable(rev, store.Chain(chain))
+		}
+		size += len(text)
+		list = append(list, x)
+	}
+	return list, rows.Err()
+}
+
+// unreadable stands for an entry that does not parse.
+func unreadable(rev uint64, chain store.Chain) store.Sealed {
+	e := store.Entry{Revision: rev, Action: "unreadable", Reason: "the row in sluice_entry does not parse: someone changed it", Changes: []store.Changed{}}
+	text, err := json.Marshal(e)
+	if err != nil {
+		panic(err) // it has no field that cannot be written
+	}
+	return store.Sealed{Entry: e, Chain: chain, Text: text}
+}
+
+// skip remembers a row that does not parse, and says so once.
+func (d *Database) skip(key string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if len(d.skipped) == maxSkipped || slices.Contains(d.skipped, key) {
+		return
+	}
+	d.skipped = append(d.skipped, key)
+	d.opt.Logger.Error("a row in the database does not parse and does not count: set it again, or delete it", slog.String("key", key), slog.Any("err", err))
+}
+
+// Skipped are the keys of rows that do not parse.
+func (d *Database) Skipped() []string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return append([]string{}, d.skipped...)
+}
+
+// Load implements store.Truth.
+func (d *Database) Load(ctx context.Context, records func([]store.Record) error, entries func([]store.Sealed) error) (st store.Standing, err error) {
+	node := d.pool.Pick(ctx)
+	ours := false // an error of records or entries
+	defer func() {
+		if !ours {
+			node.Note(err)
+			err = asError(err)
+		}
+	}()
+	tx, err := node.DB().BeginTx(ctx, &sql.TxOptions{Isolation: sql.LevelRepeatableRead, ReadOnly: true})
+	if err != nil {
+		return st, err
+	}
+	defer func() { _ = tx.Rollback() }() // it has only read
+	h, err := scanHead(tx.QueryRowContext(ctx, selectHead))
+	if err != nil {
+		return st, err
+	}
+	d.mu.Lock()
+	d.skipped = nil
+	d.mu.Unlock()
+	for after := ""; ; {
+		list, last, err := d.page(ctx, tx, after)
+		if err != nil {
+			return st, err
+		}
+		if last == "" {
+			break
+		}
+		if err := records(list); err != nil {
+			ours = true
+			return st, err
+		}
+		after = last
+	}
+	for at := uint64(0); at < h.Head.Revision; {
+		list, err := d.entries(ctx, tx, at, h.Head.Revision, loadRecords)
+		if err != nil {
+			return st, err
+		}
+		if len(list) == 0 {
+			break
+		}
+		at = list[len(list)-1].Revision
+		if err := entries(list); err != nil {
+			ours = true
+			return st, err
+		}
+	}
+	return h.Standing, nil
+}
+
+// page reads records after a key.
+func (d *Database) page(ctx context.Context, tx *sql.Tx, after string) (list []store.Record, last string, err error) {
+	rows, err := tx.QueryContext(ctx, "SELECT id, body FROM sluice_record WHERE id > ? ORDER BY id LIMIT ?", []byte(after), loadRecords)
+	if err != nil {
+		return nil, "", err
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var id, body []byte
+		if err := rows.Scan(&id, &body); err != nil {
+			return nil, "", err
+		}
+		last = string(id)
+		if r, err := parseRow(last, body); err != nil {
+			d.skip(last, err)
+		} else {
+			list = append(list, *r)
+		}
+	}
+	return list, last, rows.Err()
+}
+
+// rowID names a record.
+func rowID(k store.Key) string {
+	return fmt.Sprintf("%s:%d:%d:%s", k.Kind, k.Context, k.User, k.Name)
+}
+
+func parseRow(id string, body []byte) (*store.Record, error) {
+	r := new(store.Record)
+	if err := json.Unmarshal(body, r); err != nil {
+		return nil, err
+	}
+	if rowID(r.Key) != id {
+		return nil, fmt.Errorf("it holds %s", r.Key)
+	}
+	return r, r.Check()
+}
+
+// Wait implements store.Truth.
+func (d *Database) Wait(ctx context.Context, _ uint64) {
+	if d.opt.Nudger != nil {
+		rev, last := d.opt.Nudger.AwaitNudge(ctx, d.last)
+		d.last = last
+		d.wanted.Store(rev)
+		return
+	}
+	t := time.NewTimer(lookEvery)
+	defer t.Stop()
+	select {
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
