@@ -73,7 +73,7 @@ func TestStoreDatabase(t *testing.T) {
 	}
 	code, out, errs := run("store", "adopt", "--server", a.admin)
 	if code != 1 || !strings.Contains(out, "m1: the override of com.openexchange.websockets.enabled for user 99 in context 1337 is not there") {
-		t.Errorf("store adopt: %d %s%s", code, out, errs)
+		t.Errorf("store adopt: %d %s%s\n%s", code, out, errs, a.log())
 	}
 	if code, out, errs = run("store", "adopt", "--yes", "--server", a.admin); code != 0 {
 		t.Fatalf("store adopt --yes: %d %s%s", code, out, errs)

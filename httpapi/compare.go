@@ -173,7 +173,12 @@ func (s *Server) askHolds(ctx context.Context, q holdsQuestion, out *adoptAnswer
 	defer cancel()
 	for _, answer := range s.Cluster.Ask(asking, opHolds, body) {
 		var a holdsAnswer
-		if answer.Err != nil || json.Unmarshal(answer.Body, &a) != nil {
+		err := answer.Err
+		if err == nil {
+			err = json.Unmarshal(answer.Body, &a)
+		}
+		if err != nil {
+			s.Logger.Warn("a member does not say what it holds", "member", answer.Member, "err", err)
 			out.Unreachable = append(out.Unreachable, answer.Member)
 			continue
 		}

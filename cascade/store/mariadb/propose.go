@@ -20,6 +20,9 @@ const (
 	// settleTime is how long a group of writes is tried again; then what is in
 	// doubt is given up, which has giveUpTime.
 	settleTime = 14 * time.Second
+	// refuseAfter is how long nodes that take no transaction are tried: nothing
+	// is in doubt, and who asks is told.
+	refuseAfter = 4 * time.Second
 	giveUpTime = 15 * time.Second
 	// Conflicts are tried again after a random time up to minConflict, doubled up
 	// to maxConflict.
@@ -88,7 +91,7 @@ type attempt struct {
 // settle tries until the group has its answers.
 func (a *attempt) settle(ctx context.Context) ([]store.Sealed, error) {
 	wait := minConflict
-	stuck, stuckAt := 0, uint64(0)
+	stuck, stuckAt, start := 0, uint64(0), time.Now()
 	for {
 		node := a.d.pool.Pick(ctx)
 		t := &transaction{attempt: a, ctx: ctx}
@@ -118,6 +121,9 @@ func (a *attempt) settle(ctx context.Context) ([]store.Sealed, error) {
 			}
 			pause, wait = rand.N(wait), min(2*wait, maxConflict)
 		case sqlpool.Elsewhere, sqlpool.Lost:
+			if !a.doubt && time.Since(start) > refuseAfter {
+				return nil, err
+			}
 			pause = minMove + rand.N(maxMove-minMove)
 		case sqlpool.TooLarge:
 			if !a.doubt && len(a.group) == 1 {
