@@ -23,7 +23,7 @@ const (
 	// refuseAfter is how long nodes that take no transaction are tried: nothing
 	// is in doubt, and who asks is told.
 	refuseAfter = 4 * time.Second
-	giveUpTime = 15 * time.Second
+	giveUpTime  = 15 * time.Second
 	// Conflicts are tried again after a random time up to minConflict, doubled up
 	// to maxConflict.
 	minConflict = 5 * time.Millisecond
