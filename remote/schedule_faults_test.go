@@ -213,8 +213,7 @@ func (w *world) loseInbox(d *dice) {
 	if p == nil {
 		return
 	}
-	tag := p.Incarnation() + "}:inbox"
-	w.lose(w.redis.Lose(func(key string) bool { return strings.HasSuffix(key, tag) }))
+	w.lose(w.redis.Lose(func(key string) bool { return strings.HasSuffix(key, "}:log") }))
 }
 
 func (w *world) flush(d *dice) {

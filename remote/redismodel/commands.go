@@ -48,6 +48,8 @@ func init() {
 		"zadd": {-4, true, zadd}, "zscore": {3, false, zscore}, "zcard": {2, false, zcard}, "zrem": {-3, true, zrem},
 		"zrangebyscore": {-4, false, zrangebyscore}, "zremrangebyscore": {4, true, zremrangebyscore}, "zcount": {4, false, zcount},
 		"xadd": {-5, true, xadd}, "xlen": {2, false, xlen}, "xtrim": {-4, true, xtrim}, "xdel": {-3, true, xdel}, "xrange": {-4, false, xrange}, "xrevrange": {-4, false, xrevrange}, "xread": {-4, false, xread},
+		"xsetid": {-3, true, xsetid},
+		"rpush":  {-3, true, push}, "lpush": {-3, true, push}, "llen": {2, false, llen}, "lrange": {4, false, lrange}, "lpop": {2, true, pop}, "rpop": {2, true, pop},
 		"eval": {-3, false, eval}, "evalsha": {-3, false, eval}, "script": {-2, false, script},
 		"time": {1, false, clockTime}, "info": {-1, false, info}, "config": {-2, false, config}, "ping": {-1, false, ping}, "echo": {2, false, echo}, "client": {-2, false, client},
 	}

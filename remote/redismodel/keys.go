@@ -18,9 +18,10 @@ const (
 	kindSet
 	kindZSet
 	kindStream
+	kindList
 )
 
-var kindNames = [...]string{"string", "hash", "set", "zset", "stream"}
+var kindNames = [...]string{"string", "hash", "set", "zset", "stream", "list"}
 
 // value is what a key holds; kind says which field.
 type value struct {
@@ -30,8 +31,9 @@ type value struct {
 	set     map[string]struct{}
 	zset    map[string]float64
 	stream  *stream
-	expires int64  // by the server's clock, ms; 0: never
-	born    uint64 // counts the keys that were made
+	list    []string // not changed in place
+	expires int64    // by the server's clock, ms; 0: never
+	born    uint64   // counts the keys that were made
 }
 
 func newValue(k kind) *value {
@@ -68,6 +70,8 @@ func (v *value) empty() bool {
 		return len(v.set) == 0
 	case kindZSet:
 		return len(v.zset) == 0
+	case kindList:
+		return len(v.list) == 0
 	default:
 		return false
 	}

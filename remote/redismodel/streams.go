@@ -269,6 +269,24 @@ func xdel(c *call) any {
 	return int64(before - len(left))
 }
 
+// xsetid sets what counts as the last id.
+func xsetid(c *call) any {
+	id, ok := parseID(c.args[2], 0)
+	if !ok || len(c.args) != 3 {
+		return badID
+	}
+	v, bad := c.s.typed(c.args[1], kindStream)
+	if bad != nil || v == nil {
+		return or(bad, noKey)
+	}
+	if n := len(v.stream.entries); n > 0 && id.compare(v.stream.entries[n-1].id) < 0 {
+		return failure("ERR The ID specified in XSETID is smaller than the target stream top item")
+	}
+	c.s.remember(c.args[1])
+	v.stream.last = id
+	return okay
+}
+
 // bound reads an end of a range; exclusive ends begin with a parenthesis.
 func bound(text string, upper bool) (id entryID, ok bool) {
 	seq := uint64(0)
