@@ -41,9 +41,6 @@ var worldFaultKinds = []worldFault{
 	{"short", (*world).shortAnswers, true},
 }
 
-// unheld are those that the link does not survive yet: they run with -fault.
-var unheld = []string{"evict", "user", "shard", "failover", "inbox", "cut", "flush-away", "flush-dead", "flush", "clock", "stop"}
-
 // run is a whole schedule.
 func (w *world) run() {
 	for i := range 2 + w.dice.n(2) {
@@ -66,9 +63,6 @@ func (w *world) run() {
 	var faults sync.WaitGroup
 	for range 1 + w.dice.n(2) {
 		kind := worldFaultKinds[w.dice.n(len(worldFaultKinds))]
-		for *scheduleFault == "" && slices.Contains(unheld, kind.name) {
-			kind = worldFaultKinds[w.dice.n(len(worldFaultKinds))]
-		}
 		for i := range worldFaultKinds {
 			if worldFaultKinds[i].name == *scheduleFault {
 				kind = worldFaultKinds[i]

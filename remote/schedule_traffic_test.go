@@ -178,7 +178,7 @@ func (w *world) open(p *peer, user int32) error {
 		return err
 	}
 	w.mu.Lock()
-	s.live = true
+	s.live, s.opened = true, time.Now()
 	w.mu.Unlock()
 	return nil
 }
@@ -266,7 +266,11 @@ func (w *world) checkSockets() {
 			}
 			last[m.from] = max(m.number, last[m.from])
 			if late := w.lateness(m, s.at[i]); late > 0 && m.repeat == nil {
-				w.note("late: %d from %s for %s, by %v", m.number, m.from.name, s, late)
+				what := "late"
+				if s.opened.After(m.at) {
+					what = "stale" // for a socket that was not there
+				}
+				w.note("%s: %d from %s for %s, by %v", what, m.number, m.from.name, s, late)
 			}
 		}
 	}

@@ -163,7 +163,8 @@ type peer struct {
 type worldSocket struct {
 	Registration
 	peer   *peer
-	live   bool // it was admitted
+	live   bool      // it was admitted
+	opened time.Time // then
 	closed time.Time
 	why    string
 	got    []*sentMessage
