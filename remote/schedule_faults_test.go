@@ -98,6 +98,8 @@ func (w *world) run() {
 	time.Sleep(3 * time.Second) // what is under way
 	w.check()
 	w.end()
+	w.leftBehind()
+	w.redis.Close()
 }
 
 func (w *world) setCalm(calm bool) {
@@ -126,8 +128,53 @@ func (w *world) whole() {
 			w.breach("not whole: %s admits no socket: %v", p.name, err)
 		}
 	}
+	w.registered()
 	for i, p := range peers {
 		w.send(p, fmt.Sprint("whole", i), addressee{}, false, false, nil)
+	}
+}
+
+// registered holds the registry against the sockets of the members that live.
+func (w *world) registered() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	holders := make(map[string]bool)
+	for _, p := range w.peers {
+		holders[p.Incarnation()] = true
+	}
+	there := make(map[string]bool)
+	for user := range worldUsers {
+		field := (&Registration{Context: 1, User: int32(user + 1)}).field()
+		list, ok := parseField(w.redis.Field(keys{worldCluster}.bucket(bucketOf(field)), field))
+		if !ok {
+			w.note("not whole: the registrations of %s do not parse", field)
+		}
+		for _, e := range list {
+			there[e.ID] = holders[e.holder]
+		}
+	}
+	for _, s := range w.sockets {
+		switch live := s.live && s.closed.IsZero(); {
+		case live && !there[s.ID]:
+			w.note("not whole: %s is not registered", s)
+		case there[s.ID] && !s.closed.IsZero() && time.Since(s.closed) > worldPrompt:
+			w.note("not whole: %s is registered, and was closed %v ago", s, time.Since(s.closed))
+		}
+	}
+}
+
+// leftBehind holds that members that have left leave nothing but the log and
+// what has its own end.
+func (w *world) leftBehind() {
+	for key, ends := range w.redis.Left() {
+		if !ends && key != (keys{worldCluster}).log() {
+			w.breach("left behind: %s", key)
+		}
+	}
+	if w.loud {
+		for key, ends := range w.redis.Left() {
+			w.say("left: %s %v", key, ends)
+		}
 	}
 }
 
@@ -140,7 +187,6 @@ func (w *world) end() {
 		p.leave()
 	}
 	w.work.Wait()
-	w.redis.Close()
 }
 
 // victim is a member that lives, where another does too.

@@ -116,6 +116,27 @@ func (s *Server) Keys() []string {
 	return s.sorted()
 }
 
+// Left are the keys that are there, and whether they go by themselves.
+func (s *Server) Left() map[string]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	left := make(map[string]bool)
+	for _, key := range s.sorted() {
+		left[key] = s.db[key].expires != 0
+	}
+	return left
+}
+
+// Field is that of a hash, or "".
+func (s *Server) Field(key, field string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if v := s.look(key); v != nil && v.kind == kindHash {
+		return v.hash[field]
+	}
+	return ""
+}
+
 // Policy sets what maxmemory-policy the server tells; it evicts with Evict only.
 func (s *Server) Policy(name string) { s.fault(func() { s.policy = name }) }
 
