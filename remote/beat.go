@@ -34,6 +34,7 @@ type record struct {
 	Member
 	Beat int64             `json:"beat"`           // counts heartbeats
 	Acks map[string]uint64 `json:"acks,omitempty"` // the last entries that it has taken, by sender
+	Last uint64            `json:"last,omitempty"` // the last entry of its own that Redis has had
 	Left bool              `json:"left,omitempty"` // it has ended, and lacks nothing
 }
 
@@ -125,7 +126,7 @@ func (l *Link) heartbeat() error {
 	b.number++
 	silent, confirmed := time.Since(b.at), b.confirmed
 	b.mu.Unlock()
-	text, err := json.Marshal(record{Member: l.describe(), Beat: b.number, Acks: l.in.acks(l.view.Load())})
+	text, err := json.Marshal(record{Member: l.describe(), Beat: b.number, Acks: l.in.acks(l.view.Load()), Last: l.outbox.last()})
 	if err != nil {
 		return err
 	}

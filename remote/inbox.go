@@ -59,6 +59,16 @@ func (in *inbox) start(position string) {
 	}
 }
 
+// join has what a member had sent before this one joined count as taken: a sender
+// may keep it for others that are dead.
+func (in *inbox) join(origin string, last uint64, now time.Time) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if in.sources[origin] == nil {
+		in.sources[origin] = &source{last: last, heard: now}
+	}
+}
+
 // at is the position.
 func (in *inbox) at() string {
 	in.mu.Lock()
@@ -111,7 +121,7 @@ func (l *Link) read() {
 	var last time.Time
 	for l.ctx.Err() == nil {
 		position := l.in.next()
-		if position == "" { // until the first heartbeat
+		if position == "" || l.view.Load().at.IsZero() { // until the first heartbeat
 			if !l.pause(minRetry) {
 				return
 			}
@@ -223,7 +233,7 @@ func (l *Link) isNext(origin string, number, base uint64) bool {
 			l.unreadable("origin")
 			return false
 		}
-		// What is before was taken by all that were members then.
+		// It has joined later than this member, or its record was lost.
 		s = &source{last: base - 1}
 		l.in.sources[origin] = s
 	}

@@ -121,6 +121,9 @@ func (l *Link) look(ctx context.Context, listed []string) error {
 				m.changed = now
 			}
 			m.record, m.missing = r, time.Time{}
+			if old.at.IsZero() && id != l.Incarnation() {
+				l.in.join(id, r.Last, now)
+			}
 		}
 		m.Incarnation = id
 		if m.Left {

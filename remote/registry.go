@@ -109,7 +109,8 @@ func (r *registered) refused() bool { return r.code >= registryDuplicate }
 func (l *Link) register(ctx context.Context, me string, r Registration, limit int, dead []string) (*registered, error) {
 	field := r.field()
 	n := bucketOf(field)
-	args := []any{field, counter(me), r.value(me), r.ID, me, r.Session, r.Connection, limit}
+	told := l.shelves.read()
+	args := []any{field, counter(me), r.value(me), r.ID, me, r.Session, r.Connection, limit, told.floors[n]}
 	for _, d := range dead {
 		args = append(args, d)
 	}
@@ -118,13 +119,14 @@ func (l *Link) register(ctx context.Context, me string, r Registration, limit in
 	if err != nil {
 		return nil, l.mendBucket(ctx, n, err)
 	}
-	if len(answer) < 2 {
-		return nil, redispipe.Len("the register script", len(answer), 2)
+	if len(answer) < 3 {
+		return nil, redispipe.Len("the register script", len(answer), 3)
 	}
 	var result registered
 	result.code, _ = answer[0].(int64)
 	count, _ := answer[1].(int64)
-	for _, a := range answer[2:] {
+	was, _ := answer[2].(int64)
+	for _, a := range answer[3:] {
 		text, _ := a.(string)
 		result.holders = append(result.holders, text)
 	}
@@ -134,7 +136,9 @@ func (l *Link) register(ctx context.Context, me string, r Registration, limit in
 		}
 		result.replaced, result.holders = result.holders[0], result.holders[1:]
 	}
-	l.shelves.told(n, count)
+	if !result.refused() {
+		l.shelves.answered(n, count, was, told.counts[n])
+	}
 	return &result, nil
 }
 
@@ -205,15 +209,19 @@ func (l *Link) remove() {
 }
 
 func (l *Link) unregister(batch []Registration) error {
-	me := l.Incarnation()
+	me, told := l.Incarnation(), l.shelves.read()
 	return l.eachInBucket(removeScript, batch, func(r *Registration) []any {
-		return []any{r.field(), counter(me), r.ID}
+		return []any{r.field(), counter(me), r.ID, told.floors[bucketOf(r.field())]}
 	}, func(n int, c *redis.Cmd) error {
-		count, err := c.Int64()
+		answer, err := c.Int64Slice()
 		if err == nil {
-			l.shelves.told(n, count)
+			err = redispipe.Len("the remove script", len(answer), 2)
 		}
-		return err
+		if err != nil {
+			return err
+		}
+		l.shelves.answered(n, answer[0], answer[1], told.counts[n])
+		return nil
 	})
 }
 

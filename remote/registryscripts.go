@@ -3,7 +3,9 @@ package remote
 import "github.com/redis/go-redis/v9"
 
 // parseLua reads the registrations of a user, see Registration.value; what does
-// not parse is left out.
+// not parse is left out. raise sets the counter above what it is and above
+// floor, the highest that the member has ever been told, so that no state that
+// comes back later has a counter as high; it answers what the counter was.
 const parseLua = `
 local function parse(v)
   local list, at = {}, 1
@@ -22,17 +24,24 @@ local function store(list)
   local text = table.concat(all)
   if text == '' then redis.call('HDEL', KEYS[1], ARGV[1]) else redis.call('HSET', KEYS[1], ARGV[1], text) end
 end
+local function raise(floor)
+  local was = tonumber(redis.call('HGET', KEYS[1], ARGV[2]) or 0)
+  local count = math.max(was, tonumber(floor)) + 1
+  redis.call('HSET', KEYS[1], ARGV[2], count)
+  return count, was
+end
 `
 
 // registerScript adds a socket to its user: the bucket; the field, the counter,
-// the socket's value, id, incarnation, session and connection, the limit, and
-// whose sockets do not count. A socket with the same connection id and session
-// is replaced. It answers {0, count}, {1, count, id, incarnation of the
-// replaced}, {2, count, incarnations} for a duplicate or {3, count,
-// incarnations} for too many; count is the counter's, 0 where nothing was done.
+// the socket's value, id, incarnation, session and connection, the limit, the
+// floor of the counter, and whose sockets do not count. A socket with the same
+// connection id and session is replaced. It answers {0, count, was}, {1, count,
+// was, id, incarnation of the replaced}, {2, 0, 0, incarnations} for a duplicate
+// or {3, 0, 0, incarnations} for too many; count is the counter's, and was what it
+// was before.
 var registerScript = redis.NewScript(parseLua + `
 local gone = {}
-for i = 9, #ARGV do gone[ARGV[i]] = true end
+for i = 10, #ARGV do gone[ARGV[i]] = true end
 local kept, n, old, holders = {}, 0, nil, {}
 for _, r in ipairs(parse(redis.call('HGET', KEYS[1], ARGV[1]))) do
   local keep = true
@@ -40,7 +49,7 @@ for _, r in ipairs(parse(redis.call('HGET', KEYS[1], ARGV[1]))) do
     keep = false
   elseif gone[r.inc] then
   elseif r.conn == ARGV[7] then
-    if r.sess ~= ARGV[6] then return {2, 0, r.inc} end
+    if r.sess ~= ARGV[6] then return {2, 0, 0, r.inc} end
     old, keep = r, false
   else
     n = n + 1
@@ -48,16 +57,16 @@ for _, r in ipairs(parse(redis.call('HGET', KEYS[1], ARGV[1]))) do
   end
   if keep then kept[#kept+1] = r end
 end
-if n >= tonumber(ARGV[8]) then return {3, 0, unpack(holders)} end
+if n >= tonumber(ARGV[8]) then return {3, 0, 0, unpack(holders)} end
 kept[#kept+1] = {text = ARGV[3]}
 store(kept)
-local count = redis.call('HINCRBY', KEYS[1], ARGV[2], 1)
-if old then return {1, count, old.id, old.inc} end
-return {0, count}`)
+local count, was = raise(ARGV[9])
+if old then return {1, count, was, old.id, old.inc} end
+return {0, count, was}`)
 
 // putScript adds a socket whatever else its user has, or moves nothing where it
-// is there: the bucket; the field, the counter, the value and the id. It answers
-// the counter, and whether the socket was missing.
+// is there: the bucket; the field, the counter, the value, the id and the floor.
+// It answers the counter, what it was, and whether the socket was missing.
 var putScript = redis.NewScript(parseLua + `
 local list, missing = parse(redis.call('HGET', KEYS[1], ARGV[1])), 1
 for _, r in ipairs(list) do
@@ -67,20 +76,24 @@ if missing == 1 then
   list[#list+1] = {text = ARGV[3]}
   store(list)
 end
-local count = redis.call('HINCRBY', KEYS[1], ARGV[2], missing)
-if count == 0 then count = redis.call('HINCRBY', KEYS[1], ARGV[2], 1) end
-return {count, missing}`)
+local was = tonumber(redis.call('HGET', KEYS[1], ARGV[2]) or 0)
+local count = was
+if missing == 1 or was == 0 then count = raise(ARGV[5]) end
+return {count, was, missing}`)
 
-// removeScript removes a socket: the bucket; the field, the counter and the id.
-// It answers the counter.
+// removeScript removes a socket: the bucket; the field, the counter, the id and
+// the floor. It answers the counter, and what it was.
 var removeScript = redis.NewScript(parseLua + `
 local kept, found = {}, 0
 for _, r in ipairs(parse(redis.call('HGET', KEYS[1], ARGV[1]))) do
   if r.id == ARGV[3] then found = 1 else kept[#kept+1] = r end
 end
-if found == 0 then return tonumber(redis.call('HGET', KEYS[1], ARGV[2]) or 0) end
+if found == 0 then
+  local was = tonumber(redis.call('HGET', KEYS[1], ARGV[2]) or 0)
+  return {was, was}
+end
 store(kept)
-return redis.call('HINCRBY', KEYS[1], ARGV[2], 1)`)
+return {raise(ARGV[4])}`)
 
 // purgeScript removes the sockets of a member from one user: the bucket; the
 // field and the incarnation.

@@ -26,28 +26,48 @@ const (
 // shelves are the counters of this member in the buckets, as Redis has answered
 // them.
 type shelves struct {
-	mu     sync.Mutex
-	counts [buckets]int64 // 0: nothing of this member is there
+	mu sync.Mutex
+	told
+	suspect [buckets]bool // an answer came from a state older than one before it
 }
 
-// told notes what Redis has answered.
-func (s *shelves) told(n int, count int64) {
+// told is what Redis has answered.
+type told struct {
+	counts [buckets]int64 // 0: nothing of this member is there
+	floors [buckets]int64 // the highest ever: a counter that is lost goes on above it
+}
+
+// answered notes that a counter is count, and was what it was before. since is
+// what had been told when the command was sent: a counter below that is one of
+// an older state, also where others of this member's commands have raised it
+// before anybody looked.
+func (s *shelves) answered(n int, count, was, since int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts[n] = max(s.counts[n], count)
+	if was < since {
+		s.suspect[n] = true
+	}
+	s.counts[n], s.floors[n] = max(s.counts[n], count), max(s.floors[n], count)
 }
 
 // forget notes that a bucket may have nothing of this member.
 func (s *shelves) forget(n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.counts[n] = 0
+	s.counts[n], s.suspect[n] = 0, false
 }
 
-func (s *shelves) read() [buckets]int64 {
+func (s *shelves) read() told {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.counts
+	return s.told
+}
+
+// suspects are the buckets that may have an older state.
+func (s *shelves) suspects() [buckets]bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.suspect
 }
 
 // reconcile holds the registry against the sockets of this member: all of it
@@ -103,7 +123,7 @@ func (l *Link) reconcile() {
 func (l *Link) check(whole bool) error {
 	ctx, cancel := context.WithTimeout(l.ctx, maxBeatTimeout)
 	defer cancel()
-	me, told := l.Incarnation(), l.shelves.read()
+	me, told, suspects := l.Incarnation(), l.shelves.read().counts, l.shelves.suspects()
 	pipe := l.opts.Client.Pipeline()
 	var counts [buckets]*redis.StringCmd
 	for n := range told {
@@ -125,7 +145,7 @@ func (l *Link) check(whole bool) error {
 		switch {
 		case err != nil && !errors.Is(err, redis.Nil):
 			return l.mendBucket(ctx, n, err)
-		case err != nil || count < told[n]:
+		case err != nil || count < told[n] || suspects[n]:
 			l.counts.losses.Add(1)
 			l.log.Warn("a part of the registry of sockets is lost and is written anew", slog.String("key", l.keys.bucket(n)))
 			l.shelves.forget(n)
@@ -180,18 +200,19 @@ func (l *Link) pass(me string, in *[buckets]bool, whole bool) error {
 }
 
 func (l *Link) put(me string, batch []Registration) error {
+	told := l.shelves.read()
 	err := l.eachInBucket(putScript, batch, func(r *Registration) []any {
-		return []any{r.field(), counter(me), r.value(me), r.ID}
+		return []any{r.field(), counter(me), r.value(me), r.ID, told.floors[bucketOf(r.field())]}
 	}, func(n int, c *redis.Cmd) error {
 		answer, err := c.Int64Slice()
 		if err == nil {
-			err = redispipe.Len("the put script", len(answer), 2)
+			err = redispipe.Len("the put script", len(answer), 3)
 		}
 		if err != nil {
 			return err
 		}
-		l.shelves.told(n, answer[0])
-		l.counts.repairs.Add(answer[1])
+		l.shelves.answered(n, answer[0], answer[1], told.counts[n])
+		l.counts.repairs.Add(answer[2])
 		return nil
 	})
 	if err != nil {
