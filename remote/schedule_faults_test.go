@@ -164,8 +164,14 @@ func (w *world) registered() {
 }
 
 // leftBehind holds that members that have left leave nothing but the log and
-// what has its own end.
+// what has its own end. What a dead one leaves the others remove, unless they
+// leave before its lease is over, and its time to come back.
 func (w *world) leftBehind() {
+	for _, p := range w.all {
+		if !p.dead.IsZero() && !p.closing && time.Since(p.dead) < worldLease+worldKeep+clockStep+worldWhole {
+			return
+		}
+	}
 	for key, ends := range w.redis.Left() {
 		if !ends && key != (keys{worldCluster}).log() {
 			w.breach("left behind: %s", key)
@@ -270,8 +276,8 @@ func (w *world) failOver(d *dice) {
 
 func (w *world) failOverBehind(d *dice) {
 	w.redis.FailOver()
-	w.redis.StepClock(-5 * time.Second)
-	w.lose([]string{"the last writes, and 5 s"})
+	w.redis.StepClock(-clockStep)
+	w.lose([]string{"the last writes, and the time"})
 	w.sleep(d.between(0, time.Second))
 	w.redis.Start()
 }

@@ -27,6 +27,7 @@ const (
 	worldWhole   = 5 * time.Second // until everything is whole after the last fault
 	worldPrompt  = 1500 * time.Millisecond
 	worldLatency = 200 * time.Microsecond
+	clockStep    = 5 * time.Second
 	replicaLag   = 200 * time.Millisecond
 
 	worldCluster  = "model"
