@@ -322,7 +322,7 @@ func (s *server) run(ctx context.Context) error {
 		wg.Go(func() { s.tokenFile.Run(background) })
 	}
 	admin := s.api.Admin()
-	servers := []*http.Server{s.api.Listener(s.api.Public()), s.api.Listener(admin), s.api.SocketListener(admin, s.socket)}
+	servers := []*http.Server{s.api.PublicListener(), s.api.Listener(admin), s.api.SocketListener(admin, s.socket)}
 	var running requests
 	for _, h := range servers {
 		h.Handler = running.count(h.Handler)

@@ -42,6 +42,9 @@ func (s *Server) admit(next http.Handler) http.Handler {
 	}))
 	return cross.Handler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		who, err := s.whoMay(w, r)
+		if err == nil {
+			err = takesNoBody(w, r)
+		}
 		if err != nil {
 			s.handle(func(http.ResponseWriter, *http.Request) error { return err })(w, r)
 			return

@@ -28,8 +28,11 @@ const jsonType = "application/json"
 // mediaType checks the content type: JSON is required, so that no browser form
 // can write.
 func mediaType(r *http.Request, accept ...string) (string, error) {
-	mt, _, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
+	mt, params, err := mime.ParseMediaType(r.Header.Get("Content-Type"))
 	if err == nil && slices.Contains(accept, mt) {
+		if charset, given := params["charset"]; given && !strings.EqualFold(charset, "utf-8") {
+			return "", fail(http.StatusBadRequest, "charset", "the charset %.40q is none that is read here: send UTF-8", charset)
+		}
 		return mt, nil
 	}
 	return "", fail(http.StatusUnsupportedMediaType, "content_type", "send Content-Type: %s", strings.Join(accept, " or "))
@@ -77,15 +80,6 @@ func tooLarge(limit int64) error {
 	return fail(http.StatusRequestEntityTooLarge, "too_large", "the body has more than %d bytes: send less at a time", limit)
 }
 
-// noBody refuses the body of a request that has none: its caller means it to be
-// read, such as a reason.
-func noBody(r *http.Request) error {
-	if r.ContentLength != 0 {
-		return fail(http.StatusBadRequest, "body", "a %s has no body: a reason goes into ?reason=", r.Method)
-	}
-	return nil
-}
-
 var byteOrderMark = []byte("\ufeff")
 
 // decode reads one JSON object into v, a pointer to a struct whose fields all
@@ -102,6 +96,12 @@ func decode(b []byte, v any) error {
 	var syntax *json.SyntaxError
 	if errors.As(err, &syntax) {
 		return fail(http.StatusBadRequest, "bad_json", "byte %d: %s: send one JSON object", syntax.Offset, err)
+	}
+	if err == nil {
+		// encoding/json would put another character in its place, unseen.
+		if at := loneSurrogate(b); at >= 0 {
+			return fail(http.StatusBadRequest, "bad_json", "byte %d: half a surrogate pair is no character: send both halves, or the character itself", at+1)
+		}
 	}
 	// Before a wrong type, which may be that of a repeated member.
 	if bad := checkMembers(b, memberNames(v)); bad != nil {

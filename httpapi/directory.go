@@ -201,9 +201,6 @@ func (s *Server) deleteRecord(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	if err := noBody(r); err != nil {
-		return err
-	}
 	cond, err := condition(r)
 	if err != nil {
 		return err

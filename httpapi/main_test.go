@@ -111,7 +111,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	w.server.SetReady(true)
 	admin := w.server.Admin()
 	w.routes = admin.(chi.Routes)
-	w.public, w.tcp = serve(w.server.Listener(w.server.Public()), nil), serve(w.server.Listener(admin), nil)
+	w.public, w.tcp = serve(w.server.PublicListener(), nil), serve(w.server.Listener(admin), nil)
 	w.socketPath = socketPath(t)
 	at, err := ListenAdminSocket(w.socketPath, "")
 	must(t, err)

@@ -97,7 +97,10 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) error {
 	defer out.Flush() // fails where the caller went away
 	enc := json.NewEncoder(out)
 	enc.SetEscapeHTML(false)
-	in := bufio.NewReaderSize(http.MaxBytesReader(w, r.Body, maxStream), streamBuffer)
+	// A wait for the next message ends with the server, or the stream would keep
+	// it from ending.
+	defer context.AfterFunc(s.streaming, func() { _ = control.SetReadDeadline(time.Now()) })()
+	in := bufio.NewReaderSize(&pacedBody{http.MaxBytesReader(w, r.Body, maxStream), control, s.streaming}, streamBuffer)
 	for {
 		line, err := readLine(in)
 		if err == nil || err == io.EOF {

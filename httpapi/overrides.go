@@ -196,9 +196,6 @@ func (s *Server) removeOverride(w http.ResponseWriter, r *http.Request, su casca
 	if err != nil {
 		return err
 	}
-	if err := noBody(r); err != nil {
-		return err
-	}
 	if err := overrideName(name); err != nil {
 		return err
 	}

@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // level is an object or array that checkMembers is in.
@@ -91,6 +94,39 @@ func textEnd(b []byte, start int) int {
 			return i
 		}
 	}
+}
+
+// loneSurrogate returns the index of the first escape that is half a surrogate
+// pair without the other half, or -1. b is valid JSON.
+func loneSurrogate(b []byte) int {
+	for i := 0; ; {
+		n := bytes.IndexByte(b[i:], '\\')
+		if n < 0 {
+			return -1
+		}
+		i += n
+		switch unit := escapedUnit(b[i:]); {
+		case !utf16.IsSurrogate(unit):
+			i += 2 // of \uXXXX what follows has no backslash
+		case utf16.DecodeRune(unit, escapedUnit(b[i+6:])) == utf8.RuneError:
+			return i
+		default:
+			i += 12
+		}
+	}
+}
+
+// escapedUnit is the UTF-16 code unit of an escape \uXXXX at the start of b, 0
+// where there is none.
+func escapedUnit(b []byte) rune {
+	if len(b) < 6 || b[0] != '\\' || b[1] != 'u' {
+		return 0
+	}
+	n, err := strconv.ParseUint(string(b[2:6]), 16, 16)
+	if err != nil {
+		return 0
+	}
+	return rune(n)
 }
 
 // unquote is the text between the quotes, without escapes.

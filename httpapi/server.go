@@ -3,6 +3,7 @@
 package httpapi
 
 import (
+	"context"
 	"log/slog"
 	"net/http"
 	"sync/atomic"
@@ -65,7 +66,11 @@ type Server struct {
 	Events      *Events
 	drifts      drifts
 	incarnation string // where the link does not name one
-	started     time.Time
+	// streaming ends when a listener shuts down: no message of a stream is
+	// awaited any more.
+	streaming  context.Context
+	endStreams context.CancelFunc
+	started    time.Time
 }
 
 // The states of a server.
@@ -80,6 +85,7 @@ func New(o Options) *Server {
 	o.Logger = o.Logger.With("member", o.Member)
 	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count), incarnation: randomID(), started: time.Now().UTC()}
 	s.Events = newEvents(s.incarnation)
+	s.streaming, s.endStreams = context.WithCancel(context.Background())
 	s.errors.log = o.Logger
 	s.metrics = newMetrics(s)
 	return s
@@ -109,11 +115,13 @@ const (
 // Listener wraps Public or Admin with the limits of a listener. Sockets leave
 // it at their handshake, so no limit of a whole request may be set on it.
 func (s *Server) Listener(h http.Handler) *http.Server {
-	return &http.Server{
+	l := &http.Server{
 		Handler: h, ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout, MaxHeaderBytes: maxHeaderBytes - headerSlop,
 		ConnState: s.budget.follow,
 		ErrorLog:  s.errors.logger(),
 	}
+	l.RegisterOnShutdown(s.endStreams)
+	return l
 }
 
 // Public is the handler of the public listener.
@@ -125,7 +133,11 @@ func (s *Server) Public() http.Handler {
 	for _, p := range []string{"/socket.io", "/socket.io/*", "/ws", "/ws/*"} {
 		r.Handle(p, s.Sockets)
 	}
-	r.Get("/readyz", func(w http.ResponseWriter, _ *http.Request) {
+	r.Get("/readyz", func(w http.ResponseWriter, r *http.Request) {
+		if err := takesNoBody(w, r); err != nil {
+			s.handle(func(http.ResponseWriter, *http.Request) error { return err })(w, r)
+			return
+		}
 		w.Header().Set("Cache-Control", "no-store")
 		if s.state.Load() != ready {
 			w.WriteHeader(http.StatusServiceUnavailable)
@@ -138,7 +150,7 @@ func (s *Server) Public() http.Handler {
 // access.go.
 func (s *Server) Admin() http.Handler {
 	r := chi.NewRouter()
-	r.Use(s.metrics.measure, s.admit, middleware.GetHead)
+	r.Use(s.pace, s.metrics.measure, s.admit, middleware.GetHead)
 	r.NotFound(s.handle(notFound))
 	r.MethodNotAllowed(s.handle(methodNotAllowed))
 	r.Method(http.MethodGet, "/metrics", s.metrics.handler)
