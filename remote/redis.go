@@ -195,7 +195,7 @@ func NewClient(r Redis) (redis.UniversalClient, error) {
 	}
 	base := redis.Options{
 		Addr:                     addrs[0],
-		Dialer:                   dialer,
+		Dialer:                   listen(dialer),
 		Username:                 r.Username,
 		Password:                 r.Password,
 		DB:                       max(r.Database, 0),

@@ -90,10 +90,18 @@ var advices = []struct{ prefix, look string }{
 // Redis says is bounded.
 func Advise(err error) string {
 	text := fmt.Sprintf("%.300s", err)
-	var said redis.Error
-	if errors.As(err, &said) {
+	var reply redis.Error
+	var before *saidError
+	said := ""
+	switch {
+	case errors.As(err, &reply):
+		said = reply.Error()
+	case errors.As(err, &before):
+		said = before.said
+	}
+	if said != "" {
 		for _, a := range advices {
-			if strings.HasPrefix(said.Error(), a.prefix) {
+			if strings.HasPrefix(said, a.prefix) {
 				return fmt.Sprintf("Redis says %q: look at %s%s", text, redisPrefix, a.look)
 			}
 		}
