@@ -30,6 +30,7 @@ type allowance struct {
 	closes    int               // sockets of other members that may end
 	forgot    time.Time         // when Redis lost what it had acknowledged; zero: it did not
 	unordered bool              // a user's messages are posted at the same time
+	passed    map[int]time.Time // members whose sockets are sent away for what they miss, and since when they miss it
 }
 
 const (
@@ -111,6 +112,8 @@ func (l *ledger) balance(allow allowance, say bool) (sum totals) {
 			case a.user != s.user || got[id] > 0 || a.unsure:
 			case a.at.Before(s.opened), err != nil && a.at.After(ended.Add(-underway)):
 				// It was not there, or may not have been.
+			case err != nil && !allow.passed[s.member].IsZero() && a.at.After(allow.passed[s.member].Add(-underway)):
+				// It was sent away for that.
 			case a.member != s.member && a.at.Before(killed):
 				lost[id] = true
 			case a.member != s.member && a.at.Before(allow.forgot.Add(-undelayed)) && a.at.After(allow.forgot.Add(-underway)):
@@ -137,7 +140,7 @@ func (l *ledger) balance(allow allowance, say bool) (sum totals) {
 // read adds up what a socket got: how often each message came.
 func (l *ledger) read(s *ledgerSocket, sum *totals, say bool) map[string]int {
 	got := map[string]int{}
-	last := map[int]int{} // number, by accepting member
+	last := map[[2]int]int{} // number, by the member of the sender and the one that accepted
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, text := range s.texts {
@@ -152,13 +155,18 @@ func (l *ledger) read(s *ledgerSocket, sum *totals, say bool) map[string]int {
 			sum.twice++
 		}
 		parts := strings.Split(id, "/")
-		from, _ := strconv.Atoi(parts[0])
+		sender, _ := strconv.Atoi(parts[0])
 		n, _ := strconv.Atoi(parts[2])
+		a := l.accepted[id]
+		from := [2]int{sender, sender}
+		if a != nil {
+			from[1] = a.member
+		}
 		if prev, any := last[from]; any && n < prev {
 			sum.late++
 		}
 		last[from] = n
-		if a := l.accepted[id]; say && (a == nil || a.user != s.user) {
+		if say && (a == nil || a.user != s.user) {
 			l.t.Errorf("a socket of user %d got %s", s.user, id)
 		}
 	}

@@ -21,6 +21,10 @@ type fleet struct {
 	redis   *redistest.Server // nil: the lines lead to several servers, without proxies
 	lines   []string          // of the tree, beside those of each member; the first one keeps the store
 	members []*member
+
+	browsers bool              // sessions are made for a browser
+	replica  *redistest.Server // of redis; nil: it has none
+	shards   *redistest.Shards // where redis is nil
 }
 
 // member is one of them. Its process is another after a restart.
@@ -111,12 +115,25 @@ func (m *member) buffered() int {
 	return n
 }
 
+// login makes a session of a user on the first member.
+func (f *fleet) login(user int) login {
+	f.t.Helper()
+	if !f.browsers {
+		return f.members[0].login(user)
+	}
+	l, err := f.members[0].loginAgent(strconv.Itoa(user), browserAgent)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	return l
+}
+
 // dial opens a socket of text messages.
 func (m *member) dial(l login, connection string) (*websocket.Conn, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	conn, _, err := websocket.Dial(ctx, m.public+"/ws/x?connection="+connection+"&session="+l.Session,
-		&websocket.DialOptions{HTTPHeader: http.Header{"Cookie": {l.Cookie.Name + "=" + l.Cookie.Value}}})
+		&websocket.DialOptions{HTTPHeader: http.Header{"Cookie": {l.Cookie.Name + "=" + l.Cookie.Value}, "User-Agent": {browserAgent}}})
 	return conn, err
 }
 

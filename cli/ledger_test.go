@@ -28,6 +28,8 @@ type ledger struct {
 	*fleet
 	every   time.Duration // between two messages of a sender
 	more    string        // of each message's JSON
+	ids     bool          // each message has its text as its id
+	logins  map[int]login // by user
 	posting atomic.Int64  // messages that wait for their answer
 	sockets []*ledgerSocket
 	node    *node // real clients; nil: there are none
@@ -61,13 +63,15 @@ type ledgerSocket struct {
 
 func newLedger(f *fleet, rate int) *ledger {
 	l := &ledger{
-		fleet: f, accepted: make(map[string]*acceptedMessage),
+		logins: make(map[int]login),
+		fleet:  f, accepted: make(map[string]*acceptedMessage),
 		paused: make([]atomic.Bool, len(f.members)), busy: make([]sync.RWMutex, len(f.members)),
 		every: time.Second * time.Duration(len(f.members)*ledgerUsers) / time.Duration(rate),
 	}
 	l.ctx, l.stop = context.WithCancel(context.Background())
 	for user := 1; user <= ledgerUsers; user++ {
-		login := f.members[0].login(user)
+		login := f.login(user)
+		l.logins[user] = login
 		for k := range 2 {
 			l.open(login, (user+k)%len(f.members), user)
 		}
@@ -123,7 +127,11 @@ var ledgerClient = &http.Client{
 }
 
 func (l *ledger) post(member, user int, text string) {
-	body := fmt.Sprintf(`{"context":1337,"user":%d,"name":"n","args":[%q]%s}`, user, text, l.more)
+	more := l.more
+	if l.ids {
+		more += fmt.Sprintf(`,"id":%q`, text)
+	}
+	body := fmt.Sprintf(`{"context":1337,"user":%d,"name":"n","args":[%q]%s}`, user, text, more)
 	l.posting.Add(1)
 	defer l.posting.Add(-1)
 	at := time.Now()

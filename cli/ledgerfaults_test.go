@@ -15,7 +15,7 @@ import (
 // full round.
 const ledgerRate = 333
 
-func length(short, full time.Duration) time.Duration {
+func length[T any](short, full T) T {
 	if *torture {
 		return full
 	}
@@ -150,8 +150,11 @@ func (l *ledger) run(enough int, strike func(*ledger, *allowance)) totals {
 	var allow allowance
 	l.send()
 	l.strikeAt(enough, func() { strike(l, &allow) })
+	whole := l.whole()
 	hold(length(time.Second, 10*time.Second))
-	return l.close(allow)
+	sum := l.close(allow)
+	l.note(sum, whole)
+	return sum
 }
 
 // The master dies, and the sentinels make its replica the master. What it had

@@ -24,14 +24,28 @@ type Shards struct {
 // are served.
 func StartShards(t testing.TB) *Shards {
 	t.Helper()
+	return startShards(t, 1)
+}
+
+// StartMasters runs three masters without replicas. Those that are there serve
+// their slots while another is away.
+func StartMasters(t testing.TB) *Shards {
+	t.Helper()
+	return startShards(t, 0, "--cluster-require-full-coverage", "no")
+}
+
+const masters = 3
+
+func startShards(t testing.TB, replicas int, more ...string) *Shards {
+	t.Helper()
 	s := &Shards{t: t}
 	args := []string{"--cluster", "create"}
-	for range 6 {
-		n := Start(t, "--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0")
+	for range masters * (1 + replicas) {
+		n := Start(t, append([]string{"--cluster-enabled", "yes", "--cluster-node-timeout", "1000", "--repl-diskless-sync-delay", "0"}, more...)...)
 		s.Servers = append(s.Servers, n)
 		args = append(args, n.Addr)
 	}
-	args = append(args, "--cluster-replicas", "1", "--cluster-yes")
+	args = append(args, "--cluster-replicas", strconv.Itoa(replicas), "--cluster-yes")
 	if out, err := exec.CommandContext(t.Context(), "redis-cli", args...).CombinedOutput(); err != nil {
 		t.Fatalf("redis-cli --cluster create: %v\n%s", err, out)
 	}
@@ -178,7 +192,14 @@ func addr(n redis.Node) string { return net.JoinHostPort(n.IP, strconv.FormatInt
 // StartReplica runs a replica of a server, and returns when it follows.
 func StartReplica(t testing.TB, master *Server) *Server {
 	t.Helper()
-	host, port, err := net.SplitHostPort(master.Addr)
+	return StartReplicaOf(t, master.Addr)
+}
+
+// StartReplicaOf is StartReplica for a server at an address, such as behind a
+// proxy that has the replica lag.
+func StartReplicaOf(t testing.TB, addr string) *Server {
+	t.Helper()
+	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
 		t.Fatal(err)
 	}
