@@ -24,6 +24,7 @@ type fleet struct {
 
 	browsers bool              // sessions are made for a browser
 	replica  *redistest.Server // of redis; nil: it has none
+	behind   *redistest.Proxy  // the way of the replica to its master
 	shards   *redistest.Shards // where redis is nil
 }
 

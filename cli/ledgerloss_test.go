@@ -55,19 +55,14 @@ func losses() []loss {
 			},
 		},
 		{
-			name: "3 one of three masters comes back empty",
-			start: func(t *testing.T) *fleet {
-				s := redistest.StartMasters(t)
-				f := newFleet(t, nil, 3, "com.openexchange.redis.mode=cluster", "com.openexchange.redis.hosts="+strings.Join(s.Addrs(), ","))
-				f.shards = s
-				return f
-			},
+			name: "3 the master with the members comes back empty", start: overMasters,
+			strike: func(l *ledger, allow *allowance, _ *rand.Rand) { l.emptyMaster(l.shards.Master(membersKey), allow) },
+		},
+		{
+			name: "3 another of three masters comes back empty", start: overMasters,
 			strike: func(l *ledger, allow *allowance, r *rand.Rand) {
-				s := l.shards.Servers[r.IntN(len(l.shards.Servers))]
-				s.Kill()
-				allow.closes = 3 * ledgerUsers // their sessions may be gone
-				hold(time.Second)
-				s.Restart()
+				others := slices.DeleteFunc(slices.Clone(l.shards.Servers), func(s *redistest.Server) bool { return s == l.shards.Master(membersKey) })
+				l.emptyMaster(others[r.IntN(len(others))], allow)
 			},
 		},
 		{
@@ -106,13 +101,10 @@ func losses() []loss {
 		},
 		{
 			name: "6 Redis is emptied while a member is away",
-			strike: func(l *ledger, allow *allowance, r *rand.Rand) {
+			strike: func(l *ledger, _ *allowance, r *rand.Rand) {
 				l.members[1].proxy.Cut()
 				hold(time.Second + time.Duration(r.IntN(1000))*time.Millisecond)
-				if err := l.redis.Client().FlushAll(l.t.Context()).Err(); err != nil {
-					l.t.Error(err)
-				}
-				allow.closes = 2 * ledgerUsers // their sessions are gone
+				l.empty()
 				hold(length(5*time.Second, 15*time.Second))
 				l.members[1].proxy.Heal()
 			},
@@ -267,13 +259,27 @@ func dieAndEmpty(l *ledger, allow *allowance, _ *rand.Rand) {
 	l.pause(1)
 	l.kill(1)
 	allow.killed, allow.leave = map[int]time.Time{1: time.Now()}, map[int]bool{1: true}
-	if err := l.redis.Client().FlushAll(l.t.Context()).Err(); err != nil {
-		l.t.Error(err)
-	}
-	allow.closes = 2 * ledgerUsers // their sessions are gone
+	l.empty()
 	hold(length(3*time.Second, 15*time.Second))
 	l.launch(l.members[1])
 	l.resume(1)
+}
+
+// membersKey is that of who is in the cluster.
+const membersKey = "sluice:{sluice}:members"
+
+func overMasters(t *testing.T) *fleet {
+	s := redistest.StartMasters(t)
+	f := newFleet(t, nil, 3, "com.openexchange.redis.mode=cluster", "com.openexchange.redis.hosts="+strings.Join(s.Addrs(), ","))
+	f.shards = s
+	return f
+}
+
+func (l *ledger) emptyMaster(s *redistest.Server, allow *allowance) {
+	s.Kill()
+	allow.closes = 2 * ledgerUsers // their sessions may be gone
+	hold(time.Second)
+	s.Restart()
 }
 
 // lag is how far the replica of lagging is behind.
@@ -286,13 +292,14 @@ func lagging(t *testing.T) *fleet {
 	replica := redistest.StartReplicaOf(t, way.Addr)
 	way.Delay(lag)
 	f := newFleet(t, master, 3)
-	f.replica = replica
+	f.replica, f.behind = replica, way
 	return f
 }
 
 // takeOver kills the master and leads the members to its replica.
 func (l *ledger) takeOver(_ *allowance) {
 	l.redis.Kill()
+	l.behind.Cut() // with what is on the way
 	if err := l.replica.Client().SlaveOf(l.t.Context(), "NO", "ONE").Err(); err != nil {
 		l.t.Error(err)
 	}
@@ -310,6 +317,25 @@ func (l *ledger) stepAhead(by time.Duration) {
 		if err := l.redis.Client().XAdd(l.t.Context(), &redis.XAddArgs{Stream: key, ID: id, Values: []string{"step", "ahead"}}).Err(); err != nil {
 			l.t.Error(err)
 		}
+	}
+}
+
+// empty has Redis lose everything but the sessions, without which the sockets
+// would end.
+func (l *ledger) empty() {
+	var keys []string
+	c := l.redis.Client()
+	for all := c.Scan(l.t.Context(), 0, "*", 1000).Iterator(); all.Next(l.t.Context()); {
+		if key := all.Val(); !strings.Contains(key, ":s:") && !strings.Contains(key, ":s2:") && !strings.HasSuffix(key, "}:sessions") {
+			keys = append(keys, key)
+		}
+	}
+	if len(keys) == 0 {
+		l.t.Error("Redis has nothing to lose")
+		return
+	}
+	if err := c.Del(l.t.Context(), keys...).Err(); err != nil {
+		l.t.Error(err)
 	}
 }
 

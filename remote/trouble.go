@@ -3,9 +3,11 @@ package remote
 import (
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"strings"
 	"sync"
+	"syscall"
 
 	"github.com/redis/go-redis/v9"
 )
@@ -113,6 +115,9 @@ func Advise(err error) string {
 		return text + ": look at " + redisPrefix + "ssl and .verifyPeer"
 	case errors.As(err, &dial) && dial.Op == "dial":
 		return text + ": look at " + redisPrefix + "hosts"
+	}
+	if errors.Is(err, io.EOF) || errors.Is(err, syscall.EPIPE) || errors.Is(err, syscall.ECONNRESET) {
+		return "Redis, or what is in front of it, closes the connection (" + text + "): look at its log, at its maxclients, and at " + redisPrefix + "hosts"
 	}
 	return "Redis does not answer (" + text + "): look at it, at the way to it, and at " + redisPrefix + "hosts"
 }

@@ -74,6 +74,26 @@ func (s *Shards) Addrs() (addrs []string) {
 	return addrs
 }
 
+// Master is the server that has a key.
+func (s *Shards) Master(key string) *Server {
+	s.t.Helper()
+	client := s.Servers[0].Client()
+	shards, err := client.ClusterShards(s.t.Context()).Result()
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	slot := int(client.ClusterKeySlot(s.t.Context(), key).Val())
+	for _, shard := range shards {
+		for _, n := range s.Servers {
+			if holds(shard, slot) && n.Addr == addr(master(shard)) {
+				return n
+			}
+		}
+	}
+	s.t.Fatalf("nobody has %s", key)
+	return nil
+}
+
 // Slots are those that have a key of this type.
 func (s *Shards) Slots(kind string) (slots []int) {
 	s.t.Helper()
