@@ -157,7 +157,7 @@ func (e *Engine) Holds() uint64 { return e.holds.Load() }
 // changeDigest names what a change leads to.
 func (sn *Snapshot) changeDigest() string {
 	sum := sha256.New()
-	fmt.Fprintf(sum, "change\x00%s\x00", sn.tree.shared)
+	fmt.Fprintf(sum, "change\x00%s\x00", sn.SharedDigest())
 	if sn.source != "" {
 		fmt.Fprint(sum, sn.revision)
 	}

@@ -137,8 +137,12 @@ func (b *builder) report(roots []finding.Finding) {
 		if f.have != nil {
 			r.Digest = f.digest.String()
 		}
+		hidden := b.patternLines(f)
 		for _, x := range f.findings {
 			x.Path = b.paths[i]
+			if hidden[x.Line] {
+				x.Text = "the value is not what it looks like to the existing system, or does not fit; it is masked by " + PropSecrets + ", so look at the line: quote it"
+			}
 			r.Errors = append(r.Errors, x)
 			b.t.findings = append(b.t.findings, x)
 		}
@@ -304,7 +308,7 @@ func (b *builder) types() {
 			b.t.goods[p], b.t.carry.goods[p] = good, good
 			v.bits = boolBits(good)
 		}
-		b.find(int(v.file)-1, int(v.line), 0, finding.Error, "bad-value", "%s: %s; %s", d.Name, b.hide(d, err), b.applies(d, good, ok))
+		b.find(int(v.file)-1, int(v.line), 0, finding.Error, "bad-value", "%s: %s; %s", d.Name, b.hide(d, v.text, err), b.applies(d, good, ok))
 	}
 }
 
@@ -312,7 +316,7 @@ func (b *builder) types() {
 // the last good one where there is one.
 func (b *builder) applies(d *Declaration, good string, ok bool) string {
 	switch {
-	case ok && b.schema.Secret(d.Name):
+	case ok && b.schema.Masks(d.Name, good):
 		return "the last good value applies"
 	case ok:
 		return "the last good value " + finding.Quote(good) + " applies"
@@ -320,15 +324,15 @@ func (b *builder) applies(d *Declaration, good string, ok bool) string {
 		return "it counts as false"
 	case d.NoDefault:
 		return "it counts as not defined"
-	case b.schema.Secret(d.Name):
+	case b.schema.Masks(d.Name, d.Default):
 		return "the default applies"
 	}
 	return "the default " + finding.Quote(d.Default) + " applies"
 }
 
 // hide keeps the text of a secret out of its own error.
-func (b *builder) hide(d *Declaration, err error) string {
-	if b.schema.Secret(d.Name) {
+func (b *builder) hide(d *Declaration, value string, err error) string {
+	if b.schema.Masks(d.Name, value) {
 		return "the value is no " + d.Kind.String()
 	}
 	return err.Error()

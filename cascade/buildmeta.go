@@ -232,5 +232,5 @@ func (b *builder) checkSetValue(file int, at string, pr yamlfile.Property, def *
 		def.good = good
 		b.t.carry.values[at] = good
 	}
-	b.find(file, pr.Value.Line, pr.Value.Col, finding.Error, "bad-value", "%s: %s; %s", d.Name, b.hide(d, err), b.applies(d, good, hasGood))
+	b.find(file, pr.Value.Line, pr.Value.Col, finding.Error, "bad-value", "%s: %s; %s", d.Name, b.hide(d, pr.Value.Text, err), b.applies(d, good, hasGood))
 }

@@ -68,6 +68,8 @@ type Schema struct {
 	defaults []bool // of booleans, by number
 	prefixes []string
 	groups   []Group
+
+	secrets
 }
 
 // NewSchema collects the engine's own declarations and those of its callers. A
@@ -120,22 +122,6 @@ func (s *Schema) declaredPrefix(name string) string {
 	return ""
 }
 
-// secretWords mark names whose values are masked whoever declares them: the
-// tree belongs to a whole platform, and its secrets are in it.
-var secretWords = []string{"password", "passwd", "secret", "salt", "token", "credential", "apikey"}
-
-// Mask is what stands for a secret value in every output.
-const Mask = "***"
-
-// Secret reports whether values of the property are masked.
-func (s *Schema) Secret(name string) bool {
-	if d := s.Lookup(name); d != nil && d.Secret {
-		return true
-	}
-	lower := strings.ToLower(name)
-	return slices.ContainsFunc(secretWords, func(w string) bool { return strings.Contains(lower, w) })
-}
-
 // Properties are the declarations of the engine itself.
 var Properties = []Declaration{
 	{
@@ -158,6 +144,10 @@ var Properties = []Declaration{
 		Name: PropRescan, Kind: TimeSpan, Default: "30s", Min: 1_000, Max: 3_600_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
 		Doc: "How often the trees are read again even though the kernel reported nothing.",
 	},
+	{
+		Name: PropSecrets, Kind: List, NoDefault: true, Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Doc: "Names whose values are masked beside those that say so themselves; * stands for any text.",
+	},
 }
 
 // Names of the engine's own properties.
@@ -167,6 +157,7 @@ const (
 	PropStrict     = "sluice.directory.strict"
 	PropShrinkHold = "sluice.reload.shrinkHold"
 	PropRescan     = "sluice.reload.rescanInterval"
+	PropSecrets    = "sluice.secrets.patterns"
 )
 
 // typesID and strictID are the numbers of properties that the engine looks up

@@ -87,15 +87,16 @@ type Difference struct {
 // commands only.
 func Diff(a, b *Snapshot, showSecrets bool) []Difference {
 	out := []Difference{}
-	compare(a, b, nil, showSecrets, func(d Difference) { out = append(out, d) })
+	compare(a, b, nil, showSecrets, false, func(d Difference) { out = append(out, d) })
 	return out
 }
 
 // Compare calls f for each difference that Diff would list, for the server view
-// and some subjects; nil: all.
-func Compare(a, b *Snapshot, of []Subject, f func(Difference)) { compare(a, b, of, false, f) }
+// and some subjects; nil: all. Values that differ in what is masked only are no
+// difference here: whoever sends a plan chooses one side, and could guess.
+func Compare(a, b *Snapshot, of []Subject, f func(Difference)) { compare(a, b, of, false, true, f) }
 
-func compare(a, b *Snapshot, of []Subject, showSecrets bool, f func(Difference)) {
+func compare(a, b *Snapshot, of []Subject, showSecrets, quiet bool, f func(Difference)) {
 	names := union(a.AllNames(), b.AllNames())
 	list := append([]Subject{{}}, of...)
 	if of == nil {
@@ -122,6 +123,9 @@ func compare(a, b *Snapshot, of []Subject, showSecrets bool, f func(Difference))
 			d := Difference{Subject: su, Context: idPtr(su.Context), User: idPtr(su.User), Property: name}
 			d.Old, d.OldScope = shownValue(a, name, va, oka, showSecrets)
 			d.New, d.NewScope = shownValue(b, name, vb, okb, showSecrets)
+			if quiet && oka && okb && *d.Old == *d.New {
+				continue
+			}
 			f(d)
 		}
 	}
@@ -131,8 +135,8 @@ func shownValue(sn *Snapshot, name string, v Value, ok, showSecrets bool) (*stri
 	if !ok {
 		return nil, ""
 	}
-	if !showSecrets && sn.schema.Secret(name) {
-		v.Text = Mask
+	if !showSecrets {
+		v.Text = sn.schema.Show(name, v.Text)
 	}
 	return &v.Text, v.Scope
 }

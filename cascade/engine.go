@@ -199,6 +199,7 @@ func keepGood(schema *Schema, b *Batch, base *tables, names *nameTable) {
 
 // publish compiles the files into sn, which is not shared yet.
 func (e *Engine) publish(sn *Snapshot, ed *nameEditor, before carry, start time.Time) {
+	e.patterns()
 	sn.tree = build(e.set, e.opt.Schema, ed, before, e.opt.Getenv)
 	sn.names = ed.table()
 	sn.loaded = time.Now()
@@ -405,7 +406,7 @@ func (r ReloadResult) count(sn *Snapshot) ReloadResult {
 const maxLogged = 20
 
 func (e *Engine) logReload(r *ReloadResult, sn *Snapshot, took time.Duration) {
-	e.log.Info("configuration reloaded", "generation", r.Generation, "digest", sn.tree.digest[:12],
+	e.log.Info("configuration reloaded", "generation", r.Generation, "digest", sn.Digest()[:12],
 		"changed", len(r.Changed), "errors", len(r.Errors), "took", took)
 	for i, f := range r.Errors {
 		if i == maxLogged {
@@ -456,7 +457,7 @@ func (e *Engine) Status() Status {
 	s := Status{
 		Held: sn.Held(), Brake: problem, Pending: sn.Pending(),
 		Status: "ok", Identity: sn.Identity(), Watch: *e.watchMode.Load(),
-		Loaded: sn.loaded.UTC(), Took: load.took.String(), LastGood: e.kept.trouble(), Files: slices.Clone(sn.tree.reports),
+		Loaded: sn.loaded.UTC(), Took: load.took.String(), LastGood: e.kept.trouble(), Files: sn.Files(),
 	}
 	if sn.Degraded() || s.Watch.Problem != "" || s.LastGood != "" || s.Brake != "" {
 		s.Status = "degraded"
@@ -469,5 +470,5 @@ func (e *Engine) Status() Status {
 
 // Identity names the snapshot.
 func (sn *Snapshot) Identity() Identity {
-	return Identity{sn.tree.digest, sn.revision, sn.generation}
+	return Identity{sn.Digest(), sn.Revision(), sn.generation}
 }

@@ -110,8 +110,8 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 		Tags: sn.Tags(su), Steps: []Step{}, Warnings: []string{},
 	}
 	mask := func(v string) *string { return &v }
-	if !opt.ShowSecrets && sn.schema.Secret(name) {
-		mask = func(string) *string { m := Mask; return &m }
+	if !opt.ShowSecrets {
+		mask = func(v string) *string { v = sn.schema.Show(name, v); return &v }
 	}
 	if d != nil && !d.NoDefault {
 		x.Default = mask(d.Default)
@@ -161,8 +161,8 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 	if d != nil && d.Server && su.Context != 0 {
 		x.Warnings = append(x.Warnings, "the code reads this property in the server scope only: values of other scopes have no effect")
 	}
-	if sn.schema.Secret(name) && !opt.ShowSecrets && x.Effective != nil {
-		x.Effective = Mask
+	if !opt.ShowSecrets {
+		x.Effective = sn.shownEffective(name, x.Effective)
 	}
 	x.Summary = x.summary(su)
 	return x
@@ -193,6 +193,26 @@ func (x *Explanation) inForce(sn *Snapshot, d *Declaration, p uint32) {
 // says: the warnings name both.
 func (x *Explanation) Differs() bool {
 	return x.Held != nil || x.Pending != nil || x.apart || x.apartFile || slices.ContainsFunc(x.Steps, func(s Step) bool { return s.Status == Wins && s.Invalid })
+}
+
+// shownEffective is a typed value as it may be shown.
+func (sn *Snapshot) shownEffective(name string, v any) any {
+	switch v := v.(type) {
+	case nil:
+		return nil
+	case string:
+		return sn.schema.Show(name, v)
+	case []string:
+		out := make([]string, len(v))
+		for i := range v {
+			out[i] = sn.schema.Show(name, v[i])
+		}
+		return out
+	}
+	if sn.schema.Hides(name, fmt.Sprint(v)) {
+		return Mask
+	}
+	return v
 }
 
 func idPtr(id uint32) *uint32 {
@@ -236,12 +256,13 @@ func (x *Explanation) resolved(sn *Snapshot, su Subject, d *Declaration, p uint3
 		return
 	}
 	why := err.Error()
-	if sn.schema.Secret(d.Name) {
+	hidden := sn.schema.Masks(d.Name, text)
+	if hidden {
 		why = "the value does not fit the type " + d.Kind.String()
 	}
 	_, good := pr.good(sn, p, h)
 	switch {
-	case sn.schema.Secret(d.Name):
+	case hidden:
 	case good:
 		why += fmt.Sprintf("; the last good value %v applies", x.Effective)
 	case d.Kind == Bool:

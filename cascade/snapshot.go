@@ -1,6 +1,7 @@
 package cascade
 
 import (
+	"slices"
 	"time"
 
 	"github.com/seed47708276/sluice/cascade/finding"
@@ -79,14 +80,20 @@ func (sn *Snapshot) Generation() uint64 { return sn.generation }
 
 // Digest identifies the contents of the files; it is the same on every member
 // that has the same files.
-func (sn *Snapshot) Digest() string { return sn.tree.digest }
+func (sn *Snapshot) Digest() string { return sn.schema.shownDigest(sn.tree.digest) }
 
 // SharedDigest is that of what all members of a cluster are to have alike: the
 // contents in force without the properties that each member has for itself.
-func (sn *Snapshot) SharedDigest() string { return sn.tree.shared }
+func (sn *Snapshot) SharedDigest() string { return sn.schema.shownDigest(sn.tree.shared) }
 
 // Revision identifies the directory and the overrides.
-func (sn *Snapshot) Revision() string { return sn.revision }
+func (sn *Snapshot) Revision() string {
+	if sn.source == "" {
+		return sn.revision
+	}
+	// Of a directory file it is the head of the digest.
+	return sn.schema.shownDigest(sn.revision)[:len(sn.revision)]
+}
 
 // Schema returns the declarations that the snapshot was read with.
 func (sn *Snapshot) Schema() *Schema { return sn.schema }
@@ -98,9 +105,15 @@ func (sn *Snapshot) Loaded() time.Time { return sn.loaded }
 // not change them.
 func (sn *Snapshot) Findings() []finding.Finding { return sn.tree.findings }
 
-// Files reports each file of the tree, sorted by path. The caller does not
-// change it.
-func (sn *Snapshot) Files() []FileReport { return sn.tree.reports }
+// Files reports each file of the tree, sorted by path, with the digests as they
+// are shown.
+func (sn *Snapshot) Files() []FileReport {
+	out := slices.Clone(sn.tree.reports)
+	for i := range out {
+		out[i].Digest = sn.schema.shownDigest(out[i].Digest)
+	}
+	return out
+}
 
 // Degraded reports whether any file or entry has an error.
 func (sn *Snapshot) Degraded() bool { return finding.HasErrors(sn.tree.findings) }

@@ -227,7 +227,7 @@ func (s *Schema) CheckValue(name, value string) error {
 		return nil
 	}
 	if _, err := d.Parse(value); err != nil {
-		if s.Secret(name) {
+		if s.Masks(name, value) {
 			return fmt.Errorf("%s: the value is no %s", name, d.Kind)
 		}
 		return fmt.Errorf("%s: %w", name, err)

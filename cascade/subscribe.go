@@ -120,11 +120,11 @@ func changes(old, sn *Snapshot) []Change {
 		}
 	}()
 	show := func(name string, v *string) *string {
-		if v != nil && sn.schema.Secret(name) {
-			m := Mask
-			return &m
+		if v == nil {
+			return nil
 		}
-		return v
+		m := sn.schema.Show(name, *v)
+		return &m
 	}
 	server := func(name string, o, n *string) {
 		if same(o, n) {
@@ -210,7 +210,7 @@ func (sn *Snapshot) result(name string, text *string) (result, because string) {
 	}
 	if text != nil {
 		if _, err := d.Parse(*text); err != nil {
-			if sn.schema.Secret(name) {
+			if sn.schema.Masks(name, *text) {
 				return Ignored, "the value is no " + d.Kind.String()
 			}
 			if p, known := sn.names.id(name); known && d.Kind == Bool && sn.tree.goods[p] == "" {

@@ -2,7 +2,9 @@ package cli
 
 import (
 	"context"
+	"crypto/hmac"
 	"crypto/rand"
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"os"
@@ -59,6 +61,14 @@ var (
 	errSaltInvalid = errors.New("the key of the cluster's cookie salt in Redis holds something else: remove it, and the members make it anew")
 )
 
+// digestKey is the key of the digests of files, which members compare: what only
+// they have in common.
+func digestKey(salt string) []byte {
+	sum := hmac.New(sha256.New, []byte(salt))
+	sum.Write([]byte("digests of files")) // never fails
+	return sum.Sum(nil)
+}
+
 // agreeSalt returns nil when the salt is that of the cluster. The first time that
 // it is another it says so, because its caller has used the old one.
 func (s *server) agreeSalt(ctx context.Context) error {
@@ -92,6 +102,7 @@ func (s *server) takeSalt(ctx context.Context) (changed bool, err error) {
 	if changed = salt != s.salt.text; changed {
 		s.salt.text = salt
 		s.settings.SetSalt(salt)
+		s.engine.Schema().SetDigestKey(digestKey(salt))
 		s.log.Info("the cookies of own sessions have the cluster's salt")
 		if err := s.salt.write(); err != nil {
 			s.log.Warn("the cluster's salt is not kept in the state folder: it is asked for at the next start", "err", err)

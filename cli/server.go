@@ -98,12 +98,14 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if opt.directory != "" {
 		copt.Source = cascade.NewDirectoryFile(opt.directory)
 	}
-	if s.engine, err = cascade.Open(copt); err != nil {
-		return nil, err
-	}
 	s.salt.path = filepath.Join(opt.state, "cookie-salt")
 	salt, err := s.salt.read()
 	if err != nil {
+		return nil, err
+	}
+	// A change that was held is known by its digest.
+	copt.Schema.SetDigestKey(digestKey(salt))
+	if s.engine, err = cascade.Open(copt); err != nil {
 		return nil, err
 	}
 	s.setLevel()
@@ -158,7 +160,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	}
 	aopt.RedisWarning = s.redisWarning
 	if s.link != nil {
-		aopt.Cluster = s.link
+		aopt.Cluster, aopt.DigestsAgreed = s.link, s.salt.agreed.Load
 	}
 	s.api = httpapi.New(aopt)
 	return s, nil

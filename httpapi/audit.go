@@ -7,7 +7,6 @@ import (
 
 	"github.com/go-chi/chi/v5"
 
-	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
 )
 
@@ -68,9 +67,7 @@ func (s *Server) showState(k store.Key, st *store.State) any {
 	switch body := st.Body.(type) {
 	case *store.Override:
 		o := *body
-		if s.Engine.Schema().Secret(k.Name) {
-			o.Value = cascade.Mask
-		}
+		o.Value = s.Engine.Schema().Show(k.Name, o.Value)
 		return o
 	case *store.Token:
 		return map[string]any{"role": body.Role, "expires": body.Expires}

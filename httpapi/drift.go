@@ -60,7 +60,7 @@ func (d *drifts) all(s *Server) {
 func (d *drifts) one(s *Server, m remote.Member, alive bool) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	was, is := d.now[m.Incarnation], alive && m.Digest != s.sharedDigest()
+	was, is := d.now[m.Incarnation], alive && differ(m.Digest, s.sharedDigest())
 	switch {
 	case is && !was:
 		if d.now == nil {

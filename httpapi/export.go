@@ -92,8 +92,8 @@ func (s *Server) exportRecords(w http.ResponseWriter, _ *http.Request) error {
 		if !begun {
 			begin()
 		}
-		if o, ok := rec.Body.(*store.Override); ok && s.Engine.Schema().Secret(rec.Name) {
-			o.Value = cascade.Mask
+		if o, ok := rec.Body.(*store.Override); ok {
+			o.Value = s.Engine.Schema().Show(rec.Name, o.Value)
 		}
 		err := enc.Encode(exportLine(rec))
 		left = err != nil

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"reflect"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -171,10 +172,11 @@ func (s *Server) importOverride(text json.RawMessage, reason, actor string) (c s
 	if o.Value == nil {
 		return c, fail(http.StatusUnprocessableEntity, "no_value", "%s: value is a text", o.Property)
 	}
-	if k := store.OverrideKey(su, o.Property); s.Engine.Schema().Secret(o.Property) && *o.Value == cascade.Mask {
+	if schema := s.Engine.Schema(); masked(schema, o.Property, *o.Value) {
 		// An export does not show it: what is there stays.
+		k := store.OverrideKey(su, o.Property)
 		have, err := s.Store.Get(k)
-		if err == nil && (have == nil || have.Body == nil) {
+		if err == nil && !exportedAs(schema, have, *o.Value) {
 			err = fail(http.StatusUnprocessableEntity, "masked", "%s of %s is a secret that the export does not hold: write its value into the import, or leave the line out", o.Property, su)
 		}
 		if err != nil {
@@ -240,4 +242,18 @@ func (s *Server) same(c *store.Change) (bool, error) {
 		return reflect.DeepEqual(&like, was), nil
 	}
 	return reflect.DeepEqual(have.Body, c.Body), nil
+}
+
+// masked reports whether a value is one of which an export left something out.
+func masked(schema *cascade.Schema, name, value string) bool {
+	return strings.Contains(value, cascade.Mask) && schema.Show(name, strings.ReplaceAll(value, cascade.Mask, "x")) == value
+}
+
+// exportedAs reports whether an export writes the override as that value.
+func exportedAs(schema *cascade.Schema, rec *store.Record, value string) bool {
+	if rec == nil {
+		return false
+	}
+	o, ok := rec.Body.(*store.Override)
+	return ok && schema.Show(rec.Name, o.Value) == value
 }

@@ -47,14 +47,22 @@ func saltSum(salt string) string {
 	return hex.EncodeToString(sum[:4])
 }
 
-// sharedDigest is that of what all members are to have alike.
+// sharedDigest is that of what all members are to have alike; empty while the
+// members have not agreed upon its key.
 func (s *Server) sharedDigest() string {
 	sn := s.Engine.Snapshot()
+	if s.Cluster != nil && s.DigestsAgreed != nil && !s.DigestsAgreed() {
+		return ""
+	}
 	if s.Fixed {
 		return sn.SharedDigest() + "+" + sn.Identity().Overrides
 	}
 	return sn.SharedDigest()
 }
+
+// differ reports whether two members have other configurations. Of one that does
+// not know the key of the cluster yet nothing can be told.
+func differ(a, b string) bool { return a != "" && b != "" && a != b }
 
 // listedMember is what an administrator sees of a member.
 type listedMember struct {
@@ -122,7 +130,7 @@ func (l *memberList) fill(ms []remote.Member, own remote.Member) {
 		l.Members = append(l.Members, listedMember{
 			Member: m, Alive: m.Alive, Self: m.Self, Age: m.Age.Round(100 * time.Millisecond).String(),
 			// A member that ended has no configuration in force.
-			Drift: m.Alive && !m.Self && m.Digest != own.Digest,
+			Drift: m.Alive && !m.Self && differ(m.Digest, own.Digest),
 		})
 	}
 	slices.SortFunc(l.Members, func(a, b listedMember) int {

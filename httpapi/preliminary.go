@@ -55,10 +55,8 @@ func preliminaryValue(sn *cascade.Snapshot, su cascade.Subject, name string) (st
 	switch {
 	case !ok || v.Scope == cascade.ScopeDefault:
 		return "", false
-	case sn.Schema().Secret(name):
-		return cascade.Mask, true
 	}
-	return v.Text, true
+	return sn.Schema().Show(name, v.Text), true
 }
 
 func (s *Server) preliminaryProperty(w http.ResponseWriter, r *http.Request) error {

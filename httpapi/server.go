@@ -44,6 +44,9 @@ type Options struct {
 	Cluster Cluster
 	// RedisWarning says what is not safe about the way to Redis; "": nothing.
 	RedisWarning string
+	// DigestsAgreed reports whether the key of the digests is that of the
+	// cluster, so that they can be compared; nil: always.
+	DigestsAgreed func() bool
 }
 
 // Server holds the handlers of both listeners.

@@ -6,6 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/secret"
 )
 
 // isList reports whether a value is a list of which the existing system takes
@@ -57,10 +58,7 @@ func (d *document) itemText(n *yaml.Node, name string) (string, bool) {
 	return text, true
 }
 
-// show quotes a value for a finding, unless its name says that it is secret.
+// show quotes a value for a finding, without what is secret of it.
 func (d *document) show(name, text string) string {
-	if isSecret(name) {
-		return "a text"
-	}
-	return finding.Quote(text)
+	return finding.Quote(secret.Show(name, text, nil))
 }

@@ -6,6 +6,7 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/secret"
 	"github.com/seed47708276/sluice/cascade/tagexpr"
 )
 
@@ -38,19 +39,6 @@ func (d *document) afterAnchor(n *yaml.Node) string {
 		s = strings.TrimLeft(strings.TrimPrefix(s, "&"+n.Anchor), blanks)
 	}
 	return s
-}
-
-// secretWords are parts of names whose values no finding repeats.
-var secretWords = []string{"password", "passwd", "secret", "salt", "token", "credential", "apikey"}
-
-func isSecret(name string) bool {
-	name = strings.ToLower(name)
-	for _, w := range secretWords {
-		if strings.Contains(name, w) {
-			return true
-		}
-	}
-	return false
 }
 
 // key reads the key of a property. It returns false, after an entry error, if
@@ -181,7 +169,7 @@ func (d *document) warnYAML11(n *yaml.Node, text string, c class, name string) {
 	existing := existingReading(text, c)
 	switch {
 	case existing == text:
-	case isSecret(name):
+	case secret.Show(name, text, nil) != text:
 		d.warnf(n.Line, n.Column, CodeYAML11, "unquoted, this value is a number, date or boolean to the existing system (YAML 1.1), which reads another text than the one here; quote it")
 	case c == classDate:
 		d.warnf(n.Line, n.Column, CodeYAML11, "unquoted, %s is a date to the existing system (YAML 1.1), which prints it anew, such as Thu Jan 01 00:00:00 UTC 2026; here it is the text in the file: quote it", finding.Quote(text))

@@ -1,0 +1,121 @@
+package cascade
+
+import (
+	"crypto/hmac"
+	"crypto/sha256"
+	"encoding/hex"
+	"slices"
+	"sync/atomic"
+
+	"github.com/seed47708276/sluice/cascade/secret"
+	"github.com/seed47708276/sluice/cascade/yamlfile"
+)
+
+// Mask is what stands for a secret value in every output.
+const Mask = secret.Mask
+
+// secrets is what a schema knows of what must not be shown.
+type secrets struct {
+	patterns  atomic.Pointer[[]string] // of PropSecrets, as last read
+	digestKey atomic.Pointer[[]byte]
+}
+
+// Secret reports whether values of the property are masked, but for numbers,
+// booleans and durations where only an earlier part of the name says so.
+func (s *Schema) Secret(name string) bool {
+	return s.declaredSecret(name) || secret.Find(name) != secret.Nowhere || secret.Match(name, s.secretPatterns())
+}
+
+func (s *Schema) declaredSecret(name string) bool {
+	d := s.Lookup(name)
+	return d != nil && d.Secret
+}
+
+// Hides reports whether nothing of a value of the property may be shown.
+func (s *Schema) Hides(name, value string) bool {
+	return s.declaredSecret(name) || secret.Hides(name, value, s.secretPatterns())
+}
+
+// Show returns a value as it may be shown: see secret.Show.
+func (s *Schema) Show(name, value string) string {
+	if s.declaredSecret(name) {
+		return Mask
+	}
+	return secret.Show(name, value, s.secretPatterns())
+}
+
+// Masks reports whether some of a value may not be shown.
+func (s *Schema) Masks(name, value string) bool { return s.Show(name, value) != value }
+
+func (s *secrets) secretPatterns() []string {
+	if p := s.patterns.Load(); p != nil {
+		return *p
+	}
+	return nil
+}
+
+// patterns takes up the patterns of the files: before anything is compiled, whose
+// findings may show values. One that cannot be read hides nothing, and the
+// property has an error.
+func (e *Engine) patterns() {
+	text := ""
+	for _, f := range e.set.sorted() {
+		if f.have == nil {
+			continue
+		}
+		for _, en := range f.have.entries {
+			if en.Key == PropSecrets {
+				text = en.Value
+			}
+		}
+	}
+	list := slices.DeleteFunc(splitList(text), func(p string) bool { return secret.CheckPattern(p) != nil })
+	e.opt.Schema.patterns.Store(&list)
+}
+
+// patternLines are the lines of a YAML file with values that only a pattern
+// masks: the reader of the file does not know of it.
+func (b *builder) patternLines(f *treeFile) map[int]bool {
+	patterns := b.schema.secretPatterns()
+	if len(patterns) == 0 || len(f.findings) == 0 || f.have == nil {
+		return nil
+	}
+	lines := map[int]bool{}
+	note := func(name string, v *yamlfile.Value) {
+		if v != nil && secret.Match(name, patterns) {
+			lines[v.Line] = true
+		}
+	}
+	for i := range f.have.blocks {
+		for j := range f.have.blocks[i].Properties {
+			p := &f.have.blocks[i].Properties[j]
+			note(p.Name, &p.Value)
+		}
+	}
+	for i := range f.have.meta {
+		note(f.have.meta[i].Property, f.have.meta[i].Value)
+	}
+	for i := range f.have.settings {
+		note(f.have.settings[i].Name, &f.have.settings[i].Value)
+	}
+	return lines
+}
+
+// SetDigestKey makes the digests that are shown keyed ones, so that nobody who
+// sees one can try out which contents have it. Members of a cluster need the
+// same key: their digests are compared.
+func (s *Schema) SetDigestKey(key []byte) {
+	k := slices.Clone(key)
+	s.digestKey.Store(&k)
+}
+
+// shownDigest is a digest as it is shown.
+func (s *secrets) shownDigest(digest string) string {
+	k := s.digestKey.Load()
+	if k == nil || digest == "" {
+		return digest
+	}
+	sum := hmac.New(sha256.New, *k)
+	sum.Write([]byte(digest)) // never fails
+	return hex.EncodeToString(sum.Sum(nil))
+}
