@@ -24,6 +24,9 @@ type Edit struct {
 	owner   func(path string) error
 }
 
+// secretMode is the mode of a new file for a secret: not for everybody.
+const secretMode = 0o640
+
 // NotHereError is returned by an unset of a property that no file sets.
 type NotHereError struct{ Property string }
 
@@ -64,10 +67,14 @@ func (e *Engine) PlanSet(name, value, file string) (*Edit, error) {
 	case file != "" && filepath.ToSlash(filepath.Clean(file)) != tf.rel:
 		return nil, fmt.Errorf("%s is set in %s, whose line wins: change it there, or unset it first", name, tf.rel)
 	}
-	return e.plan(tf, func(data []byte) ([]byte, int, error) {
+	ed, err := e.plan(tf, func(data []byte) ([]byte, int, error) {
 		out, err := propfile.Set(data, name, value)
 		return out, 0, err
 	})
+	if err == nil && ed.Before == nil && e.opt.Schema.Masks(name, value) {
+		ed.mode = secretMode
+	}
+	return ed, err
 }
 
 // PlanUnset works out how to remove a property from the file whose line wins.

@@ -4,9 +4,13 @@ import (
 	"crypto/hmac"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
+	"os"
 	"slices"
+	"strings"
 	"sync/atomic"
 
+	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/cascade/secret"
 	"github.com/seed47708276/sluice/cascade/yamlfile"
 )
@@ -118,4 +122,62 @@ func (s *secrets) shownDigest(digest string) string {
 	sum := hmac.New(sha256.New, *k)
 	sum.Write([]byte(digest)) // never fails
 	return hex.EncodeToString(sum.Sum(nil))
+}
+
+// everybody is the permission to read that all users of the machine have.
+const everybody = 0o004
+
+// LooseSecrets warns of files with secrets that everybody may read, once a file.
+func (e *Engine) LooseSecrets() []finding.Finding {
+	e.load.Lock()
+	defer e.load.Unlock()
+	sn := e.Snapshot()
+	var out []finding.Finding
+	for i, f := range e.set.sorted() {
+		if f.have == nil || i >= len(sn.tree.files) {
+			continue
+		}
+		fi, err := os.Stat(f.abs)
+		if err != nil || fi.Mode()&everybody == 0 {
+			continue // what cannot be read has a finding of its own
+		}
+		name, line, more := "", 0, 0
+		note := func(n string, v string, at int) {
+			switch {
+			case v == "" || strings.Contains(v, "{{") || !e.opt.Schema.Masks(n, v):
+			case name == "":
+				name, line = n, at
+			default:
+				more++
+			}
+		}
+		for _, en := range f.have.entries {
+			note(en.Key, en.Value, en.Line)
+		}
+		for _, b := range f.have.blocks {
+			for _, p := range b.Properties {
+				note(p.Name, p.Value.Text, p.Value.Line)
+			}
+		}
+		for _, m := range f.have.meta {
+			if m.Value != nil {
+				note(m.Property, m.Value.Text, m.Value.Line)
+			}
+		}
+		for _, p := range f.have.settings {
+			note(p.Name, p.Value.Text, p.Value.Line)
+		}
+		if name == "" {
+			continue
+		}
+		and := ""
+		if more > 0 {
+			and = fmt.Sprintf(" and %d more", more)
+		}
+		out = append(out, finding.Finding{
+			Path: sn.tree.files[i], Line: line, Severity: finding.Warning, Code: "readable-secret",
+			Text: fmt.Sprintf("everybody may read this file (mode %04o), and it holds the secret %s%s: chmod 640, with the group that Sluice runs as", fi.Mode().Perm(), finding.Quote(name), and),
+		})
+	}
+	return out
 }

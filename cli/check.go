@@ -1,6 +1,8 @@
 package cli
 
 import (
+	"slices"
+
 	"github.com/spf13/cobra"
 
 	"github.com/seed47708276/sluice/cascade"
@@ -9,18 +11,24 @@ import (
 )
 
 func (a *app) checkCmd() *cobra.Command {
-	return &cobra.Command{
-		Use:   "check --etc DIR [--directory FILE]",
+	state := ""
+	cmd := &cobra.Command{
+		Use:   "check --etc DIR [--directory FILE] [--state DIR]",
 		Short: "Report every error and warning of a tree",
 		Long: `Reports everything that is wrong with a tree, or probably not meant, as
 file:line:col: severity: text [code] on standard error, and the digest of the
-tree on standard output. Ends with 1 if there is an error.`,
+tree on standard output. Ends with 1 if there is an error.
+
+Also warns of secrets that everybody may read, and of loose modes of the state
+folder (that of --state, else that of sluice serve), keys and token files.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.check() },
+		RunE: func(*cobra.Command, []string) error { return a.check(state) },
 	}
+	cmd.Flags().StringVar(&state, "state", "", "state folder whose mode is looked at")
+	return cmd
 }
 
-func (a *app) check() error {
+func (a *app) check(state string) error {
 	if err := a.needEtc(); err != nil {
 		return err
 	}
@@ -29,7 +37,7 @@ func (a *app) check() error {
 		return err
 	}
 	sn := e.Snapshot()
-	fs := append(append([]finding.Finding{}, sn.Findings()...), sn.Lint()...)
+	fs := slices.Concat(sn.Findings(), sn.Lint(), e.LooseSecrets(), looseModes(e, state))
 	fs = append(fs, redisFindings(sn)...)
 	finding.Sort(fs)
 	errs := countErrors(fs)

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"os"
+	"slices"
 
 	"github.com/seed47708276/sluice/cascade"
 )
@@ -50,8 +51,19 @@ func (a *app) edit(name string, dry bool, plan func(*cascade.Engine) (*cascade.E
 		a.printf("%s: nothing to change\n", ed.File)
 		return nil
 	}
-	a.showEdit(ed, changed, dry, e.Schema().Secret(name) && !a.showSecrets)
+	a.showEdit(ed, changed, dry, !a.showSecrets && secretEdit(e.Schema(), name, changed))
 	return nil
+}
+
+// secretEdit reports whether the lines of an edit hold what is masked.
+func secretEdit(schema *cascade.Schema, name string, changed []hunk) bool {
+	if schema.Secret(name) {
+		return true
+	}
+	masked := func(line string) bool { return schema.Masks(name, line) }
+	return slices.ContainsFunc(changed, func(h hunk) bool {
+		return slices.ContainsFunc(h.removed, masked) || slices.ContainsFunc(h.added, masked)
+	})
 }
 
 // showEdit prints the lines that an edit changed, and of a dry run the unified

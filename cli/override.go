@@ -23,12 +23,13 @@ func (a *app) setCmd() *cobra.Command {
 		w         writeFlags
 		until     untilFlags
 		file      string
+		from      string
 		o         overrideBody
 		force     bool
 		overrides = []string{"reason", "expires", "for", "final", "protected", "force"}
 	)
 	cmd := &cobra.Command{
-		Use:   "set PROPERTY VALUE (--context C [--user U] | --etc DIR [--file F])",
+		Use:   "set PROPERTY (VALUE | - | --from FILE) (--context C [--user U] | --etc DIR [--file F])",
 		Short: "Set a property for a context or a user, or in a file for everybody",
 		Long: `With --context, sets an override for a context or one of its users on a running
 server, which counts at once and on all members. --force sets one that a final
@@ -38,13 +39,21 @@ With --etc, edits the line of the .properties file that wins now; a new property
 goes to --file, or to the file of its declaration. Every other byte stays as it
 is, the file is replaced at once, and nothing is written that check would refuse.
 
+The value - is read from standard input, and --from reads it from a file: what
+stands on a command line is in the history of the shell and in the list of
+processes, so secrets belong there. A new file for a secret has mode 0640.
+
 A value that begins with - goes after --: sluice set --etc DIR -- NAME -1`,
 		Example: `  sluice set com.openexchange.websockets.enabled false -c 1337 -u 17 --for 2h --reason "ticket 4711"
   sluice set sluice.websockets.maxPerUser 4 --etc /opt/open-xchange/etc`,
-		Args:              cobra.ExactArgs(2),
+		Args:              cobra.RangeArgs(1, 2),
 		ValidArgsFunction: completeProperties,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			server, err := a.forSubject(cmd, &su)
+			if err != nil {
+				return err
+			}
+			value, err := a.givenValue(args, from)
 			if err != nil {
 				return err
 			}
@@ -52,12 +61,12 @@ A value that begins with - goes after --: sluice set --etc DIR -- NAME -1`,
 				if err := onlyFlags(cmd, "belongs to an override: name whose with --context", overrides...); err != nil {
 					return err
 				}
-				return a.edit(args[0], w.dry, func(e *cascade.Engine) (*cascade.Edit, error) { return e.PlanSet(args[0], args[1], file) })
+				return a.edit(args[0], w.dry, func(e *cascade.Engine) (*cascade.Edit, error) { return e.PlanSet(args[0], value, file) })
 			}
 			if err := onlyFlags(cmd, "belongs to --etc: an override is in no file", "file"); err != nil {
 				return err
 			}
-			o.Value, o.Reason = args[1], w.why("set")
+			o.Value, o.Reason = value, w.why("set")
 			if o.Expires, err = until.expires(cmd); err != nil {
 				return err
 			}
@@ -72,6 +81,7 @@ A value that begins with - goes after --: sluice set --etc DIR -- NAME -1`,
 	f.BoolVar(&o.Protected, "protected", false, "users must not change it by themselves")
 	f.BoolVar(&force, "force", false, "also where a final of another scope hides it")
 	f.StringVar(&file, "file", "", "file for a new property, relative to the root")
+	f.StringVar(&from, "from", "", "file that holds the value, as for a secret")
 	return cmd
 }
 

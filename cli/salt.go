@@ -18,7 +18,9 @@ import (
 )
 
 const (
-	saltBytes   = 16
+	saltBytes = 16
+	// saltFile is its name in the state folder.
+	saltFile    = "cookie-salt"
 	maxSaltText = 256 // of what the cluster may have
 	// saltKey is the name of the cluster's salt in Redis.
 	saltKey = "salt"

@@ -98,7 +98,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if opt.directory != "" {
 		copt.Source = cascade.NewDirectoryFile(opt.directory)
 	}
-	s.salt.path = filepath.Join(opt.state, "cookie-salt")
+	s.salt.path = filepath.Join(opt.state, saltFile)
 	salt, err := s.salt.read()
 	if err != nil {
 		return nil, err
