@@ -45,4 +45,3 @@ func (a *app) givenValue(args []string, from string) (string, error) {
 	}
 	return value, nil
 }
-
