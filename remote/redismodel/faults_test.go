@@ -16,7 +16,7 @@ import (
 // A pipeline whose answers do not come is sent again.
 func TestPipelineIsRepeated(t *testing.T) {
 	within(t, Options{}, func(t *testing.T, s *Server) {
-		c := clientOf(s.Line(), 1)
+		c := s.Line().Client(1)
 		defer c.Close()
 		c.Ping(t.Context())
 		s.Drops(1, 0)
@@ -43,7 +43,7 @@ func TestPipelineIsRepeated(t *testing.T) {
 func TestFrozenServerDoesItTwice(t *testing.T) {
 	for _, retries := range []int{1, -1} {
 		within(t, Options{}, func(t *testing.T, s *Server) {
-			c := clientOf(s.Line(), retries)
+			c := s.Line().Client(retries)
 			defer c.Close()
 			c.Ping(t.Context())
 			s.Freeze()
@@ -73,7 +73,7 @@ func TestRefusedLogin(t *testing.T) {
 	} {
 		within(t, Options{}, func(t *testing.T, s *Server) {
 			s.Require("default", "right")
-			c := clientOf(s.Line(), -1)
+			c := s.Line().Client(-1)
 			defer c.Close()
 			c.Options().Password, c.Options().DB = "right", 2
 			refusal.refuse(s)
@@ -93,7 +93,7 @@ func TestRefusedLogin(t *testing.T) {
 // A replica that lags has lost what it had not got, but for what WAIT waited for.
 func TestFailOver(t *testing.T) {
 	within(t, Options{Lag: 200 * time.Millisecond}, func(t *testing.T, s *Server) {
-		c := clientOf(s.Line(), 3)
+		c := s.Line().Client(3)
 		defer c.Close()
 		c.Set(t.Context(), "old", "1", 0)
 		c.XAdd(t.Context(), &redis.XAddArgs{Stream: "s", ID: "1-1", Values: []any{"a", "b"}})
@@ -123,7 +123,7 @@ func TestFailOver(t *testing.T) {
 func TestLine(t *testing.T) {
 	within(t, Options{}, func(t *testing.T, s *Server) {
 		l := s.Line()
-		c := clientOf(l, -1)
+		c := l.Client(-1)
 		defer c.Close()
 		c.Ping(t.Context())
 		l.BlackHole(true, false)
@@ -152,7 +152,7 @@ func TestLine(t *testing.T) {
 // What is lost is what was picked, and an eviction takes any.
 func TestLoss(t *testing.T) {
 	within(t, Options{Seed: 7}, func(t *testing.T, s *Server) {
-		c := clientOf(s.Line(), 1)
+		c := s.Line().Client(1)
 		defer c.Close()
 		for _, key := range []string{"{a}:1", "{a}:2", "{b}:1", "{c}:1", "{d}:1", "{e}:1", "{f}:1"} {
 			c.Set(t.Context(), key, "1", 0)

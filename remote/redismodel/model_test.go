@@ -1,29 +1,15 @@
 package redismodel
 
 import (
-	"context"
-	"net"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/redis/go-redis/v9"
-	"github.com/redis/go-redis/v9/maintnotifications"
 	"go.uber.org/goleak"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
-
-// clientOf is a client that reaches the server through a line.
-func clientOf(l *Line, retries int) *redis.Client {
-	return redis.NewClient(&redis.Options{
-		Dialer:     func(ctx context.Context, _, _ string) (net.Conn, error) { return l.Dial(ctx) },
-		MaxRetries: retries, DialerRetries: 1, ContextTimeoutEnabled: true, DisableIdentity: true,
-		ReadTimeout: time.Second, PipelinePoolSize: -1,
-		// These look an address up, which has no place in a bubble.
-		MaintNotificationsConfig: &maintnotifications.Config{Mode: maintnotifications.ModeDisabled},
-	})
-}
 
 // within runs f in a bubble with a server, and holds that nothing is left.
 func within(t *testing.T, o Options, f func(t *testing.T, s *Server)) {
@@ -39,7 +25,7 @@ func within(t *testing.T, o Options, f func(t *testing.T, s *Server)) {
 
 func TestBasics(t *testing.T) {
 	within(t, Options{}, func(t *testing.T, s *Server) {
-		c := clientOf(s.Line(), -1)
+		c := s.Line().Client(-1)
 		defer c.Close()
 		if err := c.Set(t.Context(), "a", "1", time.Second).Err(); err != nil {
 			t.Fatal(err)
