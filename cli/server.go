@@ -181,7 +181,23 @@ func (s *server) stored(b cascade.Batch, entries []store.Entry) {
 	if err := s.apply(b); err != nil {
 		s.log.Error("a stored write cannot be applied", "err", err)
 	}
+	s.endOwners(entries)
 	s.api.Stored(entries)
+}
+
+// endOwners ends the sessions of contexts and users that were deleted, be it that
+// the ids have a new owner already.
+func (s *server) endOwners(entries []store.Entry) {
+	if s.fixed {
+		return
+	}
+	for i := range entries {
+		for _, c := range entries[i].Changes {
+			if c.After == nil && (c.Kind == store.KindContext || c.Kind == store.KindUser) {
+				s.sockets.EndOwner(int32(c.Context), int32(c.User), entries[i].Time)
+			}
+		}
+	}
 }
 
 // openSessions returns those of App Suite where it keeps them in Redis, else our

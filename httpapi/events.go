@@ -37,7 +37,10 @@ const (
 	// maxStreams bounds the clients, the other two what waits for one of them:
 	// one that does not read is dropped, and returns with its last id. A single
 	// event may have more bytes.
-	maxStreams        = 100
+	maxStreams = 100
+	// maxStreamsEach is what one token or system user may have of them, so that
+	// nobody keeps the others from watching.
+	maxStreamsEach    = 25
 	eventsQueued      = 1024
 	eventsQueuedBytes = 4 << 20
 	// eventsPatience is how long sockets are still followed when the last client
@@ -75,6 +78,7 @@ type Events struct {
 type stream struct {
 	kinds   []string // nil: all
 	su      cascade.Subject
+	actor   string       // who watches
 	queue   chan event   // closed by who removes it
 	waiting atomic.Int64 // bytes of data in queue
 }
@@ -150,6 +154,16 @@ func (st *stream) wants(ev *event) bool {
 		(st.su.Context == 0 || ev.su.Context == st.su.Context && (st.su.User == 0 || ev.su.User == 0 || ev.su.User == st.su.User))
 }
 
+// ofLocked counts the streams of one who watches.
+func (e *Events) ofLocked(actor string) (n int) {
+	for st := range e.streams {
+		if st.actor == actor {
+			n++
+		}
+	}
+	return n
+}
+
 // join adds a stream that goes on after the event with this id; an empty id is
 // that of now. missed came since, and at is the id before the first of them;
 // reset tells that more did, which are not kept: those of another process too.
@@ -159,6 +173,8 @@ func (e *Events) join(st *stream, after string) (missed []event, at string, rese
 	switch {
 	case e.drain.Err() != nil:
 		return nil, "", false, fail(http.StatusServiceUnavailable, "draining", "this member drains: watch another, or this one when it is back")
+	case e.ofLocked(st.actor) >= maxStreamsEach:
+		return nil, "", false, fail(http.StatusTooManyRequests, "too_many_streams", "%s watches %d times already: end one of them first", st.actor, maxStreamsEach)
 	case len(e.streams) >= maxStreams:
 		return nil, "", false, fail(http.StatusServiceUnavailable, "too_many_streams", "this member streams to %d clients already: try again, or watch another", maxStreams)
 	}

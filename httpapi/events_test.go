@@ -125,8 +125,8 @@ func TestEventsBounds(t *testing.T) {
 			t.Errorf("the last is %s", missed[len(missed)-1].data)
 		}
 	}
-	for range maxStreams {
-		e.join(&stream{queue: make(chan event, 1)}, "")
+	for i := range maxStreams {
+		e.join(&stream{queue: make(chan event, 1), actor: fmt.Sprint(i)}, "")
 	}
 	if _, _, _, err := e.join(&stream{}, ""); err == nil {
 		t.Error("more streams than the bound")

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -24,6 +25,10 @@ import (
 // maxPlanFiles bounds the files of a candidate tree; the existing product ships
 // some 600.
 const maxPlanFiles = 2_000
+
+// maxPlans is how many plans with files are made at once: each has a copy of the
+// trees, on disk and in memory.
+const maxPlans = 2
 
 // effect is whom a change would concern.
 type effect struct {
@@ -159,6 +164,13 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
 	}
 	var roots []string
 	if in.Files != nil || in.Whole {
+		select {
+		case s.planning <- struct{}{}:
+			defer func() { <-s.planning }()
+		default:
+			w.Header().Set("Retry-After", streamsRetry)
+			return fail(http.StatusTooManyRequests, "too_many_plans", "%d plans with files are being made: try again", maxPlans)
+		}
 		dir, err := os.MkdirTemp("", "sluice-plan-*")
 		if err != nil {
 			return planFailed(err)
@@ -168,7 +180,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
 				s.Logger.Error("candidate tree not removed", "err", err)
 			}
 		}()
-		if roots, err = s.candidateTree(dir, in.Files, in.Whole); err != nil {
+		if roots, err = s.candidateTree(r.Context(), dir, in.Files, in.Whole); err != nil {
 			return err
 		}
 		of = nil
@@ -182,7 +194,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
 
 // candidateTree writes trees to compare with below dir: the present ones, unless
 // the given files are the whole, with the given files in the place of theirs.
-func (s *Server) candidateTree(dir string, files map[string]*string, whole bool) (roots []string, err error) {
+func (s *Server) candidateTree(ctx context.Context, dir string, files map[string]*string, whole bool) (roots []string, err error) {
 	if len(files) > maxPlanFiles {
 		return nil, fail(http.StatusUnprocessableEntity, "bad_plan", "a plan has at most %d files", maxPlanFiles)
 	}
@@ -190,9 +202,10 @@ func (s *Server) candidateTree(dir string, files map[string]*string, whole bool)
 	if whole {
 		from = from[:0]
 	}
+	copied := planCopy{ctx: ctx}
 	for i, root := range from {
 		roots = append(roots, filepath.Join(dir, strconv.Itoa(i)))
-		if err := copyTree(roots[i], root, 0); err != nil {
+		if err := copied.tree(roots[i], root); err != nil {
 			return nil, planFailed(err)
 		}
 	}
@@ -239,46 +252,101 @@ func (s *Server) candidateTree(dir string, files map[string]*string, whole bool)
 var notAFile = []syscall.Errno{syscall.EISDIR, syscall.ENOTDIR, syscall.EEXIST, syscall.ENOTEMPTY, syscall.ENAMETOOLONG}
 
 func planFailed(err error) error {
+	var p *problem
+	switch {
+	case errors.As(err, &p):
+		return err
+	case errors.Is(err, context.Canceled), errors.Is(err, context.DeadlineExceeded):
+		return fail(http.StatusBadRequest, "bad_request", "the request ended before its plan: send it again")
+	}
 	if errors.Is(err, syscall.ENOSPC) {
 		return fail(http.StatusInsufficientStorage, "disk_full", "the candidate tree does not fit into the folder for temporary files: make room")
 	}
 	return fmt.Errorf("candidate tree: %w", err)
 }
 
-// copyTree copies what a load would read. Links are followed, cascade.MaxDepth
-// folders deep, so that a loop ends.
-func copyTree(to, from string, depth int) error {
+// planCopy copies trees for a plan. It ends with its request, and at bounds that
+// hold for all trees together.
+type planCopy struct {
+	ctx   context.Context
+	files int
+	bytes int64
+	above []folderID // the folders that the walk is in
+}
+
+// folderID tells a folder that is reached by a link from one that is not.
+type folderID struct{ dev, ino uint64 }
+
+// Bounds of what a plan copies: what a load reads of large trees is far below.
+const (
+	maxPlanCopied      = 20_000
+	maxPlanCopiedBytes = 256 << 20
+)
+
+// tree copies what a load would read. As there, links are followed but for one
+// that leads to a folder above it, and the file of the master password is never
+// read.
+func (p *planCopy) tree(to, from string) error {
+	if err := p.ctx.Err(); err != nil {
+		return err
+	}
+	fi, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	st := fi.Sys().(*syscall.Stat_t) // of every file system that Go knows on Linux
+	id := folderID{st.Dev, st.Ino}
+	if slices.Contains(p.above, id) || len(p.above) > cascade.MaxDepth {
+		return nil
+	}
+	p.above = append(p.above, id)
+	defer func() { p.above = p.above[:len(p.above)-1] }()
 	entries, err := os.ReadDir(from)
-	if err != nil || depth > cascade.MaxDepth {
+	if err != nil {
 		return err
 	}
 	if err := os.MkdirAll(to, 0o700); err != nil {
 		return err
 	}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") {
+		if strings.HasPrefix(e.Name(), ".") || e.Name() == masterPassword {
 			continue
 		}
 		path, target := filepath.Join(from, e.Name()), filepath.Join(to, e.Name())
 		fi, err := os.Stat(path)
 		switch {
-		case errors.Is(err, os.ErrNotExist):
+		case errors.Is(err, os.ErrNotExist), errors.Is(err, syscall.ELOOP):
 			// A link that leads nowhere, or what an editor has just removed.
 		case err != nil:
 			return err
 		case fi.IsDir():
-			if err := copyTree(target, path, depth+1); err != nil {
+			if err := p.tree(target, path); err != nil {
 				return err
 			}
 		case fi.Mode().IsRegular() && fi.Size() <= maxBulkBody:
-			b, err := os.ReadFile(path)
-			if err == nil {
-				err = os.WriteFile(target, b, 0o600)
-			}
-			if err != nil {
+			if err := p.file(target, path, fi.Size()); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// masterPassword is the name of the existing system's file of master passwords.
+const masterPassword = "mpasswd"
+
+func (p *planCopy) file(to, from string, size int64) error {
+	p.files++
+	p.bytes += size
+	if p.files > maxPlanCopied || p.bytes > maxPlanCopiedBytes {
+		return fail(http.StatusUnprocessableEntity, "bad_plan", "the server's trees have more than %d files or %d MiB: send the whole tree with \"whole\", or compare two with `sluice diff`", maxPlanCopied, maxPlanCopiedBytes>>20)
+	}
+	if err := p.ctx.Err(); err != nil {
+		return err
+	}
+	b, err := os.ReadFile(from)
+	if err == nil {
+		err = os.WriteFile(to, b, 0o600)
+	}
+	return err
 }

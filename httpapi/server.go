@@ -72,6 +72,7 @@ type Server struct {
 	// streaming ends when a listener shuts down: no message of a stream is
 	// awaited any more.
 	streaming  context.Context
+	planning   chan struct{} // see maxPlans
 	endStreams context.CancelFunc
 	started    time.Time
 }
@@ -88,6 +89,7 @@ func New(o Options) *Server {
 	o.Logger = o.Logger.With("member", o.Member)
 	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count), incarnation: randomID(), started: time.Now().UTC()}
 	s.Events = newEvents(s.incarnation)
+	s.planning = make(chan struct{}, maxPlans)
 	s.streaming, s.endStreams = context.WithCancel(context.Background())
 	s.errors.log = o.Logger
 	s.metrics = newMetrics(s)

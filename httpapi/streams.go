@@ -35,7 +35,7 @@ func streamOf(r *http.Request) (*stream, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &stream{queue: make(chan event, eventsQueued)}
+	st := &stream{queue: make(chan event, eventsQueued), actor: Actor(r.Context())}
 	for key, values := range query {
 		if len(values) != 1 {
 			return nil, fail(http.StatusBadRequest, "bad_query", "%.100q stands twice: leave one out", key)

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -314,11 +315,25 @@ func TestStreamLeaves(t *testing.T) {
 // Streams have a bound, and who is refused learns when to come back.
 func TestStreamsBound(t *testing.T) {
 	w := newWorld(t, tree)
-	for range maxStreams {
-		_, _, _, err := w.server.Events.join(&stream{queue: make(chan event, 1)}, "")
-		must(t, err)
+	join := func(n int, actor string) {
+		for range n {
+			_, _, _, err := w.server.Events.join(&stream{queue: make(chan event, 1), actor: actor}, "")
+			must(t, err)
+		}
 	}
+	join(maxStreamsEach, me)
 	a := w.ask("GET", "/admin/v1/events", "")
+	a.refused(t, 429, "too_many_streams")
+	if a.header.Get("Retry-After") == "" {
+		t.Error("no Retry-After")
+	}
+	join(1, "somebody else")
+	for i := range maxStreams - maxStreamsEach - 1 {
+		join(1, strconv.Itoa(i))
+	}
+	w.server.Tokens = &memoryTokens{}
+	w.admin = w.tcp
+	a = w.ask("GET", "/admin/v1/events", "", w.server.Tokens.(*memoryTokens).give(t, "late", Viewer, time.Time{}))
 	a.refused(t, 503, "too_many_streams")
 	if a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")

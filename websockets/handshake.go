@@ -222,7 +222,7 @@ func (s *Server) authenticate(r *http.Request, id string, address clientAddress,
 		return nil, refuseStore
 	case session.ID != id: // a store may look in other ids too (spec 2.2, step 5)
 		return nil, forbidOtherID
-	case session.Expired(time.Now()):
+	case session.Expired(time.Now()), s.endedOwners.over(session):
 		return nil, forbidNoSession
 	case session.Restricted:
 		return nil, forbidRestricted

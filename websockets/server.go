@@ -100,6 +100,7 @@ type Server struct {
 	turnstile *turnstile
 	// toldNoAddress is when noAddress told last, in nanoseconds since 1970.
 	toldNoAddress atomic.Int64
+	endedOwners   endedOwners
 
 	mu      sync.Mutex // guards closed and the first Add of work
 	closed  bool
