@@ -16,8 +16,11 @@ const (
 	// handshakeFiles are kept from the sockets, so that a client that comes when
 	// there are too many is told so.
 	handshakeFiles = 64
+	// adminFiles are kept from clients, so that an administrator can always
+	// connect.
+	adminFiles = 64
 	// leastFiles is what is needed to serve anybody at all.
-	leastFiles = 2 * (reservedFiles + handshakeFiles)
+	leastFiles = 2 * (reservedFiles + handshakeFiles + adminFiles)
 )
 
 // FileLimit is how many descriptors this process may have.
@@ -35,25 +38,28 @@ func maxSockets(files int) int {
 	if files < leastFiles {
 		return max(1, files/4)
 	}
-	return min(websockets.DefaultMaxSockets, files-reservedFiles-handshakeFiles)
+	return min(websockets.DefaultMaxSockets, files-reservedFiles-handshakeFiles-adminFiles)
 }
 
-// budget bounds the connections of both listeners and the sockets together.
+// budget bounds the connections of all listeners and the sockets together; those
+// of the listener for clients leave some to administrators.
 // One that is beyond is closed at once: accepting it later would keep it, and
 // all behind it, waiting for nothing.
 type budget struct {
 	max     int64
+	clients int64 // the bound for the listener for clients
 	sockets func() int64
 	open    atomic.Int64 // connections that are no sockets
 	refused atomic.Int64
 }
 
 func newBudget(files int, sockets func() int64) *budget {
-	reserved := reservedFiles
+	reserved, admin := reservedFiles, adminFiles
 	if files < leastFiles {
-		reserved = files / 2
+		reserved, admin = files/2, files/8
 	}
-	return &budget{max: int64(files - reserved), sockets: sockets}
+	most := int64(files - reserved)
+	return &budget{max: most, clients: most - int64(admin), sockets: sockets}
 }
 
 // follow is the ConnState of a listener.

@@ -119,6 +119,7 @@ func (p *pacedBody) Read(b []byte) (int, error) {
 // them behind at its handshake, which is well below them.
 func (s *Server) PublicListener() *http.Server {
 	l := s.Listener(s.Public())
+	l.ConnState = s.followClients
 	l.ReadTimeout, l.WriteTimeout = bodyTimeout, answerTimeout
 	return l
 }

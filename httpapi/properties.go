@@ -22,6 +22,7 @@ const (
 	PropAdminSocket   = "sluice.admin.socket"
 	PropSocketGroup   = "sluice.admin.socketGroup"
 	PropMetricsPublic = "sluice.metrics.public"
+	PropMaxPending    = "sluice.public.maxPendingPerPeer"
 	PropMaxClose      = "sluice.gate.maxClose"
 )
 
@@ -50,6 +51,10 @@ var Properties = []cascade.Declaration{
 	{
 		Name: PropPublicPort, Kind: cascade.Int, Default: "8011", Min: 0, Max: 65_535, Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,
 		Doc: "Port of the listener for clients; 0 takes any free one.",
+	},
+	{
+		Name: PropMaxPending, Kind: cascade.Int, Default: "1024", Min: 1, Max: 1_000_000, Server: true, Local: true, File: ownFile, Since: ownSince,
+		Doc: "Connections without a socket that one address may have to the listener for clients; this machine and com.openexchange.server.knownProxies may have any number.",
 	},
 	{
 		Name: PropPublicCert, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: ownFile, Since: ownSince,

@@ -59,6 +59,7 @@ type Server struct {
 	recognised          atomic.Int64 // messages of other members that were delivered before, by their ids
 
 	budget  *budget
+	pending pending
 	errors  errorLog
 	metrics *metrics
 	// wrongTokens and wrongPasswords are apart, so that a script with an old

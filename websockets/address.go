@@ -159,6 +159,9 @@ func parseForwarded(entry string) (netip.Addr, bool) {
 // plainAddr has one form for each address.
 func plainAddr(a netip.Addr) netip.Addr { return a.Unmap().WithZone("") }
 
+// KnownProxy reports whether an address is one of KnownProxies.
+func (c *Config) KnownProxy(a netip.Addr) bool { return inRanges(c.KnownProxies, a) }
+
 func inRanges(ranges []AddrRange, a netip.Addr) bool {
 	for _, r := range ranges {
 		if r.contains(a) {
