@@ -27,6 +27,9 @@ type secrets struct {
 // Secret reports whether values of the property are masked, but for numbers,
 // booleans and durations where only an earlier part of the name says so.
 func (s *Schema) Secret(name string) bool {
+	if name == PropSecrets {
+		return false
+	}
 	return s.declaredSecret(name) || secret.Find(name) != secret.Nowhere || secret.Match(name, s.secretPatterns())
 }
 
@@ -37,11 +40,17 @@ func (s *Schema) declaredSecret(name string) bool {
 
 // Hides reports whether nothing of a value of the property may be shown.
 func (s *Schema) Hides(name, value string) bool {
+	if name == PropSecrets {
+		return false // it only looks like one
+	}
 	return s.declaredSecret(name) || secret.Hides(name, value, s.secretPatterns())
 }
 
 // Show returns a value as it may be shown: see secret.Show.
 func (s *Schema) Show(name, value string) string {
+	if name == PropSecrets {
+		return value
+	}
 	if s.declaredSecret(name) {
 		return Mask
 	}
