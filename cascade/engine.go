@@ -138,6 +138,7 @@ func Open(opt Options) (*Engine, error) {
 	e.cur.Store(sn)
 	e.kept.prepare(e.set, sn.tree, e.directory)
 	e.kept.write()
+	e.logErrors(errorsOf(sn)) // what is not as the files say, from the start
 	return e, nil
 }
 
@@ -408,9 +409,13 @@ const maxLogged = 20
 func (e *Engine) logReload(r *ReloadResult, sn *Snapshot, took time.Duration) {
 	e.log.Info("configuration reloaded", "generation", r.Generation, "digest", sn.Digest()[:12],
 		"changed", len(r.Changed), "errors", len(r.Errors), "took", took)
-	for i, f := range r.Errors {
+	e.logErrors(r.Errors)
+}
+
+func (e *Engine) logErrors(errs []finding.Finding) {
+	for i, f := range errs {
 		if i == maxLogged {
-			e.log.Error("more errors than are logged", "errors", len(r.Errors))
+			e.log.Error("more errors than are logged", "errors", len(errs))
 			break
 		}
 		e.log.Error("configuration error", "file", f.Path, "line", f.Line, "col", f.Col, "code", f.Code, "err", f.Text)

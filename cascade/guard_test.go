@@ -64,6 +64,9 @@ func TestFolderLostAtStart(t *testing.T) {
 				if s := e.Status(); s.Status != "degraded" || !errorAt(e, path, c.text) {
 					t.Errorf("status %s, findings %v", s.Status, e.Snapshot().Findings())
 				}
+				if !strings.Contains(k.log.String(), "configuration error") {
+					t.Errorf("the start logs\n%s", k.log.String())
+				}
 				// A reload is no consent.
 				reload(t, e)
 				k.want(e, Subject{Context: 7}, "rule", "off")

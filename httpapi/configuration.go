@@ -138,7 +138,33 @@ func badFiles(files []cascade.FileReport) int {
 	return bad
 }
 
+// folderTrouble says which roots and folders cannot be read, or are empty where
+// they held files: no file of the list does.
+func (s *Server) folderTrouble(files []cascade.FileReport) string {
+	listed := make(map[string]bool, len(files))
+	for _, f := range files {
+		listed[f.Path] = true
+	}
+	text, more := "", 0
+	for _, f := range s.Engine.Snapshot().Findings() {
+		switch {
+		case f.Severity != finding.Error || f.Path == "" || listed[f.Path]:
+		case text == "":
+			text = f.Path + ": " + f.Text
+		default:
+			more++
+		}
+	}
+	if more > 0 {
+		text += fmt.Sprintf(" (and %d more)", more)
+	}
+	return text
+}
+
 func (s *Server) filesCheck(files []cascade.FileReport) check {
+	if trouble := s.folderTrouble(files); trouble != "" {
+		return check{"files", "degraded", trouble}
+	}
 	if bad := badFiles(files); bad > 0 {
 		return check{"files", "degraded", fmt.Sprintf("%d of %d files have errors: GET /admin/v1/config lists them", bad, len(files))}
 	}
