@@ -18,14 +18,22 @@ import (
 // another name has a user of that name.
 const Password = "of-the-tests"
 
+// SuiteUser is a user who may read the sessions of App Suite as well, by the
+// rules that the page adds for that.
+const SuiteUser = "suite"
+
 // clusters are the names of clusters in tests, and of their users.
 var clusters = []string{"sluice", "test"}
 
 // documented is how the page sets its user up, up to the rules.
 const documented = "user sluice on >PASSWORD "
 
-// rules are those of the page.
-func rules(t testing.TB) string {
+// documentedSuite is what the rules of SuiteUser begin with on the page.
+const documentedSuite = "it needs beside these\n  `"
+
+// rules are those of the page: for Sluice, and what App Suite's sessions need
+// beside them.
+func rules(t testing.TB) (own, suite string) {
 	t.Helper()
 	_, here, _, _ := runtime.Caller(0)
 	page, err := os.ReadFile(filepath.Join(filepath.Dir(here), "../../docs/cluster.md"))
@@ -37,18 +45,24 @@ func rules(t testing.TB) string {
 	if !found || !strings.Contains(line, "~sluice:{sluice") {
 		t.Fatalf("docs/cluster.md has no line %q with the rules of Sluice's user", documented)
 	}
-	return line
+	_, rest, found = strings.Cut(rest, documentedSuite)
+	suite, _, _ = strings.Cut(rest, "`")
+	if !found || !strings.Contains(suite, "~ox-session:*") {
+		t.Fatalf("docs/cluster.md does not say %q with the rules for App Suite's sessions", documentedSuite)
+	}
+	return line, suite
 }
 
 // users are the arguments that give a server the users.
 func users(t testing.TB) (args []string) {
 	t.Helper()
-	line := rules(t)
+	line, suite := rules(t)
 	for _, name := range clusters {
 		args = append(args, "--user", name, "on", ">"+Password)
 		args = append(args, strings.Fields(strings.ReplaceAll(line, "{sluice", "{"+name))...)
 	}
-	return args
+	args = append(args, "--user", SuiteUser, "on", ">"+Password)
+	return append(args, strings.Fields(line+" "+suite)...)
 }
 
 // denied are what the server has refused one of the users. It is empty where the
@@ -69,7 +83,7 @@ func (s *Server) denied() (list []string) {
 		return nil // it is paused, or has been given a password
 	}
 	for _, e := range entries {
-		for _, name := range clusters {
+		for _, name := range append(clusters, SuiteUser) {
 			if e.Username == name && e.Reason != "auth" {
 				list = append(list, fmt.Sprintf("%s: %s (%s)", e.Reason, e.Object, e.Context))
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/redis/go-redis/v9"
 
+	"github.com/seed47708276/sluice/remote/redistest"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -197,12 +198,16 @@ func TestRedisAway(t *testing.T) {
 	s.server.Kill()
 	fails("killed")
 	s.server.Restart()
-	s.must(s.redis.ConfigSet(s.ctx(), "requirepass", "x").Err())
+	password := func(p string) {
+		t.Helper()
+		s.must(s.redis.Do(s.ctx(), "acl", "setuser", redistest.SuiteUser, "resetpass", ">"+p).Err())
+	}
+	password("another")
 	fails("without its password")
 	if n := s.store.Counts().Lookups["store_error"]; n != 6 {
 		t.Errorf("%d failures counted, want 6", n)
 	}
-	s.must(s.redis.ConfigSet(s.ctx(), "requirepass", "").Err())
+	password(redistest.Password)
 	s.login("a", time.Now(), false, nil)
 	if _, err := s.store.Get(s.ctx(), "a"); err != nil {
 		t.Errorf("after all of it: %v", err)

@@ -69,7 +69,7 @@ func newSuite(t *testing.T) *suite {
 // attach makes the store.
 func (s *suite) attach() {
 	client := redis.NewClient(&redis.Options{
-		Addr: s.server.Addr, DisableIdentity: true, ContextTimeoutEnabled: true,
+		Addr: s.server.Addr, Username: redistest.SuiteUser, Password: redistest.Password, DisableIdentity: true, ContextTimeoutEnabled: true,
 		DialTimeout: 500 * time.Millisecond, ReadTimeout: time.Second, WriteTimeout: time.Second, MaxRetries: -1, DialerRetries: 1,
 	})
 	s.t.Cleanup(func() { _ = client.Close() })
