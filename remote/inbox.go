@@ -35,6 +35,7 @@ type inbox struct {
 	mu       sync.Mutex
 	position string             // id of the last entry that was read; "": not known yet
 	restart  bool               // read from the beginning
+	reading  bool               // again, what was read before
 	sources  map[string]*source // by incarnation
 }
 
@@ -88,7 +89,7 @@ func (in *inbox) next() string {
 	in.mu.Lock()
 	defer in.mu.Unlock()
 	if in.restart && in.position != "" {
-		in.restart, in.position = false, beginning
+		in.restart, in.reading, in.position = false, true, beginning
 	}
 	return in.position
 }
@@ -154,6 +155,7 @@ func (l *Link) readOnce(position string) error {
 	streams, err := l.opts.Client.XRead(ctx, &redis.XReadArgs{Streams: []string{key, position}, Count: readCount, Block: readBlock}).Result()
 	switch {
 	case errors.Is(err, redis.Nil):
+		l.in.caughtUp()
 		return nil
 	case wrongType(err):
 		return l.mend(ctx, key, err)
@@ -167,7 +169,17 @@ func (l *Link) readOnce(position string) error {
 		l.take(e)
 		l.in.move(e.ID)
 	}
+	if len(streams[0].Messages) < readCount {
+		l.in.caughtUp()
+	}
 	return nil
+}
+
+// caughtUp notes that the log was read to its end.
+func (in *inbox) caughtUp() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.reading = in.restart
 }
 
 // wakeReader ends the read that waits when the link ends: a context does not.
@@ -227,6 +239,13 @@ func (l *Link) isNext(origin string, number, base uint64) bool {
 	now := time.Now()
 	l.in.mu.Lock()
 	s := l.in.sources[origin]
+	if s == nil && l.in.reading && l.view.Load().members[origin] == nil {
+		// It may have left before this member joined. What one that is not in the
+		// view yet has sent it sends again.
+		l.in.mu.Unlock()
+		l.counts.repeated.Add(1)
+		return false
+	}
 	if s == nil {
 		if len(l.in.sources) >= maxOrigins && !l.in.forget(now) {
 			l.in.mu.Unlock()

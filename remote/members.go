@@ -130,8 +130,10 @@ func (l *Link) look(ctx context.Context, listed []string) error {
 			l.leftBy(id, before, m)
 			continue
 		}
-		// A lease that Redis has lost is not over.
-		m.alive = m.missing.IsZero() && (leases[i] != nil || before != nil && before.alive && now.Sub(m.changed) < l.opts.Lease)
+		// A lease that Redis has lost is not over, and one that a clock which was set
+		// back prolongs is.
+		m.alive = m.missing.IsZero() && now.Sub(m.changed) < l.opts.Lease+maxBeatEvery &&
+			(leases[i] != nil || before != nil && before.alive && now.Sub(m.changed) < l.opts.Lease)
 		switch {
 		case m.alive:
 			m.lost = time.Time{}

@@ -127,7 +127,8 @@ func (w *world) accept(m, again *sentMessage) {
 		w.byID[m.id] = m
 	}
 	for _, s := range w.sockets {
-		if s.live && s.closed.IsZero() && m.matches(s) {
+		// A member that had the id already does not take it again.
+		if s.live && s.closed.IsZero() && m.matches(s) && (again == nil || slices.Contains(again.want, s)) {
 			m.want = append(m.want, s)
 		}
 	}

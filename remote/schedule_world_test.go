@@ -351,6 +351,7 @@ func (p *peer) Replace(_, _ int32, id string) {
 	if s := p.sockets[id]; s != nil {
 		s.end("replaced")
 		delete(p.sockets, id)
+		p.Unregister(s.Registration)
 	}
 }
 
@@ -362,6 +363,7 @@ func (p *peer) Abandon() int {
 	n := len(p.sockets)
 	for _, s := range p.sockets {
 		s.end("1012")
+		p.Unregister(s.Registration)
 	}
 	clear(p.sockets)
 	p.abandoned += n
