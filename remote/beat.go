@@ -115,12 +115,11 @@ func (l *Link) heartbeat() error {
 	if position == "" {
 		// Before anybody can know of this member, so that it reads all that is
 		// sent to it.
-		last, err := l.lastEntry(ctx)
+		newest, err := l.newestEntries(ctx)
 		if err != nil {
 			return err
 		}
-		l.in.start(last)
-		position = last
+		position = l.in.start(newest)
 	}
 	b.mu.Lock()
 	b.number++
@@ -174,16 +173,11 @@ func (l *Link) heartbeat() error {
 	return nil
 }
 
-// lastEntry is the id of the log's last entry.
-func (l *Link) lastEntry(ctx context.Context) (string, error) {
-	list, err := l.opts.Client.XRevRangeN(ctx, l.keys.log(), "+", "-", 1).Result()
-	switch {
-	case err != nil:
-		return "", l.mend(ctx, l.keys.log(), err)
-	case len(list) == 0:
-		return beginning, nil
-	}
-	return list[0].ID, nil
+// newestEntries are the last entries of the log, the newest first: more than the
+// members send between two heartbeats, as a rule.
+func (l *Link) newestEntries(ctx context.Context) ([]redis.XMessage, error) {
+	list, err := l.opts.Client.XRevRangeN(ctx, l.keys.log(), "+", "-", readCount).Result()
+	return list, l.mend(ctx, l.keys.log(), err)
 }
 
 // compare holds what Redis had of this member against what it has confirmed: one

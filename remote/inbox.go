@@ -51,23 +51,42 @@ type source struct {
 	canary canary
 }
 
-// start sets where reading begins, once.
-func (in *inbox) start(position string) {
+// start sets where reading begins, behind the newest entries, and returns it.
+// What these and join tell of was sent before this member joined, and counts as
+// taken: a sender may keep it for others that are dead.
+func (in *inbox) start(newest []redis.XMessage) string {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.position == "" {
-		in.position = position
+	in.position = beginning
+	if len(newest) > 0 {
+		in.position = newest[0].ID
 	}
+	now := time.Now()
+	for _, e := range newest {
+		origin, _ := e.Values[fieldOrigin].(string)
+		text, _ := e.Values[fieldNumber].(string)
+		number, err := strconv.ParseUint(text, 10, 64)
+		if err == nil && len(origin) == incarnationLen {
+			in.before(origin, number, now)
+		}
+	}
+	return in.position
 }
 
-// join has what a member had sent before this one joined count as taken: a sender
-// may keep it for others that are dead.
+// join notes up to which number a member had sent when this one joined.
 func (in *inbox) join(origin string, last uint64, now time.Time) {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	if in.sources[origin] == nil {
-		in.sources[origin] = &source{last: last, heard: now}
+	in.before(origin, last, now)
+}
+
+func (in *inbox) before(origin string, last uint64, now time.Time) {
+	s := in.sources[origin]
+	if s == nil {
+		s = &source{}
+		in.sources[origin] = s
 	}
+	s.last, s.heard = max(s.last, last), now
 }
 
 // at is the position.

@@ -64,6 +64,7 @@ func (l *Link) Register(ctx context.Context, r Registration, limit int) error {
 	case err != nil:
 		l.counts.registerFailed.Add(1)
 		l.log.Debug("socket is not registered yet", slog.Any(keyError, err))
+		l.gone.forgot.Store(true) // Redis may do it later, when the socket is closed
 		signal(l.rebuild)
 		return nil
 	case result.code == registryDuplicate:

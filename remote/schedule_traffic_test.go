@@ -241,7 +241,7 @@ func (w *world) check() {
 				if w.away && lost <= dropped {
 					continue
 				}
-				w.note("lost: %d from %s to %v at %.3fs for %s", m.number, m.from.name, m.to, m.at.Sub(w.start).Seconds(), s)
+				w.note("lost: %d from %s to %v at %.3fs for %s", m.number, m.from.name, m.to, w.seconds(m.at), s)
 			}
 		}
 	}
@@ -271,7 +271,7 @@ func (w *world) checkSockets() {
 				if s.opened.After(m.at) {
 					what = "stale" // for a socket that was not there
 				}
-				w.note("%s: %d from %s for %s, by %v", what, m.number, m.from.name, s, late)
+				w.note("%s: %d from %s, accepted at %.3fs, for %s, at %.3fs, by %v", what, m.number, m.from.name, w.seconds(m.at), s, w.seconds(s.at[i]), late)
 			}
 		}
 	}
@@ -287,6 +287,8 @@ func (w *world) lateness(m *sentMessage, at time.Time) time.Duration {
 	}
 	return at.Sub(until)
 }
+
+func (w *world) seconds(t time.Time) float64 { return t.Sub(w.start).Seconds() }
 
 func later(a, b time.Time) time.Time {
 	if b.After(a) {

@@ -175,6 +175,8 @@ func (l *Link) pass(me string, in *[buckets]bool, whole bool) error {
 	for len(own) > 0 {
 		n := min(len(own), passBatch)
 		if err := l.put(me, own[:n]); err != nil {
+			l.gone.forgot.Store(true) // Redis may do it later, when sockets are closed
+			signal(l.rebuild)
 			return err
 		}
 		if own = own[n:]; len(own) > 0 && !l.pause(passPause) {
