@@ -30,6 +30,8 @@ type Hold struct {
 	Connected int       `json:"connected"` // sockets that were open then
 	Limit     int       `json:"limit"`
 	Causes    []Cause   `json:"causes"`
+
+	raw string // what Digest is the shown form of, whose key may come later
 }
 
 // Cause is why users are not served: a value and where it stands, or, without a
@@ -61,7 +63,7 @@ const (
 	ConfirmFor = 10 * time.Minute
 	// maxConfirmed bounds the confirmations that are remembered.
 	maxConfirmed = 64
-	digestBytes  = 6 // of the digest of a change: it is typed by hand
+	digestLength = 12 // of the digest of a change: it is typed by hand
 )
 
 // held is what a snapshot has beside its own while a change is held.
@@ -77,8 +79,13 @@ func (sn *Snapshot) Held() *Hold {
 	if sn.held == nil {
 		return nil
 	}
-	return sn.held.hold
+	h := *sn.held.hold
+	h.Digest = sn.schema.shownChange(h.raw)
+	return &h
 }
+
+// shownChange is the digest of a change as it is shown and typed.
+func (s *Schema) shownChange(raw string) string { return s.shownDigest(raw)[:digestLength] }
 
 // inForce is what the gate resolves.
 func (sn *Snapshot) inForce() *Snapshot {
@@ -161,7 +168,7 @@ func (sn *Snapshot) changeDigest() string {
 	if sn.source != "" {
 		fmt.Fprint(sum, sn.revision)
 	}
-	return hex.EncodeToString(sum.Sum(nil)[:digestBytes])
+	return hex.EncodeToString(sum.Sum(nil))
 }
 
 // brake decides whether a change of files counts for the gate. The caller holds
@@ -179,7 +186,7 @@ func (e *Engine) brake(old, sn *Snapshot) {
 	case err != nil:
 		problem := "the sockets that the last change of files closes could not be counted, so nothing was held: " + err.Error()
 		e.brakeProblem.Store(&problem)
-		e.log.Error("brake cannot count: the change counts at once", "digest", sn.changeDigest(), "err", err)
+		e.log.Error("brake cannot count: the change counts at once", "digest", sn.schema.shownChange(sn.changeDigest()), "err", err)
 		return
 	case c.Limit < 0 || c.Sockets <= c.Limit:
 		if was != nil {
@@ -188,9 +195,10 @@ func (e *Engine) brake(old, sn *Snapshot) {
 		return
 	}
 	h := &Hold{
-		Digest: sn.changeDigest(), Since: time.Now().UTC(), Property: e.opt.Gate,
+		raw: sn.changeDigest(), Since: time.Now().UTC(), Property: e.opt.Gate,
 		Users: c.Users, Sockets: c.Sockets, Connected: c.Connected, Limit: c.Limit, Causes: sn.Causes(c.Some, e.opt.Gate),
 	}
+	h.Digest = sn.schema.shownChange(h.raw)
 	if until, ok := e.confirmed[h.Digest]; ok && time.Now().Before(until) {
 		e.log.Warn("change let through: it was confirmed", "digest", h.Digest, "users", h.Users, "sockets", h.Sockets, "causes", h.Causes)
 		return
@@ -319,7 +327,7 @@ type HeldAnswer struct {
 // explainHeld explains the switch while a change is held: what is in force, and
 // what the files say.
 func (sn *Snapshot) explainHeld(su Subject, opt ExplainOptions) Explanation {
-	h := sn.held.hold
+	h := sn.Held()
 	bare := *sn
 	bare.held = nil
 	x, then := sn.held.accepted.Explain(su, h.Property, opt), bare.Explain(su, h.Property, opt)

@@ -31,6 +31,9 @@ type Options struct {
 	// Gate is the declared boolean that decides who is served; "": nothing is
 	// ever held (see SetBrake).
 	Gate string
+	// Ready is asked before anything is written to the state folder; an error
+	// ends Open. nil: it is not asked.
+	Ready func(*Snapshot) error
 }
 
 // Engine holds the current snapshot and replaces it when anything changes.
@@ -133,12 +136,17 @@ func Open(opt Options) (*Engine, error) {
 	if bad := append(e.badFiles(sn), badSource...); len(bad) > 0 && !opt.TolerateBadFiles {
 		return nil, &BadFilesError{bad}
 	}
+	if opt.Ready != nil {
+		if err := opt.Ready(sn); err != nil {
+			return nil, err
+		}
+	}
 	sn.memo, sn.started = e.nextMemo(sn), sn.startValues()
 	e.restoreHold(sn)
+	e.logStart(sn)
 	e.cur.Store(sn)
 	e.kept.prepare(e.set, sn.tree, e.directory)
 	e.kept.write()
-	e.logErrors(errorsOf(sn)) // what is not as the files say, from the start
 	return e, nil
 }
 
@@ -369,7 +377,12 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 	}
 	if !changed {
 		e.mu.Unlock()
-		e.log.Debug("reload found nothing changed", "took", time.Since(start))
+		// What nobody asked for and changed nothing is nothing to tell.
+		tell := e.log.Debug
+		if force {
+			tell = e.log.Info
+		}
+		tell("reload found nothing changed", "generation", old.generation, "files", len(old.tree.reports), "errors", len(errorsOf(old)), "took", time.Since(start))
 		return ReloadResult{Generation: old.generation, Changed: []Change{}, Errors: errorsOf(old), Held: old.Held()}.count(old), again
 	}
 	sn.forgetNames()
@@ -379,7 +392,7 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 	e.kept.holding(sn.held)
 	e.kept.prepare(e.set, sn.tree, e.directory)
 	e.swap(old, &sn)
-	e.logReload(&r, &sn, time.Since(start))
+	e.logReload(&r, old, &sn, time.Since(start))
 	return r, again
 }
 
@@ -400,26 +413,6 @@ func (r ReloadResult) count(sn *Snapshot) ReloadResult {
 		}
 	}
 	return r
-}
-
-// maxLogged bounds the findings that one reload logs: the rest is in the
-// status.
-const maxLogged = 20
-
-func (e *Engine) logReload(r *ReloadResult, sn *Snapshot, took time.Duration) {
-	e.log.Info("configuration reloaded", "generation", r.Generation, "digest", sn.Digest()[:12],
-		"changed", len(r.Changed), "errors", len(r.Errors), "took", took)
-	e.logErrors(r.Errors)
-}
-
-func (e *Engine) logErrors(errs []finding.Finding) {
-	for i, f := range errs {
-		if i == maxLogged {
-			e.log.Error("more errors than are logged", "errors", len(errs))
-			break
-		}
-		e.log.Error("configuration error", "file", f.Path, "line", f.Line, "col", f.Col, "code", f.Code, "err", f.Text)
-	}
 }
 
 // Status is the state of the engine as the API shows it.

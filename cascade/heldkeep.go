@@ -9,6 +9,7 @@ import (
 // files that the gate resolves until it is confirmed, and whom it would close.
 type keptHold struct {
 	Hold     Hold       `json:"hold"`
+	Change   string     `json:"change"`   // its digest without a key
 	Users    []Subject  `json:"users"`    // some of those whom it would close
 	Accepted []keptFile `json:"accepted"` // the tree, and the directory file, before it
 }
@@ -21,7 +22,7 @@ func (k *keeper) holding(h *held) {
 		k.held = nil
 		return
 	}
-	next := &keptHold{Hold: *h.hold, Users: h.some}
+	next := &keptHold{Hold: *h.hold, Change: h.hold.raw, Users: h.some}
 	if k.held != nil {
 		next.Accepted = k.held.Accepted
 	} else {
@@ -37,7 +38,7 @@ func (h *keptHold) same(other *keptHold) bool {
 	if h == nil || other == nil {
 		return h == other
 	}
-	return h.Hold.Digest == other.Hold.Digest && h.Hold.Sockets == other.Hold.Sockets && h.Hold.Since.Equal(other.Hold.Since)
+	return h.Change == other.Change && h.Hold.Sockets == other.Hold.Sockets && h.Hold.Since.Equal(other.Hold.Since)
 }
 
 // names calls f with the objects that the held change needs.
@@ -70,7 +71,9 @@ func (e *Engine) restoreHold(sn *Snapshot) {
 		return
 	}
 	hold := h.Hold
-	if hold.Digest = sn.changeDigest(); hold.Digest != h.Hold.Digest {
+	hold.raw = sn.changeDigest()
+	hold.Digest = sn.schema.shownChange(hold.raw)
+	if hold.raw != h.Change {
 		gone := 0
 		for _, su := range h.Users {
 			if accepted.Serves(su, e.opt.Gate) && !sn.Serves(su, e.opt.Gate) {

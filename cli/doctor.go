@@ -191,27 +191,47 @@ func (d *doctor) gate() (*enablement, error) {
 		return nil, err
 	}
 	if e.Account == accountOpen {
-		known := "the directory does not know the user, and does not refuse it for that"
-		var r directoryRecord
-		switch _, err := d.c.call(d.app, http.MethodGet, ownPath(d.su), nil, &r); {
-		case err == nil:
-			known = "the directory has the user, enabled"
-		case refused(err, "directory_file"):
-			known = "the directory file does not refuse the user"
-		case !refused(err, "not_found"):
+		if err := d.account(); err != nil {
 			return nil, err
 		}
-		d.add("account", verdictOK, known, "")
 	} else {
 		d.add("account", verdictProblem, "the directory refuses the user ("+e.Account+")", d.fill(accountText(e.Account)))
 	}
 	if e.Enabled {
-		d.add("gate", verdictOK, e.Explanation.Summary, "")
+		d.add("gate", verdictOK, e.Explanation.Summary, "", e.Explanation.Warnings...)
 	} else {
 		d.add("gate", verdictProblem, e.Explanation.Summary,
-			fmt.Sprintf("`sluice enable %s`, or change what sets it: `sluice explain %s %s`", d.flags, websockets.PropEnabled, d.flags))
+			fmt.Sprintf("`sluice enable %s`, or change what sets it: `sluice explain %s %s`", d.flags, websockets.PropEnabled, d.flags), e.Explanation.Warnings...)
 	}
 	return &e, nil
+}
+
+// account tells what the directory knows of a user whom it does not refuse.
+func (d *doctor) account() error {
+	var r directoryRecord
+	_, err := d.c.call(d.app, http.MethodGet, ownPath(d.su), nil, &r)
+	switch {
+	case err == nil:
+		d.add("account", verdictOK, "the directory has the user, enabled", "")
+		return nil
+	case refused(err, "directory_file"):
+		d.add("account", verdictOK, "the directory file does not refuse the user", "")
+		return nil
+	case !refused(err, "not_found"):
+		return err
+	}
+	_, err = d.c.call(d.app, http.MethodGet, ownPath(cascade.Subject{Context: d.su.Context}), nil, &r)
+	switch {
+	case err == nil:
+		d.add("account", verdictUnknown, fmt.Sprintf("the directory knows context %d, but not the user, and does not refuse it for that", d.su.Context),
+			"check the id: whoever is not in the directory is let in, unless sluice.directory.strict=true")
+	case refused(err, "not_found"):
+		d.add("account", verdictUnknown, "the directory knows neither the context nor the user, and does not refuse them for that",
+			"check both ids: whoever is not in the directory is let in, unless sluice.directory.strict=true")
+	default:
+		return err
+	}
+	return nil
 }
 
 // fill puts the user's ids into a command line.
@@ -270,6 +290,10 @@ type userSockets struct {
 		Code          int
 		Time          time.Time
 	}
+	Refused []struct {
+		Member, Code, Reason, Address string
+		Time                          time.Time
+	}
 }
 
 func (d *doctor) sockets() error {
@@ -299,6 +323,17 @@ func (d *doctor) sockets() error {
 		}
 		details = append(details, fmt.Sprintf("the last one that ended on %s: %s ago, %s%s", e.Member, sinceText(e.Time), e.Cause, code))
 	}
+	for _, r := range l.Refused {
+		why := r.Code
+		if r.Reason != "" {
+			why += ", " + r.Reason
+		}
+		from := ""
+		if r.Address != "" {
+			from = " from " + r.Address
+		}
+		details = append(details, fmt.Sprintf("a handshake%s was refused on %s: %s ago, %s", from, r.Member, sinceText(r.Time), why))
+	}
 	for _, m := range l.Unreachable {
 		details = append(details, "member "+m+" did not answer: its sockets are not known")
 	}
@@ -309,7 +344,7 @@ func (d *doctor) sockets() error {
 		d.add("sockets", verdictUnknown, "no socket is open on the members that answered", "`sluice members`, then ask again", details...)
 	default:
 		d.add("sockets", verdictProblem, "no socket is open: there is nothing that a push could go to",
-			"have the user reload the page; if none comes, look for 101 and refusals in the proxy's log, and at the steps above and below", details...)
+			"have the user reload the page; if none comes, look for refused handshakes in this answer and in the server's log, and at the steps above and below", details...)
 	}
 	d.delivery(len(l.Sockets), mail, last)
 	return nil

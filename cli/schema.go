@@ -10,10 +10,17 @@ import (
 	"github.com/seed47708276/sluice/websockets"
 )
 
-const propLogLevel = "sluice.log.level"
+const (
+	propLogLevel  = "sluice.log.level"
+	propMustExist = "sluice.state.mustExist"
+)
 
 // properties of the server process itself.
 var properties = []cascade.Declaration{
+	{
+		Name: propMustExist, Kind: cascade.Bool, Default: "false", Server: true, Local: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Doc: "Whether a start is refused where the state folder is new or empty: with it the overrides, the directory and the tokens are lost, and everybody who was switched off is served.",
+	},
 	{
 		Name: propLogLevel, Kind: cascade.Enum, Enum: []string{"debug", "info", "warn", "error"}, Default: "info", Server: true,
 		File: "sluice.properties", Since: "sluice 1.0", Doc: "Least level that is logged.",

@@ -34,6 +34,7 @@ type serverOptions struct {
 	etc       []string
 	directory string
 	state     string
+	newState  bool // the state folder may be new, whatever is known of an older one
 	tolerate  bool
 	public    string // HOST:PORT instead of the properties
 	admin     string
@@ -69,7 +70,10 @@ type server struct {
 	redisWarning  string // what is not safe about the way to Redis; "": nothing
 	public, admin net.Listener
 	socket        *httpapi.AdminSocket
-	recheck       chan struct{}   // a swap happened: ask the gate for everybody
+	recheck       chan struct{} // a swap happened: ask the gate for everybody
+	roots         []string
+	state         string
+	fresh         bool // the state folder is new or empty
 	manager       *serviceManager // nil: no service manager asked for word
 }
 
@@ -78,7 +82,7 @@ type server struct {
 const drainGrace = 20 * time.Second
 
 func openServer(opt serverOptions) (_ *server, err error) {
-	s := &server{level: &slog.LevelVar{}, recheck: make(chan struct{}, 1)}
+	s := &server{roots: opt.etc, state: opt.state, level: &slog.LevelVar{}, recheck: make(chan struct{}, 1)}
 	s.log = slog.New(slog.NewTextHandler(opt.stderr, &slog.HandlerOptions{Level: s.level}))
 	if s.manager, err = newServiceManager(os.Getenv, s.log); err != nil {
 		return nil, err
@@ -94,6 +98,10 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	copt := cascade.Options{
 		Roots: opt.etc, Schema: Schema(), State: opt.state, TolerateBadFiles: opt.tolerate, Logger: s.log,
 		Gate: websockets.PropEnabled,
+	}
+	s.fresh = freshState(opt.state)
+	if s.fresh && !opt.newState {
+		copt.Ready = s.mustExist
 	}
 	if opt.directory != "" {
 		copt.Source = cascade.NewDirectoryFile(opt.directory)
@@ -127,6 +135,9 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		return nil, err
 	}
 	if err := s.openLink(); err != nil {
+		return nil, err
+	}
+	if err := s.knownState(opt.newState); err != nil {
 		return nil, err
 	}
 	if err := s.openStore(opt); err != nil {
@@ -355,7 +366,7 @@ func (s *server) run(ctx context.Context) error {
 	s.api.SetReady(true)
 	s.manager.ready(s.api.StatusLine())
 	wg.Go(func() { s.manager.follow(background, s.api.StatusLine) })
-	s.log.Info("serving", "public", s.public.Addr().String(), "admin", s.admin.Addr().String(), "socket", s.socket.Path(), "status", s.engine.Status().Status)
+	s.log.Info("serving", s.startLine()...)
 
 	var err error
 	select {

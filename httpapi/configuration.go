@@ -238,6 +238,7 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	if query.Get("cluster") == "true" {
 		return s.reloadAll(w, r, accept)
 	}
+	s.Logger.Info("reload asked for", "actor", Actor(r.Context()), "cluster", false)
 	own, err := s.reloadOwn(r.Context(), accept)
 	if err != nil {
 		return err

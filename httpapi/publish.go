@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
@@ -63,7 +64,7 @@ func (s *Server) Swapped(old, now *cascade.Snapshot) {
 	if old.SharedDigest() != now.SharedDigest() || s.Fixed && old.Revision() != now.Revision() {
 		s.drifts.all(s)
 	}
-	if old.Digest() == now.Digest() && old.Degraded() == now.Degraded() && old.Held() == now.Held() {
+	if old.Digest() == now.Digest() && old.Degraded() == now.Degraded() && sameHold(old.Held(), now.Held()) {
 		return
 	}
 	e := configEvent{Time: time.Now().UTC(), Generation: now.Generation(), Digest: now.Digest(), Degraded: now.Degraded(), Held: now.Held(), Changed: []cascade.Change{}}
@@ -98,6 +99,7 @@ func (s *Server) Stored(entries []store.Entry) {
 	for i := range entries {
 		e := &entries[i]
 		s.decided(e)
+		s.logStored(e)
 		shown := s.showEntry(e, maxPublished)
 		for j, c := range shown.Changes {
 			kind := EventDirectory
@@ -110,4 +112,35 @@ func (s *Server) Stored(entries []store.Entry) {
 			s.Events.Publish(kind, e.Changes[j].Subject(), storeEvent{e.Revision, e.Time, e.Actor, e.Reason, e.Action, c})
 		}
 	}
+}
+
+// maxLoggedSubjects bounds the records that the line of one write names.
+const maxLoggedSubjects = 5
+
+// logStored has a line for each write of any member: what, whom, who and why.
+func (s *Server) logStored(e *store.Entry) {
+	of := []string{}
+	for i := range e.Changes {
+		if i == maxLoggedSubjects {
+			of = append(of, fmt.Sprintf("and %d more", len(e.Changes)-i))
+			break
+		}
+		c := &e.Changes[i]
+		what := string(c.Kind)
+		if su := c.Subject(); su.Context != 0 {
+			what += " of " + su.String()
+		}
+		if c.Name != "" {
+			what += " " + c.Name
+		}
+		if c.After == nil || c.After.Deleted {
+			what += " removed"
+		}
+		of = append(of, what)
+	}
+	s.Logger.Info("stored", "revision", e.Revision, "action", e.Action, "records", of, "actor", e.Actor, "reason", e.Reason)
+}
+
+func sameHold(a, b *cascade.Hold) bool {
+	return (a == nil) == (b == nil) && (a == nil || a.Digest == b.Digest)
 }

@@ -79,6 +79,7 @@ func (s *Server) reloadAll(w http.ResponseWriter, r *http.Request, accept bool) 
 		list = append(list, m)
 		return nil
 	})
+	s.Logger.Info("reload asked for", "actor", Actor(r.Context()), "cluster", true)
 	own, err := s.reloadOwn(r.Context(), accept)
 	for _, name := range wait() {
 		list = append(list, memberReload{Member: name, Status: reloadFailed, Error: "it did not answer: ask it for GET /admin/v1/config, or reload again"})

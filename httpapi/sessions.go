@@ -63,6 +63,7 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) error {
 		Name  string `json:"name"`
 		Value string `json:"value"`
 	}
+	s.Logger.Info("session made by an administrator", "context", ses.Context, "user", ses.User, "client", ses.Client, "actor", Actor(r.Context()))
 	return s.answer(w, http.StatusCreated, struct {
 		Session string    `json:"session"`
 		Secret  string    `json:"secret"`
@@ -122,7 +123,7 @@ func (s *Server) deleteSession(w http.ResponseWriter, r *http.Request) error {
 	case err != nil:
 		return s.storeFailed(err)
 	}
-	s.Logger.Info("session ended by an administrator", "context", ses.Context, "user", ses.User)
+	s.Logger.Info("session ended by an administrator", "context", ses.Context, "user", ses.User, "actor", Actor(r.Context()))
 	w.WriteHeader(http.StatusNoContent)
 	return nil
 }

@@ -65,7 +65,22 @@ type socketPage struct {
 	// Ended tells of each member how the last socket of a user ended there, as
 	// far as it is remembered; only where the query names a user.
 	Ended []endedSocket `json:"ended,omitempty"`
+	// Refused are the last handshakes of a user that were refused, the newest
+	// first, as far as they are remembered; only where the query names a user.
+	Refused []refusedHandshake `json:"refused,omitempty"`
 }
+
+// refusedHandshake is one of a user that was refused.
+type refusedHandshake struct {
+	Member  string    `json:"member"`
+	Code    string    `json:"code"`             // as the client was told
+	Reason  string    `json:"reason,omitempty"` // the check that failed, where the code hides it
+	Address string    `json:"address,omitempty"`
+	Time    time.Time `json:"time"`
+}
+
+// maxRefusedTold bounds what one member tells of the refusals of a user.
+const maxRefusedTold = 3
 
 // endedSocket is how a socket ended.
 type endedSocket struct {
@@ -87,6 +102,13 @@ func (s *Server) ownPage(sel websockets.Selector, cursor string, limit int) sock
 	}
 	if e, ok := s.Sockets.LastEnd(sel.Context, sel.User); ok {
 		page.Ended = []endedSocket{{s.Member, e.Cause.String(), e.Code(), e.At.UTC()}}
+	}
+	for _, r := range s.Sockets.LastRefused(sel.Context, sel.User) {
+		h := refusedHandshake{Member: s.Member, Code: r.Code, Reason: r.Reason, Time: r.At.UTC()}
+		if r.Address.IsValid() {
+			h.Address = r.Address.String()
+		}
+		page.Refused = append(page.Refused, h)
 	}
 	return page
 }
@@ -112,9 +134,10 @@ func (s *Server) allPage(ctx context.Context, sel websockets.Selector, cursor st
 	q.Cursor, q.Limit = cursor, limit
 	var all []placedSocket
 	var ended []endedSocket
+	var refused []refusedHandshake
 	end := "" // the place up to which all that answered have told all
 	add := func(p socketPage) error {
-		ended = append(ended, p.Ended...)
+		ended, refused = append(ended, p.Ended...), append(refused, p.Refused...)
 		placed := make([]placedSocket, len(p.Sockets))
 		for i, l := range p.Sockets {
 			placed[i] = placedSocket{websockets.Next(l.Context, l.User, l.ID), l}
@@ -146,6 +169,10 @@ func (s *Server) allPage(ctx context.Context, sel websockets.Selector, cursor st
 		for i := range p.Ended {
 			p.Ended[i].Member = a.Member
 		}
+		p.Refused = p.Refused[:min(maxRefusedTold, len(p.Refused))]
+		for i := range p.Refused {
+			p.Refused[i].Member = a.Member
+		}
 		return add(p)
 	})
 	err := add(s.ownPage(sel, cursor, limit))
@@ -154,7 +181,8 @@ func (s *Server) allPage(ctx context.Context, sel websockets.Selector, cursor st
 		return page, err
 	}
 	slices.SortFunc(ended, func(a, b endedSocket) int { return b.Time.Compare(a.Time) })
-	page.Ended = ended
+	slices.SortFunc(refused, func(a, b refusedHandshake) int { return b.Time.Compare(a.Time) })
+	page.Ended, page.Refused = ended, refused
 	slices.SortFunc(all, func(a, b placedSocket) int { return strings.Compare(a.place, b.place) })
 	for i, p := range all {
 		if i == limit || end != "" && p.place > end {
@@ -205,6 +233,7 @@ func (s *Server) closeSockets(w http.ResponseWriter, r *http.Request) error {
 	own := s.closeOwn(sel, s.Member)
 	sum.Unreachable = wait()
 	sum.Closed += own
+	s.Logger.Info("sockets of all members closed by an administrator", "context", sel.Context, "user", sel.User, "all", q.All, "closed", sum.Closed, "actor", Actor(r.Context()))
 	return s.answer(w, http.StatusOK, sum)
 }
 

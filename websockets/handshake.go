@@ -34,7 +34,7 @@ const (
 // passed is the socket registered, and only then is the 101 written.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enter() {
-		s.refuse(w, r, refuseDraining)
+		s.refuse(w, r, attempt{}, refuseDraining)
 		return
 	}
 	started := false
@@ -43,9 +43,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.work.Done()
 		}
 	}()
-	sock, refused := s.admit(w, r)
+	who := attempt{}
+	sock, refused := s.admit(w, r, &who)
 	if refused != nil {
-		s.refuse(w, r, refused)
+		s.refuse(w, r, who, refused)
 		return
 	}
 	defer func() {
@@ -69,9 +70,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	go sock.begin()
 }
 
-func (s *Server) refuse(w http.ResponseWriter, r *http.Request, f *refusal) {
-	s.totals.handshake(Handshake{f.code, f.why})
-	s.log.Debug("handshake refused", slog.String(keyCode, f.code), slog.String(keyReason, f.why))
+func (s *Server) refuse(w http.ResponseWriter, r *http.Request, who attempt, f *refusal) {
+	s.noteRefused(who, f)
 	f.write(w, r.ProtoMajor == 1)
 }
 
@@ -121,12 +121,13 @@ func (s *Server) leave(sock *socket) {
 
 // admit returns a registered socket for a request that passes every check. What
 // asks a store waits for its turn.
-func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*socket, *refusal) {
+func (s *Server) admit(w http.ResponseWriter, r *http.Request, who *attempt) (*socket, *refusal) {
 	cfg := s.opts.Config()
 	ask, refused := examine(r, cfg)
 	if refused != nil {
 		return nil, refused
 	}
+	who.address = ask.address.addr
 	if !hijackable(w) {
 		s.log.Error("a middleware in front of the Web Sockets hides the connection: let it implement Unwrap")
 		return nil, refuseServer
@@ -138,7 +139,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request) (*socket, *refusa
 		return nil, refuseBusy
 	}
 	defer s.turnstile.leave()
-	session, refused := s.authenticate(r, ask.session, ask.address, cfg)
+	session, refused := s.authenticate(r, ask.session, ask.address, cfg, who)
 	if refused != nil {
 		return nil, refused
 	}
@@ -206,7 +207,7 @@ func examine(r *http.Request, cfg *Config) (*handshake, *refusal) {
 // client at the right address, and its user served (spec 2.2, steps 3 to 13).
 // All its reasons but the last are one answer, so that nobody learns which
 // sessions exist.
-func (s *Server) authenticate(r *http.Request, id string, address clientAddress, cfg *Config) (*Session, *refusal) {
+func (s *Server) authenticate(r *http.Request, id string, address clientAddress, cfg *Config, who *attempt) (*Session, *refusal) {
 	if !printable(id, MaxSessionID) {
 		return nil, forbidParameter
 	}
@@ -222,6 +223,9 @@ func (s *Server) authenticate(r *http.Request, id string, address clientAddress,
 		return nil, refuseStore
 	case session.ID != id: // a store may look in other ids too (spec 2.2, step 5)
 		return nil, forbidOtherID
+	}
+	who.subject = subject{session.Context, session.User}
+	switch {
 	case session.Expired(time.Now()), s.endedOwners.over(session):
 		return nil, forbidNoSession
 	case session.Restricted:

@@ -94,6 +94,8 @@ type Server struct {
 	totals totals
 	ends   ends
 
+	refusals refusals
+
 	poller    poller
 	flushes   flusher
 	reading   chan struct{} // see readingSlots

@@ -1,0 +1,62 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
+)
+
+// freshState reports whether a state folder holds nothing that a server left
+// there: neither the store nor the last good files.
+func freshState(dir string) bool {
+	for _, name := range []string{store.FileName, filepath.Join("lastgood", "manifest")} {
+		if _, err := os.Stat(filepath.Join(dir, name)); !isNotExist(err) {
+			return false
+		}
+	}
+	return true
+}
+
+// lostState says what is missing with a state folder, and what to do.
+func (s *server) lostState(why string) error {
+	return fmt.Errorf(`the state folder %s is empty, and %s.
+Missing are the overrides, the directory, the tokens and sessions that it held, and the last good files: who was switched off would be served.
+Next: mount it, or stop here and copy its files (%s, lastgood/, cookie-salt) back from a backup; "sluice export" of another member, "sluice import" here bring the directory and the overrides back.
+To begin with nothing, start once with --new-state`, s.state, why, store.FileName)
+}
+
+// mustExist refuses a new state folder where the tree says that there is one.
+func (s *server) mustExist(sn *cascade.Snapshot) error {
+	if v, _ := sn.Get(cascade.Subject{}, propMustExist); v.Effective != true {
+		return nil
+	}
+	x := sn.Explain(cascade.Subject{}, propMustExist, cascade.ExplainOptions{})
+	return s.lostState(fmt.Sprintf("%s=true (%s) says that this server had one", propMustExist, x.Origin))
+}
+
+// knownTimeout bounds asking Redis for what it knows of this member.
+const knownTimeout = 3 * time.Second
+
+// knownState refuses a new state folder of the keeper of a cluster that knows it
+// to have had one, and has the cluster know this one. Where the decisions are on
+// another member or in a database, nothing of them is lost with the folder.
+func (s *server) knownState(newState bool) error {
+	if s.link == nil || s.engine.Text(store.PropKeeper).Server() != s.member {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), knownTimeout)
+	defer cancel()
+	added, err := s.redis.SAdd(ctx, "sluice:{"+s.link.Name()+"}:state", s.member).Result()
+	switch {
+	case err != nil:
+		s.log.Warn("Redis cannot be asked whether this member had a state folder before", "state", s.state, "new", s.fresh, "err", err)
+	case added == 0 && s.fresh && !newState:
+		return s.lostState(fmt.Sprintf("cluster %s knows member %s with one", s.link.Name(), s.member))
+	}
+	return nil
+}
