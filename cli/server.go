@@ -73,7 +73,7 @@ type server struct {
 	recheck       chan struct{} // a swap happened: ask the gate for everybody
 	roots         []string
 	state         string
-	fresh         bool // the state folder is new or empty
+	fresh         bool            // the state folder is new or empty
 	manager       *serviceManager // nil: no service manager asked for word
 }
 
