@@ -1,0 +1,205 @@
+package people
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"testing"
+)
+
+func found(hits []Hit) (out []Subject) {
+	for _, h := range hits {
+		out = append(out, h.Subject)
+	}
+	return out
+}
+
+func example() *Index {
+	x := &Index{}
+	x.Put(Subject{1, 0}, &Names{Name: "Straßenbau Nord GmbH", Logins: []string{"nord.example"}})
+	x.Put(Subject{1, 1}, &Names{Login: "anna", Mails: []string{"anna.mueller@example.com", "am@example.com"}, Name: "Anna Müller"})
+	x.Put(Subject{1, 2}, &Names{Login: "bob", Mails: []string{"Bob@Example.com"}, Name: "Robert O'Neil-Müller"})
+	x.Put(Subject{2, 1}, &Names{Login: "anna", Mails: []string{"anna@other.example"}, Name: "Anna Mu\u0308ller"})
+	return x
+}
+
+func TestSearch(t *testing.T) {
+	x := example()
+	for _, c := range []struct {
+		text  string
+		users bool
+		want  []Subject
+	}{
+		{"anna", true, []Subject{{1, 1}, {2, 1}}},
+		{"ANNA.M", true, []Subject{{1, 1}}},
+		{"bob@example", true, []Subject{{1, 2}}},
+		{"müller", true, []Subject{{1, 1}, {1, 2}, {2, 1}}}, // composed or not
+		{"MÜLLER", true, []Subject{{1, 1}, {1, 2}, {2, 1}}},
+		{"anna mü", true, []Subject{{1, 1}, {2, 1}}},
+		{"neil", true, []Subject{{1, 2}}},
+		{"example.com", true, nil}, // of an address only the beginning counts
+		{"strasse", false, []Subject{{1, 0}}},
+		{"nord", false, []Subject{{1, 0}}},
+		{"gmbh", false, []Subject{{1, 0}}},
+		{"nord", true, nil},
+		{"", true, []Subject{{1, 1}, {2, 1}, {1, 2}}},
+		{strings.Repeat("x", 10_000), true, nil},
+	} {
+		hits, next := x.Search(c.text, c.users, nil, 10)
+		if got := found(hits); !slices.Equal(got, c.want) || next != nil {
+			t.Errorf("%.40q: %v, want %v, next %v", c.text, got, c.want, next)
+		}
+	}
+	hits, _ := x.Search("bob", true, nil, 1)
+	if n := hits[0].Names; n.Login != "bob" || n.Mails[0] != "Bob@Example.com" || n.Name != "Robert O'Neil-Müller" {
+		t.Errorf("names %+v", n)
+	}
+}
+
+func TestExact(t *testing.T) {
+	x := example()
+	for _, c := range []struct {
+		text  string
+		users bool
+		want  []Subject
+	}{
+		{"Anna", true, []Subject{{1, 1}, {2, 1}}},
+		{"AM@example.com", true, []Subject{{1, 1}}},
+		{"ann", true, nil},
+		{"Anna Müller", true, nil}, // a display name names nobody
+		{"straßenbau nord gmbh", false, []Subject{{1, 0}}},
+		{"nord.example", false, []Subject{{1, 0}}},
+		{"nord gmbh", false, nil},
+	} {
+		if got := found(x.Exact(c.text, c.users, 10)); !slices.Equal(got, c.want) {
+			t.Errorf("%q: %v, want %v", c.text, got, c.want)
+		}
+	}
+	if got := x.Exact("anna", true, 1); len(got) != 1 {
+		t.Errorf("limit 1: %v", got)
+	}
+}
+
+func TestChange(t *testing.T) {
+	x := example()
+	x.Settle()
+	x.Put(Subject{1, 1}, &Names{Login: "annika"})
+	if got := found(x.Exact("anna", true, 10)); !slices.Equal(got, []Subject{{2, 1}}) {
+		t.Errorf("after a new name: %v", got)
+	}
+	if n := x.Of(Subject{1, 1}); n.Login != "annika" || len(n.Mails) != 0 {
+		t.Errorf("names %+v", n)
+	}
+	x.Delete(Subject{1, 0})
+	if hits, _ := x.Search("", true, nil, 10); len(hits) != 1 || x.Len() != 1 {
+		t.Errorf("after the deletion of a context: %v", hits)
+	}
+	x.Put(Subject{2, 1}, &Names{})
+	if x.Len() != 0 {
+		t.Error("a user without names is found")
+	}
+	x.Reset()
+	if hits, _ := x.Search("", true, nil, 10); len(hits) != 0 {
+		t.Errorf("after a reset: %v", hits)
+	}
+}
+
+// TestModel compares pages of random changes with a plain scan.
+func TestModel(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	x, model := &Index{}, map[Subject]Names{}
+	word := func() string { return strings.Repeat(string("abÄé"[r.IntN(2)]), 1+r.IntN(3)) }
+	for round := range 4000 {
+		su := Subject{uint32(1 + r.IntN(3)), uint32(1 + r.IntN(60))}
+		n := Names{Login: word(), Mails: []string{word() + "@" + word()}, Name: word() + " " + word()}
+		if r.IntN(4) == 0 {
+			n = Names{}
+		}
+		x.Put(su, &n)
+		if model[su] = n; n.Login == "" {
+			delete(model, su)
+		}
+		if round%40 != 0 {
+			continue
+		}
+		text := word()
+		var want, got []Subject
+		for su, n := range model {
+			for _, p := range []string{n.Login, n.Mails[0], n.Name, n.Name[strings.Index(n.Name, " ")+1:]} {
+				if strings.HasPrefix(Fold(p), Fold(text)) {
+					want = append(want, su)
+					break
+				}
+			}
+		}
+		for after := (*Position)(nil); ; {
+			hits, next := x.Search(text, true, after, 7)
+			got = append(got, found(hits)...)
+			if after = next; next == nil {
+				break
+			}
+		}
+		slices.SortFunc(want, compareSubjects)
+		slices.SortFunc(got, compareSubjects)
+		if !slices.Equal(got, want) {
+			t.Fatalf("round %d, %q: %v, want %v", round, text, got, want)
+		}
+	}
+}
+
+func TestCheck(t *testing.T) {
+	for _, c := range []struct {
+		n    Names
+		want string
+	}{
+		{Names{Login: "a b", Name: " x "}, ""},
+		{Names{Login: "a\nb"}, `the login "a\nb" has control characters`},
+		{Names{Mails: []string{" a@b"}}, `the mail address " a@b" is empty, or has blanks around it`},
+		{Names{Mails: []string{""}}, `the mail address "" is empty`},
+		{Names{Name: strings.Repeat("x", MaxText+1)}, "is longer than 320 bytes"},
+		{Names{Logins: make([]string, MaxLogins+1)}, "65 login mappings"},
+	} {
+		err := c.n.Check()
+		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
+			t.Errorf("%+.60v: %v, want %q", c.n, err, c.want)
+		}
+	}
+}
+
+func million(n int) *Index {
+	x := &Index{}
+	first := []string{"Anna", "Bob", "Chris", "Dora", "Émile", "Fritz", "Gül", "Hans", "Ida", "Jan"}
+	for i := range n {
+		f, l := first[i%len(first)], fmt.Sprintf("Nachname%d", i%40_000)
+		x.Put(Subject{uint32(1 + i/1000), uint32(1 + i%1000)}, &Names{
+			Login: fmt.Sprintf("%s.%s%d", strings.ToLower(f), strings.ToLower(l), i),
+			Mails: []string{fmt.Sprintf("%s.%s%d@example.com", strings.ToLower(f), strings.ToLower(l), i)}, Name: f + " " + l,
+		})
+	}
+	x.Settle()
+	return x
+}
+
+// BenchmarkSearch pages through a million users; bytes a user beyond the
+// strings are reported.
+func BenchmarkSearch(b *testing.B) {
+	var before, after runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&before)
+	x := million(1_000_000)
+	runtime.GC()
+	runtime.ReadMemStats(&after)
+	strings := 0
+	for i := range x.slots {
+		n := unpack(x.slots[i].text)
+		strings += len(n.Login) + len(n.Mails[0]) + len(n.Name)
+	}
+	for i := 0; b.Loop(); i++ {
+		if hits, _ := x.Search(fmt.Sprintf("nachname%d", i%40_000), true, nil, 100); len(hits) == 0 {
+			b.Fatal("nobody found")
+		}
+	}
+	b.ReportMetric(float64(int(after.HeapAlloc-before.HeapAlloc)-strings)/1e6, "B/user")
+}
