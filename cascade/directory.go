@@ -5,15 +5,21 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade/people"
 )
 
-// Context is a context of the directory. Its name need not be unique.
+// Context is a context of the directory. Its name need not be unique; Logins are
+// its login mappings.
 type Context struct {
 	ID      uint32
 	Name    string
+	Logins  []string
 	Enabled bool
 	Tags    []string
 }
+
+func (c *Context) names() *people.Names { return &people.Names{Name: c.Name, Logins: c.Logins} }
 
 // User is a user of a context, with the permission names whose tags (uc...)
 // the user carries.
@@ -22,6 +28,13 @@ type User struct {
 	ID          uint32
 	Enabled     bool
 	Permissions []string
+	Login       string   // within the context; may be empty, as the others
+	Mails       []string // all the addresses
+	DisplayName string
+}
+
+func (u *User) names() *people.Names {
+	return &people.Names{Login: u.Login, Mails: u.Mails, Name: u.DisplayName}
 }
 
 // Key names one override: of a context (User 0) or of a user.
@@ -79,6 +92,9 @@ func (c *Context) check() error {
 	case len(c.Name) > MaxTextLen || slices.ContainsFunc(c.Tags, func(t string) bool { return len(t) > MaxTextLen }):
 		return fmt.Errorf("context %d: a name or tag is longer than %d bytes", c.ID, MaxTextLen)
 	}
+	if err := c.names().Check(); err != nil {
+		return fmt.Errorf("context %d: %w", c.ID, err)
+	}
 	return nil
 }
 
@@ -90,6 +106,9 @@ func (u *User) check() error {
 		return fmt.Errorf("user %d in context %d has %d permissions: at most %d", u.ID, u.Context, len(u.Permissions), MaxPermissions)
 	case slices.ContainsFunc(u.Permissions, func(p string) bool { return len(p) > MaxTextLen }):
 		return fmt.Errorf("user %d in context %d: a permission is longer than %d bytes", u.ID, u.Context, MaxTextLen)
+	}
+	if err := u.names().Check(); err != nil {
+		return fmt.Errorf("user %d in context %d: %w", u.ID, u.Context, err)
 	}
 	return nil
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/people"
 )
 
 // Options say what an engine reads. Roots and Schema are required.
@@ -52,6 +53,8 @@ type Engine struct {
 	kept   *keeper
 
 	directory *treeFile // of a DirectoryFile, for kept
+
+	people people.Index // of the directory; written under mu
 
 	mu     sync.Mutex // one change of the snapshot at a time; never held over I/O
 	writes uint64
@@ -129,6 +132,7 @@ func Open(opt Options) (*Engine, error) {
 		if err := sn.load(l, time.Now()); err != nil {
 			return nil, err
 		}
+		e.renameAll(&l)
 	}
 	ed := sn.names.edit()
 	before := e.kept.carry(e.set, opt.Schema, ed, opt.Getenv)
@@ -276,6 +280,7 @@ func (e *Engine) Apply(b Batch) error {
 		e.mu.Unlock()
 		return err
 	}
+	e.rename(&b)
 	sn := *old
 	e.writes++
 	if sn.tables, sn.names, sn.revision = t, ed.table(), b.Revision; b.Revision == "" {
@@ -368,6 +373,8 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 			l.Report.Errors = append(l.Report.Errors, finding.Finding{
 				Path: l.Report.Path, Severity: finding.Error, Code: "bad-entry", Text: err.Error(),
 			})
+		} else {
+			e.renameAll(&l)
 		}
 		e.source = l.Report
 		changed = changed || l.Changed

@@ -153,7 +153,7 @@ func (w *directoryWalk) bad(line, col int, code string, err error) {
 
 func (w *directoryWalk) context(c *yamlfile.Context) error {
 	id := uint32(c.ID)
-	ctx := Context{ID: id, Name: c.Name, Enabled: c.Enabled, Tags: c.Tags}
+	ctx := Context{ID: id, Name: c.Name, Logins: c.Logins, Enabled: c.Enabled, Tags: c.Tags}
 	if err := ctx.check(); err != nil {
 		w.bad(c.Line, 0, "bad-entry", err)
 		return nil
@@ -167,7 +167,10 @@ func (w *directoryWalk) context(c *yamlfile.Context) error {
 		return err
 	}
 	for _, u := range c.Users {
-		user := User{Context: id, ID: uint32(u.ID), Enabled: u.Enabled, Permissions: u.Permissions}
+		user := User{
+			Context: id, ID: uint32(u.ID), Enabled: u.Enabled, Permissions: u.Permissions,
+			Login: u.Login, Mails: u.Mails, DisplayName: u.DisplayName,
+		}
 		if err := user.check(); err != nil {
 			w.bad(u.Line, 0, "bad-entry", err)
 			continue

@@ -60,7 +60,7 @@ overrides, contexts, users and tokens. With a REVISION shows that entry whole.
 				}
 				return a.auditOne(args[0])
 			}
-			who, err := su.subject(cmd)
+			who, err := su.subject(a, cmd)
 			if err != nil {
 				return err
 			}

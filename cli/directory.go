@@ -27,6 +27,11 @@ type directoryRecord struct {
 	Deleted     bool     `json:"deleted"`
 	Tags        []string `json:"tags"`
 	Permissions []string `json:"permissions"`
+	Logins      []string `json:"logins"` // login mappings of a context
+	Login       string   `json:"login"`
+	Mail        []string `json:"mail"`
+	DisplayName string   `json:"displayName"`
+	Account     string   `json:"account"` // of a user that a search found
 	Revision    uint64   `json:"revision"`
 }
 
@@ -34,7 +39,7 @@ type directoryRecord struct {
 type directoryOf struct {
 	*app
 	noun    string // context or user
-	context int64  // --context of a user
+	context string // --context of a user
 }
 
 func (a *app) contextCmd() *cobra.Command {
@@ -62,7 +67,7 @@ func (d *directoryOf) cmd(short, long string) *cobra.Command {
 	}
 	cmd.AddCommand(d.listCmd(), d.showCmd(), d.setCmd(), d.deleteCmd())
 	if d.noun == "user" {
-		cmd.PersistentFlags().Int64VarP(&d.context, "context", "c", 0, "id of the context")
+		cmd.PersistentFlags().StringVarP(&d.context, "context", "c", "", "the context: its id, name or login mapping")
 	}
 	return cmd
 }
@@ -83,31 +88,29 @@ func (d *directoryOf) inContext() (cascade.Subject, error) {
 	if d.noun == "context" {
 		return cascade.Subject{}, nil
 	}
-	if d.context == 0 {
+	if d.context == "" {
 		return cascade.Subject{}, usage("user: name the context with --context C: users are numbered within it")
 	}
-	su, err := cascade.NewSubject(d.context, 0)
-	if err != nil {
-		return su, usage("%w", err)
-	}
-	return su, nil
+	return d.named("context", d.context, 0)
 }
 
+// subject is the context or user of an argument. A user that is not named by its
+// id needs no context.
 func (d *directoryOf) subject(arg string) (cascade.Subject, error) {
+	if d.noun == "context" {
+		return d.named("context", arg, 0)
+	}
+	if d.context == "" && !isID(arg) {
+		if u, c, ok := strings.Cut(arg, "@"); ok && isID(u) && isID(c) {
+			return parseSubject(c, u)
+		}
+		return d.named("user", arg, 0)
+	}
 	su, err := d.inContext()
 	if err != nil {
 		return su, err
 	}
-	id, err := cascade.ParseID(arg)
-	if err != nil {
-		return su, usage("%s %w", d.noun, err)
-	}
-	if d.noun == "user" {
-		su.User = id
-	} else {
-		su.Context = id
-	}
-	return su, nil
+	return d.named("user", arg, su.Context)
 }
 
 func (d *directoryOf) client(command string) (*client, error) {
@@ -118,7 +121,7 @@ func (d *directoryOf) listCmd() *cobra.Command {
 	search, deleted, limit := "", false, 0
 	what := "name, a tag, or id"
 	if d.noun == "user" {
-		what = "id"
+		what = "id, or a login, mail address or word of a name that begins so; in all contexts where none is named"
 	}
 	cmd := &cobra.Command{
 		Use:     "list [--search TEXT] [--deleted]",
@@ -127,7 +130,12 @@ func (d *directoryOf) listCmd() *cobra.Command {
 		Example: strings.Replace(d.example("list", "--deleted"), " 17 ", " ", 1),
 		Args:    cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			su, err := d.inContext()
+			var su cascade.Subject
+			var err error
+			everywhere := d.noun == "user" && d.context == "" && search != ""
+			if !everywhere {
+				su, err = d.inContext()
+			}
 			if err != nil {
 				return err
 			}
@@ -139,7 +147,12 @@ func (d *directoryOf) listCmd() *cobra.Command {
 				return err
 			}
 			path, q := "/admin/v1/contexts", url.Values{}
-			if su.Context != 0 {
+			switch {
+			case everywhere && deleted:
+				return usage("--deleted needs --context: the names of deleted users are forgotten")
+			case everywhere:
+				path = "/admin/v1/users"
+			case su.Context != 0:
 				path = ownPath(su) + "/users"
 			}
 			if search != "" {
@@ -155,7 +168,7 @@ func (d *directoryOf) listCmd() *cobra.Command {
 			if d.json() {
 				err = d.printJSON(map[string]any{d.noun + "s": list, "next": next})
 			} else {
-				err = d.showList(c, list)
+				err = d.showList(c, list, everywhere)
 			}
 			if next != "" {
 				d.note("there are more than these %d: --search, or raise --limit (0: all)", len(list))
@@ -173,19 +186,29 @@ func (d *directoryOf) listCmd() *cobra.Command {
 	return cmd
 }
 
-func (d *directoryOf) showList(c *client, list []json.RawMessage) error {
+func (d *directoryOf) showList(c *client, list []json.RawMessage, everywhere bool) error {
 	if len(list) == 0 {
 		d.note("the directory has no %s that fits", d.noun)
 		return nil
 	}
 	rows := [][]string{{"CONTEXT", "NAME", "ENABLED", "REVISION", "TAGS"}}
 	if d.noun == "user" {
-		rows[0] = []string{"USER", "ENABLED", "REVISION", "PERMISSIONS"}
+		rows[0] = []string{"USER", "LOGIN", "NAME", "ENABLED", "REVISION", "PERMISSIONS"}
+	}
+	if everywhere {
+		rows[0] = []string{"USER", "LOGIN", "NAME", "MAIL", "ACCOUNT"}
 	}
 	for _, raw := range list {
 		var r directoryRecord
 		if err := c.understand(raw, &r); err != nil {
 			return err
+		}
+		if everywhere {
+			rows = append(rows, []string{
+				fmt.Sprintf("%d@%d", r.ID, r.Context), clip(printable(r.Login), nameWidth), clip(printable(r.DisplayName), nameWidth),
+				clip(printable(strings.Join(r.Mail, ",")), listWidth), r.Account,
+			})
+			continue
 		}
 		rows = append(rows, d.row(&r))
 	}
@@ -203,7 +226,7 @@ func (d *directoryOf) row(r *directoryRecord) []string {
 	}
 	id, revision := strconv.FormatUint(uint64(r.ID), 10), strconv.FormatUint(r.Revision, 10)
 	if d.noun == "user" {
-		return []string{id, enabled, revision, clip(printable(strings.Join(r.Permissions, ",")), listWidth)}
+		return []string{id, clip(printable(r.Login), nameWidth), clip(printable(r.DisplayName), nameWidth), enabled, revision, clip(printable(strings.Join(r.Permissions, ",")), listWidth)}
 	}
 	return []string{id, clip(printable(r.Name), nameWidth), enabled, revision, clip(printable(strings.Join(r.Tags, ",")), listWidth)}
 }
@@ -246,6 +269,13 @@ func (d *directoryOf) showRecord(su cascade.Subject, r *directoryRecord) {
 		rows = append(rows, []string{"permissions", printable(strings.Join(r.Permissions, ", "))})
 	} else {
 		rows = append(rows, []string{"name", printable(r.Name)}, []string{"tags", printable(strings.Join(r.Tags, ", "))})
+	}
+	for _, row := range [][]string{
+		{"logins", strings.Join(r.Logins, ", ")}, {"login", r.Login}, {"mail", strings.Join(r.Mail, ", ")}, {"display name", r.DisplayName},
+	} {
+		if row[1] != "" {
+			rows = append(rows, []string{row[0], printable(row[1])})
+		}
 	}
 	d.table("  ", rows)
 }

@@ -18,6 +18,9 @@ const maxTries = 5
 // recordChange is what a set was asked for; nil fields keep what is there.
 type recordChange struct {
 	name, enabled   string
+	login, mail     string // of a user; mail and logins are comma lists
+	displayName     string
+	logins          string // of a context
 	list, add, drop string
 	flags           func(string) bool
 	listed          string // tags or permissions
@@ -48,6 +51,18 @@ func (ch *recordChange) apply(have *directoryRecord) directoryRecord {
 	}
 	if ch.flags("enabled") {
 		want.Enabled = ch.enabled == "true"
+	}
+	if ch.flags("login") {
+		want.Login = ch.login
+	}
+	if ch.flags("mail") {
+		want.Mail = splitComma(ch.mail)
+	}
+	if ch.flags("display-name") {
+		want.DisplayName = ch.displayName
+	}
+	if ch.flags("logins") {
+		want.Logins = splitComma(ch.logins)
 	}
 	if ch.flags(ch.listed) {
 		*list = splitComma(ch.list)
@@ -94,6 +109,11 @@ then. Without --reason the audit log says "by USER on HOST via sluice %s set".`,
 	f := cmd.Flags()
 	if d.noun == "context" {
 		f.StringVar(&ch.name, "name", "", "its name")
+		f.StringVar(&ch.logins, "logins", "", "all its login mappings, comma separated")
+	} else {
+		f.StringVar(&ch.login, "login", "", "its login within the context")
+		f.StringVar(&ch.mail, "mail", "", "all its mail addresses, comma separated")
+		f.StringVar(&ch.displayName, "display-name", "", "its name as people read it")
 	}
 	f.StringVar(&ch.enabled, "enabled", "", "true or false: whether its users may connect")
 	f.StringVar(&ch.list, ch.listed, "", "all its "+ch.listed+", comma separated")
@@ -129,8 +149,9 @@ func (d *directoryOf) set(su cascade.Subject, ch *recordChange, w *writeFlags) e
 		body := map[string]any{"enabled": want.Enabled, "reason": w.why(d.noun + " set")}
 		if d.noun == "user" {
 			body["permissions"] = some(want.Permissions)
+			body["login"], body["mail"], body["displayName"] = want.Login, some(want.Mail), want.DisplayName
 		} else {
-			body["name"], body["tags"] = want.Name, some(want.Tags)
+			body["name"], body["logins"], body["tags"] = want.Name, some(want.Logins), some(want.Tags)
 		}
 		var raw json.RawMessage
 		_, err = c.callIf(d.app, http.MethodPut, ownPath(su)+"?"+w.query(nil).Encode(), header, body, &raw)
@@ -169,8 +190,9 @@ func (d *directoryOf) unchanged(su cascade.Subject, have *directoryRecord) error
 		all := map[string]any{"id": have.ID, "enabled": have.Enabled, "revision": have.Revision}
 		if d.noun == "user" {
 			all["context"], all["permissions"] = have.Context, some(have.Permissions)
+			all["login"], all["mail"], all["displayName"] = have.Login, some(have.Mail), have.DisplayName
 		} else {
-			all["name"], all["tags"] = have.Name, some(have.Tags)
+			all["name"], all["logins"], all["tags"] = have.Name, some(have.Logins), some(have.Tags)
 		}
 		return d.printJSON(all)
 	}
@@ -179,7 +201,8 @@ func (d *directoryOf) unchanged(su cascade.Subject, have *directoryRecord) error
 }
 
 func sameRecord(a, b *directoryRecord) bool {
-	return a.Name == b.Name && a.Enabled == b.Enabled && slices.Equal(a.Tags, b.Tags) && slices.Equal(a.Permissions, b.Permissions)
+	return a.Name == b.Name && a.Enabled == b.Enabled && slices.Equal(a.Tags, b.Tags) && slices.Equal(a.Permissions, b.Permissions) &&
+		slices.Equal(a.Logins, b.Logins) && a.Login == b.Login && slices.Equal(a.Mail, b.Mail) && a.DisplayName == b.DisplayName
 }
 
 // some is never null in JSON.

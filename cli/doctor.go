@@ -47,7 +47,7 @@ func (a *app) doctorCmd() *cobra.Command {
 	var su subjectFlags
 	session := ""
 	cmd := &cobra.Command{
-		Use:   "doctor --context C --user U [--session ID]",
+		Use:   "doctor USER | --context C --user U [--session ID]",
 		Short: "Say why a user gets no pushes",
 		Long: `Goes the way of a push to one user: the server, its configuration, the account,
 the switch and what sets it, the session, the sockets on all members, the last
@@ -55,15 +55,18 @@ delivery, the members, and the capability without which the web client does not
 try. Each step is ok, a problem, or unknown where it cannot be told from here,
 with what to do next. Ends with 1 where there is a problem, with 3 where no
 server answers.`,
-		Example: "  sluice doctor -c 1337 -u 17",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			who, err := su.subject(cmd)
+		Example: "  sluice doctor -c 1337 -u 17\n  sluice doctor someone@example.com",
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := su.take(cmd, args); err != nil {
+				return err
+			}
+			who, err := su.subject(a, cmd)
 			if err != nil {
 				return err
 			}
 			if who.User == 0 {
-				return usage("doctor: name the user, with --context C and --user U")
+				return usage("doctor: name the user: `sluice doctor someone@example.com`, or --context C and --user U")
 			}
 			if cmd.Flags().Changed("session") && session == "" {
 				return usage("--session is empty: name one, or leave it out")

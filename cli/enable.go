@@ -51,15 +51,18 @@ func (a *app) enableCmd(on bool) *cobra.Command {
 		name, short, does = "enable", "Switch pushes on for a context or a user", "on"
 	}
 	cmd := &cobra.Command{
-		Use:   name + " --context C [--user U] [--reason R] [--for 2h | --expires T]",
+		Use:   name + " USER | --context C [--user U] [--reason R] [--for 2h | --expires T]",
 		Short: short,
 		Long: fmt.Sprintf(`Switches Web Sockets %s: an override of
 com.openexchange.websockets.enabled. What a user has counts before what its
 context has. `+"`sluice reset`"+` takes it back. Without --reason the audit log says
 "by USER on HOST via sluice %s".`, does, name),
-		Example: fmt.Sprintf("  sluice %s -c 1337 -u 17 --for 2h --reason \"ticket 4711\"", name),
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Example: fmt.Sprintf("  sluice %[1]s -c 1337 -u 17 --for 2h --reason \"ticket 4711\"\n  sluice %[1]s someone@example.com --for 2h", name),
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := su.take(cmd, args); err != nil {
+				return err
+			}
 			expires, err := until.expires(cmd)
 			if err != nil {
 				return err
@@ -83,15 +86,18 @@ func (a *app) resetCmd() *cobra.Command {
 	var su subjectFlags
 	var w writeFlags
 	cmd := &cobra.Command{
-		Use:   "reset --context C [--user U] [--reason R]",
+		Use:   "reset USER | --context C [--user U] [--reason R]",
 		Short: "Take back enable and disable: return to what the cascade says",
 		Long: `Removes what enable or disable have set for a context or a user, so that what its
 context, the context sets or the files say counts again; ends with 1 where
 nothing was set. Without --reason the audit log says "by USER on HOST via sluice
 reset".`,
 		Example: "  sluice reset -c 1337 -u 17",
-		Args:    cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		Args:    cobra.MaximumNArgs(1),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := su.take(cmd, args); err != nil {
+				return err
+			}
 			return a.writeEnablement(cmd, &su, http.MethodDelete, &w, false, nil)
 		},
 	}
@@ -101,7 +107,7 @@ reset".`,
 }
 
 func (a *app) writeEnablement(cmd *cobra.Command, who *subjectFlags, method string, w *writeFlags, force bool, body any) error {
-	su, err := who.subject(cmd)
+	su, err := who.subject(a, cmd)
 	if err != nil {
 		return err
 	}

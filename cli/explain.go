@@ -20,7 +20,7 @@ func (a *app) explainCmd() *cobra.Command {
 		Args:              cobra.ExactArgs(1),
 		ValidArgsFunction: completeProperties,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			su, err := sf.subject(cmd)
+			su, err := sf.subject(a, cmd)
 			if err != nil {
 				return err
 			}

@@ -93,6 +93,7 @@ type exported struct {
 	Context *struct {
 		ID      uint32   `json:"id"`
 		Name    string   `json:"name"`
+		Logins  []string `json:"logins"`
 		Enabled bool     `json:"enabled"`
 		Tags    []string `json:"tags"`
 	} `json:"context,omitempty"`
@@ -101,6 +102,9 @@ type exported struct {
 		ID          uint32   `json:"id"`
 		Enabled     bool     `json:"enabled"`
 		Permissions []string `json:"permissions"`
+		Login       string   `json:"login"`
+		Mail        []string `json:"mail"`
+		DisplayName string   `json:"displayName"`
 	} `json:"user,omitempty"`
 	Override *exportedOverride `json:"override,omitempty"`
 	End      bool              `json:"end,omitempty"`
@@ -137,9 +141,12 @@ func (a *app) exportTo(c *client, sink exchange.Sink) error {
 		}
 		switch {
 		case x.Context != nil:
-			err = sink.Context(cascade.Context{ID: x.Context.ID, Name: x.Context.Name, Enabled: x.Context.Enabled, Tags: x.Context.Tags})
+			err = sink.Context(cascade.Context{ID: x.Context.ID, Name: x.Context.Name, Logins: x.Context.Logins, Enabled: x.Context.Enabled, Tags: x.Context.Tags})
 		case x.User != nil:
-			err = sink.User(cascade.User{Context: x.User.Context, ID: x.User.ID, Enabled: x.User.Enabled, Permissions: x.User.Permissions})
+			err = sink.User(cascade.User{
+				Context: x.User.Context, ID: x.User.ID, Enabled: x.User.Enabled, Permissions: x.User.Permissions,
+				Login: x.User.Login, Mails: x.User.Mail, DisplayName: x.User.DisplayName,
+			})
 		case x.Override != nil:
 			err = sink.Override(x.Override.cascade())
 		case x.End:
@@ -177,12 +184,26 @@ func (j jsonLines) line(v any) error {
 
 // Context implements exchange.Sink.
 func (j jsonLines) Context(c cascade.Context) error {
-	return j.line(map[string]any{"context": map[string]any{"id": c.ID, "name": c.Name, "enabled": c.Enabled, "tags": c.Tags}})
+	line := map[string]any{"id": c.ID, "name": c.Name, "enabled": c.Enabled, "tags": c.Tags}
+	if len(c.Logins) > 0 {
+		line["logins"] = c.Logins
+	}
+	return j.line(map[string]any{"context": line})
 }
 
 // User implements exchange.Sink.
 func (j jsonLines) User(u cascade.User) error {
-	return j.line(map[string]any{"user": map[string]any{"context": u.Context, "id": u.ID, "enabled": u.Enabled, "permissions": u.Permissions}})
+	line := map[string]any{"context": u.Context, "id": u.ID, "enabled": u.Enabled, "permissions": u.Permissions}
+	if u.Login != "" {
+		line["login"] = u.Login
+	}
+	if len(u.Mails) > 0 {
+		line["mail"] = u.Mails
+	}
+	if u.DisplayName != "" {
+		line["displayName"] = u.DisplayName
+	}
+	return j.line(map[string]any{"user": line})
 }
 
 // Override implements exchange.Sink.

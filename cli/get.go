@@ -33,7 +33,7 @@ out, and ends with 1 where it was asked for by name.`,
 			return completeProperties(cmd, nil, prefix)
 		},
 		RunE: func(cmd *cobra.Command, names []string) error {
-			su, err := sf.subject(cmd)
+			su, err := sf.subject(a, cmd)
 			if err != nil {
 				return err
 			}

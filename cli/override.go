@@ -124,7 +124,7 @@ func (a *app) forSubject(cmd *cobra.Command, su *subjectFlags) (bool, error) {
 	case whom && len(a.etc) > 0:
 		return false, usage("--context is an override on a running server and --etc edits files: use one of them")
 	case whom:
-		_, err := su.subject(cmd)
+		_, err := su.subject(a, cmd)
 		return true, err
 	case len(a.etc) == 0:
 		return false, usage("name the tree with --etc DIR, or whose override it is with --context C [--user U]")
@@ -133,7 +133,7 @@ func (a *app) forSubject(cmd *cobra.Command, su *subjectFlags) (bool, error) {
 }
 
 func (a *app) writeOverride(cmd *cobra.Command, who *subjectFlags, method, name string, w *writeFlags, force bool, body *overrideBody) error {
-	su, err := who.subject(cmd)
+	su, err := who.subject(a, cmd)
 	if err != nil {
 		return err
 	}

@@ -37,7 +37,7 @@ a "-", such as a negative number, goes behind "--".`,
 		Args:              cobra.MinimumNArgs(1),
 		ValidArgsFunction: cobra.NoFileCompletions,
 		RunE: func(cmd *cobra.Command, args []string) error {
-			s, err := su.subject(cmd)
+			s, err := su.subject(a, cmd)
 			switch {
 			case err != nil:
 				return err

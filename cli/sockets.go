@@ -41,8 +41,8 @@ func (s *socketFlags) add(cmd *cobra.Command) {
 	cmd.Flags().BoolVar(&s.all, "all", false, "those of everybody")
 }
 
-func (s *socketFlags) query(cmd *cobra.Command) (url.Values, error) {
-	su, err := s.su.subject(cmd)
+func (s *socketFlags) query(a *app, cmd *cobra.Command) (url.Values, error) {
+	su, err := s.su.subject(a, cmd)
 	if err != nil {
 		return nil, err
 	}
@@ -86,7 +86,7 @@ of everybody. -o json has more of each. Ends with 1 where a member did not
 answer, whose sockets are missing.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := flags.query(cmd)
+			q, err := flags.query(a, cmd)
 			if err != nil {
 				return err
 			}
@@ -183,7 +183,7 @@ com.openexchange.websockets.enabled off for them. Ends with 1 where a member did
 not answer, whose sockets may be open still.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			q, err := flags.query(cmd)
+			q, err := flags.query(a, cmd)
 			if err != nil {
 				return err
 			}

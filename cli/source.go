@@ -6,35 +6,9 @@ import (
 	"io/fs"
 	"strings"
 
-	"github.com/spf13/cobra"
-
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
 )
-
-// subjectFlags are --context and --user.
-type subjectFlags struct{ context, user int64 }
-
-func (s *subjectFlags) add(cmd *cobra.Command) {
-	cmd.Flags().Int64VarP(&s.context, "context", "c", 0, "id of the context")
-	cmd.Flags().Int64VarP(&s.user, "user", "u", 0, "id of the user; needs --context")
-}
-
-func (s *subjectFlags) subject(cmd *cobra.Command) (cascade.Subject, error) {
-	if cmd.Flags().Changed("user") && !cmd.Flags().Changed("context") {
-		return cascade.Subject{}, usage("--user needs --context: users are numbered within their context")
-	}
-	for name, id := range map[string]int64{"context": s.context, "user": s.user} {
-		if cmd.Flags().Changed(name) && id == 0 {
-			return cascade.Subject{}, usage("--%s 0 is not an id: use 1 to %d", name, cascade.MaxID)
-		}
-	}
-	su, err := cascade.NewSubject(s.context, s.user)
-	if err != nil {
-		return su, usage("%w", err)
-	}
-	return su, nil
-}
 
 // openAll reads the trees of --etc and the directory file, whatever errors
 // they have.

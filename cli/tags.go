@@ -32,7 +32,7 @@ func (a *app) tagsCmd() *cobra.Command {
 			if !cmd.Flags().Changed("context") {
 				return usage("name a --context, or an --expression")
 			}
-			su, err := sf.subject(cmd)
+			su, err := sf.subject(a, cmd)
 			if err != nil {
 				return err
 			}

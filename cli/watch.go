@@ -47,7 +47,7 @@ what happened meanwhile follows, as far as the server still has it.
   sluice watch --context 1337 --user 17 --kinds socket,override`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			subject, err := su.subject(cmd)
+			subject, err := su.subject(a, cmd)
 			if err != nil {
 				return err
 			}

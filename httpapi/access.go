@@ -49,6 +49,8 @@ var roles = map[string]Role{
 	"GET /admin/v1/contexts/{context}/users/{user}/websockets":               Viewer,
 	"PUT /admin/v1/contexts/{context}/users/{user}/websockets":               Editor,
 	"DELETE /admin/v1/contexts/{context}/users/{user}/websockets":            Editor,
+	"GET /admin/v1/names":                                                    Viewer,
+	"GET /admin/v1/users":                                                    Viewer,
 	"GET /admin/v1/contexts":                                                 Viewer,
 	"GET /admin/v1/contexts/{context}":                                       Viewer,
 	"PUT /admin/v1/contexts/{context}":                                       Editor,

@@ -9,6 +9,7 @@ import (
 	"unicode"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/people"
 	"github.com/seed47708276/sluice/cascade/store"
 )
 
@@ -17,6 +18,7 @@ type (
 	listedContext struct {
 		ID       uint32   `json:"id"`
 		Name     string   `json:"name"`
+		Logins   []string `json:"logins"`
 		Enabled  bool     `json:"enabled"`
 		Deleted  bool     `json:"deleted,omitempty"`
 		Tags     []string `json:"tags"`
@@ -28,22 +30,26 @@ type (
 		Enabled     bool     `json:"enabled"`
 		Deleted     bool     `json:"deleted,omitempty"`
 		Permissions []string `json:"permissions"`
+		Login       string   `json:"login"`
+		Mail        []string `json:"mail"`
+		DisplayName string   `json:"displayName"`
 		Revision    uint64   `json:"revision"`
 	}
 )
 
 func showContext(k store.Key, st *store.State) listedContext {
-	l := listedContext{ID: k.Context, Deleted: st.Deleted, Tags: []string{}, Revision: st.Revision}
+	l := listedContext{ID: k.Context, Deleted: st.Deleted, Logins: []string{}, Tags: []string{}, Revision: st.Revision}
 	if c, ok := st.Body.(*store.Context); ok {
-		l.Name, l.Enabled, l.Tags = c.Name, c.Enabled, some(c.Tags)
+		l.Name, l.Logins, l.Enabled, l.Tags = c.Name, some(c.Logins), c.Enabled, some(c.Tags)
 	}
 	return l
 }
 
 func showUser(k store.Key, st *store.State) listedUser {
-	l := listedUser{Context: k.Context, ID: k.User, Deleted: st.Deleted, Permissions: []string{}, Revision: st.Revision}
+	l := listedUser{Context: k.Context, ID: k.User, Deleted: st.Deleted, Permissions: []string{}, Mail: []string{}, Revision: st.Revision}
 	if u, ok := st.Body.(*store.User); ok {
 		l.Enabled, l.Permissions = u.Enabled, some(u.Permissions)
+		l.Login, l.Mail, l.DisplayName = u.Login, some(u.Mails), u.DisplayName
 	}
 	return l
 }
@@ -57,8 +63,8 @@ func some(list []string) []string {
 }
 
 // directoryKey is the record that a path names.
-func directoryKey(r *http.Request) (store.Key, error) {
-	su, err := pathSubject(r)
+func (s *Server) directoryKey(r *http.Request) (store.Key, error) {
+	su, err := s.pathSubject(r)
 	if err != nil || su.User == 0 {
 		return store.ContextKey(su.Context), err
 	}
@@ -73,7 +79,7 @@ func showRecord(k store.Key, st *store.State) any {
 }
 
 func (s *Server) getRecord(w http.ResponseWriter, r *http.Request) error {
-	k, err := directoryKey(r)
+	k, err := s.directoryKey(r)
 	if err != nil {
 		return err
 	}
@@ -102,23 +108,57 @@ func (s *Server) inStore() error {
 	return nil
 }
 
-// contextOf checks a context, and userOf a user. Names, tags and permissions are
-// shown in lines, and stand in comma lists.
-func contextOf(name string, enabled *bool, tags []string) (*store.Context, error) {
-	if strings.ContainsFunc(name, unicode.IsControl) {
-		return nil, fail(http.StatusUnprocessableEntity, "bad_name", "the name of a context has no control characters")
+// contextBody and userBody are what writes and imports say of one.
+type (
+	contextBody struct {
+		Name    string   `json:"name"`
+		Logins  []string `json:"logins"`
+		Enabled *bool    `json:"enabled"`
+		Tags    []string `json:"tags"`
 	}
-	if i := slices.IndexFunc(tags, badWord); i >= 0 {
-		return nil, fail(http.StatusUnprocessableEntity, "bad_tag", "the tag %.100q is empty, or has a comma, a control character, or white space around it: correct it", tags[i])
+	userBody struct {
+		Enabled     *bool    `json:"enabled"`
+		Permissions []string `json:"permissions"`
+		Login       string   `json:"login"`
+		Mail        []string `json:"mail"`
+		DisplayName string   `json:"displayName"`
 	}
-	return &store.Context{Name: name, Enabled: enabled == nil || *enabled, Tags: some(tags)}, nil
+)
+
+// record checks a context. Names, tags and permissions are shown in lines, and
+// stand in comma lists.
+func (c *contextBody) record() (*store.Context, error) {
+	if err := checkNames(&people.Names{Name: c.Name, Logins: c.Logins}); err != nil {
+		return nil, err
+	}
+	if i := slices.IndexFunc(c.Tags, badWord); i >= 0 {
+		return nil, fail(http.StatusUnprocessableEntity, "bad_tag", "the tag %.100q is empty, or has a comma, a control character, or white space around it: correct it", c.Tags[i])
+	}
+	return &store.Context{Name: c.Name, Logins: c.Logins, Enabled: c.Enabled == nil || *c.Enabled, Tags: some(c.Tags)}, nil
 }
 
-func userOf(enabled *bool, permissions []string) (*store.User, error) {
-	if i := slices.IndexFunc(permissions, badWord); i >= 0 {
-		return nil, fail(http.StatusUnprocessableEntity, "bad_permission", "the permission %.100q is empty, or has a comma, a control character, or white space around it: correct it", permissions[i])
+// record checks a user.
+func (u *userBody) record() (*store.User, error) {
+	if err := checkNames(&people.Names{Login: u.Login, Mails: u.Mail, Name: u.DisplayName}); err != nil {
+		return nil, err
 	}
-	return &store.User{Enabled: enabled == nil || *enabled, Permissions: some(permissions)}, nil
+	if i := slices.IndexFunc(u.Permissions, badWord); i >= 0 {
+		return nil, fail(http.StatusUnprocessableEntity, "bad_permission", "the permission %.100q is empty, or has a comma, a control character, or white space around it: correct it", u.Permissions[i])
+	}
+	return &store.User{
+		Enabled: u.Enabled == nil || *u.Enabled, Permissions: some(u.Permissions),
+		Login: u.Login, Mails: u.Mail, DisplayName: u.DisplayName,
+	}, nil
+}
+
+func checkNames(n *people.Names) error {
+	if strings.ContainsFunc(n.Name, unicode.IsControl) {
+		return fail(http.StatusUnprocessableEntity, "bad_name", "the name %.100q has control characters: correct it", n.Name)
+	}
+	if err := n.Check(); err != nil {
+		return fail(http.StatusUnprocessableEntity, "bad_name", "%s: correct it", err)
+	}
+	return nil
 }
 
 func badWord(word string) bool {
@@ -127,15 +167,13 @@ func badWord(word string) bool {
 
 func (s *Server) putContext(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
-		Name    string   `json:"name"`
-		Enabled *bool    `json:"enabled"`
-		Tags    []string `json:"tags"`
-		Reason  string   `json:"reason"`
+		contextBody
+		Reason string `json:"reason"`
 	}
 	if err := readJSON(w, r, &in); err != nil {
 		return err
 	}
-	c, err := contextOf(in.Name, in.Enabled, in.Tags)
+	c, err := in.record()
 	if err != nil {
 		return err
 	}
@@ -144,21 +182,20 @@ func (s *Server) putContext(w http.ResponseWriter, r *http.Request) error {
 
 func (s *Server) putUser(w http.ResponseWriter, r *http.Request) error {
 	var in struct {
-		Enabled     *bool    `json:"enabled"`
-		Permissions []string `json:"permissions"`
-		Reason      string   `json:"reason"`
+		userBody
+		Reason string `json:"reason"`
 	}
 	if err := readJSON(w, r, &in); err != nil {
 		return err
 	}
-	su, err := pathSubject(r)
+	su, err := s.pathSubject(r)
 	if err != nil {
 		return err
 	}
 	if s.Engine.Snapshot().Account(cascade.Subject{Context: su.Context}) == cascade.ContextDeleted {
 		return fail(http.StatusConflict, "deleted", "context %d is deleted: create it again first", su.Context)
 	}
-	u, err := userOf(in.Enabled, in.Permissions)
+	u, err := in.record()
 	if err != nil {
 		return err
 	}
@@ -166,7 +203,7 @@ func (s *Server) putUser(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) putRecord(w http.ResponseWriter, r *http.Request, body any, reason, action string) error {
-	k, err := directoryKey(r)
+	k, err := s.directoryKey(r)
 	if err != nil {
 		return err
 	}
@@ -193,7 +230,7 @@ type removed struct {
 }
 
 func (s *Server) deleteRecord(w http.ResponseWriter, r *http.Request) error {
-	k, err := directoryKey(r)
+	k, err := s.directoryKey(r)
 	if err != nil {
 		return err
 	}
@@ -240,7 +277,7 @@ func pageOf(r *http.Request, kind store.Kind, of cascade.Subject) (p listPage, e
 	if err != nil {
 		return p, err
 	}
-	p.search = strings.ToLower(query.Get("search"))
+	p.search = people.Fold(strings.TrimSpace(query.Get("search")))
 	switch text := query.Get("deleted"); {
 	case text == "true" || text == "" && query.Has("deleted"):
 		p.deleted = true
@@ -274,7 +311,7 @@ func (s *Server) listRecords(kind store.Kind) func(http.ResponseWriter, *http.Re
 		if err := s.inStore(); err != nil {
 			return err
 		}
-		su, err := pathSubject(r)
+		su, err := s.pathSubject(r)
 		if err != nil {
 			return err
 		}
@@ -287,11 +324,15 @@ func (s *Server) listRecords(kind store.Kind) func(http.ResponseWriter, *http.Re
 			if rec.Deleted != p.deleted {
 				return false
 			}
-			if c, ok := rec.Body.(*store.Context); ok && search != "" {
-				return strings.Contains(strings.ToLower(c.Name), search) || strconv.FormatUint(uint64(rec.Context), 10) == search ||
-					strings.Contains(strings.ToLower(strings.Join(c.Tags, " ")), search)
+			switch body := rec.Body.(type) {
+			case *store.Context:
+				return search == "" || strconv.FormatUint(uint64(rec.Context), 10) == search ||
+					strings.Contains(people.Fold(strings.Join(slices.Concat([]string{body.Name}, body.Logins, body.Tags), "\n")), search)
+			case *store.User:
+				n := people.Names{Login: body.Login, Mails: body.Mails, Name: body.DisplayName}
+				return search == "" || strconv.FormatUint(uint64(rec.User), 10) == search || n.Match(search)
 			}
-			return search == "" || strconv.FormatUint(uint64(rec.User), 10) == search
+			return search == "" || strconv.FormatUint(uint64(max(rec.User, rec.Context)), 10) == search
 		}
 		list, more, err := s.Store.List(kind, su, false, p.after, p.limit, keep)
 		if err != nil {

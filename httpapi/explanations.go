@@ -51,7 +51,7 @@ func (s *Server) question(r *http.Request, known ...string) (q question, err err
 	if q.query, err = knownQuery(r, append(known, "verbose", "tags", "permissions")...); err != nil {
 		return q, err
 	}
-	if q.su, err = pathSubject(r); err != nil {
+	if q.su, err = s.pathSubject(r); err != nil {
 		return q, err
 	}
 	if q.query.Has("verbose") {
@@ -94,29 +94,6 @@ func knownQuery(r *http.Request, known ...string) (url.Values, error) {
 		}
 	}
 	return query, nil
-}
-
-// pathSubject reads the ids of a path. chi takes an empty id in the middle of
-// a path, which must not be read as none: that would answer for somebody else.
-func pathSubject(r *http.Request) (su cascade.Subject, err error) {
-	for _, key := range chi.RouteContext(r.Context()).URLParams.Keys {
-		into := &su.Context
-		switch key {
-		case "context":
-		case "user":
-			into = &su.User
-		default:
-			continue
-		}
-		text, err := param(r, key)
-		if err != nil {
-			return su, err
-		}
-		if *into, err = idOf(key, text); err != nil {
-			return su, err
-		}
-	}
-	return su, nil
 }
 
 // idOf reads an id. Zeros before it are refused: of one thing there is one path.

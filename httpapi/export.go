@@ -117,9 +117,23 @@ func (s *Server) exportRecords(w http.ResponseWriter, _ *http.Request) error {
 func exportLine(rec *store.Record) any {
 	switch body := rec.Body.(type) {
 	case *store.Context:
-		return map[string]any{"context": map[string]any{"id": rec.Context, "name": body.Name, "enabled": body.Enabled, "tags": some(body.Tags)}}
+		c := map[string]any{"id": rec.Context, "name": body.Name, "enabled": body.Enabled, "tags": some(body.Tags)}
+		if len(body.Logins) > 0 {
+			c["logins"] = body.Logins
+		}
+		return map[string]any{"context": c}
 	case *store.User:
-		return map[string]any{"user": map[string]any{"context": rec.Context, "id": rec.User, "enabled": body.Enabled, "permissions": some(body.Permissions)}}
+		u := map[string]any{"context": rec.Context, "id": rec.User, "enabled": body.Enabled, "permissions": some(body.Permissions)}
+		if body.Login != "" {
+			u["login"] = body.Login
+		}
+		if len(body.Mails) > 0 {
+			u["mail"] = body.Mails
+		}
+		if body.DisplayName != "" {
+			u["displayName"] = body.DisplayName
+		}
+		return map[string]any{"user": u}
 	case *store.Override:
 		o := map[string]any{"context": rec.Context, "property": rec.Name, "value": body.Value, "reason": body.Reason, "actor": body.Actor, "time": body.Time}
 		if rec.User != 0 {

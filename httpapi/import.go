@@ -107,10 +107,8 @@ func (s *Server) importChange(line []byte, reason, actor string) (c store.Change
 	switch {
 	case in.Context != nil && in.User == nil && in.Override == nil:
 		var x struct {
-			ID      int64    `json:"id"`
-			Name    string   `json:"name"`
-			Enabled *bool    `json:"enabled"`
-			Tags    []string `json:"tags"`
+			ID int64 `json:"id"`
+			contextBody
 		}
 		if err := decode(in.Context, &x); err != nil {
 			return c, err
@@ -119,14 +117,13 @@ func (s *Server) importChange(line []byte, reason, actor string) (c store.Change
 		if err != nil || su.Context == 0 {
 			return c, fail(http.StatusUnprocessableEntity, "bad_id", "id is 1 to %d", cascade.MaxID)
 		}
-		body, err := contextOf(x.Name, x.Enabled, x.Tags)
+		body, err := x.record()
 		return store.Change{Key: store.ContextKey(su.Context), Body: body}, err
 	case in.User != nil && in.Context == nil && in.Override == nil:
 		var x struct {
-			Context     int64    `json:"context"`
-			ID          int64    `json:"id"`
-			Enabled     *bool    `json:"enabled"`
-			Permissions []string `json:"permissions"`
+			Context int64 `json:"context"`
+			ID      int64 `json:"id"`
+			userBody
 		}
 		if err := decode(in.User, &x); err != nil {
 			return c, err
@@ -135,7 +132,7 @@ func (s *Server) importChange(line []byte, reason, actor string) (c store.Change
 		if err != nil || su.User == 0 {
 			return c, fail(http.StatusUnprocessableEntity, "bad_id", "context and id are 1 to %d", cascade.MaxID)
 		}
-		body, err := userOf(x.Enabled, x.Permissions)
+		body, err := x.record()
 		return store.Change{Key: store.UserKey(su.Context, su.User), Body: body}, err
 	case in.Override != nil && in.Context == nil && in.User == nil:
 		return s.importOverride(in.Override, reason, actor)

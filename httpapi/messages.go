@@ -19,8 +19,8 @@ import (
 
 // message is what POST /admin/v1/messages takes.
 type message struct {
-	Context     int64           `json:"context"`
-	User        int64           `json:"user"`
+	Context     namedID         `json:"context"`
+	User        namedID         `json:"user"`
 	All         bool            `json:"all"`
 	Name        string          `json:"name"`
 	Args        json.RawMessage `json:"args"`
@@ -163,7 +163,7 @@ func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
 	if err := decode(b, &m); err != nil {
 		return nil, err
 	}
-	su, err := m.check()
+	su, err := s.check(&m)
 	if err != nil {
 		return nil, err
 	}
@@ -269,12 +269,15 @@ func (s *Server) distribute(ctx context.Context, result *sentResult, m remote.Me
 }
 
 // check validates what websockets.Message does not.
-func (m *message) check() (su cascade.Subject, err error) {
+func (s *Server) check(m *message) (su cascade.Subject, err error) {
 	switch {
-	case m.All && (m.Context != 0 || m.User != 0):
+	case m.All && (m.Context != "" || m.User != ""):
 		return su, fail(http.StatusBadRequest, "bad_message", "all is everybody: leave out context and user")
 	case !m.All:
-		if su, err = cascade.NewSubject(m.Context, m.User); err != nil || su.Context == 0 {
+		if su, err = s.subjectOf(m.Context.given(), m.User.given()); err != nil {
+			return su, err
+		}
+		if su.Context == 0 {
 			return su, fail(http.StatusBadRequest, "bad_id", "name a context (1 to %d), and a user of it, or set all to true for everybody", cascade.MaxID)
 		}
 	}

@@ -114,7 +114,7 @@ func hiddenBy(sn *cascade.Snapshot, su cascade.Subject, name string) *cascade.Lo
 }
 
 func (s *Server) putOverride(w http.ResponseWriter, r *http.Request) error {
-	su, err := pathSubject(r)
+	su, err := s.pathSubject(r)
 	if err != nil {
 		return err
 	}
@@ -130,7 +130,7 @@ func (s *Server) putOverride(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) deleteOverride(w http.ResponseWriter, r *http.Request) error {
-	su, err := pathSubject(r)
+	su, err := s.pathSubject(r)
 	if err != nil {
 		return err
 	}
@@ -276,7 +276,7 @@ func showEnablement(sn *cascade.Snapshot, su cascade.Subject, o *store.Override)
 }
 
 func (s *Server) getEnablement(w http.ResponseWriter, r *http.Request) error {
-	su, err := pathSubject(r)
+	su, err := s.pathSubject(r)
 	if err != nil {
 		return err
 	}
@@ -306,7 +306,7 @@ func (s *Server) override(k store.Key) (*store.Override, uint64, error) {
 }
 
 func (s *Server) putEnablement(w http.ResponseWriter, r *http.Request) error {
-	su, err := pathSubject(r)
+	su, err := s.pathSubject(r)
 	if err != nil {
 		return err
 	}
@@ -325,7 +325,7 @@ func (s *Server) putEnablement(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) deleteEnablement(w http.ResponseWriter, r *http.Request) error {
-	su, err := pathSubject(r)
+	su, err := s.pathSubject(r)
 	if err != nil {
 		return err
 	}

@@ -32,7 +32,7 @@ func preliminaryNotFound(http.ResponseWriter, *http.Request) error {
 // existing system, and a disabled context is one all the same.
 func (s *Server) preliminarySubject(r *http.Request) (cascade.Subject, *cascade.Snapshot, error) {
 	sn := s.Engine.Snapshot()
-	su, err := pathSubject(r)
+	su, err := s.pathSubject(r)
 	if err != nil {
 		return su, sn, fail(http.StatusNotFound, "no_such_user", "%s", asProblem(err).Detail)
 	}

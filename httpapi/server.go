@@ -197,6 +197,8 @@ func (s *Server) Admin() http.Handler {
 			r.Put(base, s.handle(s.putEnablement))
 			r.Delete(base, s.handle(s.deleteEnablement))
 		}
+		r.Get("/names", s.handle(s.whoIs))
+		r.Get("/users", s.handle(s.searchUsers))
 		r.Get("/contexts", s.handle(s.listRecords(store.KindContext)))
 		r.Get("/contexts/{context}", s.handle(plain(s.getRecord)))
 		r.Put("/contexts/{context}", s.handle(s.putContext))

@@ -36,16 +36,19 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) error {
 		return errForeignSessions
 	}
 	var in struct {
-		Context   int64  `json:"context"`
-		User      int64  `json:"user"`
-		Client    string `json:"client"`
-		UserAgent string `json:"userAgent"`
+		Context   namedID `json:"context"`
+		User      namedID `json:"user"`
+		Client    string  `json:"client"`
+		UserAgent string  `json:"userAgent"`
 	}
 	if err := readJSON(w, r, &in); err != nil {
 		return err
 	}
-	su, err := cascade.NewSubject(in.Context, in.User)
-	if err != nil || su.User == 0 {
+	su, err := s.subjectOf(in.Context.given(), in.User.given())
+	if err != nil {
+		return err
+	}
+	if su.User == 0 {
 		return fail(http.StatusBadRequest, "bad_id", "context and user are ids, 1 to %d", cascade.MaxID)
 	}
 	if in.Client == "" || len(in.Client) > maxClientLen || len(in.UserAgent) > maxUserAgentLen {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"strings"
 	"time"
 	"unicode/utf8"
@@ -48,12 +49,13 @@ const (
 func (w *YAMLWriter) Context(c cascade.Context) error {
 	if w.err == nil {
 		w.fail(w.bounds.context(c))
-		w.fail(notUTF8(fmt.Sprintf("context %d", c.ID), append([]string{c.Name}, c.Tags...)...))
+		w.fail(notUTF8(fmt.Sprintf("context %d", c.ID), slices.Concat([]string{c.Name}, c.Logins, c.Tags)...))
 	}
 	w.startContext(c.ID)
 	if c.Name != "" {
 		w.print(contextIndent, "name: ", scalar(c.Name), "\n")
 	}
+	w.texts(contextIndent, "logins", c.Logins)
 	w.enabled(contextIndent, c.Enabled)
 	w.words(contextIndent, "tags", c.Tags)
 	return w.err
@@ -63,11 +65,18 @@ func (w *YAMLWriter) Context(c cascade.Context) error {
 func (w *YAMLWriter) User(u cascade.User) error {
 	if w.err == nil {
 		w.fail(w.bounds.user(u))
-		w.fail(notUTF8(fmt.Sprintf("user %d in context %d", u.ID, u.Context), u.Permissions...))
+		w.fail(notUTF8(fmt.Sprintf("user %d in context %d", u.ID, u.Context), slices.Concat(u.Permissions, []string{u.Login, u.DisplayName}, u.Mails)...))
 	}
 	w.startUser(cascade.Subject{Context: u.Context, User: u.ID})
 	w.enabled(userIndent, u.Enabled)
 	w.words(userIndent, "permissions", u.Permissions)
+	if u.Login != "" {
+		w.print(userIndent, "login: ", scalar(u.Login), "\n")
+	}
+	w.texts(userIndent, "mail", u.Mails)
+	if u.DisplayName != "" {
+		w.print(userIndent, "displayName: ", scalar(u.DisplayName), "\n")
+	}
 	return w.err
 }
 
@@ -188,6 +197,17 @@ func (w *YAMLWriter) startUser(su cascade.Subject) {
 func (w *YAMLWriter) enabled(indent string, on bool) {
 	if !on {
 		w.print(indent, "enabled: false\n")
+	}
+}
+
+// texts writes logins or mail addresses.
+func (w *YAMLWriter) texts(indent, field string, list []string) {
+	items := make([]string, len(list))
+	for i, text := range list {
+		items[i] = scalar(text)
+	}
+	if len(items) > 0 {
+		w.print(indent, field, ": [", strings.Join(items, ", "), "]\n")
 	}
 }
 

@@ -116,6 +116,9 @@ func (x *Index) Settle() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.settle()
+	if cap(x.slots) > len(x.slots)+len(x.slots)/16 {
+		x.slots = slices.Clip(x.slots) // what many writes left over
+	}
 }
 
 func (x *Index) settle() {

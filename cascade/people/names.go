@@ -17,10 +17,11 @@ import (
 // Limits of the names of one context or user; the existing platform's columns
 // are shorter.
 const (
-	MaxText   = 320 // bytes of one login, address, mapping or word-by-word name
-	MaxLogins = 64  // login mappings of a context
-	MaxMails  = 64  // addresses of a user
-	maxWords  = 8   // words of a name by which it is found
+	MaxText   = 320  // bytes of one login, address or mapping
+	MaxName   = 4096 // bytes of a name
+	MaxLogins = 64   // login mappings of a context
+	MaxMails  = 64   // addresses of a user
+	maxWords  = 8    // words of a name by which it is found
 )
 
 // Names are how people call a context or a user. A user has a Login, Mails and a
@@ -33,18 +34,24 @@ type Names struct {
 	Name   string
 }
 
-// Check refuses names that are out of bounds or hold control characters.
+// Check refuses names that are out of bounds, and logins and addresses that hold
+// control characters.
 func (n *Names) Check() error {
 	if len(n.Logins) > MaxLogins || len(n.Mails) > MaxMails {
 		return fmt.Errorf("%d login mappings and %d mail addresses: at most %d and %d", len(n.Logins), len(n.Mails), MaxLogins, MaxMails)
 	}
 	for _, f := range n.fields() {
+		limit := MaxText
+		if f.kind == kindName {
+			limit = MaxName
+		}
 		switch {
-		case len(f.text) > MaxText:
-			return fmt.Errorf("the %s %.50q... is longer than %d bytes", f.kind, f.text, MaxText)
+		case len(f.text) > limit:
+			return fmt.Errorf("the %s %.50q... is longer than %d bytes", f.kind, f.text, limit)
+		case f.kind == kindName: // contexts have had any text as theirs
 		case !utf8.ValidString(f.text) || strings.ContainsFunc(f.text, unicode.IsControl):
 			return fmt.Errorf("the %s %q has control characters, or is not UTF-8", f.kind, f.text)
-		case f.kind != kindName && strings.TrimSpace(f.text) != f.text || f.text == "":
+		case strings.TrimSpace(f.text) != f.text || f.text == "":
 			return fmt.Errorf("the %s %q is empty, or has blanks around it", f.kind, f.text)
 		}
 	}
@@ -151,6 +158,16 @@ func uvarint(s string) (n, size int) {
 			return n, size
 		}
 	}
+}
+
+// Match reports whether a search for text, which is folded, finds these names.
+func (n *Names) Match(text string) bool {
+	s, found := n.pack(), false
+	each(s, func(p packed) bool {
+		p.starts(func(off int) { found = found || strings.HasPrefix(s[off:p.off+len(p.folded)], text) })
+		return !found
+	})
+	return found
 }
 
 // unpack is the reverse of pack.

@@ -158,7 +158,8 @@ func TestCheck(t *testing.T) {
 		{Names{Login: "a\nb"}, `the login "a\nb" has control characters`},
 		{Names{Mails: []string{" a@b"}}, `the mail address " a@b" is empty, or has blanks around it`},
 		{Names{Mails: []string{""}}, `the mail address "" is empty`},
-		{Names{Name: strings.Repeat("x", MaxText+1)}, "is longer than 320 bytes"},
+		{Names{Name: strings.Repeat("x", MaxName+1)}, "is longer than 4096 bytes"},
+		{Names{Login: strings.Repeat("x", MaxText+1)}, "is longer than 320 bytes"},
 		{Names{Logins: make([]string, MaxLogins+1)}, "65 login mappings"},
 	} {
 		err := c.n.Check()

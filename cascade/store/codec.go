@@ -15,6 +15,7 @@ const (
 	flagDeleted   = 1 << 0
 	flagEnabled   = 1 << 1
 	flagProtected = 1 << 2
+	flagNames     = 1 << 3 // of a user, and login mappings of a context: they follow
 )
 
 var errBadRecord = errors.New("a record of the store does not parse")
@@ -33,10 +34,19 @@ func (r *Record) encode() []byte {
 	switch body := r.Body.(type) {
 	case *Context:
 		set(body.Enabled, flagEnabled)
+		set(len(body.Logins) > 0, flagNames)
 		b = appendList(appendText(append(b, flags), body.Name), body.Tags)
+		if len(body.Logins) > 0 {
+			b = appendList(b, body.Logins)
+		}
 	case *User:
+		named := body.Login != "" || len(body.Mails) > 0 || body.DisplayName != ""
 		set(body.Enabled, flagEnabled)
+		set(named, flagNames)
 		b = appendList(append(b, flags), body.Permissions)
+		if named {
+			b = appendText(appendList(appendText(b, body.Login), body.Mails), body.DisplayName)
+		}
 	case *Override:
 		set(body.Protected, flagProtected)
 		b = appendText(append(b, flags), body.Value)
@@ -101,9 +111,17 @@ func decode(k Key, b []byte, known texts) (*Record, error) {
 	switch {
 	case r.Deleted:
 	case k.Kind == KindContext:
-		r.Body = &Context{Enabled: flags&flagEnabled != 0, Name: d.text(), Tags: d.list()}
+		c := &Context{Enabled: flags&flagEnabled != 0, Name: d.text(), Tags: d.list()}
+		if flags&flagNames != 0 {
+			c.Logins = d.list()
+		}
+		r.Body = c
 	case k.Kind == KindUser:
-		r.Body = &User{Enabled: flags&flagEnabled != 0, Permissions: d.list()}
+		u := &User{Enabled: flags&flagEnabled != 0, Permissions: d.list()}
+		if flags&flagNames != 0 {
+			u.Login, u.Mails, u.DisplayName = d.own(), d.owns(), d.own()
+		}
+		r.Body = u
 	case k.Kind == KindOverride:
 		r.Body = &Override{
 			Protected: flags&flagProtected != 0, Value: d.text(), Final: d.text(), Reason: d.text(), Actor: d.text(),
@@ -154,6 +172,21 @@ func (d *decoder) text() string {
 	s := d.known.of(d.b[:n])
 	d.b = d.b[n:]
 	return s
+}
+
+// own is a text that hardly comes again: it is not remembered.
+func (d *decoder) own() string {
+	known := d.known
+	d.known = nil
+	defer func() { d.known = known }()
+	return d.text()
+}
+
+func (d *decoder) owns() []string {
+	known := d.known
+	d.known = nil
+	defer func() { d.known = known }()
+	return d.list()
 }
 
 func (d *decoder) list() []string {

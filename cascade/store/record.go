@@ -64,6 +64,7 @@ func (k Key) String() string {
 // Context is what is kept of a context.
 type Context struct {
 	Name    string   `json:"name"`
+	Logins  []string `json:"logins,omitempty"` // login mappings
 	Enabled bool     `json:"enabled"`
 	Tags    []string `json:"tags"`
 }
@@ -72,6 +73,9 @@ type Context struct {
 type User struct {
 	Enabled     bool     `json:"enabled"`
 	Permissions []string `json:"permissions"`
+	Login       string   `json:"login,omitempty"`
+	Mails       []string `json:"mail,omitempty"`
+	DisplayName string   `json:"displayName,omitempty"`
 }
 
 // Override is what is kept of an override. Times have whole milliseconds.
@@ -189,9 +193,12 @@ func (r *Record) check() error {
 func (r *Record) addTo(b *cascade.Batch) {
 	switch body := r.Body.(type) {
 	case *Context:
-		b.Contexts = append(b.Contexts, cascade.Context{ID: r.Context, Name: body.Name, Enabled: body.Enabled, Tags: body.Tags})
+		b.Contexts = append(b.Contexts, cascade.Context{ID: r.Context, Name: body.Name, Logins: body.Logins, Enabled: body.Enabled, Tags: body.Tags})
 	case *User:
-		b.Users = append(b.Users, cascade.User{Context: r.Context, ID: r.User, Enabled: body.Enabled, Permissions: body.Permissions})
+		b.Users = append(b.Users, cascade.User{
+			Context: r.Context, ID: r.User, Enabled: body.Enabled, Permissions: body.Permissions,
+			Login: body.Login, Mails: body.Mails, DisplayName: body.DisplayName,
+		})
 	case *Override:
 		o := cascade.Override{
 			Key:   cascade.Key{Subject: r.Subject(), Property: r.Name},

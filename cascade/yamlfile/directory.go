@@ -104,6 +104,8 @@ func (d *document) context(n *yaml.Node) (Context, bool) {
 			c.Unknown, ok = d.unknown(p.value)
 		case "name":
 			c.Name, _, ok = d.verbatim(p.value, "name")
+		case "logins":
+			c.Logins, ok = d.texts(p.value, "logins")
 		case "enabled":
 			c.Enabled, ok = d.enabled(p.value, "enabled", true)
 		case "tags":
@@ -118,8 +120,8 @@ func (d *document) context(n *yaml.Node) (Context, bool) {
 		good = good && ok
 		return true
 	})
-	if c.Unknown && good && (c.Name != "" || !c.Enabled || len(c.Tags) > 0) {
-		d.errorf(n.Line, n.Column, CodeBadDirectory, "a context with `known: false` has no name, enabled or tags; remove them, or known")
+	if c.Unknown && good && (c.Name != "" || len(c.Logins) > 0 || !c.Enabled || len(c.Tags) > 0) {
+		d.errorf(n.Line, n.Column, CodeBadDirectory, "a context with `known: false` has no name, logins, enabled or tags; remove them, or known")
 		good = false
 	}
 	return c, d.hasID(n, "context", c.ID, good && all)
@@ -154,6 +156,12 @@ func (d *document) user(n *yaml.Node) (User, bool) {
 			u.Enabled, ok = d.enabled(p.value, "enabled", true)
 		case "permissions":
 			u.Permissions, ok = d.words(p.value, "permissions", tagexpr.ValidTag)
+		case "login":
+			u.Login, _, ok = d.verbatim(p.value, "login")
+		case "mail":
+			u.Mails, ok = d.texts(p.value, "mail")
+		case "displayName":
+			u.DisplayName, _, ok = d.verbatim(p.value, "displayName")
 		case "config":
 			u.Config, ok = d.config(p.value)
 		default:
@@ -162,8 +170,8 @@ func (d *document) user(n *yaml.Node) (User, bool) {
 		good = good && ok
 		return true
 	})
-	if u.Unknown && good && (!u.Enabled || len(u.Permissions) > 0) {
-		d.errorf(n.Line, n.Column, CodeBadDirectory, "a user with `known: false` has no enabled or permissions; remove them, or known")
+	if u.Unknown && good && (!u.Enabled || len(u.Permissions) > 0 || u.Login != "" || len(u.Mails) > 0 || u.DisplayName != "") {
+		d.errorf(n.Line, n.Column, CodeBadDirectory, "a user with `known: false` has no enabled, permissions or names; remove them, or known")
 		good = false
 	}
 	return u, d.hasID(n, "user", u.ID, good && all)
@@ -216,6 +224,24 @@ func (d *document) enabled(n *yaml.Node, what string, fallback bool) (bool, bool
 		d.errorf(n.Line, n.Column, CodeBadDirectory, "%s must be true or false, not %s", what, finding.Quote(text))
 	}
 	return b, ok
+}
+
+// texts reads a list of texts, or a single one.
+func (d *document) texts(n *yaml.Node, what string) ([]string, bool) {
+	n = target(n)
+	items := []*yaml.Node{n}
+	if n.Kind == yaml.SequenceNode {
+		items = n.Content
+	}
+	var list []string
+	good := true
+	for _, item := range items {
+		text, defined, ok := d.verbatim(item, what)
+		if good = good && ok; ok && defined {
+			list = append(list, text)
+		}
+	}
+	return list, good
 }
 
 // words reads a list of names, or a comma list of them.

@@ -94,6 +94,9 @@ type User struct {
 	Unknown     bool // only overrides are known of the user; true if the file says `known: false`
 	Enabled     bool // true unless the file says false
 	Permissions []string
+	Login       string
+	Mails       []string
+	DisplayName string
 	Config      []Override
 	Line        int
 }
@@ -103,7 +106,8 @@ type Context struct {
 	ID      int
 	Unknown bool // only overrides and users are known of the context; true if the file says `known: false`
 	Name    string
-	Enabled bool // true unless the file says false
+	Logins  []string // login mappings
+	Enabled bool     // true unless the file says false
 	Tags    []string
 	Config  []Override
 	Users   []User
