@@ -113,7 +113,7 @@ func (s *Server) named(name string, users bool, in uint32) (cascade.Subject, err
 	case len(found) == 1:
 		return cascade.Subject(found[0].Subject), nil
 	case len(found) == 0:
-		return cascade.Subject{}, fail(http.StatusBadRequest, "unknown_name", "no %s%s has the name %.100q: give the id, or search with GET /admin/v1/%ss?search=", what, where, name, what)
+		return cascade.Subject{}, fail(http.StatusBadRequest, "bad_id", "no %s%s has the name %.100q: give the id, or search with GET /admin/v1/%ss?search=", what, where, name, what)
 	}
 	list := make([]string, 0, maxNamesakes)
 	for _, h := range found[:min(len(found), maxNamesakes)] {
