@@ -193,8 +193,9 @@ func (d *directoryOf) showList(c *client, list []json.RawMessage, everywhere boo
 	}
 	rows := [][]string{{"CONTEXT", "NAME", "ENABLED", "REVISION", "TAGS"}}
 	if d.noun == "user" {
-		rows[0] = []string{"USER", "LOGIN", "NAME", "ENABLED", "REVISION", "PERMISSIONS"}
+		rows[0] = []string{"USER", "ENABLED", "REVISION", "PERMISSIONS"}
 	}
+	named := false // whether the columns of names are worth their place
 	if everywhere {
 		rows[0] = []string{"USER", "LOGIN", "NAME", "MAIL", "ACCOUNT"}
 	}
@@ -210,7 +211,20 @@ func (d *directoryOf) showList(c *client, list []json.RawMessage, everywhere boo
 			})
 			continue
 		}
-		rows = append(rows, d.row(&r))
+		row := d.row(&r)
+		if d.noun == "user" {
+			row = append(row, clip(printable(r.Login), nameWidth), clip(printable(r.DisplayName), nameWidth))
+			named = named || r.Login != "" || r.DisplayName != ""
+		}
+		rows = append(rows, row)
+	}
+	switch {
+	case d.noun == "user" && !everywhere && named:
+		rows[0] = append(rows[0], "LOGIN", "NAME")
+	case d.noun == "user" && !everywhere:
+		for i := range rows {
+			rows[i] = rows[i][:len(rows[0])]
+		}
 	}
 	d.table("", rows)
 	return nil
@@ -226,7 +240,7 @@ func (d *directoryOf) row(r *directoryRecord) []string {
 	}
 	id, revision := strconv.FormatUint(uint64(r.ID), 10), strconv.FormatUint(r.Revision, 10)
 	if d.noun == "user" {
-		return []string{id, clip(printable(r.Login), nameWidth), clip(printable(r.DisplayName), nameWidth), enabled, revision, clip(printable(strings.Join(r.Permissions, ",")), listWidth)}
+		return []string{id, enabled, revision, clip(printable(strings.Join(r.Permissions, ",")), listWidth)}
 	}
 	return []string{id, clip(printable(r.Name), nameWidth), enabled, revision, clip(printable(strings.Join(r.Tags, ",")), listWidth)}
 }

@@ -66,7 +66,7 @@ server answers.`,
 				return err
 			}
 			if who.User == 0 {
-				return usage("doctor: name the user: `sluice doctor someone@example.com`, or --context C and --user U")
+				return usage("doctor: name the user, with --context C and --user U, or `sluice doctor someone@example.com`")
 			}
 			if cmd.Flags().Changed("session") && session == "" {
 				return usage("--session is empty: name one, or leave it out")

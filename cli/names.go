@@ -45,7 +45,7 @@ func (s *subjectFlags) subject(a *app, cmd *cobra.Command) (su cascade.Subject, 
 	case su.Context != 0:
 		return a.named("user", s.user, su.Context)
 	case isID(s.user):
-		return su, usage("--user %s needs --context: users are numbered within their context", s.user)
+		return su, usage("--user needs --context: users are numbered within their context, and %s is an id", s.user)
 	}
 	if u, c, ok := strings.Cut(s.user, "@"); ok && isID(u) && isID(c) {
 		return parseSubject(c, u)

@@ -81,28 +81,15 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var want struct {
-		context, user uint32
-		since         time.Time
-	}
-	for key, values := range query {
-		v := values[0]
-		switch key {
-		case "context":
-			want.context, err = idOf(key, v)
-		case "user":
-			want.user, err = idOf(key, v)
-		case "since":
-			if want.since, err = time.Parse(time.RFC3339, v); err != nil {
-				err = fail(http.StatusBadRequest, "bad_query", "since is a time such as 2026-01-31T12:00:00Z")
-			}
-		}
-		if err != nil {
-			return err
+	var since time.Time
+	if query.Has("since") {
+		if since, err = time.Parse(time.RFC3339, query.Get("since")); err != nil {
+			return fail(http.StatusBadRequest, "bad_query", "since is a time such as 2026-01-31T12:00:00Z")
 		}
 	}
-	if want.user != 0 && want.context == 0 {
-		return fail(http.StatusBadRequest, "bad_id", "a user belongs to a context: name it with ?context=")
+	want, err := s.querySubject(query)
+	if err != nil {
+		return err
 	}
 	limit, err := limitOf(query)
 	if err != nil {
@@ -116,15 +103,15 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) error {
 	}
 	property, actor, action := query.Get("property"), query.Get("actor"), query.Get("action")
 	list, next, err := s.Store.Log(before, limit, func(e *store.Entry) bool {
-		if actor != "" && e.Actor != actor || action != "" && e.Action != action || e.Time.Before(want.since) {
+		if actor != "" && e.Actor != actor || action != "" && e.Action != action || e.Time.Before(since) {
 			return false
 		}
-		if want.context == 0 && want.user == 0 && property == "" {
+		if want.Context == 0 && want.User == 0 && property == "" {
 			return true
 		}
 		for i := range e.Changes {
 			c := &e.Changes[i]
-			if (want.context == 0 || c.Context == want.context) && (want.user == 0 || c.User == want.user) &&
+			if (want.Context == 0 || c.Context == want.Context) && (want.User == 0 || c.User == want.User) &&
 				(property == "" || c.Kind == store.KindOverride && c.Name == property) {
 				return true
 			}

@@ -207,16 +207,14 @@ func (s *Server) tags(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	var su cascade.Subject
-	for key, into := range map[string]*uint32{"context": &su.Context, "user": &su.User} {
-		if v := query.Get(key); v != "" && v != "0" {
-			if *into, err = idOf(key, v); err != nil {
-				return err
-			}
+	for _, key := range []string{"context", "user"} {
+		if v := query.Get(key); v == "" || v == "0" {
+			query.Del(key)
 		}
 	}
-	if su.User != 0 && su.Context == 0 {
-		return fail(http.StatusBadRequest, "bad_id", "a user belongs to a context: name it with ?context=")
+	su, err := s.querySubject(query)
+	if err != nil {
+		return err
 	}
 	return s.answer(w, http.StatusOK, map[string]any{"tags": s.Engine.Snapshot().Tags(su)})
 }

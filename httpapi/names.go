@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"net/http"
+	"net/url"
 	"strconv"
 	"strings"
 
@@ -73,6 +74,18 @@ func (s *Server) subjectOf(context, user *string) (su cascade.Subject, err error
 		return su, err
 	}
 	return s.named(*user, true, su.Context)
+}
+
+// querySubject is the subject of ?context= and ?user=, where they are given.
+func (s *Server) querySubject(query url.Values) (cascade.Subject, error) {
+	var context, user *string
+	for key, into := range map[string]**string{"context": &context, "user": &user} {
+		if query.Has(key) {
+			v := query.Get(key)
+			*into = &v
+		}
+	}
+	return s.subjectOf(context, user)
 }
 
 func (s *Server) contextOf(text string) (uint32, error) {

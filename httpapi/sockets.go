@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
@@ -38,7 +37,7 @@ type listedSocket struct {
 // listSockets answers a page of the sockets that the query names, of all
 // members.
 func (s *Server) listSockets(w http.ResponseWriter, r *http.Request) error {
-	query, sel, err := socketQuery(r, "limit", "cursor")
+	query, sel, err := s.socketQuery(r, "limit", "cursor")
 	if err != nil {
 		return err
 	}
@@ -210,7 +209,7 @@ type closedSockets struct {
 // closeSockets closes the sockets that the query names, on all members and for
 // good: their clients do not come back by themselves.
 func (s *Server) closeSockets(w http.ResponseWriter, r *http.Request) error {
-	query, sel, err := socketQuery(r, "all")
+	query, sel, err := s.socketQuery(r, "all")
 	if err != nil {
 		return err
 	}
@@ -246,7 +245,7 @@ func (s *Server) closeOwn(sel websockets.Selector, from string) int {
 
 // socketQuery reads which sockets a request is about; more are the parameters
 // that it may have beside.
-func socketQuery(r *http.Request, more ...string) (query url.Values, sel websockets.Selector, err error) {
+func (s *Server) socketQuery(r *http.Request, more ...string) (query url.Values, sel websockets.Selector, err error) {
 	if query, err = parseQuery(r); err != nil {
 		return nil, sel, err
 	}
@@ -259,19 +258,11 @@ func socketQuery(r *http.Request, more ...string) (query url.Values, sel websock
 			return nil, sel, fail(http.StatusBadRequest, "bad_query", "the parameter %s stands twice", key)
 		}
 	}
-	for key, into := range map[string]*int32{"context": &sel.Context, "user": &sel.User} {
-		if !query.Has(key) {
-			continue
-		}
-		id, err := cascade.ParseID(query.Get(key))
-		if err != nil {
-			return nil, sel, fail(http.StatusBadRequest, "bad_id", "%s: %s", key, err)
-		}
-		*into = int32(id)
+	su, err := s.querySubject(query)
+	if err != nil {
+		return nil, sel, err
 	}
-	if sel.User != 0 && sel.Context == 0 {
-		return nil, sel, fail(http.StatusBadRequest, "bad_id", "a user belongs to a context: name it with ?context=")
-	}
+	sel.Context, sel.User = int32(su.Context), int32(su.User)
 	// An empty one, of a script whose variable is not set, would name all.
 	if sel.Connection = query.Get("connection"); query.Has("connection") && sel.Connection == "" {
 		return nil, sel, fail(http.StatusBadRequest, "bad_query", "connection is empty: name one, or leave it out")

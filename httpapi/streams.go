@@ -10,7 +10,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed47708276/sluice/cascade"
 )
 
 const (
@@ -30,7 +29,7 @@ const (
 )
 
 // streamOf reads what a client wants to see.
-func streamOf(r *http.Request) (*stream, error) {
+func (s *Server) streamOf(r *http.Request) (*stream, error) {
 	query, err := parseQuery(r)
 	if err != nil {
 		return nil, err
@@ -48,26 +47,20 @@ func streamOf(r *http.Request) (*stream, error) {
 					return nil, fail(http.StatusBadRequest, "bad_query", "there is no kind %.100q (%s)", k, strings.Join(eventKinds, ", "))
 				}
 			}
-		case "context":
-			st.su.Context, err = cascade.ParseID(values[0])
-		case "user":
-			st.su.User, err = cascade.ParseID(values[0])
+		case "context", "user":
 		default:
 			return nil, fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known (kinds, context, user)", key)
 		}
-		if err != nil {
-			return nil, fail(http.StatusBadRequest, "bad_id", "%s: %s", key, err)
-		}
 	}
-	if st.su.User != 0 && st.su.Context == 0 {
-		return nil, fail(http.StatusBadRequest, "bad_id", "a user belongs to a context: name it with ?context=")
+	if st.su, err = s.querySubject(query); err != nil {
+		return nil, err
 	}
 	return st, nil
 }
 
 // streamEvents streams what happens, as server-sent events (HTML living standard, 9.2).
 func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
-	st, err := streamOf(r)
+	st, err := s.streamOf(r)
 	if err != nil {
 		return err
 	}
