@@ -40,6 +40,7 @@ torture:
     go test -race -timeout 60m -count=1 ./cascade -args -torture
     go test -race -timeout 60m -count=1 ./cascade/yamlfile -args -torture
     go test -race -timeout 60m -count=1 ./cascade/store -args -torture
+    go test -race -timeout 60m -count=1 ./cascade/store/mariadb -args -torture
     go test -race -timeout 60m -count=1 ./websockets -args -torture
     rm -f ledger.md; go test -race -timeout 90m -count=1 ./cli -run 'Ledger|LeftBehind' -args -torture -ledger "$PWD/ledger.md"; code=$?; cat ledger.md; exit $code
     go test -timeout 20m -count=1 -parallel 8 ./cli -run 'Restarts|Killed|DrainWithoutRedis' -args -torture
@@ -65,11 +66,16 @@ lint:
     cd bench && go vet ./...
 
 # The figures of docs/bench.md, against peers in the same run
-bench: bench-cascade bench-api bench-sockets bench-cluster
+bench: bench-cascade bench-store bench-api bench-sockets bench-cluster
 
 # Look-ups, memory and reloads of the cascade
 bench-cascade *ARGS:
     cd bench && go test -run '^$' -bench . {{ARGS}} .
+
+# Writes of the store: MariaDB, three Galera nodes, a keeper
+bench-store:
+    go test ./cascade/store/mariadb -run '^$' -bench Writes -benchtime 1x -args -torture
+    go test ./remote -run '^$' -bench Keeper -benchtime 1x
 
 # Explanations over HTTP, imports, and the link within one process
 bench-api *ARGS:

@@ -35,7 +35,7 @@ var clusters atomic.Int64
 
 func newKeepers(t testing.TB, way Redis) *keepers {
 	t.Helper()
-	return &keepers{t: t, way: way, cluster: fmt.Sprintf("keepers%d", clusters.Add(1))}
+	return &keepers{t: t, way: way, cluster: fmt.Sprintf("test:%d", clusters.Add(1))}
 }
 
 // member starts one by its name, whose files name a keeper.

@@ -18,6 +18,8 @@ want node nodejs
 want redis-server redis-server
 want mariadb mariadb-client
 want mariadbd mariadb-server
+want rsync rsync
+[ -e /usr/lib/galera/libgalera_smm.so ] || need="$need galera-4"
 want nginx nginx
 want apache2 apache2
 want haproxy haproxy

@@ -3,6 +3,7 @@ package sqltest
 import (
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"regexp"
 	"strings"
@@ -25,8 +26,8 @@ func StartCluster(t testing.TB, nodes int) *Cluster {
 	if _, err := os.Stat(provider); err != nil {
 		t.Fatalf("%s is missing: install the Debian package galera-4 (just setup)", provider)
 	}
-	Tool(t, "rsync", "rsync") // copies the data of a node to one that is new
 	c := &Cluster{t: t}
+	Tool(t, "rsync", "rsync") // copies the data of a node to one that is new
 	var addrs []string
 	ports := make([]int, nodes)
 	for i := range nodes {
@@ -40,12 +41,26 @@ func StartCluster(t testing.TB, nodes int) *Cluster {
 			fmt.Sprintf("--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:%d;ist.recv_addr=127.0.0.1:%d;gcache.size=64M", ports[i], FreePort(t)),
 			fmt.Sprintf("--wsrep-sst-receive-address=127.0.0.1:%d", FreePort(t)), "--wsrep-sst-method=rsync", "--innodb-flush-log-at-trx-commit=0",
 		)
+		if os.Getuid() == 0 {
+			// As root the scripts of a state transfer run a daemon of nobody's.
+			if out, err := exec.Command("chown", "-R", "mysql:", s.dir).CombinedOutput(); err != nil {
+				t.Fatalf("%v: %s", err, out)
+			}
+			for i, a := range s.args {
+				if strings.HasPrefix(a, "--user=") {
+					s.args[i] = "--user=mysql"
+				}
+			}
+		}
 		c.Nodes = append(c.Nodes, s)
 		if i == 0 {
 			s.Run("--wsrep-new-cluster")
 			continue
 		}
-		s.Run()
+		s.Launch()
+		if !s.answers() {
+			t.Fatalf("node %d ended: %s\nthe first node says: %s", i, s.log.String(), c.Nodes[0].log.String())
+		}
 		s.Synced()
 	}
 	return c

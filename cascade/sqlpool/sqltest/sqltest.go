@@ -181,19 +181,24 @@ func (s *Server) Launch(more ...string) {
 // Ready waits until the server answers.
 func (s *Server) Ready() {
 	s.t.Helper()
-	for start := time.Now(); ; time.Sleep(50 * time.Millisecond) {
+	if !s.answers() {
+		s.t.Fatalf("the server does not answer: %s", s.log.String())
+	}
+}
+
+// answers waits until the server does, and reports false where it ends.
+func (s *Server) answers() bool {
+	for start := time.Now(); time.Since(start) < patience; time.Sleep(50 * time.Millisecond) {
 		select {
 		case <-s.done:
-			s.t.Fatalf("the server ended: %s", s.log.String())
+			return false
 		default:
 		}
 		if _, err := s.try("SELECT 1 FROM mysql.user LIMIT 1"); err == nil {
-			return
-		}
-		if time.Since(start) > patience {
-			s.t.Fatalf("the server does not answer: %s", s.log.String())
+			return true
 		}
 	}
+	return false
 }
 
 // Signal is sent to the process.

@@ -94,7 +94,9 @@ func (a *attempt) settle(ctx context.Context) ([]store.Sealed, error) {
 	stuck, stuckAt, start := 0, uint64(0), time.Now()
 	for {
 		node := a.d.pool.Pick(ctx)
-		t := &transaction{attempt: a, ctx: ctx}
+		// A statement ends with the pool's own timeouts: a context that may end costs
+		// a goroutine for each, and does not end a COMMIT.
+		t := &transaction{attempt: a, ctx: context.WithoutCancel(ctx)}
 		made, err := t.run(node.DB())
 		node.Note(err)
 		class := sqlpool.Classify(err)

@@ -61,6 +61,7 @@ type Database struct {
 	told   chan uint64   // the last revision that the others are to be told of
 	last   string        // the last nudge; of Wait
 	wanted atomic.Uint64 // what a nudge has told of
+	made   atomic.Uint64 // the last revision that was made here
 
 	mu      sync.Mutex
 	skipped []string
@@ -117,6 +118,7 @@ func (d *Database) nudge() {
 }
 
 func (d *Database) tell(rev uint64) {
+	d.made.Store(rev)
 	if d.opt.Nudger == nil {
 		return
 	}
@@ -396,17 +398,20 @@ func parseRow(id string, body []byte) (*store.Record, error) {
 }
 
 // Wait implements store.Truth.
-func (d *Database) Wait(ctx context.Context, _ uint64) {
-	if d.opt.Nudger != nil {
-		rev, last := d.opt.Nudger.AwaitNudge(ctx, d.last)
-		d.last = last
-		d.wanted.Store(rev)
+func (d *Database) Wait(ctx context.Context, after uint64) {
+	ctx, cancel := context.WithTimeout(ctx, lookEvery)
+	defer cancel()
+	if d.opt.Nudger == nil {
+		<-ctx.Done()
 		return
 	}
-	t := time.NewTimer(lookEvery)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
+	for ctx.Err() == nil {
+		rev, last := d.opt.Nudger.AwaitNudge(ctx, d.last)
+		d.last = last
+		// What was written here is known here.
+		if rev > max(after, d.made.Load()) {
+			d.wanted.Store(rev)
+			return
+		}
 	}
 }
