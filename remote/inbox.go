@@ -147,7 +147,7 @@ func (l *Link) read() {
 			}
 			continue
 		}
-		if rest := l.rest(last); rest > 0 && !l.pause(rest) {
+		if rest := l.rest(readPace, last); rest > 0 && !l.pause(rest) {
 			return
 		}
 		last = time.Now()

@@ -24,7 +24,7 @@ func (l *Link) write() {
 			}
 			continue
 		}
-		if rest := l.rest(last); rest > 0 && !l.pause(rest) {
+		if rest := l.rest(postPace, last); rest > 0 && !l.pause(rest) {
 			return
 		}
 		last = time.Now()
