@@ -1,6 +1,7 @@
 package websockets
 
 import (
+	"context"
 	"log/slog"
 	"net/netip"
 	"slices"
@@ -110,8 +111,12 @@ func (s *Server) LastRefused(context, user int32) []Refused {
 func (s *Server) noteRefused(a attempt, f *refusal) {
 	s.totals.handshake(Handshake{f.code, f.why})
 	silent, log := s.refusals.add(a.subject, Refused{Code: f.code, Reason: f.why, At: time.Now(), Address: a.address})
+	level := slog.LevelInfo
 	if !log {
-		return
+		level = slog.LevelDebug
+		if !s.log.Enabled(context.Background(), level) {
+			return
+		}
 	}
 	attrs := []any{slog.String(keyCode, f.code)}
 	if f.why != "" {
@@ -126,5 +131,5 @@ func (s *Server) noteRefused(a attempt, f *refusal) {
 	if silent > 0 {
 		attrs = append(attrs, slog.Int("notLogged", silent))
 	}
-	s.log.Info("handshake refused", attrs...)
+	s.log.Log(context.Background(), level, "handshake refused", attrs...)
 }
