@@ -153,6 +153,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		sopt.Others = s.otherSockets
 	}
 	s.sockets = websockets.New(sopt)
+	s.endOwnersOfLog()
 	if s.public, err = s.listen(opt.public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
 		return nil, err
 	}
@@ -192,23 +193,43 @@ func (s *server) stored(b cascade.Batch, entries []store.Entry) {
 	if err := s.apply(b); err != nil {
 		s.log.Error("a stored write cannot be applied", "err", err)
 	}
+	if entries == nil { // everything was replaced
+		s.endOwnersOfLog()
+	}
 	s.endOwners(entries)
 	s.api.Stored(entries)
 }
 
-// endOwners ends the sessions of contexts and users that were deleted, be it that
-// the ids have a new owner already.
+// endOwners ends the sessions of contexts and users that were deleted or have a
+// new owner, be it that the ids are taken again already.
 func (s *server) endOwners(entries []store.Entry) {
 	if s.fixed {
 		return
 	}
+	var list []websockets.EndedOwner
 	for i := range entries {
-		for _, c := range entries[i].Changes {
-			if c.After == nil && (c.Kind == store.KindContext || c.Kind == store.KindUser) {
-				s.sockets.EndOwner(int32(c.Context), int32(c.User), entries[i].Time)
-			}
+		for _, o := range entries[i].EndedOwners() {
+			list = append(list, websockets.EndedOwner{Context: int32(o.Context), User: int32(o.User), At: entries[i].Time})
 		}
 	}
+	s.sockets.EndOwners(list)
+}
+
+// endOwnersOfLog does the same for what the log tells: a deletion counts over a
+// restart, since it is on the disk before it is acknowledged, and on a member that
+// took the whole state over.
+func (s *server) endOwnersOfLog() {
+	if s.fixed {
+		return
+	}
+	var list []websockets.EndedOwner
+	err := s.store.EachEnded(time.Now().Add(-websockets.EndedFor), func(o cascade.Subject, at time.Time) {
+		list = append(list, websockets.EndedOwner{Context: int32(o.Context), User: int32(o.User), At: at})
+	})
+	if err != nil {
+		s.log.Error("older deletions are not known: sessions of contexts and users whose ids have a new owner may be let in", "err", err)
+	}
+	s.sockets.EndOwners(list)
 }
 
 // openSessions returns those of App Suite where it keeps them in Redis, else our

@@ -140,6 +140,7 @@ func (s *Server) checkClosing(r *http.Request, w store.Write) error {
 		s.Logger.Error("brake cannot count: the write is not refused", "actor", Actor(r.Context()), "err", err)
 		return nil
 	}
+	s.countEnding(&c, &e, then)
 	if c.Limit < 0 || c.Sockets <= max(c.Limit, confirmed) {
 		return nil
 	}
@@ -149,6 +150,27 @@ func (s *Server) checkClosing(r *http.Request, w store.Write) error {
 	}
 	return fail(http.StatusConflict, "would_close", "this would close %d sockets of %d users on this member, of %d; at most %d go unasked%s: repeat it with ?confirm=%d if that is meant",
 		c.Sockets, c.Users, c.Connected, c.Limit, why, c.Sockets)
+}
+
+// countEnding adds whom a write closes because their context has a new owner,
+// although they would be served.
+func (s *Server) countEnding(c *cascade.Closing, e *store.Entry, then *cascade.Snapshot) {
+	ended := make(map[int32]bool)
+	for _, o := range e.EndedOwners() {
+		if o.User == 0 {
+			ended[int32(o.Context)] = true
+		}
+	}
+	if len(ended) == 0 {
+		return
+	}
+	s.Sockets.UserSockets(func(context, user int32, sockets int) bool {
+		if ended[context] && then.Serves(cascade.Subject{Context: uint32(context), User: uint32(user)}, websockets.PropEnabled) {
+			c.Users++
+			c.Sockets += sockets
+		}
+		return true
+	})
 }
 
 // memberConfirmation is what came of a confirmation on one member. A member

@@ -144,7 +144,14 @@ func TestBulkWouldClose(t *testing.T) {
 	w.wantAt("POST", "/admin/v1/import?reason=r", 409, lines, "Content-Type: "+ndjson)
 	w.wantAt("POST", "/admin/v1/import?reason=r&confirm=2", 200, lines, "Content-Type: "+ndjson)
 	w.wantAt("POST", fmt.Sprintf("/admin/v1/audit/%d/revert", w.store.Head().Revision), 200, `{"reason":"r"}`)
-	w.wantAt("PUT", "/admin/v1/contexts/7", 201, `{"enabled":false}`)
+	w.wantAt("PUT", "/admin/v1/contexts/7", 201, `{"name":"acme"}`)
+
+	// A new owner of the id ends the sessions of those who are served before and
+	// after.
+	const renamed = `{"context":{"id":7,"name":"other"}}` + "\n" + `{"context":{"id":8}}`
+	w.wantAt("POST", "/admin/v1/import?reason=r", 409, renamed, "Content-Type: "+ndjson)
+	w.wantAt("POST", "/admin/v1/import?reason=r&confirm=2", 200, renamed, "Content-Type: "+ndjson)
+	w.wantAt("PUT", "/admin/v1/contexts/7", 200, `{"enabled":false}`)
 }
 
 // TestConfirmInCluster confirms a change on the member that is asked, on one

@@ -9,16 +9,25 @@ const (
 	// maxEndedOwners bounds the contexts and users whose older sessions are
 	// refused; some 60 bytes each.
 	maxEndedOwners = 100_000
-	// endedFor is how long that is remembered: no session of ours lives longer
+	// EndedFor is how long that is remembered: no session of ours lives longer
 	// without being touched, which those of a deleted owner are not.
-	endedFor = 31 * 24 * time.Hour
+	EndedFor = 31 * 24 * time.Hour
+	// createdStep is how exact the times of sessions and deletions are where they
+	// are stored.
+	createdStep = time.Millisecond
 )
 
-// OwnerEnder is a store that can remove all sessions of an owner at once.
+// EndedOwner is a user, or a whole context (User 0), that lost its ids at a
+// moment: it was deleted, or they have a new owner.
+type EndedOwner struct {
+	Context, User int32
+	At            time.Time
+}
+
+// OwnerEnder is a store that can remove the sessions of owners at once.
 type OwnerEnder interface {
-	// EndOwner removes the sessions of a user, or of a whole context (user 0),
-	// that were made up to a moment.
-	EndOwner(context, user int32, until time.Time)
+	// EndSessions removes the sessions that are over.
+	EndSessions(over func(*Session) bool)
 }
 
 // endedOwners are the contexts and users that were deleted: their sessions are
@@ -37,7 +46,7 @@ func (e *endedOwners) end(owner subject, at time.Time) {
 	}
 	if _, known := e.at[owner]; !known && len(e.at) >= maxEndedOwners {
 		for o, t := range e.at {
-			if time.Since(t) > endedFor {
+			if time.Since(t) > EndedFor {
 				delete(e.at, o)
 			}
 		}
@@ -64,28 +73,36 @@ func (e *endedOwners) over(s *Session) bool {
 	if len(e.at) == 0 {
 		return false
 	}
-	return !s.Created.After(e.at[subject{s.Context, s.User}]) || !s.Created.After(e.at[subject{s.Context, 0}])
+	made := s.Created.Truncate(createdStep)
+	return !made.After(e.at[subject{s.Context, s.User}]) || !made.After(e.at[subject{s.Context, 0}])
 }
 
-// EndOwner ends the sessions of a user that was deleted at a moment, or of a
-// whole context (user 0): they are removed where the store can do that, refused
-// where it cannot, and their sockets are closed.
-func (s *Server) EndOwner(context, user int32, at time.Time) {
-	s.endedOwners.end(subject{context, user}, at)
-	if store, ok := s.opts.Sessions.(OwnerEnder); ok {
-		store.EndOwner(context, user, at)
+// EndOwners ends the sessions of owners: they are removed where the store can do
+// that, refused where it cannot, and their sockets are closed. Sessions that were
+// made after the moment are those of a new owner. It takes time with the number
+// of sessions, as the deletion of an account is rare.
+func (s *Server) EndOwners(list []EndedOwner) {
+	if len(list) == 0 {
+		return
 	}
-	s.CloseSockets(Selector{Context: context, User: user}, CauseSession)
+	for _, o := range list {
+		s.endedOwners.end(subject{o.Context, o.User}, o.At)
+	}
+	if store, ok := s.opts.Sessions.(OwnerEnder); ok {
+		store.EndSessions(s.endedOwners.over)
+	}
+	for _, o := range list {
+		s.CloseSockets(Selector{Context: o.Context, User: o.User}, CauseSession)
+	}
 }
 
-// EndOwner implements OwnerEnder. It takes time with the number of sessions, as
-// the deletion of an account is rare.
-func (m *MemorySessions) EndOwner(context, user int32, until time.Time) {
+// EndSessions implements OwnerEnder.
+func (m *MemorySessions) EndSessions(over func(*Session) bool) {
 	m.mu.Lock()
 	var gone []*Session
 	for _, h := range m.byID {
-		if s := h.session; s.Context == context && (user == 0 || s.User == user) && !s.Created.After(until) {
-			gone = append(gone, s)
+		if over(h.session) {
+			gone = append(gone, h.session)
 		}
 	}
 	for _, s := range gone {

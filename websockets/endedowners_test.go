@@ -34,8 +34,7 @@ func TestEndOwner(t *testing.T) {
 				t.Fatalf("before: %d", resp.StatusCode)
 			}
 			at := time.Now()
-			w.server.EndOwner(1, 2, at)
-			w.server.EndOwner(2, 0, at)
+			w.server.EndOwners([]EndedOwner{{1, 2, at.Truncate(createdStep)}, {2, 0, at}})
 			for _, s := range []*Session{user, whole} {
 				if code := status(s); code != 403 {
 					t.Errorf("a session of a deleted owner: %d", code)
@@ -52,8 +51,8 @@ func TestEndOwner(t *testing.T) {
 					t.Fatal("the socket that was open is not closed")
 				}
 			}
-			for !time.Now().After(at) {
-				time.Sleep(time.Millisecond) // a coarse clock
+			for !time.Now().Truncate(createdStep).After(at) {
+				time.Sleep(time.Millisecond) // the next step of stored times
 			}
 			if code := status(w.login(1, 2)); code != 101 {
 				t.Errorf("the new owner: %d", code)

@@ -1,0 +1,89 @@
+package store
+
+import (
+	"bytes"
+	"encoding/json"
+	"time"
+
+	"go.etcd.io/bbolt"
+
+	"github.com/seed47708276/sluice/cascade"
+)
+
+// EndedOwners are the contexts (User 0) and users that a write took their ids
+// from: the deleted ones, and contexts whose name became another one, which are
+// new owners of old ids. A user has nothing that tells one owner from the next,
+// so that only a deletion ends it. Users of a context that ends are left out.
+func (e *Entry) EndedOwners() (list []cascade.Subject) {
+	whole := make(map[uint32]bool)
+	for i := range e.Changes {
+		if c := &e.Changes[i]; c.Kind == KindContext && c.endsOwner() {
+			whole[c.Context] = true
+			list = append(list, c.Subject())
+		}
+	}
+	for i := range e.Changes {
+		if c := &e.Changes[i]; c.Kind == KindUser && !whole[c.Context] && c.endsOwner() {
+			list = append(list, c.Subject())
+		}
+	}
+	return list
+}
+
+func (c *Changed) endsOwner() bool {
+	if c.After != nil && c.After.Deleted {
+		return true
+	}
+	if c.Before == nil || c.After == nil {
+		return false
+	}
+	before, had := c.Before.Body.(*Context)
+	after, has := c.After.Body.(*Context)
+	return had && has && before.Name != "" && after.Name != "" && before.Name != after.Name
+}
+
+// The log names the kinds of the records of an entry in these words, so that most
+// entries need not be read.
+var (
+	textContext = []byte(`"kind":"context"`)
+	textUser    = []byte(`"kind":"user"`)
+)
+
+// endedStride is how many entries without a context or a user are passed between
+// two looks at the time of one.
+const endedStride = 256
+
+// EachEnded calls f with the owners that ended since a moment, the last ones
+// first, as far as the log goes back.
+func (s *Store) EachEnded(since time.Time, f func(owner cascade.Subject, at time.Time)) error {
+	return s.view(func(tx *bbolt.Tx) error {
+		c, passed := tx.Bucket(bucketLog).Cursor(), 0
+		for k, v := c.Last(); k != nil; k, v = c.Prev() {
+			concerns := bytes.Contains(v, textContext) || bytes.Contains(v, textUser)
+			if passed++; !concerns && passed%endedStride != 0 {
+				continue
+			}
+			if len(v) < len(Chain{}) {
+				return &DamagedError{s.opt.Path, errBadRecord.Error()}
+			}
+			var e struct{ Time time.Time }
+			if err := json.Unmarshal(v[len(Chain{}):], &e); err != nil {
+				return &DamagedError{s.opt.Path, err.Error()}
+			}
+			if e.Time.Before(since) {
+				return nil
+			}
+			if !concerns {
+				continue
+			}
+			x, err := unseal(v)
+			if err != nil {
+				return &DamagedError{s.opt.Path, err.Error()}
+			}
+			for _, owner := range x.EndedOwners() {
+				f(owner, x.Time)
+			}
+		}
+		return nil
+	})
+}
