@@ -33,6 +33,7 @@ want lintian lintian
 want umoci umoci
 want skopeo skopeo
 want bwrap bubblewrap
+want curl curl
 want debootstrap debootstrap
 want systemd-analyze systemd
 if [ -n "$need" ]; then
