@@ -125,7 +125,7 @@ func (s *server) otherSockets() (counts []int64) {
 type deliverer struct{ s *server }
 
 func (d deliverer) Deliver(m remote.Message) error {
-	msg := websockets.Message{Name: m.Name, Args: json.RawMessage(m.Args)}
+	msg := websockets.Message{Name: m.Name, Args: json.RawMessage(m.Args), Conflate: m.Conflate}
 	target := websockets.Target{PathFilter: m.PathFilter, SourceToken: m.SourceToken}
 	if m.PathFilter != "" {
 		if err := websockets.ValidatePathFilter(m.PathFilter); err != nil {

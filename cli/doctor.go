@@ -155,6 +155,9 @@ func (d *doctor) examine() error {
 	}
 	d.members(o)
 	d.redis(o)
+	if err := d.mailPush(); err != nil {
+		return err
+	}
 	d.capability(e)
 	return nil
 }

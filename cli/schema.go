@@ -35,5 +35,5 @@ func Schema() *cascade.Schema {
 	if err != nil {
 		panic(err)
 	}
-	return s.Together(remote.Together)
+	return s.Together(remote.Together, httpapi.PushTogether)
 }

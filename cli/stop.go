@@ -66,6 +66,9 @@ func (s *server) flush(ctx context.Context) (done <-chan struct{}) {
 		defer close(sent)
 		if s.link != nil {
 			s.link.Announce() // that this member stops
+		}
+		s.api.ClosePushes() // before the link, which carries them
+		if s.link != nil {
 			s.link.Flush(ctx)
 		}
 	}()

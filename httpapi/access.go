@@ -22,6 +22,8 @@ var roles = map[string]Role{
 	"GET /admin/v1/sockets":                                                  Viewer,
 	"DELETE /admin/v1/sockets":                                               Operator,
 	"POST /admin/v1/messages":                                                Operator,
+	"POST /admin/v1/notifications":                                           Operator,
+	"GET /admin/v1/mailpush":                                                 Viewer,
 	"GET /admin/v1/tags":                                                     Viewer,
 	"GET /admin/v1/properties":                                               Viewer,
 	"GET /admin/v1/properties/":                                              Viewer,

@@ -7,6 +7,9 @@ import (
 	"strings"
 )
 
+// basicRealm is that of the existing system.
+const basicRealm = `Basic realm="OX REST", encoding="UTF-8"`
+
 // serviceAccount returns the actor of a request with the login and password of
 // the existing system's service account. As in the existing system nobody is let
 // in while login or password is empty, as they are shipped.
@@ -35,7 +38,7 @@ func (s *Server) serviceAccount(w http.ResponseWriter, r *http.Request) (string,
 		s.wrongPasswords.add(from)
 	}
 	s.authFailed(reason, r)
-	w.Header().Set("WWW-Authenticate", `Basic realm="OX REST", encoding="UTF-8"`)
+	w.Header().Set("WWW-Authenticate", basicRealm)
 	return "", fail(http.StatusUnauthorized, "unauthorized", "send the login and password that %s and its .password have, as basic auth", PropBasicLogin)
 }
 

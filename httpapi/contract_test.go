@@ -165,7 +165,8 @@ type recorder struct {
 // RoundTrip implements http.RoundTripper.
 func (r recorder) RoundTrip(req *http.Request) (*http.Response, error) {
 	res, err := r.next.RoundTrip(req)
-	if err != nil || !strings.HasPrefix(req.URL.String(), r.w.admin.URL) {
+	public := publicOperation(req)
+	if err != nil || public == "" && !strings.HasPrefix(req.URL.String(), r.w.admin.URL) {
 		return res, err
 	}
 	r.check(req, res, nil)
@@ -192,12 +193,32 @@ func (b *recorded) Read(p []byte) (int, error) {
 	return n, err
 }
 
+// publicOperations are those of the public listener, by the end of their paths.
+var publicOperations = map[string]string{notifyPath: "PUT " + notifyPath, webhookPath: "POST " + webhookPath}
+
+// publicOperation is that of a request, or "". Whatever its method, it is asked of
+// the one that there is.
+func publicOperation(req *http.Request) string {
+	for path, op := range publicOperations {
+		if strings.HasSuffix(req.URL.Path, path) {
+			return op
+		}
+	}
+	return ""
+}
+
 // check holds an answer against the document; nil is a body that is yet to come.
 func (r recorder) check(req *http.Request, res *http.Response, body []byte) {
 	path := req.URL.EscapedPath()
 	method := req.Method
 	if method == http.MethodHead {
 		method = http.MethodGet
+	}
+	if op := publicOperation(req); op != "" {
+		if err := theContract().check(op, res.StatusCode, res.Header, body); err != nil {
+			r.w.t.Errorf("%s %s: %v", req.Method, path, err)
+		}
+		return
 	}
 	pattern := r.w.routes.Find(chi.NewRouteContext(), method, path)
 	if pattern == "" {
@@ -224,6 +245,9 @@ func TestContractRoutes(t *testing.T) {
 		}
 		return nil
 	}))
+	for _, op := range publicOperations {
+		routes[op] = true
+	}
 	for _, route := range slices.Sorted(maps.Keys(routes)) {
 		if theContract().operations[route] == nil {
 			t.Errorf("%s is not in %s: describe it there", route, contractFile)

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net/http"
 	"slices"
 	"strings"
@@ -41,6 +42,7 @@ var examples = map[string]example{
 	"POST /admin/v1/tokens":                                                  {`{"name":"n","role":"editor"}`, ``},
 	"POST /admin/v1/sessions":                                                {`{"context":7,"user":3,"client":"c"}`, ``},
 	"POST /admin/v1/messages":                                                {`{"context":7,"name":"n","args":[]}`, `{"context":7,"name":"n","args":[],"pathFilter":""}`},
+	"POST /admin/v1/notifications":                                           {`{"context":7,"user":3,"topic":"t","data":{}}`, `{"context":7,"user":3,"topic":"","data":{}}`},
 	"POST /admin/v1/config/reload":                                           {``, ``},
 	"POST /admin/v1/config/confirm":                                          {`{"digest":"0123456789ab"}`, `{"digest":""}`},
 	"DELETE /admin/v1/contexts/{context}/properties":                         {},
@@ -53,10 +55,14 @@ var examples = map[string]example{
 	"DELETE /admin/v1/contexts/{context}/users/{user}":                       {},
 }
 
-// withStatus lists the operations that may answer so.
+func isPublic(op string) bool {
+	return slices.Contains(slices.Collect(maps.Values(publicOperations)), op)
+}
+
+// withStatus lists the operations of administrators that may answer so.
 func withStatus(status string) (list []string) {
 	for op, statuses := range theContract().operations {
-		if _, may := statuses[status]; may {
+		if _, may := statuses[status]; may && !isPublic(op) {
 			list = append(list, op)
 		}
 	}
@@ -239,7 +245,7 @@ func TestContractUnavailable(t *testing.T) {
 	w.server.StoreSetup.Adopt = func(context.Context, bool) error { return store.ErrClosed }
 	for _, op := range withStatus("503") {
 		switch op {
-		case "GET /readyz", "GET /admin/v1/events", "POST /admin/v1/messages":
+		case "GET /readyz", "GET /admin/v1/events", "POST /admin/v1/messages", "POST /admin/v1/notifications":
 		default:
 			w.want(op, 503, examples[op].good)
 		}
@@ -248,6 +254,8 @@ func TestContractUnavailable(t *testing.T) {
 	for _, op := range []string{"GET /readyz", "GET /admin/v1/events"} {
 		w.want(op, 503, "")
 	}
+	w.server.ClosePushes()
+	w.want("POST /admin/v1/notifications", 503, examples["POST /admin/v1/notifications"].good)
 }
 
 // brokenSessions are our own, in a store that fails.
@@ -338,7 +346,7 @@ func TestContractAdopt(t *testing.T) {
 func TestContractService(t *testing.T) {
 	var ops []string
 	for op := range theContract().operations {
-		if strings.Contains(op, servicePaths) {
+		if strings.Contains(op, servicePaths) && !isPublic(op) {
 			ops = append(ops, op)
 		}
 	}

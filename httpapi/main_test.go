@@ -121,6 +121,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	transport := &http.Transport{DialContext: w.dialAddress}
 	w.client = &http.Client{Transport: recorder{w, transport}, Timeout: patience}
 	t.Cleanup(func() {
+		w.server.ClosePushes()
 		w.sockets.Close()
 		transport.CloseIdleConnections()
 		w.public.Close()

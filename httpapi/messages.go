@@ -27,6 +27,9 @@ type message struct {
 	PathFilter  *string         `json:"pathFilter"`
 	SourceToken string          `json:"sourceToken"`
 	ID          string          `json:"id"`
+	// Conflate lets the message be given up for a later one with the same name
+	// and key, where too many wait for a socket.
+	Conflate string `json:"conflate"`
 	// Sync asks to wait until the other members' copy is safe.
 	Sync bool `json:"sync"`
 
@@ -167,7 +170,7 @@ func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
 	if err != nil {
 		return nil, err
 	}
-	msg, target := websockets.Message{Name: m.Name, Args: m.Args}, websockets.Target{SourceToken: m.SourceToken}
+	msg, target := websockets.Message{Name: m.Name, Args: m.Args, Conflate: m.Conflate}, websockets.Target{SourceToken: m.SourceToken}
 	if m.PathFilter != nil {
 		target.PathFilter = *m.PathFilter
 	}
@@ -191,7 +194,7 @@ func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
 	}
 	return s.distribute(ctx, result, remote.Message{
 		ID: result.ID, IDs: m.ids(), Context: int32(su.Context), User: int32(su.User), PathFilter: target.PathFilter, SourceToken: target.SourceToken,
-		Name: msg.Name, Args: string(msg.Args),
+		Name: msg.Name, Args: string(msg.Args), Conflate: msg.Conflate,
 	}, m.Sync)
 }
 
@@ -244,8 +247,7 @@ func (s *Server) Fresh(ids []string) bool {
 	if len(ids) == 0 {
 		return true
 	}
-	window := server[time.Duration](s.Engine.Snapshot(), remote.PropDedupWindow)
-	if s.delivered.first(time.Now(), window, ids...) {
+	if s.pushes.firstDelivered(ids) {
 		return true
 	}
 	s.recognised.Add(1)
@@ -285,6 +287,9 @@ func (s *Server) check(m *message) (su cascade.Subject, err error) {
 		if err := websockets.ValidatePathFilter(*m.PathFilter); err != nil {
 			return su, fail(http.StatusUnprocessableEntity, "bad_path_filter", "%s", err)
 		}
+	}
+	if ownID(m.ID) {
+		return su, fail(http.StatusBadRequest, "bad_message", "ids that begin with %s or %s are Sluice's own: choose another", mailIDs, hookIDs)
 	}
 	if len(m.ID) > maxMessageID || len(m.SourceToken) > maxToken {
 		return su, fail(http.StatusBadRequest, "bad_message", "id has at most %d bytes, sourceToken at most %d: shorten them", maxMessageID, maxToken)

@@ -57,6 +57,7 @@ func newMetrics(s *Server) *metrics {
 		linkCollector{s},
 		storeCollector{s},
 		eventCollector{s.Events},
+		pushCollector{s},
 	)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError})
 	return m

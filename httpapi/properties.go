@@ -2,6 +2,7 @@ package httpapi
 
 import (
 	"math"
+	"slices"
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/websockets"
@@ -37,8 +38,10 @@ const (
 	ownSince = "sluice 1.0"
 )
 
-// Properties of the listeners (design.md, HTTP and command line).
-var Properties = []cascade.Declaration{
+// Properties of the listeners, and of what producers of notifications send.
+var Properties = slices.Concat(listenerProperties, pushProperties)
+
+var listenerProperties = []cascade.Declaration{
 	{
 		Name: PropMaxClose, Kind: cascade.Int, Enum: []string{maxCloseAuto, maxCloseOff}, Default: maxCloseAuto, Min: 0, Max: math.MaxInt32, Server: true, File: ownFile, Since: ownSince,
 		Related: []string{websockets.PropEnabled},

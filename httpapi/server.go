@@ -6,6 +6,7 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"time"
 
@@ -56,6 +57,7 @@ type Server struct {
 	// accepted are the ids of messages that this member took from callers,
 	// delivered those that its sockets have.
 	accepted, delivered sentIDs
+	pushes              *pushes
 	recognised          atomic.Int64 // messages of other members that were delivered before, by their ids
 
 	budget  *budget
@@ -93,6 +95,7 @@ func New(o Options) *Server {
 	s.planning = make(chan struct{}, maxPlans)
 	s.streaming, s.endStreams = context.WithCancel(context.Background())
 	s.errors.log = o.Logger
+	s.pushes = newPushes(s)
 	s.metrics = newMetrics(s)
 	return s
 }
@@ -149,7 +152,17 @@ func (s *Server) Public() http.Handler {
 			w.WriteHeader(http.StatusServiceUnavailable)
 		}
 	})
-	return r
+	notify, webhook := s.handle(s.notify), s.handle(s.webhook)
+	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		switch path := req.URL.Path; { // below any prefix
+		case strings.HasSuffix(path, notifyPath):
+			notify(w, req)
+		case strings.HasSuffix(path, webhookPath):
+			webhook(w, req)
+		default:
+			r.ServeHTTP(w, req)
+		}
+	})
 }
 
 // Admin is the handler of the admin listener. Each route is in the tables of
@@ -177,6 +190,8 @@ func (s *Server) Admin() http.Handler {
 		r.Get("/sockets", s.handle(s.listSockets))
 		r.Delete("/sockets", s.handle(s.closeSockets))
 		r.Post("/messages", s.handle(plain(s.sendMessages)))
+		r.Post("/notifications", s.handle(plain(s.sendNotification)))
+		r.Get("/mailpush", s.handle(plain(s.mailPush)))
 		r.Get("/tags", s.handle(s.tags))
 		r.Get("/tokens", s.handle(plain(s.listTokens)))
 		r.Post("/tokens", s.handle(plain(s.createToken)))

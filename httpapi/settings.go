@@ -64,6 +64,7 @@ func (s *Settings) read() {
 	c.MaxPayload = server[int64](sn, websockets.PropMaxPayload)
 	c.QueueMessages = int(server[int64](sn, websockets.PropQueueMessages))
 	c.QueueBytes = int(server[int64](sn, websockets.PropQueueBytes))
+	c.MaxWaiting = int(server[int64](sn, websockets.PropMaxWaiting))
 	c.DrainSpread = server[time.Duration](sn, websockets.PropDrainSpread)
 	c.Rebalance = server[bool](sn, websockets.PropRebalance)
 	c.RebalanceSpread = server[time.Duration](sn, websockets.PropRebalanceSpread)

@@ -18,6 +18,7 @@ var (
 	handshakes         = desc("handshakes_total", "Handshakes by result, ok or the code of the refusal; reason is the check behind a code that hides it.", "result", "reason")
 	socketsClosed      = desc("sockets_closed_total", "Sockets that ended, by cause and code of the close frame; 0 is none.", "cause", "code")
 	messagesQueued     = desc("messages_queued_total", "Service messages queued, once for each socket.")
+	messagesConflated  = desc("messages_conflated_total", "Messages that were given up for newer ones of the same topic and folder while they waited, once for each socket.")
 	clientEvents       = desc("client_events_total", "Events that clients sent.")
 	framesReceived     = desc("frames_received_total", "Messages of clients, heartbeats included.")
 	framesSent         = desc("frames_sent_total", "Frames written to clients.")
@@ -32,7 +33,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c socketCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		socketsOpen, socketsQueued, socketsQueuedBytes, handshakes, socketsClosed, messagesQueued, clientEvents, framesReceived,
+		socketsOpen, socketsQueued, socketsQueuedBytes, handshakes, socketsClosed, messagesQueued, messagesConflated, clientEvents, framesReceived,
 		framesSent, bytesReceived, bytesSent, sendLatency, rechecks, recheckUsers, recheckClosed,
 	} {
 		ch <- d
@@ -60,6 +61,7 @@ func (c socketCollector) Collect(ch chan<- prometheus.Metric) {
 		counter(socketsClosed, n, cl.Cause, strconv.Itoa(int(cl.Code)))
 	}
 	counter(messagesQueued, st.Messages)
+	counter(messagesConflated, st.Conflated)
 	counter(clientEvents, st.Events)
 	counter(framesReceived, st.FramesIn)
 	counter(framesSent, st.FramesOut)

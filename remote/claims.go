@@ -16,9 +16,10 @@ import (
 type Claim int
 
 const (
-	// ClaimNew: no member has accepted a message with this id, or Redis cannot
-	// say.
+	// ClaimNew: no member has accepted a message with this id.
 	ClaimNew Claim = iota
+	// ClaimUnknown: Redis cannot say. It counts as new.
+	ClaimUnknown
 	// ClaimWaiting: another member has accepted it and has not said that Redis
 	// has it. It may have died with it.
 	ClaimWaiting
@@ -43,13 +44,16 @@ const (
 // breaks, and then meets its own.
 func (l *Link) Claim(ctx context.Context, id string, window time.Duration) Claim {
 	if !l.healthy() {
-		return ClaimNew
+		return ClaimUnknown
 	}
 	ctx, cancel := context.WithTimeout(ctx, claimTimeout)
 	defer cancel()
 	mine, key := l.Incarnation()+":"+newIncarnation(), l.keys.message(id)
 	made, err := l.opts.Client.SetNX(ctx, key, mine, window).Result()
-	if err != nil || made {
+	switch {
+	case err != nil:
+		return ClaimUnknown
+	case made:
 		return ClaimNew
 	}
 	value, err := l.opts.Client.Get(ctx, key).Result()

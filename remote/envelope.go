@@ -22,6 +22,7 @@ const (
 	maxFilter     = 255
 	maxToken      = 64
 	maxName       = 255
+	maxConflate   = 255
 )
 
 // Why an envelope is skipped; each is counted by itself.
@@ -48,6 +49,7 @@ type envelope struct {
 	Ref         string          `json:"r,omitempty"`
 	IDs         []string        `json:"i,omitempty"`
 	Expires     int64           `json:"x,omitempty"`
+	Conflate    string          `json:"y,omitempty"`
 }
 
 // The kinds of what goes through the log, but for kindReply. A member skips those
@@ -79,7 +81,7 @@ func encodeEnvelope(origin string, p *parcel) ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(envelope{
-		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref, p.IDs, p.Expires,
+		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref, p.IDs, p.Expires, p.Conflate,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("message %q: %w", p.ID, err)
@@ -131,6 +133,8 @@ func decodeEnvelope(text []byte) (*parcel, error) {
 		return bad("source token")
 	case e.Name == "" && e.Kind != kindReply, len(e.Name) > maxName:
 		return bad("name")
+	case len(e.Conflate) > maxConflate:
+		return bad("key for conflation")
 	case len(e.Args) == 0 || e.Args[0] != '[':
 		return bad("arguments")
 	}
@@ -140,7 +144,7 @@ func decodeEnvelope(text []byte) (*parcel, error) {
 	return &parcel{
 		Message: Message{
 			ID: e.ID, Context: e.Context, User: e.User, PathFilter: e.PathFilter,
-			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args), IDs: e.IDs,
+			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args), IDs: e.IDs, Conflate: e.Conflate,
 		},
 		Kind: e.Kind, Ref: e.Ref, Origin: e.Origin, Expires: e.Expires,
 	}, nil

@@ -12,6 +12,11 @@ type Message struct {
 	// IDs are those that callers gave this message and the equal ones that were
 	// merged with it, at most maxIDs: a socket gets it once for all of them.
 	IDs []string
+	// Conflate is that of websockets.Message.
+	Conflate string
+	// Apart, where it is not 0, keeps a message from being merged with one of
+	// another number. It is not sent.
+	Apart uint64
 
 	receipt *receipt // of a sync message; nil: nobody waits
 }
@@ -24,10 +29,11 @@ func (m *Message) addressee() addressee { return addressee{m.Context, m.User} }
 // sameness is what makes two messages equal (design, "Buffer"): everything but
 // the ids.
 type sameness struct {
-	to                      addressee
-	filter, token, nm, args string
+	to                                addressee
+	filter, token, nm, args, conflate string
+	apart                             uint64
 }
 
 func (m *Message) sameness() sameness {
-	return sameness{m.addressee(), m.PathFilter, m.SourceToken, m.Name, m.Args}
+	return sameness{m.addressee(), m.PathFilter, m.SourceToken, m.Name, m.Args, m.Conflate, m.Apart}
 }

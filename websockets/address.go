@@ -176,3 +176,19 @@ func inRanges(ranges []AddrRange, a netip.Addr) bool {
 func overTLS(r *http.Request, cfg *Config) bool {
 	return r.TLS != nil || cfg.ConsiderXForwards && strings.EqualFold(r.Header.Get(cfg.ProtocolHeader), "wss")
 }
+
+// ForwardedAddrs are the addresses that a header of proxies names, the client's
+// first. ok is false where one of them cannot be read, or there are too many.
+func ForwardedAddrs(values []string) (list []netip.Addr, ok bool) {
+	for entry := range strings.SplitSeq(strings.Join(values, ","), ",") {
+		a, ok := parseForwarded(strings.TrimSpace(entry))
+		if !ok || len(list) == maxForwarded {
+			return nil, false
+		}
+		list = append(list, a)
+	}
+	return list, true
+}
+
+// InRanges reports whether one of the ranges has the address.
+func InRanges(ranges []AddrRange, a netip.Addr) bool { return inRanges(ranges, plainAddr(a)) }

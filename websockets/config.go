@@ -24,6 +24,7 @@ type Config struct {
 
 	QueueMessages int // sluice.websockets.queueMessages: frames waiting for one socket
 	QueueBytes    int // sluice.websockets.queueBytes: their bytes, at least twice MaxMessageBytes
+	MaxWaiting    int // sluice.mailpush.maxWaiting: messages of one name, with Message.Conflate, that wait before older ones are given up
 
 	Cookie CookieConfig
 
@@ -70,6 +71,7 @@ const (
 	DefaultRebalance      = 60 * time.Second
 	DefaultQueueMessages  = 256
 	DefaultQueueBytes     = 1 << 20
+	DefaultMaxWaiting     = 32
 
 	DefaultMaxSessionsPerUser = 100
 	DefaultLongLifetime       = 7 * 24 * time.Hour
@@ -95,6 +97,7 @@ func DefaultConfig() *Config {
 		RebalanceSpread:   DefaultRebalance,
 		QueueMessages:     DefaultQueueMessages,
 		QueueBytes:        DefaultQueueBytes,
+		MaxWaiting:        DefaultMaxWaiting,
 		ConsiderXForwards: true,
 		ForHeader:         "X-Forwarded-For",
 		ProtocolHeader:    "X-Forwarded-Proto",

@@ -16,6 +16,9 @@ const finBit = 0x80
 type outgoing struct {
 	data []byte
 	born int64 // Unix nanoseconds of a service message, 0 for anything else
+	// topic and key are the name and Message.Conflate of a message that may be
+	// given up for a newer one; "" for anything else.
+	topic, key string
 }
 
 // appendFrame appends one unmasked, unfragmented frame.

@@ -20,6 +20,8 @@ const (
 	MaxMessageBytes = 256 << 10
 	// MaxNameBytes bounds the name. The known topics have some 20.
 	MaxNameBytes = 255
+	// MaxConflateBytes bounds Message.Conflate, which waiting frames keep.
+	MaxConflateBytes = 255
 )
 
 // ErrMessage is wrapped by what the Send methods return for a message that may
@@ -33,6 +35,10 @@ type Message struct {
 	Name      string          `json:"name"`
 	Args      json.RawMessage `json:"args"`
 	Namespace string          `json:"namespace"`
+	// Conflate, where it is not empty, lets the message be given up for a later
+	// one of the same Name and Conflate: see Config.MaxWaiting. It has at most
+	// MaxConflateBytes.
+	Conflate string `json:"-"`
 
 	built *encoded // by Validate
 }
@@ -76,7 +82,7 @@ func (e *encoded) plain() *outgoing {
 		if err := j.Encode(Message{Name: e.name, Args: e.args, Namespace: socketio.Main}); err != nil {
 			panic(fmt.Sprintf("websockets: valid arguments do not encode: %v", err))
 		}
-		e.text = &outgoing{data: textFrame(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), born: e.packet.born}
+		e.text = &outgoing{data: textFrame(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), born: e.packet.born, topic: e.packet.topic, key: e.packet.key}
 	}
 	return e.text
 }
@@ -89,6 +95,8 @@ func (m *Message) encode() (*encoded, error) {
 		return nil, fmt.Errorf("%w: the name %q belongs to the Socket.IO libraries: use another", ErrMessage, m.Name)
 	case m.Namespace != "" && m.Namespace != socketio.Main:
 		return nil, fmt.Errorf("%w: the only namespace is \"/\"", ErrMessage)
+	case len(m.Conflate) > MaxConflateBytes || !utf8.ValidString(m.Conflate):
+		return nil, fmt.Errorf("%w: the key for conflation must have at most %d bytes of UTF-8", ErrMessage, MaxConflateBytes)
 	case len(m.Args) > MaxMessageBytes-MaxNameBytes:
 		return nil, fmt.Errorf("%w: the arguments have more than %d bytes: send a reference instead", ErrMessage, MaxMessageBytes-MaxNameBytes)
 	}
@@ -101,8 +109,12 @@ func (m *Message) encode() (*encoded, error) {
 		args = compact.Bytes()
 	}
 	packet := socketio.AppendEvent([]byte{byte(engineio.Message)}, m.Name, args)
+	frame := &outgoing{data: textFrame(packet), born: time.Now().UnixNano()}
+	if m.Conflate != "" {
+		frame.topic, frame.key = m.Name, m.Conflate
+	}
 	return &encoded{
-		packet: &outgoing{data: textFrame(packet), born: time.Now().UnixNano()},
+		packet: frame,
 		name:   m.Name,
 		args:   args,
 	}, nil

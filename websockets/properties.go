@@ -22,6 +22,7 @@ const (
 	PropMaxPayload        = "sluice.websockets.maxPayload"
 	PropQueueMessages     = "sluice.websockets.queueMessages"
 	PropQueueBytes        = "sluice.websockets.queueBytes"
+	PropMaxWaiting        = "sluice.mailpush.maxWaiting"
 	PropDrainSpread       = "sluice.drain.spread"
 	PropRebalance         = "sluice.websockets.rebalance"
 	PropRebalanceSpread   = "sluice.websockets.rebalanceSpread"
@@ -102,6 +103,11 @@ var Properties = []cascade.Declaration{
 	{
 		Name: PropQueueBytes, Kind: cascade.Int, Default: "1048576", Min: 2 * MaxMessageBytes, Max: 64 << 20, Server: true, File: ownFile, Since: ownSince,
 		Doc: "Bytes that may wait for one socket; beyond it the socket is closed as too slow.",
+	},
+	{
+		Name: PropMaxWaiting, Kind: cascade.Int, Default: "32", Min: 1, Max: 65_536, Server: true, File: ownFile, Since: ownSince,
+		Related: []string{PropQueueMessages},
+		Doc:     "Notifications of one topic that may wait for one socket; beyond it only the newest of each folder is kept.",
 	},
 	{
 		Name: PropDrainSpread, Kind: cascade.TimeSpan, Default: "10s", Min: 0, Max: 600_000, Server: true, File: ownFile, Since: ownSince,

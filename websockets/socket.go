@@ -146,6 +146,9 @@ func (s *socket) push(m *encoded, cfg *Config) pushResult {
 	if s.cause != CauseNone || s.admit == admitRefuse {
 		return pushRefused
 	}
+	if f.topic != "" {
+		s.conflateLocked(f, cfg.MaxWaiting)
+	}
 	if s.fullLocked(f, cfg) {
 		return pushOverflow
 	}

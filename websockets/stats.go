@@ -78,7 +78,9 @@ func (h *histogram) observe(ns int64) {
 // totals counts what has happened since the start.
 type totals struct {
 	messages atomic.Int64
-	closed   [causeCount]atomic.Int64
+	// conflated counts messages that were given up for newer ones, once per socket.
+	conflated atomic.Int64
+	closed    [causeCount]atomic.Int64
 
 	rechecks, recheckUsers, recheckClosed atomic.Int64
 
@@ -127,6 +129,7 @@ type Stats struct {
 	Handshakes  map[Handshake]int64
 	Closed      map[Closing]int64
 	Messages    int64 // service messages queued, once per socket
+	Conflated   int64 // of these, given up for newer ones
 	Events      int64 // events of clients
 	FramesIn    int64 // messages of clients, heartbeats included
 	FramesOut   int64
@@ -146,6 +149,7 @@ func (s *Server) Stats() Stats {
 		Handshakes:    make(map[Handshake]int64),
 		Closed:        make(map[Closing]int64, causeCount),
 		Messages:      s.totals.messages.Load(),
+		Conflated:     s.totals.conflated.Load(),
 		SendLatency:   Latency{Counts: make([]int64, len(latencyBounds)+1)},
 		Rechecks:      s.totals.rechecks.Load(),
 		RecheckUsers:  s.totals.recheckUsers.Load(),

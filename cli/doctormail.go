@@ -1,0 +1,75 @@
+package cli
+
+import (
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/httpapi/mailpush"
+)
+
+// pushState is what GET /admin/v1/mailpush answers, as far as it is shown.
+type pushState struct {
+	Requests     map[string]int64
+	UnknownUsers []struct {
+		User  string
+		Count int64
+		Last  time.Time
+	}
+}
+
+// pushRule is the property that decides about new mails where it is set.
+const pushRule = httpapi.PropPushEnabled + ".open-xchange-appsuite"
+
+// mailPush tells whether notifications of new mails come to the server that was
+// asked, and whether the cascade lets them through.
+func (d *doctor) mailPush() error {
+	for _, name := range []string{pushRule + "." + mailpush.Topic, pushRule, httpapi.PropPushEnabled} {
+		x, err := d.c.explain(d.app, d.su, name, cascade.WhatIf{}, false)
+		if err != nil {
+			return err
+		}
+		// One of a topic is no declared property: its text counts, and one that is
+		// no boolean does not.
+		on, known := x.Effective.(bool)
+		if !known && x.Value != nil {
+			on = strings.EqualFold(*x.Value, "true")
+			known = on || strings.EqualFold(*x.Value, "false")
+		}
+		if !known {
+			continue
+		}
+		if on {
+			d.add("push", verdictOK, x.Summary, "")
+		} else {
+			d.add("push", verdictProblem, x.Summary, fmt.Sprintf("change what sets it: `sluice explain %s %s`", name, d.flags))
+		}
+		break
+	}
+	var s pushState
+	if _, err := d.c.call(d.app, http.MethodGet, "/admin/v1/mailpush", nil, &s); err != nil {
+		return err
+	}
+	var details []string
+	for _, u := range s.UnknownUsers {
+		details = append(details, fmt.Sprintf("%s: %s, the last one %s ago", oneLine(u.User), counted(int(u.Count), "notification"), sinceText(u.Last)))
+	}
+	taken := s.Requests["accepted"] + s.Requests["coalesced"]
+	refused := s.Requests["address"] + s.Requests["unauthorized"]
+	switch {
+	case len(details) > 0:
+		d.add("mail", verdictUnknown, "the mail server has named users that the directory does not know, or knows twice: this one may be among them",
+			"give the user in the directory the login or address that the mail server uses", details...)
+	case taken > 0:
+		d.add("mail", verdictOK, counted(int(taken), "notification")+" came to this member since its start", "")
+	case refused > 0:
+		d.add("mail", verdictProblem, fmt.Sprintf("%s of the mail server were refused, and none was taken", counted(int(refused), "notification")),
+			fmt.Sprintf("compare %s and its .password with the URL in Dovecot's configuration, and %s", httpapi.PropBasicLogin, httpapi.PropNotifyAddresses))
+	default:
+		d.add("mail", verdictUnknown, "no notification of a new mail has come to this member since its start", "docs/dovecot.md tells how Dovecot is told to, and how to try it")
+	}
+	return nil
+}

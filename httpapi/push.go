@@ -1,0 +1,294 @@
+package httpapi
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"log/slog"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// priority is how soon a notification is due.
+type priority int
+
+const (
+	priorityHigh priority = iota
+	priorityMedium
+	priorityLow
+	priorityCount
+)
+
+// delayFactors are by how much the waits of each priority are longer.
+var delayFactors = [priorityCount]time.Duration{1, 2, 4}
+
+// What has become of a notification when its producer is answered.
+const (
+	pushAccepted  = "accepted"
+	pushCoalesced = "coalesced" // it is one with an equal one that waits
+	pushDuplicate = "duplicate" // it was accepted before
+	pushDisabled  = "disabled"  // the cascade says no for this user
+)
+
+// mailIDs and hookIDs begin the ids of mails and of webhooks. Callers' own may not
+// begin so.
+const (
+	mailIDs = "mail:"
+	hookIDs = "hook:"
+)
+
+// mailWindow is how long a mail is known again: Dovecot repeats a notification
+// within seconds.
+const mailWindow = time.Minute
+
+const (
+	// claimsAtOnce is how many ids are claimed in Redis at the same time.
+	claimsAtOnce = 32
+	// deliverAtOnce is how many notifications are claimed before their deliveries
+	// begin.
+	deliverAtOnce = 256
+)
+
+// pushes are the push notifications on their way to the sockets: accepted,
+// waiting for equal ones, then delivered here and to the other members.
+type pushes struct {
+	server       *Server
+	buffers      [priorityCount]*remote.Buffer
+	closing      atomic.Bool
+	apart        atomic.Uint64
+	counts       pushCounts
+	mails, hooks memory
+	notify       notifyState
+
+	mu      sync.Mutex
+	timings remote.Timings
+}
+
+// memory is what is remembered of the ids of one kind.
+type memory struct{ accepted, delivered sentIDs }
+
+// pushCounts are since the start.
+type pushCounts struct {
+	delivered atomic.Int64 // to at least one socket here
+	carried   atomic.Int64 // no socket is here: the other members were told
+	noSocket  atomic.Int64 // nobody had a socket that matches
+	duplicate atomic.Int64 // another member had accepted the same
+	unclaimed atomic.Int64 // Redis could not say whether another member had
+}
+
+func newPushes(s *Server) *pushes {
+	p := &pushes{server: s}
+	t, err := readPushTimings(s.Engine.Snapshot())
+	if err != nil { // which the load has told
+		t = remote.Timings{Delay: time.Second, MaxDelay: 10 * time.Second, Frequency: 500 * time.Millisecond}
+	}
+	p.timings = t
+	limit := func() int { return int(server[int64](s.Engine.Snapshot(), PropPushBuffered)) }
+	for i := range p.buffers {
+		p.buffers[i] = remote.NewBuffer(scaled(t, priority(i)), limit, p.deliver)
+	}
+	s.Engine.Subscribe([]string{PropPushDelay, PropPushMaxDelay, PropPushFrequency}, func([]cascade.EffectiveChange) { p.readTimings() })
+	p.readTimings() // after Subscribe: a change between the two would go unnoticed
+	return p
+}
+
+func scaled(t remote.Timings, p priority) remote.Timings {
+	return remote.Timings{Delay: t.Delay * delayFactors[p], MaxDelay: t.MaxDelay * delayFactors[p], Frequency: t.Frequency}
+}
+
+// readTimings applies the timings to what waits as well.
+func (p *pushes) readTimings() {
+	t, err := readPushTimings(p.server.Engine.Snapshot())
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if err != nil || t == p.timings { // an error is told by the load
+		return
+	}
+	p.timings = t
+	for i, b := range p.buffers {
+		b.SetTimings(scaled(t, priority(i)))
+	}
+}
+
+// ClosePushes refuses further notifications and delivers what waits. It returns
+// when the link has what is for other members.
+func (s *Server) ClosePushes() {
+	s.pushes.closing.Store(true)
+	for _, b := range s.pushes.buffers {
+		b.Close()
+	}
+}
+
+// errPushFull is answered as an overload.
+var errPushFull = errors.New("too many notifications wait: send it again")
+
+// accept takes a notification for a user, or says why not. m.IDs has at most one
+// id, by which the same notification is known again. It does not wait.
+func (p *pushes) accept(m remote.Message, prio priority) (result string, err error) {
+	s := p.server
+	su := cascade.Subject{Context: uint32(m.Context), User: uint32(m.User)}
+	if !pushEnabled(s.Engine.Snapshot(), su, pushClient, m.Name) {
+		return pushDisabled, nil
+	}
+	buffer := p.buffers[prio]
+	if err := buffer.Reserve(); err != nil {
+		return "", errPushFull
+	}
+	if s.Cluster != nil {
+		if err := s.Cluster.Reserve(); err != nil {
+			buffer.Release()
+			return "", errPushFull
+		}
+	}
+	if len(m.IDs) > 0 && !p.firstAccepted(m.IDs) {
+		buffer.Release()
+		if s.Cluster != nil {
+			s.Cluster.Release()
+		}
+		return pushDuplicate, nil
+	}
+	if m.ID = randomID(); len(m.IDs) > 0 {
+		m.ID = m.IDs[0]
+	}
+	if buffer.Offer(m) {
+		if s.Cluster != nil {
+			s.Cluster.Release()
+		}
+		return pushCoalesced, nil
+	}
+	return pushAccepted, nil
+}
+
+// memory is where ids such as this are remembered, and for how long.
+func (p *pushes) memory(id string) (accepted, delivered *sentIDs, window time.Duration) {
+	switch {
+	case strings.HasPrefix(id, mailIDs):
+		return &p.mails.accepted, &p.mails.delivered, mailWindow
+	case strings.HasPrefix(id, hookIDs):
+		return &p.hooks.accepted, &p.hooks.delivered, 2 * signatureWindow
+	}
+	return &p.server.accepted, &p.server.delivered, server[time.Duration](p.server.Engine.Snapshot(), remote.PropDedupWindow)
+}
+
+// firstAccepted and firstDelivered report whether one of the ids, which are of one
+// kind, is new, and remember them all.
+func (p *pushes) firstAccepted(ids []string) bool {
+	accepted, _, window := p.memory(ids[0])
+	return accepted.first(time.Now(), window, ids...)
+}
+
+func (p *pushes) firstDelivered(ids []string) bool {
+	_, delivered, window := p.memory(ids[0])
+	return delivered.first(time.Now(), window, ids...)
+}
+
+// ownID reports whether an id is of a kind that callers may not choose.
+func ownID(id string) bool { return strings.HasPrefix(id, mailIDs) || strings.HasPrefix(id, hookIDs) }
+
+// deliver is the sink of the buffers.
+func (p *pushes) deliver(messages []remote.Message) {
+	for len(messages) > 0 {
+		n := min(len(messages), deliverAtOnce)
+		claims, alone := p.claim(messages[:n]), p.alone()
+		for i := range messages[:n] {
+			p.deliverOne(&messages[i], claims[i], alone)
+		}
+		messages = messages[n:]
+	}
+}
+
+// alone reports whether no other member could have a socket.
+func (p *pushes) alone() bool {
+	if p.server.Cluster == nil {
+		return true
+	}
+	members, status := p.server.Cluster.Members()
+	return status == "ok" && len(members) <= 1
+}
+
+// claim tells for each notification what another member has done with it. A
+// member that stops does not ask: receivers know a notification by its ids.
+func (p *pushes) claim(messages []remote.Message) []remote.Claim {
+	claims := make([]remote.Claim, len(messages))
+	if p.server.Cluster == nil || p.closing.Load() {
+		return claims
+	}
+	var next atomic.Int64
+	var work sync.WaitGroup
+	for range min(claimsAtOnce, len(messages)) {
+		work.Go(func() {
+			for {
+				i := int(next.Add(1)) - 1
+				if i >= len(messages) {
+					return
+				}
+				claims[i] = p.claimOne(messages[i].IDs)
+			}
+		})
+	}
+	work.Wait()
+	return claims
+}
+
+// claimOne is ClaimSent where each of the ids was sent.
+func (p *pushes) claimOne(ids []string) remote.Claim {
+	sent := 0
+	for _, id := range ids {
+		_, _, window := p.memory(id)
+		switch p.server.Cluster.Claim(context.Background(), id, window) { // which bounds itself
+		case remote.ClaimSent:
+			sent++
+		case remote.ClaimUnknown:
+			p.counts.unclaimed.Add(1)
+		case remote.ClaimNew, remote.ClaimWaiting:
+		}
+	}
+	if sent > 0 && sent == len(ids) {
+		return remote.ClaimSent
+	}
+	return remote.ClaimNew
+}
+
+// deliverOne queues a notification on the local matches, and has the link carry
+// it to the other members.
+func (p *pushes) deliverOne(m *remote.Message, claim remote.Claim, alone bool) {
+	s := p.server
+	if claim == remote.ClaimSent {
+		p.counts.duplicate.Add(1)
+		s.Cluster.Release()
+		return
+	}
+	local := 0
+	// Another member's copy may have come before.
+	if len(m.IDs) == 0 || p.firstDelivered(m.IDs) {
+		msg := websockets.Message{Name: m.Name, Args: json.RawMessage(m.Args), Conflate: m.Conflate}
+		var err error
+		if local, err = s.Sockets.SendToUser(m.Context, m.User, msg, websockets.Target{PathFilter: m.PathFilter, SourceToken: m.SourceToken}); err != nil {
+			s.Logger.Error("a notification cannot be sent", "topic", m.Name, "err", err)
+		}
+	}
+	switch {
+	case local > 0:
+		p.counts.delivered.Add(1)
+	case alone:
+		p.counts.noSocket.Add(1)
+	default:
+		p.counts.carried.Add(1)
+	}
+	if s.Cluster != nil {
+		s.Cluster.Offer(*m)
+	}
+}
+
+// warn logs what a producer can cause without end, once a minute for each kind.
+func (p *pushes) warn(kind, text string, args ...any) {
+	if p.notify.due(kind) {
+		p.server.Logger.Warn(text, append([]any{slog.String("kind", kind)}, args...)...)
+	}
+}
