@@ -74,9 +74,15 @@ func TestNotify(t *testing.T) {
 	ok(notifyPath, mailFor("9@7", 1, "no socket"))
 
 	for _, c := range []struct{ body, code string }{
-		{"", "bad_notification"}, {"<html>", "bad_notification"}, {`{"user":"1@7","event":"messageNew"}`, "bad_notification"},
-		{mailFor("nobody@example.com", 1, "x"), "unknown_user"}, {mailFor("", 1, "x"), "unknown_user"}, {mailFor("twin", 1, "x"), "unknown_user"},
-		{mailFor("1@0", 1, "x"), "unknown_user"}, {mailFor("17", 1, "x"), "unknown_user"}, {mailFor("1@99999999999", 1, "x"), "unknown_user"},
+		{"", "bad_notification"},
+		{"<html>", "bad_notification"},
+		{`{"user":"1@7","event":"messageNew"}`, "bad_notification"},
+		{mailFor("nobody@example.com", 1, "x"), "unknown_user"},
+		{mailFor("", 1, "x"), "unknown_user"},
+		{mailFor("twin", 1, "x"), "unknown_user"},
+		{mailFor("1@0", 1, "x"), "unknown_user"},
+		{mailFor("17", 1, "x"), "unknown_user"},
+		{mailFor("1@99999999999", 1, "x"), "unknown_user"},
 	} {
 		w.put(notifyPath, c.body, goodLogin).refused(t, 400, c.code)
 	}
@@ -111,9 +117,15 @@ func TestNotifyAddresses(t *testing.T) {
 		header string
 		may    bool
 	}{
-		{"X-Forwarded-For: 10.1.2.3", true}, {"X-Forwarded-For: 10.1.2.3, 127.0.0.1", true}, {"X-Forwarded-For: 8.8.8.8", false},
-		{"X-Forwarded-For: 8.8.8.8, 10.1.2.3", false}, {"X-Forwarded-For: unknown", false}, {"X-Real-IP: 8.8.8.8", false},
-		{`Forwarded: for="[2001:db8::1]:80";proto=https`, false}, {`Forwarded: for=10.1.2.3;by=8.8.8.8`, true}, {"Forwarded: proto=http, for=_hidden", false},
+		{"X-Forwarded-For: 10.1.2.3", true},
+		{"X-Forwarded-For: 10.1.2.3, 127.0.0.1", true},
+		{"X-Forwarded-For: 8.8.8.8", false},
+		{"X-Forwarded-For: 8.8.8.8, 10.1.2.3", false},
+		{"X-Forwarded-For: unknown", false},
+		{"X-Real-IP: 8.8.8.8", false},
+		{`Forwarded: for="[2001:db8::1]:80";proto=https`, false},
+		{`Forwarded: for=10.1.2.3;by=8.8.8.8`, true},
+		{"Forwarded: proto=http, for=_hidden", false},
 	} {
 		a := w.put(notifyPath, mailFor("1@7", 0, "x"), goodLogin, c.header)
 		if c.may && a.status != 200 {
