@@ -24,6 +24,10 @@ want nginx nginx
 want apache2 apache2
 want haproxy haproxy
 want chromium chromium
+want dovecot dovecot-core
+[ -e /usr/lib/dovecot/imap ] || need="$need dovecot-imapd"
+[ -e /usr/lib/dovecot/lmtp ] || need="$need dovecot-lmtpd"
+[ -e /usr/lib/dovecot/modules/lib90_sieve_plugin.so ] || need="$need dovecot-sieve"
 want strace strace
 want mkfs.ext4 e2fsprogs
 want xfs_io xfsprogs

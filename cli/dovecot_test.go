@@ -1,0 +1,526 @@
+package cli_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"net/textproto"
+	"os"
+	"os/exec"
+	"os/user"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/seed47708276/sluice/remote/redistest"
+)
+
+// dovecot is a private Dovecot on loopback, configured as docs/dovecot.md says.
+type dovecot struct {
+	t          *testing.T
+	dir, conf  string
+	lmtp, http string // addresses
+}
+
+// slow bounds what waits for Dovecot, which repeats within seconds.
+const slow = time.Minute
+
+const dovecotBase = `
+base_dir = DIR/run
+state_dir = DIR/state
+log_path = DIR/log
+protocols = imap lmtp
+listen = 127.0.0.1
+ssl = no
+first_valid_uid = 1
+default_internal_user = INTERNAL
+default_internal_group = INTERNALGROUP
+default_login_user = LOGIN
+mail_uid = MAIL
+mail_gid = MAILGROUP
+mail_location = sdbox:~/dbox
+userdb {
+  driver = passwd-file
+  args = DIR/users
+}
+passdb {
+  driver = passwd-file
+  args = DIR/users
+}
+namespace inbox {
+  inbox = yes
+  separator = /
+}
+service imap-login {
+  chroot =
+  inet_listener imap {
+    port = 0
+  }
+  inet_listener imaps {
+    port = 0
+  }
+}
+service anvil {
+  chroot =
+}
+service lmtp {
+  inet_listener lmtp {
+    address = 127.0.0.1
+    port = LMTP
+  }
+}
+service stats {
+  chroot =
+}
+doveadm_api_key = doveadm-key
+service doveadm {
+  inet_listener http {
+    address = 127.0.0.1
+    port = HTTP
+  }
+}
+!include DIR/sluice.conf
+`
+
+// newDovecot runs Dovecot with the users named, which notifies at notify, HOST:PORT.
+func newDovecot(t *testing.T, notify string, users ...string) *dovecot {
+	t.Helper()
+	installed(t, "doveadm", "dovecot-core dovecot-imapd dovecot-lmtpd dovecot-sieve")
+	program := installed(t, "dovecot", "dovecot-core")
+	// The paths of its sockets must be short.
+	dir, err := os.MkdirTemp("", "dovecot-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	d := &dovecot{t: t, dir: dir, conf: filepath.Join(dir, "dovecot.conf")}
+	ports := []string{freePort(t), freePort(t)}
+	d.lmtp, d.http = "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]
+	page, err := os.ReadFile("../docs/dovecot.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	blocks := regexp.MustCompile("(?ms)^```dovecot\n(.*?)^```$").FindAllSubmatch(page, -1)
+	if len(blocks) != 1 {
+		t.Fatalf("docs/dovecot.md has %d blocks of dovecot, want 1", len(blocks))
+	}
+	documented := string(blocks[0][1])
+	for old, now := range map[string]string{"10.0.0.11:8011": notify, "cache_lifetime=60s": "cache_lifetime=0"} {
+		if !strings.Contains(documented, old) {
+			t.Fatalf("docs/dovecot.md has no %q in its block", old)
+		}
+		documented = strings.ReplaceAll(documented, old, now)
+	}
+	internal, login, mail := "dovecot", "dovenull", "mail"
+	internalGroup, mailGroup := "dovecot", "mail"
+	if os.Getuid() != 0 {
+		me, err := user.Current()
+		if err != nil {
+			t.Fatal(err)
+		}
+		group, err := user.LookupGroupId(me.Gid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		internal, login, mail, internalGroup, mailGroup = me.Username, me.Username, me.Username, group.Name, group.Name
+	}
+	base := strings.NewReplacer("DIR", dir, "LMTP", ports[0], "HTTP", ports[1], "INTERNALGROUP", internalGroup, "INTERNAL", internal,
+		"MAILGROUP", mailGroup, "LOGIN", login, "MAIL", mail).Replace(dovecotBase)
+	list := ""
+	for _, u := range users {
+		list += u + ":{PLAIN}secret::::" + filepath.Join(dir, "mail", u) + "\n"
+	}
+	for name, text := range map[string]string{"dovecot.conf": base, "sluice.conf": documented, "users": list} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, name := range []string{"", "mail", "state", "run"} {
+		path := filepath.Join(dir, name)
+		if err := os.MkdirAll(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.Chmod(path, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if os.Getuid() == 0 {
+		u, err := user.Lookup(mail)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if out, err := exec.Command("chown", u.Uid+":"+u.Gid, filepath.Join(dir, "mail")).CombinedOutput(); err != nil {
+			t.Fatalf("%v %s", err, out)
+		}
+	}
+	var said bytes.Buffer
+	cmd := exec.Command(program, "-F", "-c", d.conf)
+	cmd.Stdout, cmd.Stderr = &said, &said
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGTERM}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = cmd.Process.Signal(syscall.SIGTERM) // it may have ended by itself
+		_ = cmd.Wait()
+		if t.Failed() {
+			log, _ := os.ReadFile(filepath.Join(dir, "log")) // what is missing is not shown
+			t.Logf("Dovecot: %s\n%s", &said, log[max(0, len(log)-4000):])
+		}
+	})
+	waitFor(t, "Dovecot listens", func() bool {
+		c, err := net.Dial("tcp", d.lmtp)
+		if err == nil {
+			_ = c.Close()
+		}
+		return err == nil
+	})
+	return d
+}
+
+// waitFor waits for a condition.
+func waitFor(t *testing.T, what string, ok func() bool) {
+	t.Helper()
+	for deadline := time.Now().Add(slow); !ok(); time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("not within %v: %s", slow, what)
+		}
+	}
+}
+
+// register sets a user's metadata, as the page says.
+func (d *dovecot) register(login, who string) {
+	d.t.Helper()
+	out, err := exec.Command("doveadm", "-c", d.conf, "mailbox", "metadata", "set", "-u", login, "-s", "",
+		"/private/vendor/vendor.dovecot/http-notify", "user="+who).CombinedOutput()
+	if err != nil {
+		d.t.Fatalf("%v %s", err, out)
+	}
+}
+
+// deliver sends mails to users in one LMTP session; each must be taken.
+func (d *dovecot) deliver(to string, mails ...string) error {
+	c, err := net.DialTimeout("tcp", d.lmtp, slow)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	if err := c.SetDeadline(time.Now().Add(2 * slow)); err != nil {
+		return err
+	}
+	p := textproto.NewConn(c)
+	if _, _, err := p.ReadResponse(220); err != nil {
+		return err
+	}
+	command := func(want int, format string, args ...any) error {
+		if err := p.PrintfLine(format, args...); err != nil {
+			return err
+		}
+		_, _, err := p.ReadResponse(want)
+		return err
+	}
+	if err := command(250, "LHLO test"); err != nil {
+		return err
+	}
+	for _, mail := range mails {
+		if err := command(250, "MAIL FROM:<sender@example.org>"); err != nil {
+			return err
+		}
+		if err := command(250, "RCPT TO:<%s>", to); err != nil {
+			return err
+		}
+		if err := command(354, "DATA"); err != nil {
+			return err
+		}
+		w := p.DotWriter()
+		if _, err := io.WriteString(w, mail); err != nil {
+			return err
+		}
+		if err := w.Close(); err != nil {
+			return err
+		}
+		if _, _, err := p.ReadResponse(250); err != nil {
+			return err
+		}
+	}
+	return command(221, "QUIT")
+}
+
+// front stands between Dovecot and a member, and misbehaves as it is told.
+type front struct {
+	*httptest.Server
+	member  atomic.Pointer[string] // URL
+	mode    atomic.Pointer[string] // of frontModes; "" passes on
+	puts    atomic.Int64
+	mu      sync.Mutex
+	repeats map[string]int // by body
+	refused atomic.Int64
+}
+
+func newFront(t *testing.T) *front {
+	f := &front{repeats: map[string]int{}}
+	f.set("")
+	client := &http.Client{Timeout: slow}
+	f.Server = httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		f.puts.Add(1)
+		body, err := io.ReadAll(r.Body)
+		if err != nil {
+			return
+		}
+		f.mu.Lock()
+		f.repeats[string(body)]++
+		times := f.repeats[string(body)]
+		f.mu.Unlock()
+		mode := *f.mode.Load()
+		if mode == "503" && times == 1 {
+			f.refused.Add(1)
+			w.Header().Set("Retry-After", "1")
+			w.WriteHeader(http.StatusServiceUnavailable)
+			return
+		}
+		if mode == "down" {
+			panic(http.ErrAbortHandler)
+		}
+		req, err := http.NewRequest(r.Method, *f.member.Load()+r.URL.RequestURI(), bytes.NewReader(body))
+		if err != nil {
+			return
+		}
+		req.Header = r.Header.Clone()
+		res, err := client.Do(req)
+		if err != nil {
+			panic(http.ErrAbortHandler)
+		}
+		defer res.Body.Close()
+		if times == 1 {
+			switch mode {
+			case "late":
+				select {
+				case <-time.After(3 * time.Second): // Dovecot waits 2 s
+				case <-r.Context().Done():
+				}
+			case "closes":
+				panic(http.ErrAbortHandler)
+			}
+		}
+		w.WriteHeader(res.StatusCode)
+		_, _ = io.Copy(w, res.Body) // Dovecot may be gone
+	}))
+	t.Cleanup(f.Close)
+	t.Cleanup(client.CloseIdleConnections)
+	return f
+}
+
+func (f *front) set(mode string) { f.mode.Store(&mode) }
+
+// mails returns the events of new mails that a client has seen.
+func (n *node) mails() (list []map[string]any) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	for _, e := range n.events {
+		if e.Event == "ox:mail:new" {
+			var m map[string]any
+			if json.Unmarshal(e.Data, &m) == nil {
+				list = append(list, m)
+			}
+		}
+	}
+	return list
+}
+
+const mailHead = "From: =?utf-8?Q?J=C3=BCrgen_M=C3=BCller?= <juergen@example.org>\nMessage-ID: <%d@test>\nMIME-Version: 1.0\n"
+
+const plainText = "Content-Type: text/plain; charset=utf-8\nContent-Transfer-Encoding: 8bit\n"
+
+// dovecotMails are what people send, and what browsers get of it.
+var dovecotMails = []struct{ name, text, subject, teaser string }{
+	{"umlauts", "Subject: =?utf-8?Q?Gr=C3=BC=C3=9Fe_aus_K=C3=B6ln?=\n" + plainText + "\nSchöne Grüße\n", "Grüße aus Köln", "Schöne Grüße"},
+	{"emoji over two words", "Subject: =?utf-8?B?8J+Y?=\n =?utf-8?B?gCBo?= =?utf-8?Q?i?=\n" + plainText + "\n📨 da\n", "😀 hi", "📨 da"},
+	{"iso-8859-1", "Subject: =?iso-8859-1?q?Gr=FC=DFe?=\nContent-Type: text/plain; charset=iso-8859-1\nContent-Transfer-Encoding: quoted-printable\n\nGr=FC=DFe\n", "Grüße", "Grüße"},
+	{"windows-1251", "Subject: =?windows-1251?q?=CF=F0=E8=E2=E5=F2?=\nContent-Type: text/plain; charset=windows-1251\nContent-Transfer-Encoding: quoted-printable\n\n=CF=F0=E8=E2=E5=F2\n", "Привет", "Привет"},
+	{"iso-2022-jp", "Subject: =?iso-2022-jp?B?GyRCRnxLXBsoQg==?=\nContent-Type: text/plain; charset=iso-2022-jp\nContent-Transfer-Encoding: base64\n\nGyRCRnxLXBsoQg==\n", "日本", "日本"},
+	{"no subject", plainText + "\nnone\n", "-", "none"},
+	{"1 MB subject", "Subject: " + strings.Repeat("\n ü123456789012345678901234567890123456789012345678901234567890", 16_000) + "\n" + plainText + "\nlong\n", "cut", "long"},
+	{"HTML only", "Subject: html\nContent-Type: text/html; charset=utf-8\n\n<html><style>p{}</style><p>Hello <b>you</b></p><script>x()</script></html>\n", "html", "Hello you"},
+	{"invitation", "Subject: invitation\nContent-Type: text/calendar; method=REQUEST; charset=utf-8\n\nBEGIN:VCALENDAR\nEND:VCALENDAR\n", "invitation", "BEGIN:VCALENDAR END:VCALENDAR"},
+	{"signed", "Subject: signed\nContent-Type: multipart/signed; boundary=b; micalg=pgp-sha256; protocol=\"application/pgp-signature\"\n\n--b\nContent-Type: text/plain\n\nsigned text\n--b\nContent-Type: application/pgp-signature\n\nxyz\n--b--\n", "signed", "signed text"},
+	{"empty body", "Subject: empty\n" + plainText + "\n", "empty", ""},
+}
+
+// TestDovecot is the whole way on real software: a mail over LMTP into a real
+// Dovecot, its notification to one of two members, and real clients of all
+// generations on both.
+func TestDovecot(t *testing.T) {
+	redis := redistest.Start(t)
+	f := newFleet(t, redis, 2, delayProperty+"=0", "com.openexchange.pns.delayDuration=0",
+		"com.openexchange.rest.services.basic-auth.login=dovecot", "com.openexchange.rest.services.basic-auth.password=s3cr/et")
+	a, b := f.members[0], f.members[1]
+	door := newFront(t)
+	door.member.Store(&a.public)
+	const alice = "alice@example.com"
+	d := newDovecot(t, strings.TrimPrefix(door.URL, "http://"), alice, "bob@example.com")
+	d.register(alice, "17@1337")
+
+	var clients []*node
+	l := f.login(17)
+	for i, lib := range []string{"sio1", "sio2", "sio3", "sio4"} {
+		clients = append(clients, f.members[i%2].node(lib, l))
+	}
+	for i, lib := range []string{"sio2", "sio4"} {
+		m := f.members[i%2]
+		clients = append(clients, browser(t, "the page with "+lib, m.site(t).URL+"/login?user=17&lib="+lib))
+	}
+	t.Cleanup(func() {
+		for _, c := range clients {
+			if t.Failed() {
+				t.Logf("%s saw %.3000s", c.name, c)
+			}
+		}
+	})
+	all := func(what string, ok func(*node) bool) {
+		t.Helper()
+		for _, c := range clients {
+			waitFor(t, c.name+": "+what, func() bool { return ok(c) })
+		}
+	}
+	deliver := func(mail string) {
+		t.Helper()
+		if err := d.deliver(alice, mail); err != nil {
+			t.Fatal(err)
+		}
+	}
+	number := 0
+	next := func(text string) string { number++; return fmt.Sprintf(mailHead, number) + text }
+	plain := func(subject string) string { return next("Subject: " + subject + "\n" + plainText + "\nx\n") }
+	all("it is connected", func(c *node) bool { return c.seen("connect", 1) != nil })
+
+	for _, m := range dovecotMails {
+		began := time.Now()
+		deliver(next(m.text))
+		seen := number
+		all("it sees the mail with "+m.name, func(c *node) bool { return len(c.mails()) >= seen })
+		t.Logf("%s: %v until all have seen it", m.name, time.Since(began).Round(time.Millisecond))
+	}
+	for _, c := range clients {
+		got := c.mails()
+		if len(got) != len(dovecotMails) {
+			t.Errorf("%s: %d mails, want %d", c.name, len(got), len(dovecotMails))
+			continue
+		}
+		for i, m := range dovecotMails {
+			g := got[i]
+			subject, _ := g["subject"].(string)
+			switch {
+			case m.subject == "-":
+				if _, has := g["subject"]; has {
+					t.Errorf("%s, %s: a subject: %v", c.name, m.name, g)
+				}
+			case m.subject == "cut":
+				if len(subject) > 1000 || len(subject) < 990 || !strings.HasPrefix(subject, "ü1234") {
+					t.Errorf("%s, %s: %d bytes: %.50s", c.name, m.name, len(subject), subject)
+				}
+			case subject != m.subject:
+				t.Errorf("%s, %s: subject %q, want %q", c.name, m.name, subject, m.subject)
+			}
+			if g["teaser"] != m.teaser || g["folder"] != "default0/INBOX" || g["email"] != "juergen@example.org" || g["displayname"] != "Jürgen Müller" ||
+				g["id"] != fmt.Sprint(i+1) || g["unread"] != float64(i+1) {
+				t.Errorf("%s, %s: %v, want teaser %q", c.name, m.name, g, m.teaser)
+			}
+		}
+	}
+
+	// Without a registration nobody is told.
+	puts := door.puts.Load()
+	if err := d.deliver("bob@example.com", plain("nobody is told")); err != nil || door.puts.Load() != puts {
+		t.Errorf("%v, %d requests for a user who is not registered", err, door.puts.Load()-puts)
+	}
+	number--
+
+	badEndpoint(t, door, all, deliver, plain, &number)
+
+	// The user is switched off, and on again.
+	if code := b.request("PUT", "/admin/v1/contexts/1337/users/17/websockets", `{"enabled":false,"reason":"test"}`, nil); code != http.StatusCreated {
+		t.Fatalf("switched off: %d", code)
+	}
+	all("it is sent away", func(c *node) bool { return c.seen("disconnect", 1) != nil })
+	deliver(plain("reaches no one"))
+	number--
+	if code := b.request("DELETE", "/admin/v1/contexts/1337/users/17/websockets?reason=test", "", nil); code != http.StatusOK {
+		t.Fatalf("switched on: %d", code)
+	}
+	all("it comes back", func(c *node) bool { return c.seen("connect", 2) != nil })
+	deliver(plain("on again"))
+	all("it sees the mail", func(c *node) bool { return len(c.mails()) >= number })
+	for _, c := range clients {
+		if got := c.mails(); len(got) != number || got[number-1]["subject"] != "on again" {
+			t.Errorf("%s: %d mails, want %d, the last %v", c.name, len(got), number, got[len(got)-1])
+		}
+	}
+
+	manyMails(t, d, clients, all, number)
+}
+
+// badEndpoint has the endpoint misbehave: the mail is always delivered, and seen once
+// where Dovecot repeats its notification.
+func badEndpoint(t *testing.T, door *front, all func(string, func(*node) bool), deliver func(string), plain func(string) string, number *int) {
+	t.Helper()
+	for _, mode := range []string{"late", "closes", "503"} {
+		door.set(mode)
+		puts := door.puts.Load()
+		deliver(plain(mode))
+		all("it sees the mail although the endpoint is "+mode, func(c *node) bool { return len(c.mails()) >= *number })
+		waitFor(t, "Dovecot repeats it", func() bool { return door.puts.Load() == puts+2 })
+	}
+	// Nobody is there: the notification is lost, the mail is not.
+	door.set("down")
+	deliver(plain("lost"))
+	*number--
+	door.set("")
+	deliver(plain("there again"))
+	all("it sees the next mail", func(c *node) bool { return len(c.mails()) >= *number })
+	if n := door.refused.Load(); n != 1 {
+		t.Errorf("503 was answered %d times", n)
+	}
+}
+
+// manyMails delivers 200 mails in 8 sessions at once: each is seen once.
+func manyMails(t *testing.T, d *dovecot, clients []*node, all func(string, func(*node) bool), before int) {
+	t.Helper()
+	const sessions, each = 8, 25
+	var work sync.WaitGroup
+	began := time.Now()
+	for s := range sessions {
+		work.Go(func() {
+			var list []string
+			for i := range each {
+				list = append(list, fmt.Sprintf(mailHead, 1000+s*each+i)+"Subject: many\n"+plainText+"\nx\n")
+			}
+			if err := d.deliver("alice@example.com", list...); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	work.Wait()
+	all("it sees all mails", func(c *node) bool { return len(c.mails()) >= before+sessions*each })
+	t.Logf("%d mails in %v", sessions*each, time.Since(began).Round(time.Millisecond))
+	for _, c := range clients {
+		ids := map[any]bool{}
+		for _, m := range c.mails()[before:] {
+			if m["id"] == "0" || ids[m["id"]] {
+				t.Errorf("%s: the mail %v again, or without a number", c.name, m["id"])
+			}
+			ids[m["id"]] = true
+		}
+		if len(ids) != sessions*each {
+			t.Errorf("%s: %d mails, want %d", c.name, len(ids), sessions*each)
+		}
+	}
+}
