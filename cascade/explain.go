@@ -29,6 +29,10 @@ type Explanation struct {
 	Pending *Pending    `json:"pending,omitempty"`
 	Held    *HeldAnswer `json:"held,omitempty"` // the other answer, while a change of the files is held
 
+	// Rollouts tells where the subject stands in those that the property's sets ask for.
+	Rollouts     []RolloutTrace `json:"rollouts,omitempty"`
+	rolloutNotes []string       // of the set that wins
+
 	// Something else is in force than the line that wins says, or than a file
 	// does: the warnings tell.
 	apart, apartFile bool
@@ -152,6 +156,9 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 		x.Scope = &scope
 		v, _ := d.Parse(d.Default) // NewSchema has checked it
 		x.Effective = effectiveJSON(v)
+	}
+	if known {
+		x.explainRollouts(sn, su, p)
 	}
 	if d != nil {
 		x.inForce(sn, d, p)

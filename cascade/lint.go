@@ -14,7 +14,8 @@ import (
 const maxDuplicates = 10
 
 // Lint reports what is legal but probably not meant. All findings are
-// warnings: the load itself reports what is wrong. It is what check prints
+// warnings, since the load itself reports what is wrong, but for roll-outs that
+// mean the opposite in the existing system. It is what check prints
 // beyond Findings, and takes too long for every reload.
 func (sn *Snapshot) Lint() []finding.Finding {
 	l := &linter{sn: sn}
@@ -22,6 +23,7 @@ func (sn *Snapshot) Lint() []finding.Finding {
 	l.unknown()
 	l.scopes()
 	l.sets()
+	l.rollouts()
 	finding.Sort(l.out)
 	return l.out
 }

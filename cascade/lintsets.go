@@ -124,10 +124,12 @@ func proven(a, b *tagexpr.Expr) bool {
 	if b != nil {
 		pb = b.Compile(bit)
 	}
-	// Most pairs are told apart by the tags of a alone.
+	order := rolloutOrder(tags)
+	// Most pairs are told apart by the tags of a alone. Of roll-outs those of b
+	// may be missing there.
 	for m := range uint64(1) << own {
 		words[0] = m
-		if pa.Eval(words) && (b == nil || !pb.Eval(words)) {
+		if len(order) == 0 && pa.Eval(words) && (b == nil || !pb.Eval(words)) {
 			return false
 		}
 	}
@@ -136,7 +138,7 @@ func proven(a, b *tagexpr.Expr) bool {
 	}
 	for m := range uint64(1) << len(tags) {
 		words[0] = m
-		if pa.Eval(words) && (b == nil || !pb.Eval(words)) {
+		if !impossible(order, m) && pa.Eval(words) && (b == nil || !pb.Eval(words)) {
 			return false
 		}
 	}

@@ -2,7 +2,10 @@ package cascade
 
 import (
 	"cmp"
+	"crypto/sha256"
 	"maps"
+	"math/big"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,6 +69,44 @@ func (x modelExpr) match(tags map[string]bool) bool {
 	return slices.ContainsFunc(x.subs, func(s modelExpr) bool { return s.match(tags) })
 }
 
+func (x modelExpr) tags() []string {
+	if x.op == "" {
+		return []string{x.tag}
+	}
+	var all []string
+	for _, s := range x.subs {
+		all = append(all, s.tags()...)
+	}
+	return all
+}
+
+// rolloutTag is a roll-out: 1 name, 2 percent, 3 by context.
+var rolloutTag = regexp.MustCompile(`^rollout\.([A-Za-z0-9_-]+)\.([1-9][0-9]?|100)(\.context)?$`)
+
+func inRollout(tag string, su Subject) bool {
+	m := rolloutTag.FindStringSubmatch(tag)
+	if m == nil || su.Context == 0 || m[3] == "" && su.User == 0 {
+		return false
+	}
+	if m[3] != "" {
+		su.User = 0
+	}
+	finish := func(x *big.Int) *big.Int {
+		word := new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 64), big.NewInt(1))
+		x.Xor(x, new(big.Int).Rsh(x, 30))
+		x.And(x.Mul(x, new(big.Int).SetUint64(0xbf58476d1ce4e5b9)), word)
+		x.Xor(x, new(big.Int).Rsh(x, 27))
+		x.And(x.Mul(x, new(big.Int).SetUint64(0x94d049bb133111eb)), word)
+		return x.Xor(x, new(big.Int).Rsh(x, 31))
+	}
+	sum := sha256.Sum256([]byte("rollout." + m[1]))
+	x := finish(new(big.Int).SetUint64(uint64(su.Context)<<32 + uint64(su.User)))
+	x = finish(x.Xor(x, new(big.Int).SetBytes(sum[:8])))
+	bucket := x.Rsh(x.Mul(x, big.NewInt(100)), 64).Int64() + 1
+	percent, _ := strconv.ParseInt(m[2], 10, 64)
+	return bucket <= percent
+}
+
 func inOrder[V any](m map[string][]V) []V {
 	var all []V
 	for _, file := range slices.Sorted(maps.Keys(m)) {
@@ -114,6 +155,13 @@ func (w *world) tags(su Subject) map[string]bool {
 		v, _ := w.in(scope, su, PropTypes, nil)
 		for t := range strings.SplitSeq(v, ",") {
 			if t = strings.TrimSpace(t); t != "" {
+				tags[t] = true
+			}
+		}
+	}
+	for _, s := range inOrder(w.sets) {
+		for _, t := range s.expr.tags() {
+			if inRollout(t, su) {
 				tags[t] = true
 			}
 		}

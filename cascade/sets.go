@@ -47,6 +47,7 @@ type setIndex struct {
 	mentions [][]uint32     // bit -> blocks with addTags whose expression reads it
 	adders   []uint32       // blocks with addTags
 	words    int
+	rollouts []rolloutGroup // whose tags the expressions read
 
 	epoch   uint32            // tells the signatures of this index from older ones
 	base    []uint64          // tags that every subject has: the server's types
@@ -84,9 +85,11 @@ func (si *setIndex) first(defs uint32, c *class) (uint32, bool) {
 	return 0, false
 }
 
-// pairEntry remembers the class of a context's signature and a permission set.
+// pairEntry remembers the class of a context's signature, a permission set and
+// the roll-outs that a subject is in.
 type pairEntry struct {
 	sig, perms uint32
+	rollouts   uint64
 	class      *class
 }
 
@@ -113,6 +116,7 @@ func (si *setIndex) seal(serverTypes []string) {
 		b := len(si.names)
 		si.bit[tag] = b
 		si.names = append(si.names, tag)
+		si.addRollout(tag, b)
 		return b
 	}
 	for i := range si.blocks {
@@ -185,10 +189,15 @@ func (si *setIndex) full() bool {
 	return len(si.sigs) >= maxSigs
 }
 
-// pairClass is the class of a numbered signature and a permission set.
-func (si *setIndex) pairClass(sig, perms uint32, tags []string) *class {
-	at := &si.pairs[mix(uint64(sig)<<32|uint64(perms))%pairCache]
-	if p := at.Load(); p != nil && p.sig == sig && p.perms == perms {
+// pairClass is the class of a numbered signature, a permission set and the
+// roll-outs of the subject.
+func (si *setIndex) pairClass(su Subject, sig, perms uint32, tags []string) *class {
+	rollouts, numbered := uint64(0), true
+	if len(si.rollouts) > 0 {
+		rollouts, numbered = si.rolloutKey(su)
+	}
+	at := &si.pairs[mix((uint64(sig)<<32|uint64(perms))^rollouts*0x9e3779b97f4a7c15)%pairCache]
+	if p := at.Load(); p != nil && p.sig == sig && p.perms == perms && p.rollouts == rollouts && numbered {
 		return p.class
 	}
 	si.mu.RLock()
@@ -197,8 +206,11 @@ func (si *setIndex) pairClass(sig, perms uint32, tags []string) *class {
 	for _, t := range tags {
 		si.setBit(b, t)
 	}
+	si.setRollouts(b, su)
 	c := si.classOf(b)
-	at.Store(&pairEntry{sig, perms, c})
+	if numbered {
+		at.Store(&pairEntry{sig, perms, rollouts, c})
+	}
 	return c
 }
 

@@ -82,5 +82,5 @@ func (sn *Snapshot) standardClass(su Subject, users *shard, record int, contexts
 	} else {
 		perms = users.slots[record].val >> recShift
 	}
-	return si.pairClass(uint32(sig), perms, sn.tables.perms[perms].tags)
+	return si.pairClass(su, uint32(sig), perms, sn.tables.perms[perms].tags)
 }

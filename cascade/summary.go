@@ -52,7 +52,7 @@ func (x *Explanation) summary(su Subject) string {
 	default:
 		s = fmt.Sprintf("%s is %s for %s: %s sets it in the %s scope.", x.Property, x.shown(), who, x.Origin, *x.Scope)
 	}
-	return s + x.lockNote()
+	return s + x.rolloutNote() + x.lockNote()
 }
 
 // shown is the value that counts, with the text where that is another.

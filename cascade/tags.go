@@ -24,7 +24,7 @@ func (sn *Snapshot) class(su Subject) *class {
 		return si.classOf(sn.tagBits(su))
 	}
 	perms := t.permissions(su)
-	return si.pairClass(sig, perms, t.perms[perms].tags)
+	return si.pairClass(su, sig, perms, t.perms[perms].tags)
 }
 
 // contextSig numbers the tags that a context gives to all of its users.
@@ -65,7 +65,7 @@ func (sn *Snapshot) tagBits(su Subject) []uint64 {
 }
 
 // ownTags calls add with each tag that a subject has before addTags, and where
-// it comes from, in the order of spec cascade.md 5.2.
+// it comes from; of roll-outs those that a context set reads.
 func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
 	if su.Context != 0 {
 		add(strconv.FormatUint(uint64(su.Context), 10), "contextId")
@@ -93,10 +93,11 @@ func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
 			}
 		}
 	}
+	sn.tree.sets.rolloutTags(su, add)
 }
 
 // Tag is a tag of a subject. From is contextId, contextName, context,
-// permission, types:SCOPE or addTags:SET.
+// permission, types:SCOPE, addTags:SET or rollout.
 type Tag struct {
 	Tag  string `json:"tag"`
 	From string `json:"from"`

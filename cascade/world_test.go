@@ -23,7 +23,7 @@ var (
 		"com.openexchange.websockets.hosts":   {"", "a", "a, b"},
 		PropTypes:                             {"t1", "t2, t3", " t4 ,, 3", ""},
 	}
-	modelTags  = []string{"t1", "t2", "t3", "t4", "t5", "t6", "acme", "other", "1", "3", "ucWebMail", "ucInfostore"}
+	modelTags  = []string{"t1", "t2", "t3", "t4", "t5", "t6", "acme", "other", "1", "3", "ucWebMail", "ucInfostore", "rollout.a.30", "rollout.a.60", "rollout.b.50.context", "rollout.a.0"}
 	modelPaths = [][]string{
 		defaultPath, defaultPath, defaultPath,
 		{ScopeUser, ScopeContext, ScopeServer},

@@ -98,6 +98,9 @@ func (a *app) showExplanation(x *cascade.Explanation) {
 		}
 		a.printf("\ntags: %s\n", strings.Join(list, ", "))
 	}
+	for _, r := range x.Rollouts {
+		a.printf("\nroll-out: %s\n", printable(r.Text))
+	}
 	if i := slices.IndexFunc(x.Steps, func(s cascade.Step) bool { return len(s.Sets) > 0 }); i >= 0 {
 		a.printf("\ncontext sets that define it, in the order of look-up:\n")
 		for _, s := range x.Steps[i].Sets {

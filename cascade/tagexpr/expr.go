@@ -137,3 +137,21 @@ func (n *node) writeInner(b *strings.Builder) {
 	n.write(b)
 	b.WriteByte(')')
 }
+
+// Negated lists the distinct tags that stand under an odd number of `!`,
+// sorted: setting one of them may make the expression false.
+func (e *Expr) Negated() []string {
+	tags := e.tree.negated(false, nil)
+	slices.Sort(tags)
+	return slices.Compact(tags)
+}
+
+func (n *node) negated(under bool, to []string) []string {
+	if n.op == opTag && under {
+		return append(to, n.tag)
+	}
+	for _, k := range n.kids {
+		to = k.negated(under != (n.op == opNot), to)
+	}
+	return to
+}
