@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"reflect"
 	"strconv"
 	"strings"
 
@@ -154,10 +155,17 @@ func describe(h *people.Hit) string {
 // named is an id in a body: a number, or a name as a text.
 type namedID string
 
-// UnmarshalJSON takes a whole number as it stands, and a text.
+// UnmarshalJSON takes a whole number as it stands, and a text that is no id: one
+// in quotes is a mistake of its sender, as is an empty text.
 func (n *namedID) UnmarshalJSON(b []byte) error {
 	if len(b) > 0 && b[0] == '"' {
-		return json.Unmarshal(b, (*string)(n))
+		if err := json.Unmarshal(b, (*string)(n)); err != nil {
+			return err
+		}
+		if looksLikeID(string(*n)) {
+			return &json.UnmarshalTypeError{Value: "string", Type: reflect.TypeFor[int64]()}
+		}
+		return nil
 	}
 	if string(b) == "null" {
 		return nil
