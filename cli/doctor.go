@@ -203,7 +203,10 @@ func (d *doctor) gate() (*enablement, error) {
 	} else {
 		d.add("account", verdictProblem, "the directory refuses the user ("+e.Account+")", d.fill(accountText(e.Account)))
 	}
-	if e.Enabled {
+	if l := e.Local; l != nil {
+		d.add("gate", verdictProblem, fmt.Sprintf("switched off on this member alone by %s (%s), until the store answers, at most until %s", oneLine(l.Actor), oneLine(l.Reason), timeText(l.Until)),
+			"`sluice store` says what is wrong with the store; once it answers, what it says counts")
+	} else if e.Enabled {
 		d.add("gate", verdictOK, e.Explanation.Summary, "", e.Explanation.Warnings...)
 	} else {
 		d.add("gate", verdictProblem, e.Explanation.Summary,

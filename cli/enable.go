@@ -23,6 +23,10 @@ type enablement struct {
 		Expired       bool
 	}
 	Explanation cascade.Explanation
+	Local       *struct { // the member that was asked refuses the subject all the same
+		Actor, Reason string
+		Until         time.Time
+	}
 }
 
 // accountOpen is the account of one whom the directory does not refuse.

@@ -147,7 +147,8 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	sopt := websockets.Options{Gate: httpapi.NewGate(s.engine), Sessions: sessions, Config: s.settings.Config, Logger: s.log, Watcher: watcher{s}}
+	closings := httpapi.NewClosings()
+	sopt := websockets.Options{Gate: httpapi.NewGate(s.engine, closings), Sessions: sessions, Config: s.settings.Config, Logger: s.log, Watcher: watcher{s}}
 	if s.link != nil {
 		sopt.Registry = registry{s.link}
 		sopt.Others = s.otherSockets
@@ -168,7 +169,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 		Member: s.member, Version: thisBuild().Version, Files: files,
 		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: httpapi.NewStoreTokens(s.store), TokenFile: s.tokenFile,
-		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.etc,
+		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.etc, Closings: closings,
 	}
 	aopt.RedisWarning = s.redisWarning
 	if s.link != nil {
@@ -352,6 +353,7 @@ func (s *server) run(ctx context.Context) error {
 		}
 	})
 	wg.Go(func() { s.gate(background) })
+	wg.Go(func() { s.api.FollowClosings(background) })
 	if s.link != nil {
 		defer s.followTimings()()
 		wg.Go(func() { s.link.Run(background) })

@@ -150,7 +150,7 @@ func (s *Server) lookup(hash [sha256.Size]byte) (Token, Tokens, bool) {
 	for _, from := range s.tokenSources() {
 		// The hash is compared again, so that it takes the same time however
 		// much of it fits.
-		if t, ok := from.Lookup(hash); ok && subtle.ConstantTimeCompare(t.Hash[:], hash[:]) == 1 {
+		if t, ok := from.Lookup(hash); ok && (from != s.Tokens || !s.Closings.revoked(t.Name)) && subtle.ConstantTimeCompare(t.Hash[:], hash[:]) == 1 {
 			return t, from, true
 		}
 	}

@@ -22,7 +22,7 @@ func TestGate(t *testing.T) {
 		Users: []cascade.User{{Context: 1, ID: 1, Enabled: true}, {Context: 1, ID: 2, Enabled: false}, {Context: 1, ID: 3, Enabled: true}},
 	}))
 	must(t, w.engine.Apply(cascade.Batch{DeleteContexts: []uint32{4}, DeleteUsers: []cascade.Subject{{Context: 1, User: 3}}}))
-	g := NewGate(w.engine)
+	g := NewGate(w.engine, nil)
 	check := func(context, user int32, want websockets.Verdict) {
 		t.Helper()
 		if got := g.Allowed(context, user); got != want {

@@ -22,11 +22,12 @@ const (
 	EventToken     = "token"     // a token was made or removed
 	EventSocket    = "socket"    // of this member, was opened or closed
 	EventMember    = "member"    // joined, left, lost or back; see Seen
+	EventClosing   = "closing"   // switched off here alone while the store cannot be asked, or no longer
 	// eventReset comes first where events are missing before those that follow.
 	eventReset = "reset"
 )
 
-var eventKinds = []string{EventConfig, EventOverride, EventDirectory, EventToken, EventSocket, EventMember}
+var eventKinds = []string{EventConfig, EventOverride, EventDirectory, EventToken, EventSocket, EventMember, EventClosing}
 
 const (
 	// eventsKept is how many events a client that was away gets when it returns:

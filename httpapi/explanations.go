@@ -143,13 +143,15 @@ func (s *Server) explain(w http.ResponseWriter, q *question, name string) error 
 	var revision uint64
 	if q.su.Context != 0 {
 		var err error
-		if _, revision, err = s.override(store.OverrideKey(q.su, name)); err != nil {
+		// While the file of the store cannot be read, the look-up goes on: there is
+		// no revision to write on then.
+		if _, revision, err = s.override(store.OverrideKey(q.su, name)); err != nil && asProblem(err).Status != http.StatusServiceUnavailable {
 			return err
 		}
 	}
 	sn := s.asked(q)
 	setETagOf(w, sn, revision)
-	return s.answer(w, http.StatusOK, sn.Explain(q.su, name, q.opt))
+	return s.answer(w, http.StatusOK, s.explainHere(sn, q.su, name, q.opt))
 }
 
 // properties answers ?name= as the path with the name does, and ?prefix= with
@@ -196,7 +198,7 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 			page.Next = base64.RawURLEncoding.EncodeToString([]byte(page.Properties[limit-1].Property))
 			break
 		}
-		page.Properties = append(page.Properties, sn.Explain(q.su, name, q.opt))
+		page.Properties = append(page.Properties, s.explainHere(sn, q.su, name, q.opt))
 	}
 	return s.answer(w, http.StatusOK, page)
 }

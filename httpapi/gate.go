@@ -8,13 +8,16 @@ import (
 // Gate is the cascade's answer to whom the sockets serve: the account first,
 // then the property.
 type Gate struct {
-	engine  *cascade.Engine
-	enabled cascade.BoolHandle
+	engine   *cascade.Engine
+	enabled  cascade.BoolHandle
+	closings *Closings
 }
 
 // NewGate returns the gate of an engine whose schema has the declarations of
-// websockets.
-func NewGate(e *cascade.Engine) Gate { return Gate{e, e.Bool(websockets.PropEnabled)} }
+// websockets; c refuses more, nil: nobody.
+func NewGate(e *cascade.Engine, c *Closings) Gate {
+	return Gate{e, e.Bool(websockets.PropEnabled), c}
+}
 
 // Allowed implements websockets.Gate.
 func (g Gate) Allowed(context, user int32) websockets.Verdict {
@@ -22,7 +25,7 @@ func (g Gate) Allowed(context, user int32) websockets.Verdict {
 	reason := websockets.SwitchedOff
 	switch sn.Account(su) {
 	case cascade.AccountOpen:
-		if g.enabled.In(sn, su) {
+		if _, closed := g.closings.of(sn, su); !closed && g.enabled.In(sn, su) {
 			return websockets.Verdict{Allowed: true}
 		}
 	case cascade.ContextDisabled:

@@ -92,8 +92,9 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	must(t, err)
 	w.settings = NewSettings(w.engine, log, ownSalt, 10_000)
 	w.sessions = websockets.NewMemorySessions(func(s *websockets.Session) { w.sockets.CloseSession(s) })
+	closings := NewClosings()
 	w.sockets = websockets.New(websockets.Options{
-		Gate: NewGate(w.engine), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
+		Gate: NewGate(w.engine, closings), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
 	})
 	w.storePath = filepath.Join(t.TempDir(), store.FileName)
 	w.store, err = store.Open(store.Options{Path: w.storePath, Logger: log})
@@ -104,7 +105,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	})
 	w.server = New(Options{
 		Store: w.store, Roots: []string{w.etc},
-		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one", Version: "test", Files: 10_000,
+		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one", Version: "test", Files: 10_000, Closings: closings,
 	})
 	t.Cleanup(w.engine.OnSwap(w.server.Swapped))
 	w.engine.SetBrake(w.server.CountClosing)

@@ -247,6 +247,7 @@ type enabled struct {
 	Account     string              `json:"account"` // the directory's: "open", or why it refuses all the same
 	Override    *enabledOverride    `json:"override"`
 	Explanation cascade.Explanation `json:"explanation"`
+	Local       *closing            `json:"local,omitempty"` // this member refuses the subject all the same
 }
 
 type enabledOverride struct {
@@ -286,7 +287,12 @@ func (s *Server) getEnablement(w http.ResponseWriter, r *http.Request) error {
 	}
 	sn := s.Engine.Snapshot()
 	setETagOf(w, sn, revision)
-	return s.answer(w, http.StatusOK, showEnablement(sn, su, o))
+	e := showEnablement(sn, su, o)
+	if c, ok := s.Closings.of(sn, su); ok {
+		e.Local = &c
+		e.Explanation.Warnings = append(e.Explanation.Warnings, c.text(s.Member))
+	}
+	return s.answer(w, http.StatusOK, e)
 }
 
 // override reads one from the store, with its revision.

@@ -20,6 +20,7 @@ type problem struct {
 	Status int    `json:"status"`
 	Code   string `json:"code"`
 	Detail string `json:"detail"`
+	Local  string `json:"local,omitempty"` // closed: it acts on this member although it is not stored
 }
 
 func (p *problem) Error() string { return p.Code + ": " + p.Detail }

@@ -39,6 +39,8 @@ type Options struct {
 	AdminCertificate *Certificate
 	// Tokens are those that the server keeps, see TokenWriter; nil: it keeps none.
 	Tokens Tokens
+	// Closings are those that the gate of the sockets has; nil: none of it.
+	Closings *Closings
 	// TokenFile has more of them; nil: no file is configured.
 	TokenFile *TokenFile
 	// Cluster are the other members; nil: there are none.
@@ -90,6 +92,9 @@ const (
 // New makes a server that is not ready yet.
 func New(o Options) *Server {
 	o.Logger = o.Logger.With("member", o.Member)
+	if o.Closings == nil {
+		o.Closings = NewClosings()
+	}
 	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count), incarnation: randomID(), started: time.Now().UTC()}
 	s.Events = newEvents(s.incarnation)
 	s.planning = make(chan struct{}, maxPlans)

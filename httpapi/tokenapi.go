@@ -120,7 +120,7 @@ func (s *Server) deleteToken(w http.ResponseWriter, r *http.Request) error {
 	case errors.Is(err, ErrNoToken):
 		return fail(http.StatusNotFound, "no_token", "there is no token of this name: GET /admin/v1/tokens lists them")
 	case err != nil:
-		return s.storeProblem(err)
+		return s.closeToken(r, name, err)
 	}
 	s.Logger.Info("token deleted", "name", name, "actor", Actor(r.Context()))
 	w.WriteHeader(http.StatusNoContent)

@@ -38,7 +38,10 @@ func (s *Server) writeStore(r *http.Request, w store.Write) (store.Entry, error)
 	ctx, cancel := context.WithTimeout(r.Context(), writeTimeout)
 	defer cancel()
 	e, err := s.Store.Do(ctx, w)
-	return e, s.storeProblem(err)
+	if err != nil {
+		return e, s.closeHere(r, &w, err)
+	}
+	return e, nil
 }
 
 // requestHeader names a write: one that is sent again with the name of an
