@@ -44,6 +44,9 @@ func TestSwitchedOffWithoutTheKeeper(t *testing.T) {
 		t.Errorf("sluice explain: %s%s", out, errs)
 	}
 	f.launch(a)
+	if code, out, errs = run("watch", "--kinds", "closing", "--count", "1", "--for", "60s", "-c", "1337", "-u", "17", "--server", b.admin); code != 0 || !strings.Contains(out, "over user 17 in context 1337 by") {
+		t.Errorf("sluice watch: %d %s%s", code, out, errs)
+	}
 	b.poll("the user is served again", func() bool { return b.refusal(l, "c") == "" })
 	f.one()
 	if n := b.audited(); n != 0 {

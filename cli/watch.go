@@ -40,8 +40,9 @@ func (a *app) watchCmd() *cobra.Command {
 		Short: "Show what happens, as it happens",
 		Long: `Shows what happens on a member until it is interrupted: files that were read
 (config), overrides and the directory (override, directory), tokens (token),
-sockets of this member (socket), and members that come and go, or whose
-configuration is another one (member). A server that goes away is asked again;
+sockets of this member (socket), members that come and go, or whose
+configuration is another one (member), and who is switched off on this member
+alone while the store cannot be asked (closing). A server that goes away is asked again;
 what happened meanwhile follows, as far as the server still has it.
 
   sluice watch --context 1337 --user 17 --kinds socket,override`,
@@ -197,6 +198,7 @@ func (w *watch) show(id, kind, data string) error {
 type watched struct {
 	Time       time.Time
 	What       string
+	Why        string
 	Member     string
 	Context    *uint32
 	User       *uint32
@@ -253,6 +255,12 @@ func (w *watch) line(kind, data string) error {
 		}
 	case "member":
 		text = e.What + " " + e.Member
+	case "closing":
+		text = fmt.Sprintf("%s %s%sby %s", e.What, e.subject(), spaced(e.Name), e.Actor)
+		if e.Reason != "" {
+			text += " (" + e.Reason + ")"
+		}
+		text += ": " + e.Why
 	default:
 		text = fmt.Sprintf("%s %s%s by %s", e.Action, e.subject(), e.Name, e.Actor)
 		if e.After != nil && e.After.Value != nil {
@@ -264,6 +272,14 @@ func (w *watch) line(kind, data string) error {
 	}
 	w.a.printf("%s  %-9s %s\n", e.Time.Local().Format(time.DateTime), kind, printable(text))
 	return nil
+}
+
+// spaced has a text stand before another one.
+func spaced(s string) string {
+	if s == "" {
+		return ""
+	}
+	return s + " "
 }
 
 func orNone(s string) string {

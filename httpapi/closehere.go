@@ -20,18 +20,31 @@ func (s *Server) FollowClosings(ctx context.Context) {
 
 // closingEvent is the data of EventClosing.
 type closingEvent struct {
-	Time  time.Time `json:"time"`
-	State string    `json:"state"` // closed or over
-	Why   string    `json:"why"`
-	Token string    `json:"token,omitempty"` // its name; else the event's user or context is meant
+	Time    time.Time `json:"time"`
+	What    string    `json:"what"` // closed or over
+	Why     string    `json:"why"`
+	Context *uint32   `json:"context"`
+	User    *uint32   `json:"user"`
+	Name    string    `json:"name,omitempty"` // of a token; else the user or context is meant
 	closing
+}
+
+func (s *Server) publishClosing(su cascade.Subject, token, what, why string, x closing) {
+	e := closingEvent{Time: time.Now().UTC(), What: what, Why: why, Name: token, closing: x}
+	if su.Context != 0 {
+		e.Context = &su.Context
+	}
+	if su.User != 0 {
+		e.User = &su.User
+	}
+	s.Events.Publish(EventClosing, su, e)
 }
 
 func (s *Server) closingsOver(list []ended, why string) {
 	for _, x := range list {
 		s.Logger.Warn("no longer switched off on this member alone: what the store says counts, so ask again what it did not take",
 			"why", why, "context", x.su.Context, "user", x.su.User, "token", x.token, "actor", x.Actor, "reason", x.Reason)
-		s.Events.Publish(EventClosing, x.su, closingEvent{time.Now().UTC(), "over", why, x.token, x.closing})
+		s.publishClosing(x.su, x.token, "over", why, x.closing)
 	}
 }
 
@@ -124,7 +137,7 @@ func (s *Server) closed(su cascade.Subject, token string, x closing, answer erro
 	}
 	s.Logger.Warn("switched off on this member alone: the store cannot be asked", "context", su.Context, "user", su.User, "token", token,
 		"closed", sockets, "until", x.Until, "actor", x.Actor, "reason", x.Reason, "err", answer)
-	s.Events.Publish(EventClosing, su, closingEvent{x.made.UTC(), closedLocal, p.Detail, token, x})
+	s.publishClosing(su, token, closedLocal, p.Detail, x)
 	p.Local = closedLocal
 	who := "the token " + token + " is refused"
 	if token == "" {

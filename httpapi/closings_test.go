@@ -91,6 +91,10 @@ func TestClosedHere(t *testing.T) {
 			if w.server.Events.counts[EventClosing].Load() != 1 {
 				t.Error("there is no event")
 			}
+			kept := w.server.Events.kept[len(w.server.Events.kept)-1]
+			if text := string(kept.data); !strings.Contains(text, `"what":"closed"`) || !strings.Contains(text, `"context":7`) || !strings.Contains(text, `"reason":"stolen"`) {
+				t.Errorf("the event: %s", text)
+			}
 			stop := w.follow()
 			defer stop()
 			if err := w.store.Probe(t.Context()); !errors.As(err, new(*store.FailedError)) || w.served(17) {
