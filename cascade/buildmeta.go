@@ -139,8 +139,12 @@ func (b *builder) sets() {
 // neverMatches ends the text of an expression that is wrong.
 const neverMatches = "until then the block never matches"
 
-// amend says in the findings of a block that its last good form is in force.
+// amend says in the findings of a block that its last good form is in force. The
+// findings of a file that does not load are of other contents than its blocks.
 func (b *builder) amend(file int, blk *yamlfile.Block, good *tagexpr.Expr) {
+	if b.files[file].status == FileFailed {
+		return
+	}
 	form := "its last good form applies"
 	if good != nil {
 		form = "its last good form applies, with " + finding.Quote(good.String())
@@ -148,7 +152,7 @@ func (b *builder) amend(file int, blk *yamlfile.Block, good *tagexpr.Expr) {
 	tell := func(list []finding.Finding) {
 		for i := range list {
 			x := &list[i]
-			if x.Path != b.paths[file] || x.Severity != finding.Error || x.Line != blk.Line && x.Line != blk.With.Line && x.Line != blk.AddText.Line || strings.HasSuffix(x.Text, form) {
+			if x.Path != b.paths[file] || x.Severity != finding.Error || x.Line == 0 || x.Line != blk.Line && x.Line != blk.With.Line && x.Line != blk.AddText.Line || strings.HasSuffix(x.Text, form) {
 				continue
 			}
 			if head, ok := strings.CutSuffix(x.Text, neverMatches); ok {

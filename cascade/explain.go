@@ -33,9 +33,11 @@ type Explanation struct {
 	Rollouts     []RolloutTrace `json:"rollouts,omitempty"`
 	rolloutNotes []string       // of the set that wins
 
-	// Something else is in force than the line that wins says, or than a file
-	// does: the warnings tell.
-	apart, apartFile bool
+	// Apart tells that something else is in force than the line that wins says, or
+	// than a file does: the warnings name both.
+	Apart bool `json:"apart,omitempty"`
+
+	together bool // the value is that of properties that fit together
 }
 
 // Origin is where a value stands: in a file, with the line of its key and, in
@@ -183,7 +185,7 @@ func (x *Explanation) inForce(sn *Snapshot, d *Declaration, p uint32) {
 		scope = *x.Scope
 	}
 	if v, u, bad := sn.together(d, p, scope); bad {
-		x.Effective, x.apart = effectiveJSON(v), true
+		x.Effective, x.together, x.Apart = effectiveJSON(v), true, true
 		which := "the default"
 		if u.last {
 			which = "the last good value"
@@ -199,7 +201,7 @@ func (x *Explanation) inForce(sn *Snapshot, d *Declaration, p uint32) {
 // Differs reports whether something else is in force than the line that wins
 // says: the warnings name both.
 func (x *Explanation) Differs() bool {
-	return x.Held != nil || x.Pending != nil || x.apart || x.apartFile || slices.ContainsFunc(x.Steps, func(s Step) bool { return s.Status == Wins && s.Invalid })
+	return x.Held != nil || x.Pending != nil || x.Apart || slices.ContainsFunc(x.Steps, func(s Step) bool { return s.Status == Wins && s.Invalid })
 }
 
 // shownEffective is a typed value as it may be shown.

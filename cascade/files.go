@@ -225,7 +225,7 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 	if err != nil {
 		tf.busy = time.Time{}
 		return fs.fail(tf, digest{}, []finding.Finding{{
-			Path: tf.rel, Severity: finding.Error, Code: "unreadable", Text: "the file cannot be read: " + err.Error(),
+			Path: tf.rel, Severity: finding.Error, Code: "unreadable", Text: "the file cannot be read: " + err.Error() + deniedHint(tf.abs, err),
 		}}), 0
 	}
 	sum := digest(sha256.Sum256(data))

@@ -30,6 +30,9 @@ func (e *Engine) logReload(r *ReloadResult, old, sn *Snapshot, took time.Duratio
 		e.log.Info("property changed", "property", c.Property, "old", loggedValue(c.Old), "new", loggedValue(c.New), "result", c.Result, "because", c.Because)
 	}
 	e.logErrors(r.Errors)
+	e.logUnused(slices.DeleteFunc(slices.Clone(sn.tree.unused), func(u unusedFile) bool {
+		return slices.ContainsFunc(old.tree.unused, func(o unusedFile) bool { return o.path == u.path && o.why == u.why })
+	}))
 }
 
 func (e *Engine) logErrors(list []finding.Finding) {
@@ -46,9 +49,14 @@ func (e *Engine) logErrors(list []finding.Finding) {
 // the last good contents are in force.
 func (e *Engine) logStart(sn *Snapshot) {
 	e.logErrors(errorsOf(sn))
-	for i, u := range sn.tree.unused {
+	e.logUnused(sn.tree.unused)
+}
+
+// logUnused names files of which the last good contents are in force.
+func (e *Engine) logUnused(list []unusedFile) {
+	for i, u := range list {
 		if i == maxLogged {
-			e.log.Warn("more files do not count as they are than are logged", "files", len(sn.tree.unused)-i)
+			e.log.Warn("more files do not count as they are than are logged", "files", len(list)-i)
 			break
 		}
 		e.log.Warn("file does not count as it is: its last good contents are in force", "file", u.path, "err", u.why)

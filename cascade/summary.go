@@ -61,7 +61,7 @@ func (x *Explanation) shown() string {
 	switch {
 	case x.Pending != nil:
 		return fmt.Sprintf("%s (%s after a restart)", shownAny(x.Effective), text)
-	case x.apart:
+	case x.together:
 		return fmt.Sprintf("%v (%s does not count)", x.Effective, text)
 	}
 	for _, st := range x.Steps {

@@ -53,7 +53,7 @@ func (x *Explanation) explainUnused(sn *Snapshot) {
 		if wins && x.Value != nil {
 			force = fmt.Sprintf("in force is %s, from its last good contents", quoteEmpty(*x.Value))
 		}
-		x.apartFile = true
+		x.Apart = true
 		x.Warnings = append(x.Warnings, fmt.Sprintf("%s does not count as it is (%s): %s; %s", u.path, u.why, now, force))
 	}
 }
@@ -66,7 +66,7 @@ func (x *Explanation) explainStale(sn *Snapshot) {
 		if b.expr != nil {
 			form = fmt.Sprintf(" (%s)", b.expr)
 		}
-		x.apartFile = true
+		x.Apart = true
 		x.Warnings = append(x.Warnings, fmt.Sprintf("context set %s (%s:%d) %s by its last good form%s: what the file says of it now is wrong", b.name, b.file, b.line, what, form))
 	}
 	for i := range sn.tree.sets.blocks {

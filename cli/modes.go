@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"syscall"
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
@@ -37,6 +38,9 @@ func looseModes(e *cascade.Engine, state string) []finding.Finding {
 		state = presentState()
 	}
 	if state != "" {
+		if uid, ok := ownerOf(state); ok && os.Geteuid() == 0 && uid != 0 {
+			out = append(out, e.UnreadableFor(uid)...)
+		}
 		look(state, "the state folder, which holds tokens, sessions and the last good tree,", notOwner, "700")
 	}
 	for _, name := range []string{httpapi.PropPublicKey, httpapi.PropAdminKey, httpapi.PropTokenFile} {
@@ -45,6 +49,20 @@ func looseModes(e *cascade.Engine, state string) []finding.Finding {
 		}
 	}
 	return out
+}
+
+// ownerOf is the user whose a folder is: of a state folder, the one that runs the
+// server.
+func ownerOf(dir string) (uid uint32, ok bool) {
+	fi, err := os.Stat(dir)
+	if err != nil {
+		return 0, false
+	}
+	st, ok := fi.Sys().(*syscall.Stat_t)
+	if !ok {
+		return 0, false
+	}
+	return st.Uid, true
 }
 
 // presentState is the state folder of `sluice serve`, where there is one.

@@ -14,8 +14,10 @@ import (
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -75,29 +77,64 @@ func redisOf(t *testing.T) func(*testscript.TestScript, bool, []string) {
 }
 
 // server serves a tree until the script ends, and is the server of all commands
-// until another is named: `server DIR`.
+// until another is named: `server DIR [USER]`. Its log is DIR.log.
 func server(ts *testscript.TestScript, neg bool, args []string) {
-	if neg || len(args) != 1 {
-		ts.Fatalf("usage: server DIR")
+	if neg || len(args) < 1 || len(args) > 2 {
+		ts.Fatalf("usage: server DIR [USER]")
 	}
 	s, tree := ofScript(ts), ts.MkAbs(args[0])
 	if s.servers[tree] == nil {
-		s.servers[tree] = startServer(ts, tree)
+		name := ""
+		if len(args) == 2 {
+			name = args[1]
+		}
+		s.servers[tree] = startServer(ts, tree, name)
 	}
 	s.public, s.admin = s.servers[tree][0], s.servers[tree][1]
 	ts.Setenv("SLUICE_SERVER", s.admin)
 	ts.Setenv("TCP_SERVER", s.servers[tree][2])
 }
 
-func startServer(ts *testscript.TestScript, tree string) []string {
+// asUser makes a command one of another user, who gets a state folder and may
+// pass the folders above everything that the command needs.
+func asUser(ts *testscript.TestScript, cmd *exec.Cmd, name, state string) {
+	u, err := user.Lookup(name)
+	ts.Check(err)
+	uid, err := strconv.Atoi(u.Uid)
+	ts.Check(err)
+	gid, err := strconv.Atoi(u.Gid)
+	ts.Check(err)
+	ts.Check(os.Mkdir(state, 0o700))
+	if err := os.Chown(state, uid, gid); err != nil {
+		ts.Fatalf("%v: the test of a server of another user is run by root", err)
+	}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}}
+	for _, path := range []string{cmd.Path, state} {
+		for dir := filepath.Dir(path); dir != filepath.Clean(os.TempDir()) && dir != "/"; dir = filepath.Dir(dir) {
+			fi, err := os.Stat(dir)
+			ts.Check(err)
+			if fi.Mode()&0o001 == 0 {
+				ts.Check(os.Chmod(dir, fi.Mode().Perm()|0o001))
+			}
+		}
+	}
+}
+
+func startServer(ts *testscript.TestScript, tree, name string) []string {
 	cmd := exec.Command("sluice", serveArgs(tree, tree+".state")...)
+	if name != "" {
+		asUser(ts, cmd, name, tree+".state")
+	}
+	logFile, err := os.Create(tree + ".log")
+	ts.Check(err)
+	ts.Defer(func() { _ = logFile.Close() }) // a test's file
 	r, err := cmd.StderrPipe()
 	ts.Check(err)
 	ts.Check(cmd.Start())
 	serving, ended := make(chan []string, 1), make(chan string, 1)
 	go func() {
 		var log strings.Builder
-		for lines := bufio.NewScanner(r); lines.Scan(); log.WriteString(lines.Text() + "\n") {
+		for lines := bufio.NewScanner(io.TeeReader(r, logFile)); lines.Scan(); log.WriteString(lines.Text() + "\n") {
 			if m := servingLine.FindStringSubmatch(lines.Text()); m != nil {
 				serving <- m
 			}

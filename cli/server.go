@@ -12,9 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"strings"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/redis/go-redis/v9"
@@ -26,7 +24,6 @@ import (
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 	"github.com/seed47708276/sluice/websockets/appsuite"
-	"github.com/seed47708276/sluice/websockets/redissessions"
 )
 
 // serverOptions are the flags of serve.
@@ -179,104 +176,6 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	return s, nil
 }
 
-// apply hands the engine what the store has, unless the directory comes from a
-// file.
-func (s *server) apply(b cascade.Batch) error {
-	if s.fixed {
-		return nil
-	}
-	return s.engine.Apply(b)
-}
-
-// stored is told of each write.
-func (s *server) stored(b cascade.Batch, entries []store.Entry) {
-	// What is stored was checked by the same rules.
-	if err := s.apply(b); err != nil {
-		s.log.Error("a stored write cannot be applied", "err", err)
-	}
-	if entries == nil { // everything was replaced
-		s.endOwnersOfLog()
-	}
-	s.endOwners(entries)
-	s.api.Stored(entries)
-}
-
-// endOwners ends the sessions of contexts and users that were deleted or have a
-// new owner, be it that the ids are taken again already.
-func (s *server) endOwners(entries []store.Entry) {
-	if s.fixed {
-		return
-	}
-	var list []websockets.EndedOwner
-	for i := range entries {
-		for _, o := range entries[i].EndedOwners() {
-			list = append(list, websockets.EndedOwner{Context: int32(o.Context), User: int32(o.User), At: entries[i].Time})
-		}
-	}
-	s.sockets.EndOwners(list)
-}
-
-// endOwnersOfLog does the same for what the log tells: a deletion counts over a
-// restart, since it is on the disk before it is acknowledged, and on a member that
-// took the whole state over.
-func (s *server) endOwnersOfLog() {
-	if s.fixed {
-		return
-	}
-	var list []websockets.EndedOwner
-	err := s.store.EachEnded(time.Now().Add(-websockets.EndedFor), func(o cascade.Subject, at time.Time) {
-		list = append(list, websockets.EndedOwner{Context: int32(o.Context), User: int32(o.User), At: at})
-	})
-	if err != nil {
-		s.log.Error("older deletions are not known: sessions of contexts and users whose ids have a new owner may be let in", "err", err)
-	}
-	s.sockets.EndOwners(list)
-}
-
-// openSessions returns those of App Suite where it keeps them in Redis, else our
-// own: in the Redis of the cluster, or in memory.
-func (s *server) openSessions() (websockets.Sessions, error) {
-	if sn := s.engine.Snapshot(); !s.engine.Bool(websockets.PropRedisSessions).In(sn, cascade.Subject{}) {
-		if s.link != nil {
-			return redissessions.New(redissessions.Options{
-				Client: s.redis, Cluster: s.link.Name(), Logger: s.log,
-				Limits:  func() websockets.SessionConfig { return s.settings.Config().Sessions },
-				Removed: s.sessionEnded,
-				Ready:   s.agreeSalt,
-			}), nil
-		}
-		s.own = websockets.NewMemorySessions(func(ses *websockets.Session) { s.sockets.CloseSession(ses) })
-		if err := s.own.Keep(sessionShelf{s.store}, s.log); err != nil {
-			return nil, err
-		}
-		s.own.Limit(func() websockets.SessionConfig { return s.settings.Config().Sessions })
-		return s.own, nil
-	}
-	if s.engine.Text(websockets.PropCookieSalt).Server() == "" {
-		return nil, fmt.Errorf("%s is not set: with %s the cookies are App Suite's, so set its salt", websockets.PropCookieSalt, websockets.PropRedisSessions)
-	}
-	if s.redis == nil {
-		way, _, err := remote.ReadRedis(s.engine.Snapshot())
-		if err != nil {
-			return nil, err
-		}
-		remote.SetRedisLogger(s.log)
-		if w := way.Warning(); w != "" {
-			s.redisWarning = w
-			s.log.Warn(w)
-		}
-		if s.redis, err = remote.NewClient(way); err != nil {
-			return nil, fmt.Errorf("%w: %s needs the Redis of App Suite (com.openexchange.redis.hosts)", err, websockets.PropRedisSessions)
-		}
-	}
-	s.appSuite = appsuite.New(appsuite.Options{
-		Client: s.redis, Config: s.settings.Config, Logger: s.log,
-		Held: func(ids map[string]bool) []websockets.Selector { return s.sockets.Held(ids) },
-		End:  func(sel websockets.Selector) { s.sockets.CloseSockets(sel, websockets.CauseSession) },
-	})
-	return s.appSuite, nil
-}
-
 func (s *server) listen(flag, host, port string) (net.Listener, error) {
 	addr := flag
 	if addr == "" {
@@ -287,35 +186,6 @@ func (s *server) listen(flag, host, port string) (net.Listener, error) {
 		return nil, fmt.Errorf("%w: is another server running? %s and %s choose another address", err, host, port)
 	}
 	return l, nil
-}
-
-// lockState makes the state folder and holds it: two servers would overwrite
-// each other's files.
-func lockState(dir string) (*os.File, error) {
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return nil, fmt.Errorf("state folder: %w: choose another with --state", err)
-	}
-	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, fmt.Errorf("state folder: %w: choose another with --state", err)
-	}
-	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
-		pid, _ := io.ReadAll(io.LimitReader(f, 20)) // the holder wrote it; without it the message is shorter
-		f.Close()
-		who := ""
-		if len(pid) > 0 {
-			who = " (process " + strings.TrimSpace(string(pid)) + ")"
-		}
-		return nil, fmt.Errorf("the state folder %s is held by a running server%s: stop it, or choose another with --state", dir, who)
-	}
-	err = f.Truncate(0)
-	if err == nil {
-		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
-	}
-	if err != nil {
-		return nil, errors.Join(fmt.Errorf("state folder: %w", err), f.Close())
-	}
-	return f, nil
 }
 
 func (s *server) setLevel() {

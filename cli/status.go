@@ -38,6 +38,7 @@ type serverStatus struct {
 	Took    string
 	Files   []struct {
 		Path, Status string
+		Digest       string // of the contents in force; "": none
 		Errors       []finding.Finding
 	}
 	Member, Version string
@@ -181,7 +182,7 @@ func (a *app) showTroubles(o *overview) {
 			continue // showHold has told of it
 		}
 		a.printf("\n%s %s: %s\n", printable(c.Name), printable(c.Status), printable(strings.TrimSpace(c.Detail)))
-		if next := nextSteps[c.Name]; next != "" {
+		if next := nextSteps[c.Name]; next != "" && c.Status != "warning" {
 			a.printf("  next: %s\n", next)
 		}
 	}
@@ -198,12 +199,15 @@ func (a *app) showTroubles(o *overview) {
 	for _, f := range o.config.Files {
 		for _, e := range f.Errors {
 			switch {
-			case e.Severity != finding.Error:
+			case e.Severity != finding.Error && f.Status != cascade.FileHeld:
 			case len(shown) == statusFindings:
 				more++
 			default:
 				if e.Path == "" {
 					e.Path = f.Path
+				}
+				if f.Status == cascade.FileFailed {
+					e.Text += failedForce[f.Digest != ""]
 				}
 				shown = append(shown, e)
 			}
@@ -213,6 +217,13 @@ func (a *app) showTroubles(o *overview) {
 	if more > 0 {
 		a.note("and %s: `sluice check --etc DIR` lists them", counted(more, "more error"))
 	}
+}
+
+// failedForce says what counts of a file that does not load, by whether it has last
+// good contents.
+var failedForce = map[bool]string{
+	true:  "; its last good contents are in force",
+	false: "; nothing of it is in force",
 }
 
 func bytesText(n int64) string {

@@ -131,11 +131,22 @@ func plural(n int64) string {
 func badFiles(files []cascade.FileReport) int {
 	bad := 0
 	for _, f := range files {
-		if f.Status != cascade.FileOK || finding.HasErrors(f.Errors) {
+		if f.Status == cascade.FileFailed || finding.HasErrors(f.Errors) {
 			bad++
 		}
 	}
 	return bad
+}
+
+// waitingFiles counts those whose change does not count yet.
+func waitingFiles(files []cascade.FileReport) int {
+	n := 0
+	for _, f := range files {
+		if f.Status == cascade.FileHeld || f.Status == cascade.FileMissing {
+			n++
+		}
+	}
+	return n
 }
 
 // folderTrouble says which roots and folders cannot be read, or are empty where
@@ -166,13 +177,26 @@ func (s *Server) filesCheck(files []cascade.FileReport) check {
 		return check{"files", "degraded", trouble}
 	}
 	if bad := badFiles(files); bad > 0 {
-		return check{"files", "degraded", fmt.Sprintf("%d of %d files have errors: GET /admin/v1/config lists them", bad, len(files))}
+		last := 0
+		for _, f := range files {
+			if f.Status == cascade.FileFailed && f.Digest != "" {
+				last++
+			}
+		}
+		text := fmt.Sprintf("%d of %d files have errors: GET /admin/v1/config lists them", bad, len(files))
+		if last > 0 {
+			text += fmt.Sprintf("; the last good contents of %d are in force", last)
+		}
+		return check{"files", "degraded", text}
 	}
 	// Of a root that cannot be read no file has the finding.
 	for _, f := range s.Engine.Snapshot().Findings() {
 		if f.Severity == finding.Error {
 			return check{"files", "degraded", f.String()}
 		}
+	}
+	if n := waitingFiles(files); n > 0 {
+		return check{"files", "warning", fmt.Sprintf("%d of %d files look half-written or gone, and wait: their last contents are in force until then, or until `sluice reload`", n, len(files))}
 	}
 	return check{"files", "ok", fmt.Sprintf("%d files", len(files))}
 }
