@@ -49,6 +49,9 @@ func (d *doctor) mailPush() error {
 		}
 		break
 	}
+	if err := d.registered(); err != nil {
+		return err
+	}
 	var s pushState
 	if _, err := d.c.call(d.app, http.MethodGet, "/admin/v1/mailpush", nil, &s); err != nil {
 		return err
@@ -70,6 +73,33 @@ func (d *doctor) mailPush() error {
 			fmt.Sprintf("compare %s and its .password with the URL in Dovecot's configuration, and %s", httpapi.PropBasicLogin, httpapi.PropNotifyAddresses))
 	default:
 		d.add("mail", verdictUnknown, "no notification of a new mail has come to this member since its start", "docs/dovecot.md tells how Dovecot is told to, and how to try it")
+	}
+	return nil
+}
+
+// registered tells whether Dovecot would notify for the user.
+func (d *doctor) registered() error {
+	var r registration
+	_, err := d.c.call(d.app, http.MethodGet, ownPath(d.su)+"/mailpush", nil, &r)
+	switch {
+	case refused(err, "not_configured"):
+		d.add("registration", verdictUnknown, "whether Dovecot notifies for the user cannot be seen: its HTTP API is not configured", "docs/dovecot.md tells how")
+		return nil
+	case err != nil:
+		return err
+	}
+	next := "`sluice mailpush register " + d.flags + "`"
+	switch r.Result {
+	case "registered":
+		d.add("registration", verdictOK, "Dovecot notifies for "+oneLine(r.Login), "")
+	case "unregistered":
+		d.add("registration", verdictProblem, "Dovecot does not notify for "+oneLine(r.Login), next)
+	case "other":
+		d.add("registration", verdictProblem, fmt.Sprintf("Dovecot notifies for %s in another's name: %s", oneLine(r.Login), oneLine(r.Value)), next)
+	case "no_login":
+		d.add("registration", verdictUnknown, "the directory has neither a login nor a mail address of the user, by which Dovecot could be asked", "give it one: `sluice user set` with --login or --mail")
+	default:
+		d.add("registration", verdictUnknown, "Dovecot does not say whether it notifies for "+oneLine(r.Login)+": "+oneLine(r.Detail), "")
 	}
 	return nil
 }

@@ -224,6 +224,7 @@ func (s *server) run(ctx context.Context) error {
 	})
 	wg.Go(func() { s.gate(background) })
 	wg.Go(func() { s.api.FollowClosings(background) })
+	wg.Go(func() { s.api.RunRegistrations(background, s.state) })
 	if s.link != nil {
 		defer s.followTimings()()
 		wg.Go(func() { s.link.Run(background) })

@@ -23,6 +23,8 @@ var roles = map[string]Role{
 	"DELETE /admin/v1/sockets":                                               Operator,
 	"POST /admin/v1/messages":                                                Operator,
 	"POST /admin/v1/notifications":                                           Operator,
+	"POST /admin/v1/mailpush/registrations":                                  Editor,
+	"GET /admin/v1/contexts/{context}/users/{user}/mailpush":                 Viewer,
 	"GET /admin/v1/mailpush":                                                 Viewer,
 	"GET /admin/v1/tags":                                                     Viewer,
 	"GET /admin/v1/properties":                                               Viewer,

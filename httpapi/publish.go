@@ -10,7 +10,7 @@ import (
 )
 
 // Watched implements websockets.Watcher.
-func (s *Server) Watched() bool { return s.Events.Watched() }
+func (s *Server) Watched() bool { return s.Events.Watched() || s.registrar.auto() }
 
 // socketEvent is the data of EventSocket.
 type socketEvent struct {
@@ -27,7 +27,10 @@ type socketEvent struct {
 }
 
 // Opened implements websockets.Watcher.
-func (s *Server) Opened(i websockets.SocketInfo) { s.publishSocket("opened", i, "", 0) }
+func (s *Server) Opened(i websockets.SocketInfo) {
+	s.registrar.opened(cascade.Subject{Context: uint32(i.Context), User: uint32(i.User)})
+	s.publishSocket("opened", i, "", 0)
+}
 
 // Closed implements websockets.Watcher.
 func (s *Server) Closed(i websockets.SocketInfo, cause websockets.Cause) {

@@ -9,12 +9,14 @@ var (
 	pushRequests  = desc("push_notifications_total", "Notifications of Dovecot, webhooks and the admin API by what became of them.", "result")
 	pushBuffered  = desc("push_buffered", "Notifications that wait for equal ones, or are being delivered.")
 	pushDelivered = desc("push_deliveries_total", "Notifications that left the buffer: to a socket here, to the other members alone, to nobody, or not at all since another member had accepted the same.", "outcome")
+	pushKnown     = desc("push_registered_users", "Users that this member knows to be registered with Dovecot.")
+	pushRegisters = desc("push_registrations_total", "Users registered with Dovecot since they opened a socket; left are those for whom no place was.", "outcome")
 	pushUnclaimed = desc("push_unclaimed_total", "Notifications of which Redis could not say whether another member had accepted the same.")
 )
 
 // Describe implements prometheus.Collector.
 func (c pushCollector) Describe(ch chan<- *prometheus.Desc) {
-	for _, d := range []*prometheus.Desc{pushRequests, pushBuffered, pushDelivered, pushUnclaimed} {
+	for _, d := range []*prometheus.Desc{pushRequests, pushBuffered, pushDelivered, pushUnclaimed, pushKnown, pushRegisters} {
 		ch <- d
 	}
 }
@@ -34,5 +36,10 @@ func (c pushCollector) Collect(ch chan<- prometheus.Metric) {
 	} {
 		counter(pushDelivered, n, outcome)
 	}
+	r := c.server.registrar
+	ch <- prometheus.MustNewConstMetric(pushKnown, prometheus.GaugeValue, float64(r.known.Len()))
+	counter(pushRegisters, r.done.Load(), "done")
+	counter(pushRegisters, r.failed.Load(), "failed")
+	counter(pushRegisters, r.left.Load(), "left")
 	counter(pushUnclaimed, counts.unclaimed.Load())
 }

@@ -60,6 +60,7 @@ type Server struct {
 	// delivered those that its sockets have.
 	accepted, delivered sentIDs
 	pushes              *pushes
+	registrar           *registrar
 	recognised          atomic.Int64 // messages of other members that were delivered before, by their ids
 
 	budget  *budget
@@ -100,7 +101,7 @@ func New(o Options) *Server {
 	s.planning = make(chan struct{}, maxPlans)
 	s.streaming, s.endStreams = context.WithCancel(context.Background())
 	s.errors.log = o.Logger
-	s.pushes = newPushes(s)
+	s.pushes, s.registrar = newPushes(s), newRegistrar(s)
 	s.metrics = newMetrics(s)
 	return s
 }
@@ -197,6 +198,8 @@ func (s *Server) Admin() http.Handler {
 		r.Post("/messages", s.handle(plain(s.sendMessages)))
 		r.Post("/notifications", s.handle(plain(s.sendNotification)))
 		r.Get("/mailpush", s.handle(plain(s.mailPush)))
+		r.Post("/mailpush/registrations", s.handle(plain(s.registrations)))
+		r.Get("/contexts/{context}/users/{user}/mailpush", s.handle(plain(s.registered)))
 		r.Get("/tags", s.handle(s.tags))
 		r.Get("/tokens", s.handle(plain(s.listTokens)))
 		r.Post("/tokens", s.handle(plain(s.createToken)))
