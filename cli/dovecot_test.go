@@ -81,13 +81,6 @@ service lmtp {
 service stats {
   chroot =
 }
-doveadm_api_key = doveadm-key
-service doveadm {
-  inet_listener http {
-    address = 127.0.0.1
-    port = HTTP
-  }
-}
 !include DIR/sluice.conf
 `
 
@@ -109,17 +102,8 @@ func newDovecot(t *testing.T, notify string, users ...string) *dovecot {
 	if err != nil {
 		t.Fatal(err)
 	}
-	blocks := regexp.MustCompile("(?ms)^```dovecot\n(.*?)^```$").FindAllSubmatch(page, -1)
-	if len(blocks) != 1 {
-		t.Fatalf("docs/dovecot.md has %d blocks of dovecot, want 1", len(blocks))
-	}
-	documented := string(blocks[0][1])
-	for old, now := range map[string]string{"10.0.0.11:8011": notify, "cache_lifetime=60s": "cache_lifetime=0"} {
-		if !strings.Contains(documented, old) {
-			t.Fatalf("docs/dovecot.md has no %q in its block", old)
-		}
-		documented = strings.ReplaceAll(documented, old, now)
-	}
+	conf := documentedDovecot(t, page, "dovecot", "10.0.0.11:8011", notify, "cache_lifetime=60s", "cache_lifetime=0") +
+		documentedDovecot(t, page, "doveadm", "10.0.0.21", "127.0.0.1", "8080", ports[1])
 	internal, login, mail := "dovecot", "dovenull", "mail"
 	internalGroup, mailGroup := "dovecot", "mail"
 	if os.Getuid() != 0 {
@@ -133,13 +117,13 @@ func newDovecot(t *testing.T, notify string, users ...string) *dovecot {
 		}
 		internal, login, mail, internalGroup, mailGroup = me.Username, me.Username, me.Username, group.Name, group.Name
 	}
-	base := strings.NewReplacer("DIR", dir, "LMTP", ports[0], "HTTP", ports[1], "INTERNALGROUP", internalGroup, "INTERNAL", internal,
+	base := strings.NewReplacer("DIR", dir, "LMTP", ports[0], "INTERNALGROUP", internalGroup, "INTERNAL", internal,
 		"MAILGROUP", mailGroup, "LOGIN", login, "MAIL", mail).Replace(dovecotBase)
 	list := ""
 	for _, u := range users {
 		list += u + ":{PLAIN}secret::::" + filepath.Join(dir, "mail", u) + "\n"
 	}
-	for name, text := range map[string]string{"dovecot.conf": base, "sluice.conf": documented, "users": list} {
+	for name, text := range map[string]string{"dovecot.conf": base, "sluice.conf": conf, "users": list} {
 		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o644); err != nil {
 			t.Fatal(err)
 		}
@@ -185,6 +169,24 @@ func newDovecot(t *testing.T, notify string, users ...string) *dovecot {
 		return err == nil
 	})
 	return d
+}
+
+// documentedDovecot is the block of docs/dovecot.md in a language, with names of the
+// page replaced: old, new, old, new.
+func documentedDovecot(t *testing.T, page []byte, language string, replace ...string) string {
+	t.Helper()
+	blocks := regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllSubmatch(page, -1)
+	if len(blocks) != 1 {
+		t.Fatalf("docs/dovecot.md has %d blocks of %s, want 1", len(blocks), language)
+	}
+	text := string(blocks[0][1])
+	for i := 0; i < len(replace); i += 2 {
+		if !strings.Contains(text, replace[i]) {
+			t.Fatalf("docs/dovecot.md has no %q in its block of %s", replace[i], language)
+		}
+		text = strings.ReplaceAll(text, replace[i], replace[i+1])
+	}
+	return text
 }
 
 // waitFor waits for a condition.
@@ -523,4 +525,98 @@ func manyMails(t *testing.T, d *dovecot, clients []*node, all func(string, func(
 			t.Errorf("%s: %d mails, want %d", c.name, len(ids), sessions*each)
 		}
 	}
+}
+
+// TestRegistration registers a thousand users through the real API of doveadm, is
+// interrupted, and goes on; an unknown one hurts no other. Then one who opens a
+// socket is registered by the server itself.
+func TestRegistration(t *testing.T) {
+	const users = 1000
+	logins := []string{}
+	for i := range users {
+		logins = append(logins, fmt.Sprintf("user%d@example.com", i+1))
+	}
+	door := newFront(t)
+	d := newDovecot(t, strings.TrimPrefix(door.URL, "http://"), logins...)
+	tree := newTree(t)
+	text := "com.openexchange.dovecot.doveadm.enabled=true\ncom.openexchange.dovecot.doveadm.apiSecret=another-s3cret\n" +
+		"com.openexchange.dovecot.doveadm.endpoints=http://127.0.0.1:1/doveadm/v1, http://" + d.http + "/doveadm/v1\n" +
+		"com.openexchange.rest.services.basic-auth.login=dovecot\ncom.openexchange.rest.services.basic-auth.password=s3cr/et\n" +
+		"com.openexchange.pns.delayDuration=0\n"
+	file := filepath.Join(tree, "zz.properties")
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p := launch(t, tree, t.TempDir())
+	door.member.Store(&p.public)
+	records := `{"context":{"id":1337,"name":"acme"}}` + "\n"
+	for i, login := range append(logins, "stranger@example.com") {
+		records += fmt.Sprintf(`{"user":{"context":1337,"id":%d,"login":"u%d","mail":[%q]}}`+"\n", i+1, i+1, login)
+	}
+	if code := p.requestWith("POST", "/admin/v1/import?reason=test", records, nil, "Content-Type: application/x-ndjson"); code != http.StatusOK {
+		t.Fatalf("import: %d", code)
+	}
+	run := func(args ...string) (*exec.Cmd, *bytes.Buffer) {
+		var out bytes.Buffer
+		cmd := exec.Command(binary(t), append([]string{"mailpush"}, args...)...)
+		cmd.Env = append(os.Environ(), "SLUICE_SERVER="+p.admin)
+		cmd.Stdout, cmd.Stderr = &out, &out
+		return cmd, &out
+	}
+	registered := func() (n int) {
+		files, err := filepath.Glob(filepath.Join(d.dir, "mail", "*", "dovecot-attributes"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return len(files)
+	}
+	if cmd, out := run("register", "--all", "--dry-run"); cmd.Run() == nil || !strings.Contains(out.String(), "0 registered, 1000 unregistered, 1 not done") || registered() > 0 {
+		t.Errorf("a dry run: %s", out)
+	}
+	began := time.Now()
+	cmd, out := run("register", "--all")
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "some are registered", func() bool { return registered() > 100 })
+	if err := cmd.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_ = cmd.Wait() // it was killed
+	if n := registered(); n >= users {
+		t.Errorf("%d are registered although it was interrupted", n)
+	}
+	if !strings.Contains(out.String(), "1001 users") || !strings.Contains(out.String(), "at most 37 MB") {
+		t.Errorf("it does not say what it costs: %s", out)
+	}
+	cmd, out = run("register", "--all")
+	if err := cmd.Run(); err == nil || !strings.Contains(out.String(), "1000 registered, 0 unregistered, 1 not done") || !strings.Contains(out.String(), "1001@1337 stranger@example.com no_user") {
+		t.Errorf("%v %s", err, out)
+	}
+	t.Logf("%d users registered in %v, with an interruption", registered(), time.Since(began).Round(time.Millisecond))
+	if n := registered(); n != users {
+		t.Errorf("%d are registered", n)
+	}
+	if cmd, out := run("status", "user7@example.com"); cmd.Run() != nil || !strings.Contains(out.String(), "7@1337 user7@example.com registered (user=7@1337)") {
+		t.Errorf("status: %s", out)
+	}
+	if cmd, out := run("unregister", "user7@example.com"); cmd.Run() != nil || !strings.Contains(out.String(), "7@1337 user7@example.com unregistered") {
+		t.Errorf("unregister: %s", out)
+	}
+	if cmd, out := run("status", "user7@example.com"); cmd.Run() != nil || !strings.Contains(out.String(), "unregistered") {
+		t.Errorf("status: %s", out)
+	}
+
+	// Where the server registers by itself, the user's next mail is seen.
+	if err := os.WriteFile(file, []byte(text+"sluice.mailpush.register=auto\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	p.request("POST", "/admin/v1/config/reload", "", nil)
+	c := p.node("sio4", p.login(7))
+	waitFor(t, "it is connected", func() bool { return c.seen("connect", 1) != nil })
+	waitFor(t, "the user is registered", func() bool { return p.metric(`sluice_push_registrations_total{outcome="done"}`) == "1" })
+	if err := d.deliver("user7@example.com", fmt.Sprintf(mailHead, 1)+"Subject: registered\n"+plainText+"\nx\n"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "the mail is seen", func() bool { return len(c.mails()) == 1 })
 }

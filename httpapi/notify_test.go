@@ -216,7 +216,7 @@ func TestNotifications(t *testing.T) {
 	}
 	post(`{"context":7,"user":1,"topic":"ox:calendar:updates","data":{"folders":["cal://0/31"]},"sourceToken":"cause"}`, pushAccepted)
 	one.want(`42["ox:calendar:updates",{"folders":["cal://0/31"]}]`)
-	post(`{"context":"7","user":1,"topic":"t","data":{},"id":"i","priority":"high"}`, pushAccepted)
+	post(`{"context":7,"user":1,"topic":"t","data":{},"id":"i","priority":"high"}`, pushAccepted)
 	post(`{"context":7,"user":1,"topic":"t","data":{},"id":"i"}`, pushDuplicate)
 	one.want(`42["t",{}]`)
 	cause.want(`42["t",{}]`)
