@@ -200,7 +200,7 @@ var publicOperations = map[string]string{notifyPath: "PUT " + notifyPath, webhoo
 // the one that there is.
 func publicOperation(req *http.Request) string {
 	for path, op := range publicOperations {
-		if strings.HasSuffix(req.URL.Path, path) {
+		if strings.HasSuffix(req.URL.Path, path) && !strings.HasPrefix(req.URL.Path, "/socket.io/") {
 			return op
 		}
 	}

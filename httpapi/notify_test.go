@@ -87,6 +87,9 @@ func TestNotify(t *testing.T) {
 		w.put(notifyPath, c.body, goodLogin).refused(t, 400, c.code)
 	}
 	w.put(notifyPath, "{}").refused(t, 401, "unauthorized")
+	if a := w.put("/socket.io"+notifyPath, "{}", goodLogin); a.header.Get("Content-Type") == "application/problem+json" {
+		t.Errorf("proxies publish it: %d %s", a.status, a.body)
+	}
 	if a := w.put(notifyPath, "{}", "Authorization: Basic eDp5"); a.status != 401 || a.header.Get("WWW-Authenticate") != basicRealm {
 		t.Errorf("%d %v", a.status, a.header)
 	}

@@ -90,8 +90,11 @@ func TestRegistrations(t *testing.T) {
 	must(t, w.engine.Apply(cascade.Batch{
 		Contexts: []cascade.Context{{ID: 7, Enabled: true}},
 		Users: []cascade.User{
-			{Context: 7, ID: 1, Enabled: true, Login: "a", Mails: []string{"a@x.test"}}, {Context: 7, ID: 2, Enabled: true, Login: "b@x.test"},
-			{Context: 7, ID: 3, Enabled: true}, {Context: 7, ID: 4, Enabled: true, Login: "nobody@x.test"}, {Context: 7, ID: 5, Enabled: true, Login: "busy@x.test"},
+			{Context: 7, ID: 1, Enabled: true, Login: "a", Mails: []string{"a@x.test"}},
+			{Context: 7, ID: 2, Enabled: true, Login: "b@x.test"},
+			{Context: 7, ID: 3, Enabled: true},
+			{Context: 7, ID: 4, Enabled: true, Login: "nobody@x.test"},
+			{Context: 7, ID: 5, Enabled: true, Login: "busy@x.test"},
 		},
 	}))
 	const path, one = "/admin/v1/mailpush/registrations", "/admin/v1/contexts/7/users/1/mailpush"

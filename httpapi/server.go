@@ -160,7 +160,9 @@ func (s *Server) Public() http.Handler {
 	})
 	notify, webhook := s.handle(s.notify), s.handle(s.webhook)
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
-		switch path := req.URL.Path; { // below any prefix
+		switch path := req.URL.Path; { // below any prefix but those that proxies publish
+		case strings.HasPrefix(path, "/socket.io/"), strings.HasPrefix(path, "/ws/"):
+			r.ServeHTTP(w, req)
 		case strings.HasSuffix(path, notifyPath):
 			notify(w, req)
 		case strings.HasSuffix(path, webhookPath):
