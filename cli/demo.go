@@ -39,20 +39,20 @@ contexts:
     name: acme
     tags: [groupware, de]
     users:
-      - {id: 17, permissions: [WebMail, Calendar]}
+      - {id: 17, login: anna, mail: anna@example.com, permissions: [WebMail, Calendar]}
       - {id: 18, permissions: [WebMail], config: {com.openexchange.websockets.enabled: "false"}}
 `
 
 func (a *app) demoCmd() *cobra.Command {
-	var once bool
+	var once, mail bool
 	cmd := &cobra.Command{
-		Use:   "demo [--once]",
+		Use:   "demo [--once] [--mail]",
 		Short: "Show in a few seconds what Sluice does, on a real server in a scratch folder",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
-			if err := a.demo(ctx, once); err != nil {
+			if err := a.demo(ctx, once, mail); err != nil {
 				if ctx.Err() != nil && a.ctx.Err() == nil {
 					return nil // Ctrl-C
 				}
@@ -62,10 +62,11 @@ func (a *app) demoCmd() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&once, "once", false, "end after the tour")
+	cmd.Flags().BoolVar(&mail, "mail", false, "with a real Dovecot, which must be installed: a mail that it delivers shows up")
 	return cmd
 }
 
-func (a *app) demo(ctx context.Context, once bool) (err error) {
+func (a *app) demo(ctx context.Context, once, mail bool) (err error) {
 	dir, err := os.MkdirTemp("", "sluice-demo-")
 	if err != nil {
 		return err
@@ -75,9 +76,31 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	if _, _, err := etc.Write(tree); err != nil {
 		return err
 	}
+	public := freeAddr("127.0.0.1:8011")
+	if public, err = concretePort(public); err != nil {
+		return err
+	}
 	// Nothing may be closed unasked, so that the demo shows the brake with one
-	// socket.
-	if err := os.WriteFile(filepath.Join(tree, "demo.properties"), []byte(httpapi.PropMaxClose+"=0\n"), 0o644); err != nil {
+	// socket; and notifications do not wait.
+	settings := httpapi.PropMaxClose + "=0\n" + httpapi.PropPushDelay + "=0\n" +
+		httpapi.PropBasicLogin + "=" + demoLogin + "\n" + httpapi.PropBasicPassword + "=" + demoPassword + "\n"
+	var dovecot *mailServer
+	if mail {
+		// Dovecot's own users reach the folder.
+		if err := os.Chmod(dir, 0o755); err != nil {
+			return err
+		}
+		home := filepath.Join(dir, "dovecot")
+		if err := os.Mkdir(home, 0o755); err != nil {
+			return err
+		}
+		if dovecot, err = startDovecot(ctx, home, public); err != nil {
+			return err
+		}
+		defer dovecot.stop()
+		settings += httpapi.PropDoveAdm + "=true\n" + httpapi.PropDoveAdmEndpoints + "=http://" + dovecot.http + "/doveadm/v1\n" + httpapi.PropDoveAdmSecret + "=" + demoKey + "\n"
+	}
+	if err := os.WriteFile(filepath.Join(tree, "demo.properties"), []byte(settings), 0o600); err != nil {
 		return err
 	}
 	if err := os.WriteFile(directory, []byte(demoDirectory), 0o644); err != nil {
@@ -90,7 +113,7 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	defer logs.Close()
 	s, err := openServer(serverOptions{
 		etc: []string{tree}, directory: directory, state: filepath.Join(dir, "state"), ownState: true, stderr: logs,
-		public: freeAddr("127.0.0.1:8011"), admin: freeAddr("127.0.0.1:8012"),
+		public: public, admin: freeAddr("127.0.0.1:8012"),
 	})
 	if err != nil {
 		return err
@@ -103,7 +126,7 @@ func (a *app) demo(ctx context.Context, once bool) (err error) {
 	defer stop()
 
 	a.server = unixScheme + s.socket.Path()
-	d := &tour{app: a, server: s, tree: tree}
+	d := &tour{app: a, server: s, tree: tree, mailServer: dovecot}
 	if err := d.run(ctx); err != nil {
 		return err
 	}
@@ -139,6 +162,8 @@ type tour struct {
 	client *client
 	cookie string
 	url    string
+	// mailServer is a real Dovecot; nil: there is none.
+	mailServer *mailServer
 }
 
 func (t *tour) say(format string, args ...any) { t.printf("\n== "+format+"\n", args...) }
@@ -170,6 +195,16 @@ func (t *tour) run(ctx context.Context) (err error) {
 	t.say("A new mail arrives: POST /admin/v1/messages")
 	if err := t.push(ctx, c, "first"); err != nil {
 		return err
+	}
+
+	t.say("... or PUT /preliminary/http-notify/v1/notify, as Dovecot tells of new mails:")
+	if err := t.notified(ctx, c); err != nil {
+		return err
+	}
+	if t.mailServer != nil {
+		if err := t.mail(ctx, c); err != nil {
+			return err
+		}
 	}
 
 	t.say("A slip in the editor: %s=ture", websockets.PropEnabled)
@@ -390,6 +425,7 @@ func (t *tour) next(directory, dir string) {
   go run . check --etc %[1]s
   curl -s --unix-socket %[6]s http://sluice/admin/v1/config
   curl -s --unix-socket %[6]s -H 'Content-Type: application/json' -d '{"context":%[4]d,"user":%[5]d,"name":"ox:mail:new","args":[{"folder":"default0/INBOX"}]}' http://sluice/admin/v1/messages
+  curl -s -X PUT -u %[8]s:%[9]s -d '{"user":"%[11]d@%[4]d","event":"messageNew","folder":"INBOX","imap-uid":0,"from":"Zoe <zoe@example.org>","subject":"Hello"}' http://%[10]s/preliminary/http-notify/v1/notify
   the server's log is %[7]s/log
-`, t.tree, directory, websockets.PropEnabled, demoContext, demoOff, t.server.socket.Path(), dir)
+`, t.tree, directory, websockets.PropEnabled, demoContext, demoOff, t.server.socket.Path(), dir, demoLogin, demoPassword, t.server.public.Addr(), demoOn)
 }

@@ -620,3 +620,23 @@ func TestRegistration(t *testing.T) {
 	}
 	waitFor(t, "the mail is seen", func() bool { return len(c.mails()) == 1 })
 }
+
+// TestDemoMail holds that the demo delivers a mail where Dovecot is installed.
+func TestDemoMail(t *testing.T) {
+	installed(t, "dovecot", "dovecot-core dovecot-lmtpd")
+	cmd := exec.Command(binary(t), "demo", "--once", "--mail")
+	dir, err := os.MkdirTemp("", "demo-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	// The folder of a test is too deep for sockets, and closed to Dovecot's users.
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Env = append(os.Environ(), "TMPDIR="+dir)
+	out, err := cmd.CombinedOutput()
+	if err != nil || !strings.Contains(string(out), `"subject":"Käsekuchen","teaser":"There is cake in the kitchen."`) || !strings.Contains(string(out), "17@1337 anna@example.com registered") {
+		t.Errorf("%v\n%s", err, out)
+	}
+}
