@@ -300,7 +300,7 @@ func lagging(t *testing.T) *fleet {
 func (l *ledger) takeOver(_ *allowance) {
 	l.redis.Kill()
 	l.behind.Cut() // with what is on the way
-	if err := l.replica.Client().SlaveOf(l.t.Context(), "NO", "ONE").Err(); err != nil {
+	if err := l.replica.Client().ReplicaOf(l.t.Context(), "NO", "ONE").Err(); err != nil {
 		l.t.Error(err)
 	}
 	for _, m := range l.members {

@@ -18,11 +18,11 @@ func (l *Link) Agree(ctx context.Context, name, mine string) (string, error) {
 	pipe := l.opts.Client.Pipeline()
 	// A repeat meets what is there, as everybody does.
 	set, got := pipe.SetNX(ctx, key, mine, 0), pipe.Get(ctx, key)
-	err := redispipe.Exec(ctx, pipe)
+	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
 	if wrongType(got.Err()) {
 		return "", l.mend(ctx, key, got.Err())
 	}
-	if err = errors.Join(set.Err(), got.Err()); err != nil {
+	if err := errors.Join(set.Err(), got.Err()); err != nil {
 		return "", err
 	}
 	return got.Val(), nil

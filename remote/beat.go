@@ -27,8 +27,6 @@ const (
 	infoEvery = 8
 )
 
-var errNotJoined = errors.New("this member has not reached Redis yet")
-
 // record is the value of a member's key.
 type record struct {
 	Member
