@@ -138,7 +138,7 @@ func (in *inbox) acks(v *view) map[string]uint64 {
 
 // read takes what comes into the log.
 func (l *Link) read() {
-	var last time.Time
+	var reads pacer
 	for l.ctx.Err() == nil {
 		position := l.in.next()
 		if position == "" || l.view.Load().at.IsZero() { // until the first heartbeat
@@ -147,11 +147,16 @@ func (l *Link) read() {
 			}
 			continue
 		}
-		if rest := l.rest(readPace, last); rest > 0 && !l.pause(rest) {
+		pace := l.shared(readPace)
+		if rest := reads.rest(pace); rest > 0 && !l.pause(rest) {
 			return
 		}
-		last = time.Now()
-		err := l.readOnce(position)
+		others, err := l.readOnce(position)
+		if others {
+			reads.spent(pace, 1)
+		} else {
+			reads.spent(pace, ownReads)
+		}
 		switch {
 		case l.ctx.Err() != nil:
 		case err == nil:
@@ -167,7 +172,9 @@ func (l *Link) read() {
 	}
 }
 
-func (l *Link) readOnce(position string) error {
+// readOnce takes what is behind a position, and reports whether another member
+// had written any of it.
+func (l *Link) readOnce(position string) (others bool, err error) {
 	ctx, cancel := context.WithTimeout(l.ctx, readBlock+readSlack)
 	defer cancel()
 	key := l.keys.log()
@@ -175,23 +182,24 @@ func (l *Link) readOnce(position string) error {
 	switch {
 	case errors.Is(err, redis.Nil):
 		l.in.caughtUp()
-		return nil
+		return false, nil
 	case wrongType(err):
-		return l.mend(ctx, key, err)
+		return false, l.mend(ctx, key, err)
 	case err != nil:
-		return err
+		return false, err
 	}
 	if err := redispipe.Len("XREAD", len(streams), 1); err != nil {
-		return err
+		return false, err
 	}
 	for _, e := range streams[0].Messages {
+		others = others || e.Values[fieldOrigin] != l.Incarnation()
 		l.take(e)
 		l.in.move(e.ID)
 	}
 	if len(streams[0].Messages) < readCount {
 		l.in.caughtUp()
 	}
-	return nil
+	return others, nil
 }
 
 // caughtUp notes that the log was read to its end.

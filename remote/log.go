@@ -30,14 +30,6 @@ const (
 	maxRetry = 500 * time.Millisecond
 	// replicaTimeout is how long a sync message waits for a replica.
 	replicaTimeout = time.Second
-	// postPace is the time between two posts, readPace that between two reads, of a
-	// member that is busy: what comes meanwhile goes together. They bound what the
-	// members make Redis do, 5,000 posts and 10,000 reads a second for those above
-	// pacedMembers together. A post waits for half of its time where the rate is
-	// above 500 a second, and not at all after a pause.
-	postPace     = 2 * time.Millisecond
-	readPace     = time.Millisecond
-	pacedMembers = 10
 	// resendEvery is the time between two requests for the same entries, and
 	// between two answers to such.
 	resendEvery = 500 * time.Millisecond
@@ -66,11 +58,4 @@ func compareNumbers(a, b string) int {
 	x, _ := strconv.ParseUint(a, 10, 64) // 0 for what is none
 	y, _ := strconv.ParseUint(b, 10, 64)
 	return cmp.Compare(x, y)
-}
-
-// rest is how long a member that has posted or read at last waits before it does
-// so again.
-func (l *Link) rest(pace time.Duration, last time.Time) time.Duration {
-	n := max(1+l.others(), pacedMembers)
-	return pace*time.Duration(n)/pacedMembers - time.Since(last)
 }

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
-	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -14,8 +13,12 @@ import (
 
 // write posts what is in the outbox, until the link ends.
 func (l *Link) write() {
-	var last time.Time
+	var posts pacer
 	for wait := minRetry; l.ctx.Err() == nil; {
+		pace := l.shared(postPace)
+		if rest := posts.rest(pace); rest > 0 && !l.pause(rest) {
+			return
+		}
 		entries, base, create := l.outbox.batch()
 		if len(entries) == 0 {
 			select {
@@ -24,10 +27,7 @@ func (l *Link) write() {
 			}
 			continue
 		}
-		if rest := l.rest(postPace, last); rest > 0 && !l.pause(rest) {
-			return
-		}
-		last = time.Now()
+		posts.spent(pace, 1)
 		err := l.post(entries, base, create)
 		if err == nil || errors.Is(err, errNoLog) {
 			l.troubles.clear(troubleSend)

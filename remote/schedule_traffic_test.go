@@ -78,7 +78,7 @@ func (w *world) send(p *peer, id string, to addressee, sync, named bool, again *
 	}
 	if named {
 		switch claim := p.Claim(w.ctx, id, time.Minute); {
-		case claim == ClaimNew:
+		case claim == ClaimNew, claim == ClaimUnknown:
 		case again == nil:
 			p.Release()
 			w.breach("id claimed twice: %s was sent once and is a duplicate at %s", id, p.name)
