@@ -89,7 +89,7 @@ func TestCandidateLeavesNoAnswers(t *testing.T) {
 	e := openEngine(t, Options{Roots: []string{dir}})
 	h, su := e.Bool(enabledProp), Subject{7, 3}
 	off := Batch{Overrides: []Override{{Key: Key{su, enabledProp}, Value: "false"}}}
-	then, _, err := e.Candidate(nil, off)
+	then, _, err := e.Candidate(t.Context(), nil, off)
 	must(t, err)
 	if h.In(then, su) {
 		t.Fatal("the candidate does not switch off")

@@ -1,6 +1,7 @@
 package cascade
 
 import (
+	"context"
 	"slices"
 	"time"
 
@@ -10,15 +11,19 @@ import (
 // Candidate returns the state that other trees (nil: the present ones) and a
 // batch would lead to, and the findings of those trees. Nobody else sees it: it
 // remembers its answers in tables of its own, because the epoch after the
-// present one is that of the next swap.
-func (e *Engine) Candidate(roots []string, b Batch) (*Snapshot, []finding.Finding, error) {
+// present one is that of the next swap. It ends with ctx, whose error it returns.
+func (e *Engine) Candidate(ctx context.Context, roots []string, b Batch) (*Snapshot, []finding.Finding, error) {
 	var set *fileSet
 	if roots != nil {
 		set = newFileSet(roots)
+		set.ended = func() bool { return ctx.Err() != nil }
 		set.scan(true)
 		if err := rootsReadable(set); err != nil {
 			return nil, nil, err
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, nil, err
 	}
 	e.mu.Lock()
 	defer e.mu.Unlock()

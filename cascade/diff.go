@@ -2,6 +2,7 @@ package cascade
 
 import (
 	"cmp"
+	"context"
 	"iter"
 	"slices"
 	"strings"
@@ -87,16 +88,19 @@ type Difference struct {
 // commands only.
 func Diff(a, b *Snapshot, showSecrets bool) []Difference {
 	out := []Difference{}
-	compare(a, b, nil, showSecrets, false, func(d Difference) { out = append(out, d) })
+	_ = compare(context.Background(), a, b, nil, showSecrets, false, func(d Difference) { out = append(out, d) }) // only an end of the context is an error
 	return out
 }
 
 // Compare calls f for each difference that Diff would list, for the server view
 // and some subjects; nil: all. Values that differ in what is masked only are no
-// difference here: whoever sends a plan chooses one side, and could guess.
-func Compare(a, b *Snapshot, of []Subject, f func(Difference)) { compare(a, b, of, false, true, f) }
+// difference here: whoever sends a plan chooses one side, and could guess. It ends
+// with ctx, whose error it returns.
+func Compare(ctx context.Context, a, b *Snapshot, of []Subject, f func(Difference)) error {
+	return compare(ctx, a, b, of, false, true, f)
+}
 
-func compare(a, b *Snapshot, of []Subject, showSecrets, quiet bool, f func(Difference)) {
+func compare(ctx context.Context, a, b *Snapshot, of []Subject, showSecrets, quiet bool, f func(Difference)) error {
 	names := union(a.AllNames(), b.AllNames())
 	list := append([]Subject{{}}, of...)
 	if of == nil {
@@ -114,6 +118,9 @@ func compare(a, b *Snapshot, of []Subject, showSecrets, quiet bool, f func(Diffe
 		return cmp.Or(cmp.Compare(x.Context, y.Context), cmp.Compare(x.User, y.User))
 	})
 	for _, su := range slices.Compact(list) {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
 		for _, name := range names {
 			va, oka := a.Get(su, name)
 			vb, okb := b.Get(su, name)
@@ -129,6 +136,7 @@ func compare(a, b *Snapshot, of []Subject, showSecrets, quiet bool, f func(Diffe
 			f(d)
 		}
 	}
+	return nil
 }
 
 func shownValue(sn *Snapshot, name string, v Value, ok, showSecrets bool) (*string, string) {

@@ -75,7 +75,8 @@ type fileSet struct {
 	now        func() time.Time
 	shrinkHold time.Duration
 	guards     guards
-	unreadable []folder // what the last scan could not read
+	unreadable []folder    // what the last scan could not read
+	ended      func() bool // nobody waits for the scan any more; nil: somebody does
 }
 
 func newFileSet(roots []string) *fileSet {
@@ -127,6 +128,9 @@ func (fs *fileSet) scanAll(force, accept bool) (changed bool, again time.Duratio
 		}
 		seen := make(map[string]bool, len(w.files))
 		for j := range w.files {
+			if fs.ended != nil && fs.ended() {
+				return changed, again
+			}
 			f := &w.files[j]
 			key := fileKey(i, f.rel)
 			seen[key] = true

@@ -54,7 +54,9 @@ com.openexchange.passwordchange.script=N
 		}
 	}
 	// A plan does not tell whether a guess is right.
-	Compare(e.Snapshot(), other.Snapshot(), nil, func(d Difference) { t.Errorf("a plan tells of %+v", d) })
+	if err := Compare(t.Context(), e.Snapshot(), other.Snapshot(), nil, func(d Difference) { t.Errorf("a plan tells of %+v", d) }); err != nil {
+		t.Error(err)
+	}
 	// Digests tell nothing to who has no key.
 	if e.Snapshot().Digest() == e.Snapshot().tree.digest || e.Status().Files[0].Digest == e.set.sorted()[0].digest.String() {
 		t.Error("a digest is not keyed")

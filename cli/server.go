@@ -92,6 +92,13 @@ func openServer(opt serverOptions) (_ *server, err error) {
 			s.close()
 		}
 	}()
+	state, err := filepath.Abs(opt.state)
+	if err != nil {
+		return nil, err
+	}
+	if err := httpapi.RemovePlans(state); err != nil {
+		s.log.Warn("what plans of a killed server have left cannot be removed", "err", err)
+	}
 	copt := cascade.Options{
 		Roots: opt.etc, Schema: Schema(), State: opt.state, TolerateBadFiles: opt.tolerate, Logger: s.log,
 		Gate: websockets.PropEnabled,
@@ -166,7 +173,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 		Member: s.member, Version: thisBuild().Version, Files: files,
 		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: httpapi.NewStoreTokens(s.store), TokenFile: s.tokenFile,
-		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.etc, Closings: closings,
+		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.etc, State: state, Closings: closings,
 	}
 	aopt.RedisWarning = s.redisWarning
 	if s.link != nil {

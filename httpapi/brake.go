@@ -131,7 +131,7 @@ func (s *Server) checkClosing(r *http.Request, w store.Write) error {
 	if err != nil {
 		return s.storeProblem(err)
 	}
-	then, _, err := s.Engine.Candidate(nil, e.Batch())
+	then, _, err := s.Engine.Candidate(r.Context(), nil, e.Batch())
 	if err != nil {
 		return fail(http.StatusUnprocessableEntity, "bad_write", "%s", err)
 	}

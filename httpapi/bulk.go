@@ -140,7 +140,7 @@ func (s *Server) writeMany(w http.ResponseWriter, r *http.Request, write store.W
 			out.Revision--
 		}
 		if write.DryRun && preview {
-			if out.Effect, err = s.effectOf(nil, e.Batch(), subjectsOf(&e)); err != nil {
+			if out.Effect, err = s.effectOf(r.Context(), nil, e.Batch(), subjectsOf(&e)); err != nil {
 				return err
 			}
 		}

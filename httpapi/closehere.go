@@ -61,7 +61,7 @@ func (s *Server) closeHere(r *http.Request, w *store.Write, err error) error {
 		return answer
 	}
 	c := &w.Changes[0]
-	x, closes := s.closes(c)
+	x, closes := s.closes(r.Context(), c)
 	if !closes {
 		return answer
 	}
@@ -71,7 +71,7 @@ func (s *Server) closeHere(r *http.Request, w *store.Write, err error) error {
 
 // closes reports whether a change switches its context or user off, as far as
 // what this member knows tells.
-func (s *Server) closes(c *store.Change) (x closing, yes bool) {
+func (s *Server) closes(ctx context.Context, c *store.Change) (x closing, yes bool) {
 	if !concernsGate(c) {
 		return x, false
 	}
@@ -92,7 +92,7 @@ func (s *Server) closes(c *store.Change) (x closing, yes bool) {
 	} else if c.Kind != store.KindOverride {
 		e.Changes[0].After = &store.State{Deleted: true}
 	}
-	then, _, err := s.Engine.Candidate(nil, e.Batch())
+	then, _, err := s.Engine.Candidate(ctx, nil, e.Batch())
 	if err != nil || then.Serves(c.Subject(), websockets.PropEnabled) {
 		return x, false
 	}

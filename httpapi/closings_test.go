@@ -180,7 +180,7 @@ func TestNotClosedHere(t *testing.T) {
 		{Key: store.UserKey(7, 17), Body: &store.User{Enabled: true}},
 		{Key: store.OverrideKey(cascade.Subject{Context: 7, User: 17}, "com.example.a"), Body: &store.Override{Value: "false"}},
 	} {
-		if _, closes := w.server.closes(&c); closes {
+		if _, closes := w.server.closes(t.Context(), &c); closes {
 			t.Errorf("%+v", c)
 		}
 	}

@@ -217,7 +217,7 @@ func (s *Server) changeOne(w http.ResponseWriter, r *http.Request, write store.W
 	}
 	sn := s.Engine.Snapshot()
 	if write.DryRun {
-		if sn, _, err = s.Engine.Candidate(nil, e.Batch()); err != nil {
+		if sn, _, err = s.Engine.Candidate(r.Context(), nil, e.Batch()); err != nil {
 			return err
 		}
 	}

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -58,11 +60,14 @@ type socketEffect struct {
 }
 
 // effectOf compares the present state with one that other trees (nil: the same)
-// and a batch would lead to, for some subjects (nil: all).
-func (s *Server) effectOf(roots []string, b cascade.Batch, of []cascade.Subject) (*effect, error) {
+// and a batch would lead to, for some subjects (nil: all). It ends with ctx.
+func (s *Server) effectOf(ctx context.Context, roots []string, b cascade.Batch, of []cascade.Subject) (*effect, error) {
 	now := s.Engine.Snapshot()
-	then, findings, err := s.Engine.Candidate(roots, b)
-	if err != nil {
+	then, findings, err := s.Engine.Candidate(ctx, roots, b)
+	switch {
+	case ctx.Err() != nil:
+		return nil, planFailed(ctx.Err())
+	case err != nil:
 		return nil, fail(http.StatusUnprocessableEntity, "bad_plan", "%s", err)
 	}
 	e := &effect{Properties: []propertyEffect{}, Differences: []cascade.Difference{}, Errors: []finding.Finding{}}
@@ -74,7 +79,7 @@ func (s *Server) effectOf(roots []string, b cascade.Batch, of []cascade.Subject)
 		}
 	}
 	at := make(map[string]int)
-	cascade.Compare(now, then, of, func(d cascade.Difference) {
+	err = cascade.Compare(ctx, now, then, of, func(d cascade.Difference) {
 		i, seen := at[d.Property]
 		if !seen {
 			i = len(e.Properties)
@@ -100,6 +105,9 @@ func (s *Server) effectOf(roots []string, b cascade.Batch, of []cascade.Subject)
 			e.Omitted++
 		}
 	})
+	if err != nil {
+		return nil, planFailed(err)
+	}
 	enabled := s.Engine.Bool(websockets.PropEnabled)
 	allowed := func(sn *cascade.Snapshot, su cascade.Subject) bool {
 		return sn.Account(su) == cascade.AccountOpen && enabled.In(sn, su)
@@ -110,12 +118,18 @@ func (s *Server) effectOf(roots []string, b cascade.Batch, of []cascade.Subject)
 		if allowed(now, su) && !allowed(then, su) {
 			e.Sockets.Closed++
 		}
-		return true
+		return ctx.Err() == nil
 	})
 	for su := range then.Subjects() {
+		if ctx.Err() != nil {
+			break
+		}
 		if su.User != 0 && allowed(then, su) && !allowed(now, su) {
 			e.Sockets.LetIn++
 		}
+	}
+	if err := ctx.Err(); err != nil {
+		return nil, planFailed(err)
 	}
 	return e, nil
 }
@@ -171,7 +185,7 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
 			w.Header().Set("Retry-After", streamsRetry)
 			return fail(http.StatusTooManyRequests, "too_many_plans", "%d plans with files are being made: try again", maxPlans)
 		}
-		dir, err := os.MkdirTemp("", "sluice-plan-*")
+		dir, err := os.MkdirTemp("", planFolder(s.State)+"*")
 		if err != nil {
 			return planFailed(err)
 		}
@@ -185,11 +199,34 @@ func (s *Server) plan(w http.ResponseWriter, r *http.Request) error {
 		}
 		of = nil
 	}
-	e, err := s.effectOf(roots, batch, of)
+	e, err := s.effectOf(r.Context(), roots, batch, of)
 	if err != nil {
 		return err
 	}
 	return s.answer(w, http.StatusOK, e)
+}
+
+// planFolder is how the names of the folders of a server's plans begin, which are
+// with the other temporary files: a plan that fills the disk of the state folder
+// would have the store fail. The state folder tells whose they are.
+func planFolder(state string) string {
+	sum := sha256.Sum256([]byte(state))
+	return "sluice-plan-" + hex.EncodeToString(sum[:8]) + "-"
+}
+
+// RemovePlans removes what the plans of a server that was killed have left. The
+// caller holds the state folder, so that no other server uses them.
+func RemovePlans(state string) error {
+	entries, err := os.ReadDir(os.TempDir())
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), planFolder(state)) {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(os.TempDir(), e.Name())))
+		}
+	}
+	return err
 }
 
 // candidateTree writes trees to compare with below dir: the present ones, unless

@@ -35,6 +35,7 @@ type Options struct {
 	StoreSetup  StoreSetup
 	Fixed       bool     // the directory comes from a file: the store's is not what counts
 	Roots       []string // of the trees
+	State       string   // the state folder, by an absolute path
 	// AdminCertificate is that of the admin listener; nil: it has none.
 	AdminCertificate *Certificate
 	// Tokens are those that the server keeps, see TokenWriter; nil: it keeps none.
