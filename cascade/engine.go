@@ -35,6 +35,15 @@ type Options struct {
 	// Ready is asked before anything is written to the state folder; an error
 	// ends Open. nil: it is not asked.
 	Ready func(*Snapshot) error
+	// Flags are the properties that the command line sets, by name: what files say
+	// of them does not count.
+	Flags map[string]Flag
+}
+
+// Flag is a value that the command line sets.
+type Flag struct {
+	Name  string // as it is written: --public
+	Value any    // typed as the property is: string or int64
 }
 
 // Engine holds the current snapshot and replaces it when anything changes.
@@ -145,7 +154,7 @@ func Open(opt Options) (*Engine, error) {
 			return nil, err
 		}
 	}
-	sn.memo, sn.started = e.nextMemo(sn), sn.startValues()
+	sn.memo, sn.started, sn.flags = e.nextMemo(sn), sn.startValues(), opt.Flags
 	e.restoreHold(sn)
 	e.logStart(sn)
 	e.cur.Store(sn)

@@ -37,7 +37,8 @@ type Explanation struct {
 	// than a file does: the warnings name both.
 	Apart bool `json:"apart,omitempty"`
 
-	together bool // the value is that of properties that fit together
+	flag     string // of the command line, whose value is in force; "": none
+	together bool   // the value is that of properties that fit together
 }
 
 // Origin is where a value stands: in a file, with the line of its key and, in
@@ -191,6 +192,10 @@ func (x *Explanation) inForce(sn *Snapshot, d *Declaration, p uint32) {
 			which = "the last good value"
 		}
 		x.Warnings = append(x.Warnings, fmt.Sprintf("%v; %s %v applies", u.err, which, x.Effective))
+	}
+	if f, ok := sn.flags[d.Name]; ok && effectiveJSON(f.Value) != x.Effective {
+		x.Effective, x.Apart, x.flag = effectiveJSON(f.Value), true, f.Name
+		x.Warnings = append(x.Warnings, fmt.Sprintf("in force is %s, from %s of the command line: the files do not count", shownAny(x.Effective), f.Name))
 	}
 	if x.Pending = sn.pending(d); x.Pending != nil {
 		x.Effective = x.Pending.InForce

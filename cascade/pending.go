@@ -81,6 +81,9 @@ func (sn *Snapshot) pending(d *Declaration) *Pending {
 	if !d.Restart || sn.started == nil {
 		return nil
 	}
+	if _, ok := sn.flags[d.Name]; ok {
+		return nil // a restart has the flag too
+	}
 	was, next := sn.started[d.Name], sn.serverValue(d.Name)
 	if reflect.DeepEqual(was, next) {
 		return nil

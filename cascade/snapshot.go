@@ -16,14 +16,15 @@ type Snapshot struct {
 	names      *nameTable
 	schema     *Schema
 	generation uint64
-	revision   string         // of the directory and the overrides
-	source     string         // the directory file, "" where there is none
-	loaded     time.Time      // when the files were read
-	memo       memo           // answers, with the epoch of this snapshot
-	hypothesis *hypothesis    // nil but in what Suppose returns
-	held       *held          // a change of files that the gate does not follow yet; nil: none
-	started    map[string]any // values that are read at the start only, as they were then
-	blind      *Snapshot      // of candidate trees: the same without what tokens look up
+	revision   string          // of the directory and the overrides
+	source     string          // the directory file, "" where there is none
+	loaded     time.Time       // when the files were read
+	memo       memo            // answers, with the epoch of this snapshot
+	hypothesis *hypothesis     // nil but in what Suppose returns
+	held       *held           // a change of files that the gate does not follow yet; nil: none
+	flags      map[string]Flag // Options.Flags
+	started    map[string]any  // values that are read at the start only, as they were then
+	blind      *Snapshot       // of candidate trees: the same without what tokens look up
 }
 
 // tree is what the files say, compiled.

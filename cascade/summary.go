@@ -41,6 +41,8 @@ func (o *OverrideOrigin) details() string {
 func (x *Explanation) summary(su Subject) string {
 	who, s := su.String(), ""
 	switch {
+	case x.flag != "":
+		s = fmt.Sprintf("%s is %s for %s: %s of the command line sets it.", x.Property, shownAny(x.Effective), who, x.flag)
 	case x.Scope == nil:
 		s = fmt.Sprintf("%s is not defined for %s: no scope sets it, and it has no default.", x.Property, who)
 	case *x.Scope == ScopeDefault:

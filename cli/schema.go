@@ -18,7 +18,7 @@ const (
 // properties of the server process itself.
 var properties = []cascade.Declaration{
 	{
-		Name: propMustExist, Kind: cascade.Bool, Default: "false", Server: true, Local: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: propMustExist, Kind: cascade.Bool, Default: "false", Server: true, Local: true, File: "sluice.properties", Since: "sluice 1.0",
 		Doc: "Whether a start is refused where the state folder is new or empty: with it the overrides, the directory and the tokens are lost, and everybody who was switched off is served.",
 	},
 	{

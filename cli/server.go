@@ -101,7 +101,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	}
 	copt := cascade.Options{
 		Roots: opt.etc, Schema: Schema(), State: opt.state, TolerateBadFiles: opt.tolerate, Logger: s.log,
-		Gate: websockets.PropEnabled,
+		Gate: websockets.PropEnabled, Flags: addressFlags(opt),
 	}
 	s.fresh = freshState(opt.state)
 	if s.fresh && !opt.newState {

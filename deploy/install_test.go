@@ -148,12 +148,33 @@ func TestInstall(t *testing.T) {
 	}
 	m.must("sluice", "disable", "--context", "1337", "--user", "17", "--reason", "ticket 4711")
 	stop()
+	const guard = "/etc/sluice/state.properties"
+	if _, err := os.Stat(filepath.Join(m.root, guard)); err == nil {
+		t.Errorf("%s is there before the state folder held anything", guard)
+	}
 
 	// An upgrade keeps what the administrator wrote and what was decided.
 	m.write("/etc/sluice/sluice.properties", "sluice.log.level=debug\n", 0o644)
 	m.install(deb(t))
 	if got := m.must("cat", "/etc/sluice/sluice.properties"); got != "sluice.log.level=debug\n" {
 		t.Errorf("the conffile after the upgrade: %q", got)
+	}
+	// There is a store by now: a start without it is refused, until it is back.
+	if got := m.must("cat", guard); !strings.Contains(got, "\nsluice.state.mustExist=true\n") {
+		t.Errorf("%s: %q", guard, got)
+	}
+	m.must("mv", "/var/lib/sluice", "/var/lib/away")
+	m.must("install", "-d", "-o", "sluice", "-g", "sluice", "-m", "700", "/var/lib/sluice")
+	got, err := m.run("setpriv", "--reuid", "sluice", "--regid", "sluice", "--init-groups", "timeout", "60", "sluice", "serve", "--state", "/var/lib/sluice", "--public", "127.0.0.1:0", "--admin", "127.0.0.1:0")
+	if err == nil || !strings.Contains(got, "the state folder /var/lib/sluice is empty, and sluice.state.mustExist=true") || !strings.Contains(got, "--new-state") {
+		t.Errorf("a start on an empty state folder: %v\n%s", err, got)
+	}
+	m.must("rm", "-rf", "/var/lib/sluice")
+	m.must("mv", "/var/lib/away", "/var/lib/sluice")
+	m.write(guard, "sluice.state.mustExist=false\n", 0o644)
+	m.install(deb(t))
+	if got := m.must("cat", guard); got != "sluice.state.mustExist=false\n" {
+		t.Errorf("the edited %s after an upgrade: %q", guard, got)
 	}
 	_, stop = m.serve()
 	if got := m.must("sluice", "explain", property, "--context", "1337", "--user", "17"); !strings.Contains(got, "ticket 4711") {
@@ -168,7 +189,7 @@ func TestInstall(t *testing.T) {
 		}
 	}
 	m.must("dpkg", "-P", "sluice")
-	for _, gone := range []string{"/var/lib/sluice", "/etc/sluice", "/etc/default/sluice", "/usr/bin/sluice"} {
+	for _, gone := range []string{"/var/lib/sluice", guard, "/etc/sluice", "/etc/default/sluice", "/usr/bin/sluice"} {
 		if _, err := os.Stat(filepath.Join(m.root, gone)); err == nil {
 			t.Errorf("after the purge %s is there", gone)
 		}

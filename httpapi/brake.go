@@ -116,40 +116,50 @@ func concernsGate(c *store.Change) bool {
 // checkClosing refuses a write of many records that would close more sockets
 // here than a change may, unless the request confirms the number. One record is
 // somebody's decision about one user or context, and is never refused.
-func (s *Server) checkClosing(r *http.Request, w store.Write) error {
+// It returns how many sockets the write closes.
+func (s *Server) checkClosing(r *http.Request, w store.Write) (sockets int, err error) {
 	confirmed, err := confirmedOf(r)
 	if err != nil {
-		return err
+		return 0, err
 	}
 	if len(w.Changes) < 2 || w.DryRun || s.Sockets.Count() == 0 || !slices.ContainsFunc(w.Changes, func(c store.Change) bool { return concernsGate(&c) }) {
-		return nil
+		return 0, nil
 	}
 	w.DryRun = true
 	ctx, cancel := context.WithTimeout(r.Context(), writeTimeout)
 	defer cancel()
 	e, err := s.Store.Do(ctx, w)
 	if err != nil {
-		return s.storeProblem(err)
+		return 0, s.storeProblem(err)
 	}
 	then, _, err := s.Engine.Candidate(r.Context(), nil, e.Batch())
 	if err != nil {
-		return fail(http.StatusUnprocessableEntity, "bad_write", "%s", err)
+		return 0, fail(http.StatusUnprocessableEntity, "bad_write", "%s", err)
 	}
 	c, err := s.CountClosing(s.Engine.Snapshot(), then)
 	if err != nil {
 		s.Logger.Error("brake cannot count: the write is not refused", "actor", Actor(r.Context()), "err", err)
-		return nil
+		return 0, nil
 	}
 	s.countEnding(&c, &e, then)
-	if c.Limit < 0 || c.Sockets <= max(c.Limit, confirmed) {
-		return nil
+	recent := s.bulkClosed.recent()
+	if c.Limit < 0 || c.Sockets == 0 || c.Sockets+recent <= max(c.Limit, confirmed) {
+		return c.Sockets, nil
+	}
+	before := ""
+	if recent > 0 {
+		before = fmt.Sprintf(", and %d with those that writes of many records closed within %d minutes", c.Sockets+recent, int(bulkWindow/time.Minute))
 	}
 	why := ""
 	if causes := then.Causes(c.Some, websockets.PropEnabled); len(causes) > 0 {
 		why = ", first " + causes[0].String()
 	}
-	return fail(http.StatusConflict, "would_close", "this would close %d sockets of %d users on this member, of %d; at most %d go unasked%s: repeat it with ?confirm=%d if that is meant",
-		c.Sockets, c.Users, c.Connected, c.Limit, why, c.Sockets)
+	others := ""
+	if s.Cluster != nil {
+		others = "; the sockets of other members are not counted"
+	}
+	return 0, fail(http.StatusConflict, "would_close", "this would close %d sockets of %d users on this member, of %d%s; at most %d go unasked%s%s: repeat it with ?confirm=%d if that is meant",
+		c.Sockets, c.Users, c.Connected, before, c.Limit, why, others, c.Sockets+recent)
 }
 
 // countEnding adds whom a write closes because their context has a new owner,

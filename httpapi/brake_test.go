@@ -137,12 +137,17 @@ func TestBulkWouldClose(t *testing.T) {
 	w.wantAt("POST", path, 200, bulk("true", 17, 18))
 	w.wantAt("POST", path, 200, bulk("false", 17, 99)) // one of them
 	w.wantAt("POST", path, 200, bulk("true", 17, 99))
-	w.wantAt("POST", path+"?confirm=2", 200, bulk("false", 17, 18))
+	// The one that was closed counts along.
+	got = w.wantAt("POST", path+"?confirm=2", 409, bulk("false", 17, 18))
+	if !strings.Contains(got.body, "would close 2 sockets of 2 users on this member, of 2, and 3 with those that writes of many records closed within 10 minutes") {
+		t.Error(got.body)
+	}
+	w.wantAt("POST", path+"?confirm=3", 200, bulk("false", 17, 18))
 	w.wantAt("POST", path, 200, bulk("true", 17, 18))
 
 	const lines = `{"context":{"id":7,"enabled":false}}` + "\n" + `{"context":{"id":8}}`
 	w.wantAt("POST", "/admin/v1/import?reason=r", 409, lines, "Content-Type: "+ndjson)
-	w.wantAt("POST", "/admin/v1/import?reason=r&confirm=2", 200, lines, "Content-Type: "+ndjson)
+	w.wantAt("POST", "/admin/v1/import?reason=r&confirm=5", 200, lines, "Content-Type: "+ndjson)
 	w.wantAt("POST", fmt.Sprintf("/admin/v1/audit/%d/revert", w.store.Head().Revision), 200, `{"reason":"r"}`)
 	w.wantAt("PUT", "/admin/v1/contexts/7", 201, `{"name":"acme"}`)
 
@@ -150,7 +155,7 @@ func TestBulkWouldClose(t *testing.T) {
 	// after.
 	const renamed = `{"context":{"id":7,"name":"other"}}` + "\n" + `{"context":{"id":8}}`
 	w.wantAt("POST", "/admin/v1/import?reason=r", 409, renamed, "Content-Type: "+ndjson)
-	w.wantAt("POST", "/admin/v1/import?reason=r&confirm=2", 200, renamed, "Content-Type: "+ndjson)
+	w.wantAt("POST", "/admin/v1/import?reason=r&confirm=7", 200, renamed, "Content-Type: "+ndjson)
 	w.wantAt("PUT", "/admin/v1/contexts/7", 200, `{"enabled":false}`)
 }
 

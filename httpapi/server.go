@@ -80,6 +80,7 @@ type Server struct {
 	// awaited any more.
 	streaming  context.Context
 	planning   chan struct{} // see maxPlans
+	bulkClosed bulkClosed
 	endStreams context.CancelFunc
 	started    time.Time
 }

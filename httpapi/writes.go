@@ -28,10 +28,10 @@ func (s *Server) writeStore(r *http.Request, w store.Write) (store.Entry, error)
 		return store.Entry{}, err
 	}
 	w.Actor = Actor(r.Context())
-	if err := s.checkClosing(r, w); err != nil {
+	closing, err := s.checkClosing(r, w)
+	if err != nil {
 		return store.Entry{}, err
 	}
-	var err error
 	if w.Request, err = requestID(r); err != nil {
 		return store.Entry{}, err
 	}
@@ -41,6 +41,7 @@ func (s *Server) writeStore(r *http.Request, w store.Write) (store.Entry, error)
 	if err != nil {
 		return e, s.closeHere(r, &w, err)
 	}
+	s.bulkClosed.add(closing)
 	return e, nil
 }
 
