@@ -251,7 +251,7 @@ func (s *server) run(ctx context.Context) error {
 	if s.tokenFile != nil {
 		wg.Go(func() { s.tokenFile.Run(background) })
 	}
-	admin := s.api.Admin()
+	admin := s.api.AdminPages()
 	servers := []*http.Server{s.api.PublicListener(), s.api.Listener(admin), s.api.SocketListener(admin, s.socket)}
 	var running requests
 	for _, h := range servers {

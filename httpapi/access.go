@@ -15,6 +15,7 @@ var roles = map[string]Role{
 	"GET /admin/v1/config":                                                   Viewer,
 	"POST /admin/v1/config/reload":                                           Editor,
 	"POST /admin/v1/config/confirm":                                          Editor,
+	"GET /admin/v1/whoami":                                                   Viewer,
 	"GET /admin/v1/members":                                                  Viewer,
 	"POST /admin/v1/sessions":                                                Editor,
 	"GET /admin/v1/sessions/{session}":                                       Viewer,
@@ -117,3 +118,13 @@ func mayUse(role Role, who, route string) error {
 }
 
 func isServicePath(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, servicePaths) }
+
+// whoAmI tells the caller its own name and role.
+func (s *Server) whoAmI(w http.ResponseWriter, r *http.Request) error {
+	role := Editor // of the admin socket
+	if peerOf(r.Context()) == nil {
+		t, _, _, _ := s.presented(r)
+		role = t.Role
+	}
+	return s.answer(w, http.StatusOK, map[string]any{"actor": Actor(r.Context()), "role": role})
+}

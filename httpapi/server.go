@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/httpapi/console"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -175,7 +176,21 @@ func (s *Server) Public() http.Handler {
 	})
 }
 
-// Admin is the handler of the admin listener. Each route is in the tables of
+// AdminPages is the handler of the admin listener: Admin, and the console for
+// people beside it.
+func (s *Server) AdminPages() http.Handler {
+	api := s.Admin()
+	pages := s.pace(console.New(console.Options{API: api, Peer: func(r *http.Request) bool { return peerOf(r.Context()) != nil }}))
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path == "/console" || strings.HasPrefix(r.URL.Path, "/console/") {
+			pages.ServeHTTP(w, r)
+			return
+		}
+		api.ServeHTTP(w, r)
+	})
+}
+
+// Admin is the handler of the admin API. Each route is in the tables of
 // access.go.
 func (s *Server) Admin() http.Handler {
 	r := chi.NewRouter()
@@ -193,6 +208,7 @@ func (s *Server) Admin() http.Handler {
 		r.Get("/events", s.handle(s.streamEvents))
 		r.Get("/store", s.handle(plain(s.storeStatus)))
 		r.Post("/store/adopt", s.handle(plain(s.adoptStore)))
+		r.Get("/whoami", s.handle(plain(s.whoAmI)))
 		r.Get("/members", s.handle(plain(s.members)))
 		r.Post("/sessions", s.handle(plain(s.createSession)))
 		r.Get("/sessions/{session}", s.handle(plain(s.session)))

@@ -1,0 +1,60 @@
+package cli_test
+
+import (
+	"encoding/json"
+	"net/http"
+	"os"
+	"os/exec"
+	"strings"
+	"testing"
+)
+
+// TestConsole has people of three roles use the console in Chromium: every page
+// and action, by keyboard, without scripts, and with axe-core. SLUICE_PICTURES
+// names a folder for pictures of the pages.
+func TestConsole(t *testing.T) {
+	chromium, err := exec.LookPath("chromium")
+	if err != nil {
+		t.Fatal("chromium is missing: apt-get install chromium")
+	}
+	tree := newTree(t)
+	put(t, tree, "contextSets/console.yml", "switched-off:\n  withTags: \"off\"\n  com.openexchange.websockets.enabled: \"false\"\n")
+	put(t, tree, "bad.properties", "a=good\n")
+	p := launch(t, tree, t.TempDir())
+	put(t, tree, "bad.properties", "a=\\uZZZZ\n")
+	p.poll("the bad file is found", func() bool {
+		var ready struct{ Status string }
+		return p.request("GET", "/readyz", "", &ready) == http.StatusOK && ready.Status == "degraded"
+	})
+	for _, args := range [][]string{
+		{"context", "set", "1337", "--name", "acme", "--tags", "webmail"},
+		{"user", "set", "17", "-c", "1337", "--login", "anna", "--mail", "anna@example.com", "--display-name", "Anna Müller"},
+		{"user", "set", "18", "-c", "1337", "--login", "andi", "--display-name", strings.Repeat("long <b>name</b> ", 20)},
+	} {
+		if code, _, errs := run(append(args, "--server", p.admin)...); code != 0 {
+			t.Fatal(errs)
+		}
+	}
+	tokens := map[string]string{}
+	for _, role := range []string{"viewer", "operator", "editor"} {
+		code, out, errs := run("token", "create", role, "--role", role, "--server", p.admin)
+		if code != 0 {
+			t.Fatal(errs)
+		}
+		tokens[role] = strings.TrimSpace(out)
+	}
+	given, err := json.Marshal(tokens)
+	if err != nil {
+		t.Fatal(err)
+	}
+	args := []string{"console.js", chromium, p.tcp, string(given)}
+	if dir := os.Getenv("SLUICE_PICTURES"); dir != "" {
+		args = append(args, dir)
+	}
+	cmd := exec.Command("node", args...)
+	cmd.Dir = clientDir
+	out, err := cmd.CombinedOutput()
+	if err != nil || len(out) > 0 {
+		t.Errorf("%v\n%s", err, out)
+	}
+}

@@ -1,0 +1,158 @@
+package console
+
+import (
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"net/url"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+// api answers as the admin API does to a viewer whose token is right.
+func api(w http.ResponseWriter, r *http.Request) {
+	if r.Header.Get("Authorization") != "Bearer right" {
+		w.WriteHeader(http.StatusUnauthorized)
+		fmt.Fprint(w, `{"status":401,"code":"unauthorized","detail":"no token came along"}`)
+		return
+	}
+	switch r.URL.Path {
+	case "/admin/v1/whoami":
+		fmt.Fprint(w, `{"actor":"somebody","role":"viewer"}`)
+	case "/admin/v1/members":
+		fmt.Fprint(w, "{\"status\":\"ok\",\"members\":[{\"member\":\"<b>one\u202e\"}]}")
+	default:
+		w.WriteHeader(http.StatusTeapot)
+	}
+}
+
+func newConsole() *Console {
+	return New(Options{API: http.HandlerFunc(api), Peer: func(*http.Request) bool { return false }})
+}
+
+func ask(c *Console, method, path, from string, form url.Values, token string) *httptest.ResponseRecorder {
+	r := httptest.NewRequest(method, path, strings.NewReader(form.Encode()))
+	r.RemoteAddr = from
+	if method == http.MethodPost {
+		r.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	}
+	if token != "" {
+		r.AddCookie(&http.Cookie{Name: cookieName, Value: token})
+	}
+	w := httptest.NewRecorder()
+	c.ServeHTTP(w, r)
+	return w
+}
+
+const loopback, elsewhere = "127.0.0.1:1", "192.0.2.1:1"
+
+func TestLogin(t *testing.T) {
+	c := newConsole()
+	if w := ask(c, "GET", "/console/cluster", loopback, nil, ""); w.Code != 303 || w.Header().Get("Location") != "/console/login?next=%2Fconsole%2Fcluster" {
+		t.Errorf("without a login: %d %s", w.Code, w.Header().Get("Location"))
+	}
+	w := ask(c, "POST", "/console/login", loopback, url.Values{"token": {"right"}, "next": {"/console/cluster"}}, "")
+	k := w.Result().Cookies()
+	if w.Code != 303 || w.Header().Get("Location") != "/console/cluster" || len(k) != 1 || !k[0].HttpOnly || k[0].SameSite != http.SameSiteStrictMode || k[0].Path != "/console/" {
+		t.Errorf("with the right token: %d %v", w.Code, w.Header())
+	}
+	for _, bad := range []string{"wrong", "", "\x00", strings.Repeat("x", 5000)} {
+		if w := ask(c, "POST", "/console/login", loopback, url.Values{"token": {bad}}, ""); w.Code != 401 || len(w.Result().Cookies()) != 0 {
+			t.Errorf("token %.10q: %d", bad, w.Code)
+		}
+	}
+	// A token does not travel unencrypted.
+	if w := ask(c, "POST", "/console/login", elsewhere, url.Values{"token": {"right"}}, ""); w.Code != 403 || len(w.Result().Cookies()) != 0 {
+		t.Errorf("from elsewhere in clear: %d", w.Code)
+	}
+	// Nobody is led out.
+	for _, next := range []string{"https://example.org/", "//example.org/console/", "/console/\\example.org", "/metrics"} {
+		if w := ask(c, "POST", "/console/login", loopback, url.Values{"token": {"right"}, "next": {next}}, ""); w.Header().Get("Location") != "/console/" {
+			t.Errorf("next %q leads to %s", next, w.Header().Get("Location"))
+		}
+	}
+	if w := ask(c, "POST", "/console/logout", loopback, nil, "right"); len(w.Result().Cookies()) != 1 || w.Result().Cookies()[0].MaxAge >= 0 {
+		t.Errorf("logging out: %v", w.Header())
+	}
+}
+
+func TestPages(t *testing.T) {
+	c := newConsole()
+	w := ask(c, "GET", "/console/cluster", elsewhere, nil, "right")
+	if w.Code != 200 || w.Header().Get("Content-Security-Policy") != policy || w.Header().Get("Cache-Control") != "no-store" {
+		t.Errorf("a page: %d %v", w.Code, w.Header())
+	}
+	if b := w.Body.String(); !strings.Contains(b, "&lt;b&gt;one[U&#43;202E]") || strings.Contains(b, "<script>") || strings.Contains(b, "style=") {
+		t.Errorf("what comes from others is not text:\n%s", b)
+	}
+	if w := ask(c, "GET", "/console/nothing", loopback, nil, "right"); w.Code != 404 {
+		t.Errorf("no such page: %d", w.Code)
+	}
+	for _, file := range []string{"console.css", "console.js"} {
+		if w := ask(c, "GET", "/console/static/"+file, elsewhere, nil, ""); w.Code != 200 {
+			t.Errorf("%s: %d", file, w.Code)
+		}
+	}
+	for _, file := range []string{"..%2Fconsole.go", "nothing.js", ""} {
+		if w := ask(c, "GET", "/console/static/"+file, loopback, nil, ""); w.Code == 200 {
+			t.Errorf("%s is served", file)
+		}
+	}
+}
+
+// TestForeignPage holds that a page of another origin changes nothing.
+func TestForeignPage(t *testing.T) {
+	r := httptest.NewRequest("POST", "/console/configuration/reload", nil)
+	r.Header.Set("Sec-Fetch-Site", "cross-site")
+	r.AddCookie(&http.Cookie{Name: cookieName, Value: "right"})
+	w := httptest.NewRecorder()
+	newConsole().ServeHTTP(w, r)
+	if w.Code != 403 {
+		t.Errorf("%d", w.Code)
+	}
+}
+
+func TestCandidates(t *testing.T) {
+	for q, want := range map[string][]string{
+		"":                                    nil,
+		"anna":                                {"anna"},
+		"websockets off anna@example.com":     {"websockets off anna@example.com", "anna@example.com"},
+		"why is push off for Müller":          {"why is push off for Müller", "Müller"},
+		"com.openexchange.websockets.enabled": {"com.openexchange.websockets.enabled"},
+	} {
+		if got := candidates(q); !slices.Equal(got, want) {
+			t.Errorf("%q: %q, want %q", q, got, want)
+		}
+	}
+}
+
+func TestAgo(t *testing.T) {
+	for d, want := range map[time.Duration]string{
+		-3 * time.Second: "3 s ago", -90 * time.Second: "1 min ago", -3 * time.Hour: "3 h ago", -72 * time.Hour: "3 days ago",
+		2*time.Hour + time.Minute: "in 2 h",
+	} {
+		if got := ago(time.Now().Add(d)); got != want {
+			t.Errorf("%s: %q, want %q", d, got, want)
+		}
+	}
+}
+
+func TestSubject(t *testing.T) {
+	for text, want := range map[string]string{
+		`{}`: "",
+		`{"Changes":[{"kind":"token","name":"ops"}]}`:                                    "ops",
+		`{"Changes":[{"kind":"context","context":7}]}`:                                   "context 7",
+		`{"Changes":[{"kind":"user","context":7,"user":3},{"kind":"user","context":7}]}`: "3@7 and 1 more",
+	} {
+		var e auditEntry
+		if err := json.Unmarshal([]byte(text), &e); err != nil {
+			t.Fatal(err)
+		}
+		if got := e.Subject(); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
