@@ -14,6 +14,7 @@ import (
 	"os/user"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -468,6 +469,30 @@ func TestDovecot(t *testing.T) {
 	}
 
 	manyMails(t, d, clients, all, number)
+	replyDelays(t, d, clients[0])
+}
+
+// replyDelays compares how long deliveries take to a user of whom Sluice is told, and
+// to one of whom it is not, in turn.
+func replyDelays(t *testing.T, d *dovecot, c *node) {
+	t.Helper()
+	const pairs = 50
+	before := len(c.mails())
+	took := map[string][]time.Duration{}
+	for i := range pairs {
+		for _, to := range []string{"alice@example.com", "bob@example.com"} {
+			began := time.Now()
+			if err := d.deliver(to, fmt.Sprintf(mailHead, 2000+i)+"Subject: pair\n"+plainText+"\nx\n"); err != nil {
+				t.Fatal(err)
+			}
+			took[to] = append(took[to], time.Since(began))
+		}
+	}
+	waitFor(t, "the mails are seen", func() bool { return len(c.mails()) == before+pairs })
+	for to, list := range took {
+		slices.Sort(list)
+		t.Logf("LMTP sessions of one mail to %s: median %v, 98th percentile %v", to, list[pairs/2], list[pairs*98/100])
+	}
 }
 
 // badEndpoint has the endpoint misbehave: the mail is always delivered, and seen once

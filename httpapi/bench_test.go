@@ -2,12 +2,23 @@ package httpapi
 
 import (
 	"bufio"
+	"context"
+	"crypto/subtle"
+	"encoding/json"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/remote/redistest"
 )
 
 // BenchmarkImport is what 20,000 lines cost: written, and when they are there
@@ -98,4 +109,72 @@ func (c *counting) Read(p []byte) (int, error) {
 	n, err := c.r.Read(p)
 	c.n += n
 	return n, err
+}
+
+// BenchmarkNotify compares the endpoint for Dovecot, alone and with the claim in a
+// cluster's Redis, with a handler that checks the password and decodes the body.
+func BenchmarkNotify(b *testing.B) {
+	peer := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if l, p, ok := r.BasicAuth(); !ok || subtle.ConstantTimeCompare([]byte(l+p), []byte("mwpw")) != 1 {
+			w.WriteHeader(http.StatusUnauthorized)
+			return
+		}
+		var v map[string]any
+		if err := json.NewDecoder(r.Body).Decode(&v); err != nil {
+			w.WriteHeader(http.StatusBadRequest)
+			return
+		}
+		w.Header().Set("Content-Type", "application/json")
+		fmt.Fprintln(w, `{"success":true}`)
+	}))
+	b.Cleanup(peer.Close)
+	alone := pushWorld(b, atOnce)
+	redis := redistest.Start(b)
+	claimed := pushWorld(b, atOnce)
+	link := remote.New(remote.Options{
+		Client: redis.Client(), Cluster: "test", Member: "m", Lease: 5 * time.Second, Timings: remote.Timings{Frequency: 10 * time.Millisecond},
+		Buffered: func() int { return 1_000_000 }, Describe: func() remote.Member { return remote.Member{} }, Logger: slog.New(slog.DiscardHandler), Deliverer: nobody{},
+	})
+	running, stop := context.WithCancel(context.Background())
+	var work sync.WaitGroup
+	work.Go(func() { link.Run(running) })
+	b.Cleanup(func() {
+		claimed.server.ClosePushes()
+		link.Flush(context.Background())
+		stop()
+		work.Wait()
+	})
+	for {
+		if _, status := link.Members(); status == "ok" {
+			break
+		}
+		time.Sleep(time.Millisecond)
+	}
+	claimed.server.Cluster = link
+	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
+	b.Cleanup(client.CloseIdleConnections)
+	var uid atomic.Int64
+	for _, c := range []struct{ name, url string }{{"peer", peer.URL}, {"alone", alone.public.URL}, {"claimed", claimed.public.URL}} {
+		b.Run(c.name, func(b *testing.B) {
+			b.SetParallelism(4)
+			b.RunParallel(func(pb *testing.PB) {
+				for pb.Next() {
+					req, err := http.NewRequest(http.MethodPut, c.url+notifyPath, strings.NewReader(mailFor("1@7", int(uid.Add(1)), "subject")))
+					if err != nil {
+						b.Fatal(err)
+					}
+					req.SetBasicAuth("mw", "pw")
+					res, err := client.Do(req)
+					if err != nil {
+						b.Fatal(err)
+					}
+					_, _ = io.Copy(io.Discard, res.Body)
+					res.Body.Close()
+					if res.StatusCode != http.StatusOK {
+						b.Fatal(res.Status)
+					}
+				}
+			})
+		})
+	}
 }

@@ -84,6 +84,12 @@ func (d *doveAdm) value(login string) string {
 	return d.values[login]
 }
 
+func (d *doveAdm) requests() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.asked
+}
+
 func TestRegistrations(t *testing.T) {
 	first, second := newDoveAdm(t), newDoveAdm(t)
 	w := pushWorld(t, atOnce)
@@ -168,8 +174,8 @@ func TestRegisterAtFirstSocket(t *testing.T) {
 	if wait := r.turn(t.Context()); wait != registerEvery || d.value("a@x.test") != "user=1@7" || !r.recent(su) {
 		t.Errorf("%v, %q", wait, d.value("a@x.test"))
 	}
-	asked := d.asked
-	if r.opened(su); len(r.order) != 0 || r.turn(t.Context()) != 0 || d.asked != asked {
+	asked := d.requests()
+	if r.opened(su); len(r.order) != 0 || r.turn(t.Context()) != 0 || d.requests() != asked {
 		t.Error("registered again")
 	}
 	if r.done.Load() != 1 || r.failed.Load() != 1 {
