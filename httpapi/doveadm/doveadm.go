@@ -210,6 +210,11 @@ func (c *Client) try(ctx context.Context, e *endpoint, op Op, commands []Command
 	if err != nil {
 		return err
 	}
+	return readAnswer(answer, batch, results)
+}
+
+// readAnswer puts the results of a batch into their places.
+func readAnswer(answer []byte, batch []int, results []Result) error {
 	var list [][3]json.RawMessage
 	if err := json.Unmarshal(answer, &list); err != nil {
 		return fmt.Errorf("its answer is not JSON: %w", err)
