@@ -184,7 +184,7 @@ func (p *Pool) Nodes() []*Node { return p.nodes }
 func (p *Pool) Pick(ctx context.Context) *Node {
 	var best *Node
 	for _, n := range p.nodes {
-		fail, till := n.state()
+		till, fail := n.state()
 		if fail == nil {
 			return n
 		}
@@ -193,26 +193,27 @@ func (p *Pool) Pick(ctx context.Context) *Node {
 			if n.Note(err); err == nil {
 				return n
 			}
-			_, till = n.state()
+			till, _ = n.state()
 		}
 		if best == nil {
 			best = n
-		} else if _, other := best.state(); till.Before(other) {
+		} else if other, _ := best.state(); till.Before(other) {
 			best = n
 		}
 	}
 	return best
 }
 
-func (n *Node) state() (fail error, till time.Time) {
+// state is until when the node is not used, and why; nil: it is.
+func (n *Node) state() (till time.Time, fail error) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	return n.fail, n.till
+	return n.till, n.fail
 }
 
 // Failed is why the node is not used; nil: it is.
 func (n *Node) Failed() error {
-	fail, _ := n.state()
+	_, fail := n.state()
 	return fail
 }
 

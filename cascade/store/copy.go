@@ -52,7 +52,6 @@ type copying struct {
 	states   map[Key]pendingState // the last of each record among pending
 	file     Head                 // what the file has
 	broken   error                // why the file does not get them
-	settling int                  // readers that wait
 
 	problem atomic.Pointer[error]
 	joined  atomic.Bool // this member has followed the truth since it was opened
