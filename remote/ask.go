@@ -11,6 +11,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/redis/go-redis/v9"
+
 	"github.com/seed47708276/sluice/redispipe"
 )
 
@@ -65,7 +67,11 @@ func (l *Link) ask(ctx context.Context, op, to string, body []byte, answers []An
 		}
 		return answers
 	}
-	l.collectReplies(ctx, id, answers)
+	if to != "" {
+		answers[0] = l.awaitReply(ctx, id, answers[0])
+	} else {
+		l.collectReplies(ctx, id, answers)
+	}
 	return answers
 }
 
@@ -191,7 +197,7 @@ func (l *Link) reply(p *parcel, body []byte, err error) {
 	defer cancel()
 	r := parcel{Message: Message{ID: newIncarnation(), Args: asArgs(body)}, Kind: kindReply, Ref: p.ID}
 	if err == nil {
-		err = l.putReply(ctx, p.ID, r)
+		err = l.putReply(ctx, p, r)
 		if !errors.Is(err, errTooLong) {
 			if err != nil {
 				l.log.Warn("question of another member is not answered", slog.String(keyOp, p.Name), slog.Any(keyError, err))
@@ -200,7 +206,7 @@ func (l *Link) reply(p *parcel, body []byte, err error) {
 		}
 	}
 	r.Args, r.Name = "[]", strings.ToValidUTF8(fmt.Sprintf("%.*s", maxErrorText, err), "")
-	if err := l.putReply(ctx, p.ID, r); err != nil {
+	if err := l.putReply(ctx, p, r); err != nil {
 		l.log.Warn("question of another member is not answered", slog.String(keyOp, p.Name), slog.Any(keyError, err))
 	}
 }
@@ -214,9 +220,10 @@ func (l *Link) publishOrLog(p parcel) {
 	}
 }
 
-// putReply adds a reply to those of a question. One that is put twice, because Redis
-// was slow to say that it has it, counts once.
-func (l *Link) putReply(ctx context.Context, id string, p parcel) error {
+// putReply adds a reply to those of a question: to a list, or to a stream where one
+// member was asked, which waits for it. A reply that is put twice, because Redis was
+// slow to say that it has it, counts once.
+func (l *Link) putReply(ctx context.Context, asked *parcel, p parcel) error {
 	text, err := encodeEnvelope(l.Incarnation(), &p)
 	if err != nil {
 		return err
@@ -224,8 +231,12 @@ func (l *Link) putReply(ctx context.Context, id string, p parcel) error {
 	if len(text) > maxEnvelope {
 		return fmt.Errorf("%d bytes: %w (%d)", len(text), errTooLong, maxEnvelope)
 	}
-	pipe := l.opts.Client.Pipeline()
-	pipe.RPush(ctx, l.keys.replies(id), text)
-	pipe.PExpire(ctx, l.keys.replies(id), repliesLife)
+	pipe, key := l.opts.Client.Pipeline(), l.keys.replies(asked.ID)
+	if asked.Ref != "" {
+		pipe.XAdd(ctx, &redis.XAddArgs{Stream: key, Values: []any{fieldText, text}})
+	} else {
+		pipe.RPush(ctx, key, text)
+	}
+	pipe.PExpire(ctx, key, repliesLife)
 	return redispipe.Exec(ctx, pipe)
 }

@@ -48,6 +48,39 @@ func (l *Link) AskMember(ctx context.Context, name, op string, body []byte) ([]b
 	return l.unshelve(ctx, answers[0].Body)
 }
 
+// replyBlock is how long one look for the reply of one member waits: ctx does not
+// end it.
+const replyBlock = 100 * time.Millisecond
+
+// awaitReply waits for what the only member that was asked has answered, until ctx
+// ends.
+func (l *Link) awaitReply(ctx context.Context, id string, a Answer) Answer {
+	key, after := l.keys.replies(id), beginning
+	for ctx.Err() == nil {
+		streams, err := l.opts.Client.XRead(ctx, &redis.XReadArgs{Streams: []string{key, after}, Count: 1, Block: replyBlock}).Result()
+		if errors.Is(err, redis.Nil) {
+			continue
+		}
+		if err != nil || len(streams) != 1 || len(streams[0].Messages) == 0 {
+			t := time.NewTimer(maxAskPause)
+			select {
+			case <-t.C:
+			case <-ctx.Done():
+				t.Stop()
+			}
+			continue
+		}
+		m := streams[0].Messages[0]
+		after = m.ID
+		text, _ := m.Values[fieldText].(string)
+		if reply, ok := l.readReply(id, text); ok && reply.Incarnation == a.Incarnation {
+			a.Body, a.Err = reply.Body, reply.Err
+			return a // the key has a life
+		}
+	}
+	return a
+}
+
 // freshest is the live process of a name, the one that was heard last.
 func (l *Link) freshest(name string) *seen {
 	me := l.Incarnation()

@@ -18,7 +18,8 @@ const (
 	// not come.
 	askAgain = 100 * time.Millisecond
 	// oneAsk bounds one of them: a question or an answer may be lost with the
-	// data of a Redis. A write that takes longer is done once all the same.
+	// data of a Redis. A write that takes longer is done once all the same: the next
+	// question of a write waits for twice as long.
 	oneAsk = 3 * time.Second
 	// pageTries is how often a page of a copy is asked for.
 	pageTries = 5
@@ -58,11 +59,9 @@ func (f Follower) proposeAll(ctx context.Context, group []*store.Proposal) ([]st
 		return nil, err
 	}
 	doubt := false
-	for {
-		reg, ok, err := f.Registered(ctx)
-		if err == nil && !ok {
-			err = fmt.Errorf("the keeper %s has not registered its store yet", f.keeper)
-		}
+	for wait := oneAsk; ; wait *= 2 {
+		known := f.known.Load()
+		reg, err := f.registered(ctx, known)
 		if err == nil && reg.Member != f.keeper {
 			return nil, unless(doubt, &store.KeeperError{Reason: fmt.Sprintf("this member's files name %s the keeper, and the cluster's is %s since term %d: correct sluice.store.keeper, or say on %s that its store counts (sluice store adopt)", f.keeper, reg.Member, reg.Term, f.keeper)})
 		}
@@ -74,14 +73,18 @@ func (f Follower) proposeAll(ctx context.Context, group []*store.Proposal) ([]st
 			q.Writes = append(q.Writes, *p.Write)
 		}
 		var a proposeAnswer
-		asking, cancel := context.WithTimeout(ctx, oneAsk)
+		asking, cancel := context.WithTimeout(ctx, wait)
 		err = f.askKeeper(asking, OpPropose, q, &a)
 		cancel()
 		if err == nil && len(a.Results) != len(group) {
 			err = errors.New("the keeper has answered something else than it was asked")
 		}
+		if err == nil && a.Other && known != nil {
+			f.known.CompareAndSwap(known, nil) // it may be that of an earlier term
+			continue
+		}
 		if err == nil {
-			return f.settle(group, &a)
+			return f.settle(group, reg, &a, doubt)
 		}
 		switch {
 		case errors.Is(err, errNotThere), errors.Is(err, errNotAsked):
@@ -91,6 +94,7 @@ func (f Follower) proposeAll(ctx context.Context, group []*store.Proposal) ([]st
 		}
 		// Perhaps done: asked again by its name it is done once.
 		doubt = true
+		f.known.Store(nil)
 		t := time.NewTimer(askAgain)
 		select {
 		case <-t.C:
@@ -109,18 +113,40 @@ func unless(doubt bool, err error) error {
 	return err
 }
 
-func (f Follower) settle(group []*store.Proposal, a *proposeAnswer) ([]store.Sealed, error) {
+// registered is what is registered of the keeper, read where it is not known.
+func (f Follower) registered(ctx context.Context, known *Registered) (Registered, error) {
+	if known != nil {
+		return *known, nil
+	}
+	reg, ok, err := f.Registered(ctx)
+	if err == nil && !ok {
+		err = fmt.Errorf("the keeper %s has not registered its store yet", f.keeper)
+	}
+	return reg, err
+}
+
+// settle sets the answers of a group. doubt says that it was asked before: then
+// only an answer that the keeper gives after it has looked for the write's name
+// says that nothing was done.
+func (f Follower) settle(group []*store.Proposal, reg Registered, a *proposeAnswer, doubt bool) ([]store.Sealed, error) {
 	for i, r := range a.Results {
 		switch {
 		case r.Entry != nil:
 			group[i].Entry = *r.Entry
-		case r.Problem != nil:
+		case r.Problem != nil && (!doubt || r.Problem.Decided()):
 			group[i].Err = r.Problem.Err()
 		default:
 			group[i].Err = &store.UnconfirmedError{Request: group[i].Write.Request}
 		}
 	}
-	return fromWire(a.Made)
+	made, err := fromWire(a.Made)
+	if err != nil || len(made) == 0 {
+		f.known.Store(nil) // perhaps the keeper's history went back
+		return nil, err
+	}
+	reg.Head = made[len(made)-1].Head()
+	f.known.Store(&reg)
+	return made, nil
 }
 
 func (f Follower) askKeeper(ctx context.Context, op string, question, answer any) error {

@@ -51,6 +51,7 @@ type StoreLink struct {
 	keeper string // its member's name; "": none, the truth is a database
 	log    *slog.Logger
 	tidied atomic.Bool
+	known  atomic.Pointer[Registered] // what a follower has read last of the keeper; nil: read it
 
 	registration, entries, nudge string // keys
 	old                          []string

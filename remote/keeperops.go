@@ -38,7 +38,8 @@ type (
 	}
 	proposeAnswer struct {
 		Results []proposeResult `json:"results"`
-		Made    []sealedWire    `json:"made"` // the entries after At
+		Made    []sealedWire    `json:"made"`  // the entries after At
+		Other   bool            `json:"other"` // the keeper has another term: nothing was done
 	}
 	proposeResult struct {
 		Entry   *store.Entry   `json:"entry,omitempty"`
@@ -152,6 +153,7 @@ func (s *StoreLink) answerPropose(ctx context.Context, st *store.Store, q *propo
 		for i := range a.Results {
 			a.Results[i].Problem = p
 		}
+		a.Other = true
 		return a, nil
 	}
 	var work sync.WaitGroup

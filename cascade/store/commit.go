@@ -22,6 +22,9 @@ func (s *Store) run() {
 	for {
 		select {
 		case r := <-s.queue:
+			if !r.take() {
+				continue
+			}
 			s.serve(s.collect(r))
 		case <-s.copy.due:
 			s.keepCopy()
@@ -52,6 +55,9 @@ func (s *Store) collect(r *request) []*request {
 	for r.tell == nil && len(group) < maxGroup && size < MaxChanges {
 		select {
 		case next := <-s.queue:
+			if !next.take() {
+				continue
+			}
 			group = append(group, next)
 			size += len(next.changes())
 			if next.tell != nil {

@@ -45,13 +45,13 @@ type copying struct {
 
 	taking sync.Mutex // held by who changes what is in force
 
-	mu       sync.Mutex
-	changed  *sync.Cond
-	pending  []Sealed
-	bytes    int
-	states   map[Key]pendingState // the last of each record among pending
-	file     Head                 // what the file has
-	broken   error                // why the file does not get them
+	mu      sync.Mutex
+	changed *sync.Cond
+	pending []Sealed
+	bytes   int
+	states  map[Key]pendingState // the last of each record among pending
+	file    Head                 // what the file has
+	broken  error                // why the file does not get them
 
 	problem atomic.Pointer[error]
 	joined  atomic.Bool // this member has followed the truth since it was opened
@@ -249,11 +249,17 @@ func (s *Store) propose(ctx context.Context) {
 	for {
 		select {
 		case r := <-s.copy.proposals:
+			if !r.take() {
+				continue
+			}
 			group, size := []*request{r}, len(r.changes())
 		collect:
 			for len(group) < maxProposals && size < MaxChanges {
 				select {
 				case next := <-s.copy.proposals:
+					if !next.take() {
+						continue
+					}
 					group = append(group, next)
 					size += len(next.changes())
 				default:

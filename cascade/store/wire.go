@@ -93,6 +93,12 @@ func ProblemOf(err error) *Problem {
 	return &Problem{Code: problemOther, Text: err.Error()}
 }
 
+// Decided reports whether the truth has looked at the write, and whether it was done
+// before: it is neither, and will not be.
+func (p *Problem) Decided() bool {
+	return p.Code == problemCondition || p.Code == problemNotFound || p.Code == problemBad
+}
+
 // Err is the error that ProblemOf was given.
 func (p *Problem) Err() error {
 	switch {

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"go.etcd.io/bbolt"
@@ -144,7 +145,15 @@ type request struct {
 	entry Entry
 	err   error
 	done  chan struct{}
+	// settled is set by who takes the request out of the queue to do it, or by who
+	// has asked and gives up before.
+	settled atomic.Bool
 }
+
+// take reports whether a request is to be done: nobody may do it who gets false.
+func (r *request) take() bool { return r.settled.CompareAndSwap(false, true) }
+
+var errWaited = errors.New("it was not begun in the time that the request has")
 
 // Do makes a change, and returns when it is on the disk and look-ups see it.
 func (s *Store) Do(ctx context.Context, w Write) (Entry, error) {
@@ -187,6 +196,9 @@ func (s *Store) ask(ctx context.Context, queue chan *request, r *request) (Entry
 	case <-r.done:
 		return r.entry, r.err
 	case <-ctx.Done():
+		if r.take() {
+			return Entry{}, &UnavailableError{errWaited}
+		}
 		return Entry{}, ErrUnconfirmed
 	case <-ended:
 	}
