@@ -73,8 +73,8 @@ func (m *machine) install(pkg string) string {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.write("/root/sluice.deb", string(b), 0o644)
-	return m.must("dpkg", "--force-confold", "-i", "/root/sluice.deb")
+	m.write("/tmp/sluice.deb", string(b), 0o644)
+	return m.must("dpkg", "--force-confold", "-i", "/tmp/sluice.deb")
 }
 
 // serve runs the command of the unit under its user, with its folders.
