@@ -31,6 +31,7 @@ type ledger struct {
 	ids     bool          // each message has its text as its id
 	logins  map[int]login // by user
 	posting atomic.Int64  // messages that wait for their answer
+	usual   time.Duration // of whole, while nothing fails
 	sockets []*ledgerSocket
 	node    *node // real clients; nil: there are none
 

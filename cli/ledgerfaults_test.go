@@ -149,8 +149,12 @@ func (l *ledger) run(enough int, strike func(*ledger, *allowance)) totals {
 	l.t.Helper()
 	var allow allowance
 	l.send()
+	l.usual = l.whole()
 	l.strikeAt(enough, func() { strike(l, &allow) })
 	whole := l.whole()
+	if most := l.most(l.usual); whole > most {
+		l.t.Errorf("the cluster was whole %v after the end of the fault, want at most %v", whole, most)
+	}
 	hold(length(time.Second, 10*time.Second))
 	sum := l.close(allow)
 	l.note(sum, whole)

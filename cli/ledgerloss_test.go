@@ -254,13 +254,19 @@ func dieAndRepeat(l *ledger, allow *allowance, _ *rand.Rand) {
 }
 
 // dieAndEmpty kills a member and empties Redis: the others go on among
-// themselves.
+// themselves, and what they send each other does not wait for it.
 func dieAndEmpty(l *ledger, allow *allowance, _ *rand.Rand) {
+	usual := l.watchDelay(0, 2, time.Second)()
+	delay := l.watchDelay(0, 2, length(3*time.Second, 15*time.Second))
 	l.pause(1)
 	l.kill(1)
 	allow.killed, allow.leave = map[int]time.Time{1: time.Now()}, map[int]bool{1: true}
 	l.empty()
-	hold(length(3*time.Second, 15*time.Second))
+	longest := delay()
+	l.t.Logf("a message was on its way for %v at most, %v while nothing failed", longest, usual)
+	if most := l.most(usual); longest > most {
+		l.t.Errorf("a message was on its way for %v while a member was dead, want at most %v", longest, most)
+	}
 	l.launch(l.members[1])
 	l.resume(1)
 }

@@ -39,6 +39,42 @@ func (l *ledger) note(sum totals, whole time.Duration) {
 	}
 }
 
+// wholeWithin is how long a cluster may take to be whole after the end of a
+// fault, and a message while a member is dead.
+const wholeWithin = 5 * time.Second
+
+// most is what something may take that has to be done within wholeWithin and takes
+// usual while nothing fails: a machine with all its cores in use needs that a few
+// times.
+func (l *ledger) most(usual time.Duration) time.Duration { return wholeWithin + 4*usual }
+
+// watchDelay opens a socket. What it returns sends messages from one member to it
+// on another for at least a while, and returns the longest time that one took.
+func (l *ledger) watchDelay(from, to int, d time.Duration) (watch func() time.Duration) {
+	l.t.Helper()
+	in := l.members[from].login(ledgerUsers + 2)
+	conn, err := l.members[to].dial(in, fmt.Sprintf("delay%d", time.Now().UnixNano()))
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	r := &reader{}
+	go r.run(conn) // ends with the connection
+	return func() (longest time.Duration) {
+		defer conn.CloseNow()
+		for began, n := time.Now(), 0; n == 0 || time.Since(began) < d; n++ {
+			text := fmt.Sprintf("delay %d.", n)
+			longest = max(longest, l.members[from].poll("a message is taken", func() bool {
+				return l.members[from].request("POST", "/admin/v1/messages", fmt.Sprintf(`{"context":1337,"user":%d,"name":"n","args":[%q],"sync":true}`, ledgerUsers+2, text), nil) == http.StatusOK
+			})+l.members[to].poll("it comes", func() bool {
+				r.mu.Lock()
+				defer r.mu.Unlock()
+				return strings.Contains(strings.Join(r.texts, " "), text)
+			}))
+		}
+		return longest
+	}
+}
+
 // whole waits until every member is well and a message of each reaches the
 // sockets of all, and returns how long that took.
 func (l *ledger) whole() time.Duration {
@@ -70,7 +106,7 @@ func (l *ledger) whole() time.Duration {
 	for i, m := range l.members {
 		r := &reader{}
 		m.poll("sockets are taken", func() bool {
-			conn, err := m.dial(probe, fmt.Sprintf("probe%d", i))
+			conn, err := m.dial(probe, fmt.Sprintf("probe%d-%d", i, began.UnixNano()))
 			if err == nil {
 				l.t.Cleanup(func() { _ = conn.CloseNow() })
 				go r.run(conn) // ends with the connection

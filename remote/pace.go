@@ -16,7 +16,7 @@ const (
 	paceBurst = 16
 	// ownReads is how many reads one counts as that brings only what this member
 	// has sent itself.
-	ownReads = 4
+	ownReads = 6
 )
 
 // pacer bounds how often something is done, and not how soon. What comes while
