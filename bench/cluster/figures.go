@@ -37,9 +37,9 @@ var full = extent{
 	members: []int{2, 4, 8}, registered: []int{1_000, 10_000, 100_000}, perUser: []int{1, 8}, mostHeld: 12_500,
 }
 
-// The aims are those of issue 4, against the streams adapter.
+// The aims, against the streams adapter.
 const (
-	rateFactor    = 3
+	rateFactor    = 2.5
 	delayFactor   = 0.4
 	mostRoundTrip = 1
 )
