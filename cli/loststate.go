@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,10 +12,13 @@ import (
 	"github.com/seed47708276/sluice/cascade/store"
 )
 
+// lastGoodDir is the folder of the last good files in the state folder.
+const lastGoodDir = "lastgood"
+
 // freshState reports whether a state folder holds nothing that a server left
 // there: neither the store nor the last good files.
 func freshState(dir string) bool {
-	for _, name := range []string{store.FileName, filepath.Join("lastgood", "manifest")} {
+	for _, name := range []string{store.FileName, filepath.Join(lastGoodDir, "manifest")} {
 		if _, err := os.Stat(filepath.Join(dir, name)); !isNotExist(err) {
 			return false
 		}
@@ -56,7 +60,10 @@ func (s *server) knownState(newState bool) error {
 	case err != nil:
 		s.log.Warn("Redis cannot be asked whether this member had a state folder before", "state", s.state, "new", s.fresh, "err", err)
 	case added == 0 && s.fresh && !newState:
-		return s.lostState(fmt.Sprintf("cluster %s knows member %s with one", s.link.Name(), s.member))
+		// This start has written its files there already: with them the next one
+		// would take the folder for an old one.
+		return errors.Join(s.lostState(fmt.Sprintf("cluster %s knows member %s with one", s.link.Name(), s.member)),
+			os.RemoveAll(filepath.Join(s.state, lastGoodDir)))
 	}
 	return nil
 }

@@ -233,3 +233,44 @@ func TestStoreLostKeeper(t *testing.T) {
 		t.Errorf("sluice store does not name it: %s", out)
 	}
 }
+
+// TestLostStateOfKeeper starts a keeper without the state folder that its cluster
+// knows: it is refused, however often, until the folder is back or a new one is
+// asked for.
+func TestLostStateOfKeeper(t *testing.T) {
+	f := newFleet(t, redistest.Start(t), 2)
+	a, b := f.members[0], f.members[1]
+	f.one()
+	if code, _ := a.disable(1); code != 201 {
+		t.Fatal(code)
+	}
+	a.signal(syscall.SIGTERM)
+	<-a.exited
+	away := a.state + ".away"
+	if err := os.Rename(a.state, away); err != nil {
+		t.Fatal(err)
+	}
+	for range 2 {
+		p := start(t, a.tree, a.state)
+		if code := p.wait(); code != 1 || !strings.Contains(p.log(), "the state folder "+a.state+" is empty, and cluster sluice knows member m0 with one") ||
+			!strings.Contains(p.log(), "--new-state") {
+			t.Fatalf("exit code %d\n%s", code, p.log())
+		}
+	}
+	// A member that is not the keeper has nothing that is lost with its folder.
+	b.signal(syscall.SIGTERM)
+	<-b.exited
+	if err := os.RemoveAll(b.state); err != nil {
+		t.Fatal(err)
+	}
+	f.launch(b)
+
+	if err := os.RemoveAll(a.state); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Rename(away, a.state); err != nil {
+		t.Fatal(err)
+	}
+	f.launch(a)
+	b.poll("what was decided counts everywhere", func() bool { return !a.enabled(1) && !b.enabled(1) })
+}

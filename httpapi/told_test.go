@@ -3,6 +3,7 @@ package httpapi
 import (
 	"io"
 	"net/http"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -37,6 +38,14 @@ func TestRefusedIsTold(t *testing.T) {
 	}
 	if log := w.logs.String(); !strings.Contains(log, `level=INFO msg="handshake refused" code=disabled context=7 user=17 address=`) {
 		t.Error(log)
+	}
+
+	// One that is refused before its session is looked at has an address, too.
+	res, err = w.client.Get(w.public.URL + "/socket.io/?EIO=4&transport=polling")
+	must(t, err)
+	must(t, res.Body.Close())
+	if log := w.logs.String(); !regexp.MustCompile(`msg="handshake refused" code=\S+ address=127\.0\.0\.1`).MatchString(log) {
+		t.Errorf("no address of a refusal of a request that is none: %s", log)
 	}
 }
 

@@ -34,7 +34,7 @@ const (
 // passed is the socket registered, and only then is the 101 written.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if !s.enter() {
-		s.refuse(w, r, attempt{}, refuseDraining)
+		s.refuse(w, r, attempt{address: clientAddr(r, s.opts.Config()).addr}, refuseDraining)
 		return
 	}
 	started := false
@@ -123,11 +123,12 @@ func (s *Server) leave(sock *socket) {
 // asks a store waits for its turn.
 func (s *Server) admit(w http.ResponseWriter, r *http.Request, who *attempt) (*socket, *refusal) {
 	cfg := s.opts.Config()
-	ask, refused := examine(r, cfg)
+	address := clientAddr(r, cfg)
+	who.address = address.addr
+	ask, refused := examine(r, cfg, address)
 	if refused != nil {
 		return nil, refused
 	}
-	who.address = ask.address.addr
 	if !hijackable(w) {
 		s.log.Error("a middleware in front of the Web Sockets hides the connection: let it implement Unwrap")
 		return nil, refuseServer
@@ -163,7 +164,7 @@ type handshake struct {
 }
 
 // examine runs all checks that need no store.
-func examine(r *http.Request, cfg *Config) (*handshake, *refusal) {
+func examine(r *http.Request, cfg *Config, address clientAddress) (*handshake, *refusal) {
 	path := r.URL.EscapedPath()
 	asText := below(path, "/ws")
 	if !asText && !below(path, "/socket.io") {
@@ -196,7 +197,7 @@ func examine(r *http.Request, cfg *Config) (*handshake, *refusal) {
 	}
 	ask := &handshake{
 		session: query.session.value, connection: query.connection.value, path: path,
-		speaks: PlainText, address: clientAddr(r, cfg),
+		speaks: PlainText, address: address,
 	}
 	switch {
 	case asText:
