@@ -132,8 +132,15 @@ var (
 	nested = regexp.MustCompile(`(?i)^(\s*[\w.-]*(?:` + strings.Join(words, "|") + `)[\w.-]*\s*[=:]\s*)(.+)$`)
 	// jdbc:oracle:thin:user/password@host
 	oracle = regexp.MustCompile(`(?i)(jdbc:oracle:[a-z0-9]+:[^/@\s]*/)([^\s]+)(@)`)
-	holder = regexp.MustCompile(`(?i)property\.[0-9]+$`)
 )
+
+// holds reports whether the value of a property is a property itself, as that of
+// writeProperty.1 is. Every value of a tree is asked for, so it is no pattern.
+func holds(name string) bool {
+	rest := strings.TrimRight(name, "0123456789")
+	const end = "property."
+	return len(rest) < len(name) && len(rest) >= len(end) && strings.EqualFold(rest[len(rest)-len(end):], end)
+}
 
 // Show returns the value as it may be shown: all of it, or Mask, or with Mask in
 // the place of the passwords of URLs and assignments in it.
@@ -141,7 +148,7 @@ func Show(name, value string, patterns []string) string {
 	if Hides(name, value, patterns) {
 		return Mask
 	}
-	if holder.MatchString(name) {
+	if holds(name) {
 		value = nested.ReplaceAllString(value, "${1}"+Mask)
 	}
 	if strings.Contains(value, "=") {
