@@ -81,6 +81,7 @@ func Start(t testing.TB, options ...string) *Server {
 // Cleanup removes what all servers of a test process were made from. A TestMain
 // calls it at the end.
 func Cleanup() {
+	whole.end()
 	if made.Load() {
 		if dir, err := template(); err == nil {
 			_ = os.RemoveAll(dir)

@@ -119,7 +119,7 @@ func (n *nudges) AwaitNudge(ctx context.Context, last string) (uint64, string) {
 }
 
 func TestContract(t *testing.T) {
-	s := sqltest.Start(t)
+	s := sqltest.Shared(t)
 	t.Run("suite", func(t *testing.T) {
 		storetest.Contract(t, func(t *testing.T) func(string) *storetest.Member {
 			w := newWorld(t, s)

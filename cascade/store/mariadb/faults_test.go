@@ -36,7 +36,7 @@ func says(t *testing.T, m *storetest.Member, want any, text string) {
 // What is wrong with a database, its users and its tables is named, together
 // with what to do; nothing is written, and look-ups go on.
 func TestBadDatabases(t *testing.T) {
-	s := sqltest.Start(t)
+	s := sqltest.Shared(t)
 	for name, c := range map[string]struct {
 		spoil func(w *world)
 		want  any
@@ -74,7 +74,7 @@ func TestBadDatabases(t *testing.T) {
 // Init keeps what is there, brings an earlier version up to date, and touches no
 // newer and no foreign one; two at once do it once.
 func TestInit(t *testing.T) {
-	s := sqltest.Start(t)
+	s := sqltest.Shared(t)
 	w := newWorld(t, s)
 	m := w.open("").Ready(t)
 	if _, err := m.Put(t.Context(), everyone, "p", "v"); err != nil {
@@ -128,7 +128,7 @@ func TestInit(t *testing.T) {
 // Rows that someone changed by hand do not count, with their keys named;
 // everything else does.
 func TestChangedByHand(t *testing.T) {
-	w := newWorld(t, sqltest.Start(t))
+	w := newWorld(t, sqltest.Shared(t))
 	m := w.open("").Ready(t)
 	for _, p := range []string{"a", "b", "c", "d"} {
 		if _, err := m.Put(t.Context(), everyone, p, "v"); err != nil {
@@ -185,7 +185,7 @@ func TestPacket(t *testing.T) {
 // A database restored from a backup is the truth: members notice that it went
 // back, whether the revision is below theirs or not, and take it.
 func TestRestored(t *testing.T) {
-	w := newWorld(t, sqltest.Start(t))
+	w := newWorld(t, sqltest.Shared(t))
 	a, b := w.open("").Ready(t), w.open("").Ready(t)
 	set := func(value string) {
 		t.Helper()
@@ -284,6 +284,19 @@ type lossy struct {
 	before atomic.Int64 // commits that do not reach the server
 	after  atomic.Int64 // commits whose answer does not come back
 	hits   atomic.Int64
+	hole   atomic.Bool // what comes for the server is dropped
+
+	mu    sync.Mutex
+	conns map[net.Conn]bool
+}
+
+// breakAll ends all connections: they have lost what was dropped.
+func (p *lossy) breakAll() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for c := range p.conns {
+		_ = c.Close()
+	}
 }
 
 func newLossy(t *testing.T, target string) *lossy {
@@ -292,10 +305,8 @@ func newLossy(t *testing.T, target string) *lossy {
 	if err != nil {
 		t.Fatal(err)
 	}
-	p := &lossy{addr: l.Addr().String(), target: target}
+	p := &lossy{addr: l.Addr().String(), target: target, conns: map[net.Conn]bool{}}
 	var work sync.WaitGroup
-	var mu sync.Mutex
-	conns := map[net.Conn]bool{}
 	work.Go(func() {
 		for {
 			c, err := l.Accept()
@@ -307,9 +318,9 @@ func newLossy(t *testing.T, target string) *lossy {
 				_ = c.Close()
 				continue
 			}
-			mu.Lock()
-			conns[c], conns[s] = true, true
-			mu.Unlock()
+			p.mu.Lock()
+			p.conns[c], p.conns[s] = true, true
+			p.mu.Unlock()
 			work.Go(func() { p.pump(c, s) })
 			work.Go(func() {
 				_, _ = io.Copy(c, s) // ends with the connection
@@ -319,11 +330,7 @@ func newLossy(t *testing.T, target string) *lossy {
 	})
 	t.Cleanup(func() {
 		_ = l.Close()
-		mu.Lock()
-		for c := range conns {
-			_ = c.Close()
-		}
-		mu.Unlock()
+		p.breakAll()
 		work.Wait()
 	})
 	return p
@@ -337,6 +344,9 @@ func (p *lossy) pump(from, to net.Conn) {
 		n, err := from.Read(buf)
 		if err != nil {
 			return
+		}
+		if p.hole.Load() {
+			continue
 		}
 		if bytes.HasSuffix(buf[:n], []byte("\x03COMMIT")) {
 			if p.before.Add(-1) >= 0 {
@@ -357,7 +367,7 @@ func (p *lossy) pump(from, to net.Conn) {
 // A COMMIT whose answer is lost: the write is done once, whether the server had
 // it or not.
 func TestCommitLost(t *testing.T) {
-	s := sqltest.Start(t)
+	s := sqltest.Shared(t)
 	w := newWorld(t, s)
 	p := newLossy(t, s.Host)
 	w.opt.Hosts = []string{p.addr}
@@ -385,7 +395,7 @@ func TestCommitLost(t *testing.T) {
 // "Not done" is written before it is said: a write that was given up is never
 // done, and one that is found done is.
 func TestGivenUp(t *testing.T) {
-	s := sqltest.Start(t)
+	s := sqltest.Shared(t)
 	w := newWorld(t, s)
 	d := w.database()
 	write := func(request string) *store.Proposal {
@@ -417,7 +427,7 @@ func TestGivenUp(t *testing.T) {
 
 // The first host that answers is used; what is no host is refused.
 func TestHosts(t *testing.T) {
-	s := sqltest.Start(t)
+	s := sqltest.Shared(t)
 	w := newWorld(t, s)
 	w.opt.Hosts = []string{fmt.Sprintf("127.0.0.1:%d", sqltest.FreePort(t)), s.Socket, s.Host}
 	m := w.open("").Ready(t)

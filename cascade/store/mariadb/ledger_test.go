@@ -178,9 +178,9 @@ func TestLedger(t *testing.T) {
 	p := newLossy(t, s.Host)
 	w.opt.Hosts = []string{p.addr}
 	l := newLedger(t, 30, w.open("").Ready(t), w.open("").Ready(t), w.open("").Ready(t))
-	rounds := 1
+	rounds, away := 1, time.Second
 	if *torture {
-		rounds = 10
+		rounds, away = 10, 20*time.Second
 	}
 	for range rounds {
 		for _, fail := range []func(){
@@ -192,7 +192,11 @@ func TestLedger(t *testing.T) {
 				time.Sleep(time.Second) // it stands still for that long
 				s.Signal(syscall.SIGCONT)
 			},
-			func() { s.Stop(); s.Run() },
+			func() {
+				s.Stop()
+				time.Sleep(away) // the whole database is away for that long
+				s.Run()
+			},
 		} {
 			l.more(50)
 			fail()

@@ -108,6 +108,9 @@ func prepared(n *sqlpool.Node) *sql.DB {
 }
 
 func migrate(ctx context.Context, db *sql.DB) (did []string, err error) {
+	if err := serverVersion(ctx, db); err != nil {
+		return nil, err
+	}
 	if err := foreign(ctx, db); err != nil {
 		return nil, err
 	}

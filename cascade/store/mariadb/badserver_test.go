@@ -1,0 +1,200 @@
+package mariadb
+
+import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"errors"
+	"math/big"
+	"net"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade/sqlpool/sqltest"
+	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/cascade/store/storetest"
+)
+
+// A way that drops packets: look-ups go on, and each
+// write is done once, or refused, or said to be unknown and then settled.
+func TestBlackHole(t *testing.T) {
+	s := sqltest.Shared(t)
+	w := newWorld(t, s)
+	p := newLossy(t, s.Host)
+	w.opt.Hosts = []string{p.addr}
+	l := newLedger(t, 30, w.open("").Ready(t), w.open("").Ready(t))
+	l.more(20)
+	rounds := 1
+	if *torture {
+		rounds = 5
+	}
+	for range rounds {
+		p.hole.Store(true)
+		if len(l.members[0].Values()) == 0 {
+			t.Error("look-ups do not go on")
+		}
+		time.Sleep(200 * time.Millisecond) // packets are dropped for that long
+		p.hole.Store(false)
+		p.breakAll()
+		l.more(20)
+	}
+	l.end()
+}
+
+// The clocks of two members differ by years: the order of writes is that of the
+// database.
+func TestClocks(t *testing.T) {
+	s := sqltest.Shared(t)
+	w := newWorld(t, s)
+	m := w.open("").Ready(t)
+	if _, err := m.Put(t.Context(), everyone, "p", "1"); err != nil {
+		t.Fatal(err)
+	}
+	// What one whose clock is ahead has written.
+	s.SQL("UPDATE sluice_entry SET at = '2099-01-01 00:00:00'", w.opt.Database)
+	if _, err := m.Put(t.Context(), everyone, "p", "2"); err != nil {
+		t.Fatal(err)
+	}
+	other := w.open("").Ready(t)
+	if v, _ := other.Value(everyone, "p"); v != "2" || other.Head() != m.Head() {
+		t.Errorf("%q at %v", v, other.Head())
+	}
+}
+
+// A head below the entries, as a backup that was loaded while members wrote
+// leaves it, stops the writes and says what to do; the backup, loaded again, ends
+// that.
+func TestStuck(t *testing.T) {
+	s := sqltest.Shared(t)
+	w := newWorld(t, s)
+	m := w.open("").Ready(t)
+	put := func(value string) error {
+		_, err := m.Put(t.Context(), everyone, "p", value)
+		return err
+	}
+	if err := put("1"); err != nil {
+		t.Fatal(err)
+	}
+	head := s.SQL("SELECT rev, HEX(chain) FROM sluice_head", w.opt.Database)
+	dump := s.Dump(w.opt.Database)
+	if err := put("2"); err != nil {
+		t.Fatal(err)
+	}
+	f := strings.Fields(head)
+	s.SQL("UPDATE sluice_head SET rev = "+f[0]+", chain = UNHEX('"+f[1]+"')", w.opt.Database)
+	says(t, m, new(*store.NoStoreError), "a backup was restored while members wrote")
+	if err := m.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.SQL(dump, w.opt.Database)
+	m = w.open(m.Path).Ready(t)
+	if err := put("3"); err != nil {
+		t.Error(err)
+	}
+	if v, _ := m.Value(everyone, "p"); v != "3" || m.Head().Revision != 2 {
+		t.Errorf("%q at %v", v, m.Head())
+	}
+}
+
+// A disk that is full refuses writes with what is missing, and takes them again
+// when there is room.
+func TestDiskFull(t *testing.T) {
+	s := sqltest.Shared(t)
+	w := newWorld(t, s)
+	m := w.open("").Ready(t)
+	if _, err := m.Put(t.Context(), everyone, "p", "v"); err != nil {
+		t.Fatal(err)
+	}
+	// What the server says of a full disk at a write (errors 1021 and 1114).
+	s.SQL("CREATE TRIGGER full BEFORE INSERT ON sluice_entry FOR EACH ROW SIGNAL SQLSTATE 'HY000' SET MYSQL_ERRNO = 1114, MESSAGE_TEXT = 'The table ''sluice_entry'' is full'", w.opt.Database)
+	says(t, m, new(*store.UnavailableError), "the server has no room left")
+	if v, _ := m.Value(everyone, "p"); v != "v" {
+		t.Error("look-ups do not go on")
+	}
+	s.SQL("DROP TRIGGER full", w.opt.Database)
+	storetest.Poll(t, "writes go on", func() bool { _, err := m.Put(t.Context(), everyone, "p", "w"); return err == nil })
+}
+
+// certificate makes one for 127.0.0.1, and returns the files of it and of its key.
+func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
+	t.Helper()
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{
+		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "database"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
+		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
+	}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	private, err := x509.MarshalPKCS8PrivateKey(k)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	cert, key, pool = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), x509.NewCertPool()
+	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
+	pool.AppendCertsFromPEM(text)
+	err = errors.Join(os.WriteFile(cert, text, 0o600), os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return cert, key, pool
+}
+
+// TLS is used where it is asked for, checks the server's certificate, and is not
+// left out where the server has none.
+func TestTLS(t *testing.T) {
+	cert, key, pool := certificate(t)
+	s := sqltest.Start(t, "--ssl-cert="+cert, "--ssl-key="+key)
+	w := newWorld(t, s)
+	s.SQL("ALTER USER '" + w.opt.User + "'@'%' REQUIRE SSL")
+	w.opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
+	m := w.open("").Ready(t)
+	if _, err := m.Put(t.Context(), everyone, "p", "v"); err != nil {
+		t.Error(err)
+	}
+	w.opt.TLS = nil
+	says(t, w.open(""), new(*store.UnavailableError), "correct the user or the password")
+	w.opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+	says(t, w.open(""), new(*store.UnavailableError), "certificate")
+	s.Stop()
+	s.Run("--skip-ssl")
+	w.opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: pool}
+	says(t, w.open(""), new(*store.UnavailableError), "TLS")
+}
+
+// The version of a server as it tells it, and whether it is enough.
+func TestServerVersion(t *testing.T) {
+	for text, old := range map[string]bool{
+		"10.11.14-MariaDB-0+deb12u2":              false,
+		"10.6.0-MariaDB":                          false,
+		"11.4.2-MariaDB-log":                      false,
+		"5.5.5-10.6.16-MariaDB-1:10.6.16+maria~x": false,
+		"10.5.29-MariaDB":                         true,
+		"5.5.68-MariaDB":                          true,
+		"5.5.5-10.3.39-MariaDB":                   true,
+		"8.0.36":                                  true, // no MariaDB
+		"":                                        true,
+		"MariaDB":                                 true,
+		"10.x-MariaDB":                            true,
+	} {
+		err := checkVersion(text)
+		if (err != nil) != old {
+			t.Errorf("%q: %v", text, err)
+		}
+		if err != nil && !strings.Contains(err.Error(), "10.6") {
+			t.Errorf("%q does not say what is needed: %v", text, err)
+		}
+	}
+}
