@@ -150,9 +150,15 @@ func Contract(t *testing.T, cluster Cluster) {
 	}
 }
 
+// do makes a write, and asks again by its name while it is not known to be done: a
+// large one on a busy machine takes longer than a client waits.
 func do(t testing.TB, m *Member, changes ...store.Change) store.Entry {
 	t.Helper()
-	e, err := m.Do(t.Context(), store.Write{Actor: "test", Reason: "r", Action: "a", Changes: changes})
+	w := store.Write{Actor: "test", Reason: "r", Action: "a", Request: store.NewRequest(), Changes: changes}
+	e, err := m.Do(t.Context(), w)
+	for start := time.Now(); errors.Is(err, store.ErrUnconfirmed) && time.Since(start) < patience; {
+		e, err = m.Do(t.Context(), w)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
