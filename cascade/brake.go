@@ -233,6 +233,11 @@ func (h *held) follow(e *Engine, sn *Snapshot) *held {
 	}
 	accepted := *h.accepted
 	accepted.generation = sn.generation
+	accepted.platform = sn.platform
+	accepted.tree = accepted.tree.withReseller(&accepted)
+	if accepted.platform != nil && e.opt.Source != nil {
+		accepted.names = sn.names // names are only ever added
+	}
 	if e.opt.Source == nil {
 		accepted.tables, accepted.names, accepted.revision = sn.tables, sn.names, sn.revision
 	} else if t, err := accepted.tables.expire(time.Now()); err == nil {
@@ -257,7 +262,11 @@ func (e *Engine) counted(base, sn *Snapshot) (c Closing, err error) {
 // nextMemo is the memo of a snapshot that is made now; no two have the same
 // epoch. The caller holds mu.
 func (e *Engine) nextMemo(sn *Snapshot) memo {
-	e.memo = e.memo.next(e.opt.Schema, sn.tables.subjects)
+	subjects := 0
+	for _, t := range sn.allTables() {
+		subjects += t.subjects
+	}
+	e.memo = e.memo.next(e.opt.Schema, subjects)
 	return e.memo
 }
 

@@ -28,30 +28,52 @@ func (sn *Snapshot) Names(su Subject) []string {
 	return out
 }
 
+// allTables are those of the directory and, where its database is read, the
+// platform's.
+func (sn *Snapshot) allTables() []*tables {
+	if sn.platform == nil {
+		return []*tables{sn.tables}
+	}
+	return []*tables{sn.tables, sn.platform.tables}
+}
+
 // AllNames lists every property that the tree or the directory defines for
 // anybody, sorted.
 func (sn *Snapshot) AllNames() []string {
 	var out []string
 	for p, name := range sn.names.list {
-		c := sn.tables.count(uint32(p))
+		c := propCount{}
+		for _, t := range sn.allTables() {
+			more := t.count(uint32(p))
+			c.user, c.context = c.user+more.user, c.context+more.context
+		}
 		set := p < len(sn.tree.sets.defAt) && sn.tree.sets.defAt[p] != 0
 		if c.user > 0 || c.context > 0 || set || p < len(sn.tree.server) && sn.tree.server[p].file != 0 {
 			out = append(out, name)
 		}
 	}
+	if sn.platform != nil {
+		for _, r := range sn.platform.resellers {
+			for name := range r.Config {
+				out = append(out, name)
+			}
+		}
+	}
 	slices.Sort(out)
-	return out
+	return slices.Compact(out)
 }
 
 // Subjects yields every context and user of the directory or with an override,
 // sorted, each context before its users.
 func (sn *Snapshot) Subjects() iter.Seq[Subject] {
 	seen := map[Subject]bool{}
-	for s := range sn.tables.shards {
-		for _, sl := range s.slots {
-			gone := sl.prop != propRecord && sl.val&valExpired != 0 || sl.prop == propRecord && sl.val&recDeleted != 0
-			if sl.ctx != 0 && !gone {
-				seen[Subject{sl.ctx, sl.user}] = true
+	for _, t := range sn.allTables() {
+		for s := range t.shards {
+			for _, sl := range s.slots {
+				gone := sl.prop != propRecord && sl.val&valExpired != 0 || sl.prop == propRecord && sl.val&recDeleted != 0
+				if sl.ctx != 0 && !gone {
+					seen[Subject{sl.ctx, sl.user}] = true
+				}
 			}
 		}
 	}

@@ -54,7 +54,8 @@ type Override struct {
 	Time      time.Time // when it was set; whole milliseconds are kept
 	Expires   time.Time // zero: never
 
-	unfit bool // Value does not fit its declaration: a last good one is kept
+	platform bool // it was read from the platform's database
+	unfit    bool // Value does not fit its declaration: a last good one is kept
 }
 
 // Batch is a set of changes that apply together or not at all. Deletions come
@@ -63,6 +64,7 @@ type Override struct {
 type Batch struct {
 	Reset           bool      // forget everything first
 	Revision        string    // names the state that the batch leads to; "": the engine counts
+	Missing         []Subject // contexts that do not exist: closed, and their users keep what is known of them
 	Forget          []Subject // contexts and users whose records go without a tombstone; not their overrides
 	DeleteContexts  []uint32
 	DeleteUsers     []Subject

@@ -223,6 +223,7 @@ func keepGood(schema *Schema, b *Batch, base *tables, names *nameTable) {
 func (e *Engine) publish(sn *Snapshot, ed *nameEditor, before carry, start time.Time) {
 	e.patterns()
 	sn.tree = build(e.set, e.opt.Schema, ed, before, e.opt.Getenv)
+	sn.tree = sn.tree.withReseller(sn)
 	sn.names = ed.table()
 	sn.loaded = time.Now()
 	sn.generation++
@@ -252,6 +253,16 @@ func (sn *Snapshot) forgetNames() {
 	}
 	ed := newNameTable(sn.schema).edit()
 	sn.tables = sn.tables.renumber(sn.names, ed)
+	if sn.platform != nil {
+		next := *sn.platform
+		next.tables = next.tables.renumber(sn.names, ed)
+		for _, r := range next.resellers {
+			for name := range r.Config {
+				ed.add(name)
+			}
+		}
+		sn.platform = &next
+	}
 	sn.names = ed.table()
 }
 

@@ -41,13 +41,14 @@ type Explanation struct {
 	together bool   // the value is that of properties that fit together
 }
 
-// Origin is where a value stands: in a file, with the line of its key and, in
+// Origin is where a value stands: in the platform's database; in a file, with the line of its key and, in
 // the scope contextSets, the name of the set; or in an override.
 type Origin struct {
 	File     string          `json:"file,omitempty"`
 	Line     int             `json:"line,omitempty"`
 	Set      string          `json:"set,omitempty"`
 	Override *OverrideOrigin `json:"override,omitempty"`
+	Platform *PlatformOrigin `json:"platform,omitempty"`
 }
 
 // OverrideOrigin tells who set an override, when and why.

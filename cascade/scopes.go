@@ -25,24 +25,13 @@ type provider interface {
 var providers = map[string]provider{
 	ScopeUser:        overrideScope{user: true},
 	ScopeContext:     overrideScope{},
-	ScopeReseller:    emptyScope{ScopeReseller},
+	ScopeReseller:    resellerScope{},
 	ScopeContextSets: setScope{},
 	ScopeServer:      serverScope{},
 }
 
-// emptyScope defines nothing.
-type emptyScope struct{ name string }
-
-func (e emptyScope) scope() string                               { return e.name }
-func (emptyScope) find(*Snapshot, Subject, uint32) (hit, bool)   { return hit{}, false }
-func (emptyScope) text(*Snapshot, uint32, hit) string            { return "" }
-func (emptyScope) good(*Snapshot, uint32, hit) (string, bool)    { return "", false }
-func (emptyScope) origin(*Snapshot, uint32, hit) *Origin         { return nil }
-func (emptyScope) lock(*Snapshot, Subject, uint32) string        { return "" }
-func (emptyScope) lockOrigin(*Snapshot, Subject, uint32) *Origin { return nil }
-func (emptyScope) names(*Snapshot, Subject, func(uint32))        {}
-
-// overrideScope is the scope context or user: the overrides.
+// overrideScope is the scope context or user: the overrides, and behind them
+// what the platform's database has.
 type overrideScope struct{ user bool }
 
 func (o overrideScope) scope() string {
@@ -61,23 +50,30 @@ func (o overrideScope) key(su Subject) (user uint32, ok bool) {
 }
 
 func (o overrideScope) find(sn *Snapshot, su Subject, p uint32) (hit, bool) {
-	h, ok := o.any(sn, su, p)
-	if !ok || h.sh.slots[h.i].val&valExpired != 0 {
+	h, ok := o.in(sn.tables, su, p)
+	if ok && h.sh.slots[h.i].val&valExpired == 0 {
+		return h, true
+	}
+	if sn.platform == nil {
 		return hit{}, false
 	}
-	return h, true
+	return o.in(sn.platform.tables, su, p)
 }
 
 // any finds an override, expired or not.
 func (o overrideScope) any(sn *Snapshot, su Subject, p uint32) (hit, bool) {
+	return o.in(sn.tables, su, p)
+}
+
+func (o overrideScope) in(t *tables, su Subject, p uint32) (hit, bool) {
 	user, ok := o.key(su)
 	if !ok {
 		return hit{}, false
 	}
-	if c := sn.tables.count(p); o.user && c.user == 0 || !o.user && c.context == 0 {
+	if c := t.count(p); o.user && c.user == 0 || !o.user && c.context == 0 {
 		return hit{}, false
 	}
-	sh, i := sn.tables.find(su.Context, user, p)
+	sh, i := t.find(su.Context, user, p)
 	if i < 0 {
 		return hit{}, false
 	}
@@ -87,8 +83,11 @@ func (o overrideScope) any(sn *Snapshot, su Subject, p uint32) (hit, bool) {
 func (overrideScope) text(_ *Snapshot, _ uint32, h hit) string   { return h.sh.text(int(h.i)) }
 func (overrideScope) good(*Snapshot, uint32, hit) (string, bool) { return "", false }
 
-func (overrideScope) origin(sn *Snapshot, p uint32, h hit) *Origin {
+func (s overrideScope) origin(sn *Snapshot, p uint32, h hit) *Origin {
 	o := h.sh.override(int(h.i), sn.names.list[p])
+	if o.platform {
+		return &Origin{Platform: sn.platform.origin(s.scope(), o.Property, o.Subject)}
+	}
 	return &Origin{Override: &OverrideOrigin{
 		Actor: o.Actor, Time: timePtr(o.Time), Reason: o.Reason, Expires: timePtr(o.Expires),
 	}}
@@ -102,7 +101,7 @@ func timePtr(t time.Time) *time.Time {
 }
 
 func (o overrideScope) lock(sn *Snapshot, su Subject, p uint32) string {
-	if sn.tables.count(p).final == 0 {
+	if sn.tables.count(p).final == 0 && (sn.platform == nil || sn.platform.tables.count(p).final == 0) {
 		return ""
 	}
 	h, ok := o.find(sn, su, p)
@@ -122,13 +121,15 @@ func (o overrideScope) names(sn *Snapshot, su Subject, add func(uint32)) {
 	if !ok {
 		return
 	}
-	sh := sn.tables.shard(user, hashUser(su.Context, user))
-	if sh == nil {
-		return
-	}
-	for _, sl := range sh.slots {
-		if sl.ctx == su.Context && sl.user == user && sl.prop != propRecord && sl.val&valExpired == 0 {
-			add(sl.prop)
+	for _, t := range sn.allTables() {
+		sh := t.shard(user, hashUser(su.Context, user))
+		if sh == nil {
+			continue
+		}
+		for _, sl := range sh.slots {
+			if sl.ctx == su.Context && sl.user == user && sl.prop != propRecord && sl.val&valExpired == 0 {
+				add(sl.prop)
+			}
 		}
 	}
 }

@@ -44,7 +44,7 @@ type entry struct {
 // overrideMeta is shared by the overrides of a shard that were set alike.
 type overrideMeta struct {
 	final, reason, actor string
-	protected            bool
+	protected, platform  bool
 	expires              int64 // Unix ms, 0: never
 }
 
@@ -132,7 +132,7 @@ func (s *shard) override(i int, name string) Override {
 	m := &s.metas[e.meta]
 	o := Override{
 		Key:   Key{Subject{sl.ctx, sl.user}, name},
-		Value: s.text(i), Final: m.final, Protected: m.protected, Reason: m.reason, Actor: m.actor,
+		Value: s.text(i), Final: m.final, Protected: m.protected, Reason: m.reason, Actor: m.actor, platform: m.platform,
 	}
 	if ms := int64(e.timeHi)<<32 | int64(e.timeLo); ms != 0 {
 		o.Time = time.UnixMilli(ms).UTC()
@@ -221,7 +221,7 @@ func (e *shardEdit) meta(m overrideMeta) uint32 {
 
 // set adds or replaces an override; now is its slot.
 func (e *shardEdit) set(o *Override, prop uint32) (now, replaced slot, had bool) {
-	m := overrideMeta{final: o.Final, reason: o.Reason, actor: o.Actor, protected: o.Protected}
+	m := overrideMeta{final: o.Final, reason: o.Reason, actor: o.Actor, protected: o.Protected, platform: o.platform}
 	if !o.Expires.IsZero() {
 		m.expires = o.Expires.UnixMilli()
 	}

@@ -25,6 +25,7 @@ type Snapshot struct {
 	flags      map[string]Flag // Options.Flags
 	started    map[string]any  // values that are read at the start only, as they were then
 	blind      *Snapshot       // of candidate trees: the same without what tokens look up
+	platform   *platform       // nil: its database is not read
 }
 
 // tree is what the files say, compiled.
@@ -127,7 +128,7 @@ func (sn *Snapshot) find(su Subject, p uint32) (hit, int) {
 	if sn.lockable(p) {
 		i, _ = sn.lock(su, p)
 	}
-	if sn.tree.standard && su.User != 0 && int(p) < len(sn.schema.decls) && sn.hypothesis == nil {
+	if sn.tree.standard && sn.platform == nil && su.User != 0 && int(p) < len(sn.schema.decls) && sn.hypothesis == nil {
 		return sn.findStandard(su, p, i)
 	}
 	for path := sn.tree.path; i < len(path); i++ {
@@ -140,7 +141,7 @@ func (sn *Snapshot) find(su Subject, p uint32) (hit, int) {
 
 // lockable reports whether anything may lock the property.
 func (sn *Snapshot) lockable(p uint32) bool {
-	return int(p) < len(sn.tree.final) && sn.tree.final[p] != 0 || sn.tables.count(p).final > 0
+	return int(p) < len(sn.tree.final) && sn.tree.final[p] != 0 || sn.tables.count(p).final > 0 || sn.platform != nil && sn.platform.tables.count(p).final > 0
 }
 
 // lock returns the index into the path of the first scope that may define the

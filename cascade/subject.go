@@ -57,8 +57,7 @@ func (s Subject) String() string {
 }
 
 // The scopes, from the most to the least specific (spec cascade.md 1).
-// ScopeReseller has no provider here: trees of the existing system name it in
-// their path, so the path accepts it, and nothing is ever defined there.
+// ScopeReseller has values only where the platform's database is read.
 const (
 	ScopeUser        = "user"
 	ScopeContext     = "context"

@@ -11,6 +11,8 @@ func (o *Origin) String() string {
 	switch {
 	case o == nil:
 		return ""
+	case o.Platform != nil:
+		return o.Platform.String()
 	case o.Override != nil:
 		return "override" + o.Override.details()
 	}

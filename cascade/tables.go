@@ -144,6 +144,9 @@ func (t *tables) apply(b *Batch, names *nameEditor, now time.Time) (*tables, err
 	for _, s := range b.Forget {
 		e.shard(s.Context, s.User).unset(slotKey{s.Context, s.User, propRecord})
 	}
+	for _, s := range b.Missing {
+		e.shard(s.Context, 0).putContext(&contextEntry{Context: Context{ID: s.Context}, deleted: true}, recDeleted)
+	}
 	for _, id := range b.DeleteContexts {
 		e.deleteContext(id)
 	}

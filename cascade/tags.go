@@ -13,6 +13,9 @@ func (sn *Snapshot) class(su Subject) *class {
 		return sn.hypothesis.class
 	}
 	si, t := sn.tree.sets, sn.tables
+	if sn.platform != nil {
+		return si.classOf(sn.tagBits(su)) // tags come from more than one place
+	}
 	types := t.count(typesID)
 	if types.user > 0 && sn.tree.users && su.User != 0 {
 		if _, ok := (overrideScope{user: true}).find(sn, su, typesID); ok {
@@ -68,8 +71,17 @@ func (sn *Snapshot) tagBits(su Subject) []uint64 {
 // it comes from; of roll-outs those that a context set reads.
 func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
 	if su.Context != 0 {
+		sn.platform.chain(su.Context, func(r *Reseller) bool {
+			for _, t := range r.Taxonomies {
+				add(t, ScopeReseller)
+			}
+			return true
+		})
 		add(strconv.FormatUint(uint64(su.Context), 10), "contextId")
-		if c := sn.tables.context(su.Context); c != nil {
+		for _, c := range []*contextEntry{sn.platform.context(su.Context), sn.tables.context(su.Context)} {
+			if c == nil {
+				continue
+			}
 			if c.Name != "" {
 				add(c.Name, "contextName")
 			}
@@ -79,8 +91,10 @@ func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
 		}
 	}
 	if su.User != 0 {
-		for _, t := range sn.tables.perms[sn.tables.permissions(su)].tags {
-			add(t, "permission")
+		for _, tables := range sn.allTables() {
+			for _, t := range tables.perms[tables.permissions(su)].tags {
+				add(t, "permission")
+			}
 		}
 	}
 	for _, pr := range sn.tree.path {
@@ -96,7 +110,7 @@ func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
 	sn.tree.sets.rolloutTags(su, add)
 }
 
-// Tag is a tag of a subject. From is contextId, contextName, context,
+// Tag is a tag of a subject. From is reseller, contextId, contextName, context,
 // permission, types:SCOPE, addTags:SET or rollout.
 type Tag struct {
 	Tag  string `json:"tag"`
@@ -187,11 +201,13 @@ const (
 	UserDisabled
 	UserDeleted
 	UserUnknown // refused: strict
+	// AccountUnread: the platform's database decides, and it could not be asked yet.
+	AccountUnread
 )
 
 // String is the state in JSON.
 func (a Account) String() string {
-	return [...]string{"open", "contextDisabled", "contextDeleted", "contextUnknown", "userDisabled", "userDeleted", "userUnknown"}[a]
+	return [...]string{"open", "contextDisabled", "contextDeleted", "contextUnknown", "userDisabled", "userDeleted", "userUnknown", "unread"}[a]
 }
 
 // Account returns the state of a subject; while a change is held, that before
@@ -201,6 +217,13 @@ func (sn *Snapshot) Account(su Subject) Account {
 		return sn.held.accepted.Account(su)
 	}
 	strict := sn.boolean(Subject{}, strictID, false)
+	if sn.platform != nil {
+		// Whoever is closed in one of the two is closed.
+		if a := sn.platform.account(su); a != AccountOpen {
+			return a
+		}
+		strict = false // the platform knows it
+	}
 	switch sh, rec := sn.tables.record(su.Context, 0); {
 	case sh == nil && strict:
 		return ContextUnknown

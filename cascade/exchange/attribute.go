@@ -1,0 +1,70 @@
+package exchange
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"unicode"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/tagexpr"
+)
+
+// Attribute is what one attribute of a context or a user means.
+type Attribute struct {
+	Override *cascade.Override // of config/NAME
+	Tags     []string          // of taxonomy/types of a context
+	Notes    []string          // what of it is not taken over
+}
+
+// DecodeAttribute reads an attribute as it is stored; one of another kind means
+// nothing. Its error says what to do.
+func DecodeAttribute(su cascade.Subject, name, value string) (a Attribute, err error) {
+	if name == typesName && su.User == 0 {
+		for tag := range strings.SplitSeq(value, ",") {
+			switch tag = trim(tag); {
+			case tag == "":
+			case tagexpr.ValidTag(tag):
+				a.Tags = append(a.Tags, tag)
+			default:
+				a.Notes = append(a.Notes, fmt.Sprintf("%q is no tag that an expression can name, and is left out", tag))
+			}
+		}
+		return a, nil
+	}
+	property, is := strings.CutPrefix(name, configPrefix)
+	switch {
+	case !is:
+		return a, nil
+	case property == "" || strings.TrimSpace(property) != property || strings.ContainsFunc(property, unicode.IsControl):
+		return a, errors.New("the name of the property is empty, or has control characters or white space around it: correct or remove the row")
+	}
+	decode := contextValue
+	if su.User != 0 {
+		decode = userValue
+	}
+	s, err := decode(value)
+	if err != nil {
+		return a, err
+	}
+	o := cascade.Override{Key: cascade.Key{Subject: su, Property: property}, Value: s.value, Protected: s.protected}
+	if s.final != "" {
+		if err := cascade.CheckFinal(s.final); err != nil {
+			a.Notes = append(a.Notes, err.Error())
+		} else {
+			o.Final = s.final
+		}
+	}
+	if s.more {
+		a.Notes = append(a.Notes, "of what stands behind the first ; only final and protected count: write %3B for a ; of the value")
+	}
+	b := bounds{}
+	if err := b.override(o); err != nil {
+		return a, err
+	}
+	a.Override = &o
+	return a, nil
+}
+
+// PermissionNames names the permissions of a user's bits; see permissionsOf.
+func PermissionNames(bits string) ([]string, error) { return permissionsOf(bits) }

@@ -1,0 +1,361 @@
+package cascade
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade/people"
+)
+
+// The platform's own database is a second source of contexts, users and values,
+// beside the directory and the overrides. Its entries are read one by one as
+// subjects are met, so a subject that was not read yet is none of which nothing
+// is set: see AccountUnread.
+
+// PlatformContext is a context as the platform's database has it.
+type PlatformContext struct {
+	Context
+	Missing  bool   // there is no such context; only the ID counts
+	Reseller uint32 // that owns it; 0: none
+	Config   []Override
+}
+
+// PlatformUser is a user as the platform's database has it.
+type PlatformUser struct {
+	User
+	Missing bool // there is no such user; only Context and ID count
+	Config  []Override
+}
+
+// Reseller is a sub-admin of the platform. Its values count for the contexts
+// that it or one of its children owns.
+type Reseller struct {
+	ID         uint32
+	Name       string
+	Parent     uint32 // 0: none
+	Taxonomies []string
+	Config     map[string]string
+}
+
+// maxResellerDepth bounds the way up from a reseller to its last parent, which
+// a reseller that is its own parent would make endless.
+const maxResellerDepth = 32
+
+// platform is what was read of it so far. It is immutable.
+type platform struct {
+	tables    *tables
+	owners    map[uint32]uint32 // context -> reseller
+	resellers map[uint32]*Reseller
+	read      func(Subject) time.Time // when it was read last; zero: never
+}
+
+// ConnectPlatform makes the engine expect contexts and users from the platform's
+// database: until one is read, its account is AccountUnread. read tells when
+// that was. It is called once, before the engine is used by others.
+func (e *Engine) ConnectPlatform(read func(Subject) time.Time) {
+	e.mu.Lock()
+	old := e.cur.Load()
+	sn := *old
+	sn.platform = &platform{tables: newTables(e.opt.Schema), owners: map[uint32]uint32{}, resellers: map[uint32]*Reseller{}, read: read}
+	sn.tree = sn.tree.withReseller(&sn)
+	sn.generation++
+	sn.held = old.held.follow(e, &sn)
+	e.swap(old, &sn)
+}
+
+// withReseller is the tree with the scope reseller in its path where no file
+// names a path: that is the existing system's default.
+func (t *tree) withReseller(sn *Snapshot) *tree {
+	if sn.platform == nil || !t.standard || int(scopesID) < len(t.server) && t.server[scopesID].file != 0 {
+		return t
+	}
+	next := *t
+	next.path = nil
+	for _, s := range scopeOrder {
+		next.path = append(next.path, providers[s])
+	}
+	next.standard = false
+	next.locks = slices.Clone(next.path)
+	slices.Reverse(next.locks)
+	next.final = slices.Clone(t.final)
+	for p, at := range next.final {
+		if at == 0 {
+			continue
+		}
+		// The number is an index into the path, of which one more scope is part.
+		scope := t.path[at-1].scope()
+		next.final[p] = uint8(1 + slices.Index(scopeOrder, scope))
+	}
+	return &next
+}
+
+// ApplyPlatform takes what was read: each context and user replaces what was
+// known of it. resellers replace all; nil leaves them. known tells that subjects
+// which were read before may have changed: then the subscribers are told.
+func (e *Engine) ApplyPlatform(contexts []PlatformContext, users []PlatformUser, resellers []Reseller, known bool) error {
+	e.mu.Lock()
+	old := e.cur.Load()
+	if old.platform == nil {
+		e.mu.Unlock()
+		return fmt.Errorf("no platform is connected")
+	}
+	b := old.platform.batch(old.names, contexts, users)
+	ed := old.names.edit()
+	t, err := old.platform.tables.apply(b, ed, time.Now())
+	if err != nil {
+		e.mu.Unlock()
+		return err
+	}
+	sn, next := *old, *old.platform
+	next.tables = t
+	if len(contexts) > 0 {
+		next.owners = maps.Clone(next.owners)
+		for _, c := range contexts {
+			if delete(next.owners, c.ID); c.Reseller != 0 && !c.Missing {
+				next.owners[c.ID] = c.Reseller
+			}
+		}
+	}
+	if resellers != nil {
+		next.resellers = make(map[uint32]*Reseller, len(resellers))
+		for i := range resellers {
+			next.resellers[resellers[i].ID] = &resellers[i]
+			for name := range resellers[i].Config {
+				ed.add(name)
+			}
+		}
+	}
+	e.rename(b)
+	sn.platform, sn.names = &next, ed.table()
+	sn.generation++
+	sn.held = old.held.follow(e, &sn)
+	if known {
+		e.swap(old, &sn)
+		return nil
+	}
+	// Nobody has been answered for a subject that was not read: there is nothing
+	// to ask again.
+	sn.memo = e.nextMemo(&sn)
+	e.cur.Store(&sn)
+	e.mu.Unlock()
+	return nil
+}
+
+// ForgetPlatform drops what was read of subjects, so that they are unread.
+func (e *Engine) ForgetPlatform(gone []Subject) error {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	old := e.cur.Load()
+	b := &Batch{Forget: gone}
+	for _, su := range gone {
+		b.DeleteOverrides = append(b.DeleteOverrides, old.platform.keys(old.names, su)...)
+	}
+	t, err := old.platform.tables.apply(b, old.names.edit(), time.Now())
+	if err != nil {
+		return err
+	}
+	for _, su := range gone {
+		if sh, _ := old.tables.record(su.Context, su.User); sh == nil {
+			e.people.Put(people.Subject(su), &people.Names{})
+		}
+	}
+	sn, next := *old, *old.platform
+	next.tables, next.owners = t, maps.Clone(next.owners)
+	for _, su := range gone {
+		if su.User == 0 {
+			delete(next.owners, su.Context)
+		}
+	}
+	sn.platform = &next
+	sn.generation++
+	sn.held = old.held.follow(e, &sn)
+	sn.memo = e.nextMemo(&sn)
+	e.cur.Store(&sn)
+	return nil
+}
+
+// batch is the change that makes subjects what was read of them.
+func (pl *platform) batch(names *nameTable, contexts []PlatformContext, users []PlatformUser) *Batch {
+	b := &Batch{}
+	replace := func(su Subject, config []Override) {
+		keep := make(map[string]bool, len(config))
+		for _, o := range config {
+			o.Subject, o.platform = su, true
+			keep[o.Property] = true
+			b.Overrides = append(b.Overrides, o)
+		}
+		for _, k := range pl.keys(names, su) {
+			if !keep[k.Property] {
+				b.DeleteOverrides = append(b.DeleteOverrides, k)
+			}
+		}
+	}
+	for i := range contexts {
+		c := &contexts[i]
+		if c.Missing {
+			// Its users are answered for by the context: they keep what was read.
+			b.Forget = append(b.Forget, Subject{Context: c.ID})
+			b.Missing = append(b.Missing, Subject{Context: c.ID})
+			replace(Subject{Context: c.ID}, nil)
+			continue
+		}
+		b.Contexts = append(b.Contexts, c.Context)
+		replace(Subject{Context: c.ID}, c.Config)
+	}
+	for i := range users {
+		u := &users[i]
+		su := Subject{u.Context, u.ID}
+		if u.Missing {
+			b.DeleteUsers = append(b.DeleteUsers, su)
+			continue
+		}
+		b.Users = append(b.Users, u.User)
+		replace(su, u.Config)
+	}
+	return b
+}
+
+// keys lists the values that were read of one subject.
+func (pl *platform) keys(names *nameTable, su Subject) (keys []Key) {
+	sh := pl.tables.shard(su.User, hashUser(su.Context, su.User))
+	if sh == nil {
+		return nil
+	}
+	for _, sl := range sh.slots {
+		if sl.ctx == su.Context && sl.user == su.User && sl.prop != propRecord {
+			keys = append(keys, Key{su, names.list[sl.prop]})
+		}
+	}
+	return keys
+}
+
+// context is what was read of a context; nil: nothing, or that there is none.
+func (pl *platform) context(id uint32) *contextEntry {
+	if pl == nil {
+		return nil
+	}
+	if c := pl.tables.context(id); c != nil && !c.deleted {
+		return c
+	}
+	return nil
+}
+
+// account is the state of a subject in the platform's database.
+func (pl *platform) account(su Subject) Account {
+	switch sh, rec := pl.tables.record(su.Context, 0); {
+	case sh == nil:
+		return AccountUnread
+	case rec&recDeleted != 0:
+		return ContextDeleted
+	case rec&recEnabled == 0:
+		return ContextDisabled
+	}
+	if su.User == 0 {
+		return AccountOpen
+	}
+	switch sh, rec := pl.tables.record(su.Context, su.User); {
+	case sh == nil:
+		return AccountUnread
+	case rec&recDeleted != 0:
+		return UserDeleted
+	case rec&recEnabled == 0:
+		return UserDisabled
+	}
+	return AccountOpen
+}
+
+// chain calls f with the reseller of a context and its parents, the next first,
+// until f returns false.
+func (pl *platform) chain(context uint32, f func(*Reseller) bool) {
+	if pl == nil {
+		return
+	}
+	id := pl.owners[context]
+	for range maxResellerDepth {
+		r := pl.resellers[id]
+		if r == nil || !f(r) || r.Parent == id {
+			return
+		}
+		id = r.Parent
+	}
+}
+
+// PlatformOrigin is a place in the platform's database.
+type PlatformOrigin struct {
+	Attribute string     `json:"attribute"`          // such as config/com.openexchange.x
+	Of        string     `json:"of"`                 // user, context or reseller
+	Reseller  string     `json:"reseller,omitempty"` // its name
+	Read      *time.Time `json:"read"`               // when it was read last
+}
+
+// String is the origin in a sentence.
+func (o *PlatformOrigin) String() string {
+	what := o.Of + " attribute " + o.Attribute
+	if o.Of == ScopeReseller {
+		what = fmt.Sprintf("property %s of reseller %s", strings.TrimPrefix(o.Attribute, "config/"), o.Reseller)
+	}
+	age := ""
+	if o.Read != nil {
+		age = fmt.Sprintf(", read %v ago", time.Since(*o.Read).Round(time.Second))
+	}
+	return what + " (platform database" + age + ")"
+}
+
+func (pl *platform) origin(of, property string, su Subject) *PlatformOrigin {
+	o := &PlatformOrigin{Attribute: "config/" + property, Of: of}
+	if at := pl.read(su); !at.IsZero() {
+		at = at.UTC()
+		o.Read = &at
+	}
+	return o
+}
+
+// resellerScope is the scope reseller: the properties of the context's reseller,
+// else of its parent, and so on. They have no metadata.
+type resellerScope struct{}
+
+func (resellerScope) scope() string { return ScopeReseller }
+
+func (resellerScope) find(sn *Snapshot, su Subject, p uint32) (h hit, ok bool) {
+	if sn.platform == nil || su.Context == 0 || len(sn.platform.resellers) == 0 {
+		return hit{}, false
+	}
+	name := sn.names.list[p]
+	sn.platform.chain(su.Context, func(r *Reseller) bool {
+		text, has := r.Config[name]
+		if has {
+			h, ok = hit{i: r.ID, bits: boolBits(text)}, true
+		}
+		return !has
+	})
+	return h, ok
+}
+
+func (resellerScope) text(sn *Snapshot, p uint32, h hit) string {
+	return sn.platform.resellers[h.i].Config[sn.names.list[p]]
+}
+
+func (resellerScope) good(*Snapshot, uint32, hit) (string, bool) { return "", false }
+
+func (resellerScope) origin(sn *Snapshot, p uint32, h hit) *Origin {
+	o := sn.platform.origin(ScopeReseller, sn.names.list[p], Subject{})
+	o.Reseller = sn.platform.resellers[h.i].Name
+	return &Origin{Platform: o}
+}
+
+func (resellerScope) lock(*Snapshot, Subject, uint32) string        { return "" }
+func (resellerScope) lockOrigin(*Snapshot, Subject, uint32) *Origin { return nil }
+
+func (resellerScope) names(sn *Snapshot, su Subject, add func(uint32)) {
+	sn.platform.chain(su.Context, func(r *Reseller) bool {
+		for name := range r.Config {
+			if p, ok := sn.names.id(name); ok {
+				add(p)
+			}
+		}
+		return true
+	})
+}

@@ -1,0 +1,400 @@
+// Package platform reads the platform's own database, live and without ever
+// writing: contexts, users, attributes, permissions and resellers, by primary
+// key when a subject is met, and again while it is connected. What it reads it
+// hands to an engine.
+package platform
+
+import (
+	"cmp"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/sqlpool"
+)
+
+const (
+	// batchSubjects are read by one round of queries: a row of each costs some
+	// 200 bytes, and a statement stays below 16 KiB.
+	batchSubjects = 500
+	// loadTimeout bounds what a handshake waits; readTimeout what a round of
+	// queries takes, so that a server that is silent is given up.
+	loadTimeout = 2 * time.Second
+	readTimeout = 5 * time.Second
+	// restAfterFailure is how long nobody asks a database that did not answer,
+	// but takes what is known.
+	// A user database alone rests longer: a round over the others goes on.
+	restAfterFailure = time.Second
+	restOfSchema     = 5 * time.Second
+	// maxWaiting bounds the handshakes that wait for an answer.
+	maxWaiting = 4096
+	// Subjects that are not connected are forgotten keepFor after they were read,
+	// and at the next round where there are more than maxKnown.
+	keepFor  = 24 * time.Hour
+	maxKnown = 2_000_000
+	// maxProblems are remembered, and logged, one by one; the rest is counted.
+	maxProblems = 1000
+)
+
+// ErrUnavailable is returned for a subject that was never read while the
+// database does not answer.
+var ErrUnavailable = errors.New("the platform's database does not answer, and what it says of this user is not known")
+
+// Options are what a Platform needs.
+type Options struct {
+	Config sqlpool.Options // the configuration database
+	// Own credentials count for the user databases as well; else those of db_pool.
+	Own bool
+	TLS *tls.Config // of the user databases
+	// Engine is told what was read. Connected lists who has a socket here.
+	Engine    *cascade.Engine
+	Connected func(yield func(cascade.Subject) bool)
+	Refresh   func() time.Duration
+	Queries   func() int // a second
+	Logger    *slog.Logger
+}
+
+// Platform is the reader. It is safe for concurrent use.
+type Platform struct {
+	opt    Options
+	config *sqlpool.Pool
+	queue  chan request
+	reads  chan struct{} // holds one token: a round of reading at a time
+
+	mu       sync.Mutex
+	seen     map[cascade.Subject]seen
+	failure  error // of the last read; nil: it went well
+	since    time.Time
+	failedAt time.Time
+	globals  time.Time                             // when db_pool and the resellers were read
+	due      bool                                  // they are to be read again
+	round    time.Time                             // when the last round over connected users ended
+	took     time.Duration                         // that round
+	problems map[cascade.Subject]map[string]string // by name of the attribute
+	queries  uint64
+
+	// of the reader, under reads
+	users     map[string]*sqlpool.Pool // by host list and login
+	servers   map[int64]server         // of db_pool
+	absent    map[string]bool          // tables that this platform does not have
+	resting   map[place]rest           // user databases that did not answer
+	resellers uint64                   // sum of the last ones; 0: not read
+	anew      atomic.Bool              // forget what was not there
+}
+
+// seen is what is remembered of a read: when, and a sum of what it said.
+type seen struct {
+	at  time.Time
+	sum uint64
+}
+
+// rest tells why a user database is left alone, and until when.
+type rest struct {
+	err  error
+	till time.Time
+}
+
+type request struct {
+	su   cascade.Subject
+	done chan error // holds one
+}
+
+// New makes a reader, and the engine wait for it. Nothing is connected before
+// the first use; Run does the work.
+func New(o Options) (*Platform, error) {
+	p := &Platform{
+		opt: o, queue: make(chan request, maxWaiting), reads: make(chan struct{}, 1),
+		seen: map[cascade.Subject]seen{}, problems: map[cascade.Subject]map[string]string{}, users: map[string]*sqlpool.Pool{},
+		servers: map[int64]server{}, absent: map[string]bool{}, resting: map[place]rest{},
+	}
+	o.Config.Stale = true // a read that is a moment old is read again
+	var err error
+	if p.config, err = sqlpool.Open(o.Config); err != nil {
+		return nil, err
+	}
+	o.Engine.ConnectPlatform(p.readAt)
+	return p, nil
+}
+
+// Close ends the connections; Run has returned.
+func (p *Platform) Close() error {
+	err := p.config.Close()
+	for _, pool := range p.users {
+		err = errors.Join(err, pool.Close())
+	}
+	return err
+}
+
+func (p *Platform) readAt(su cascade.Subject) time.Time {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if su.Context == 0 {
+		return p.globals
+	}
+	return p.seen[su].at
+}
+
+// Load makes the engine know a subject: by what was read within the refresh
+// time, else by a new read. Where the database does not answer, what was read
+// last counts; without that it returns ErrUnavailable.
+func (p *Platform) Load(ctx context.Context, su cascade.Subject) error {
+	if su.Context == 0 {
+		return nil
+	}
+	p.mu.Lock()
+	have, known := p.seen[su]
+	if c, ok := p.seen[cascade.Subject{Context: su.Context}]; !ok {
+		known = false
+	} else if c.at.Before(have.at) {
+		have.at = c.at
+	}
+	resting := p.failure != nil && time.Since(p.failedAt) < restAfterFailure
+	p.mu.Unlock()
+	switch {
+	case known && (time.Since(have.at) < p.opt.Refresh() || resting):
+		return nil
+	case resting:
+		return ErrUnavailable
+	}
+	err := p.ask(ctx, su)
+	switch {
+	case err == nil || known:
+		return nil
+	case ctx.Err() != nil:
+		return ctx.Err()
+	}
+	return fmt.Errorf("%w: %w", ErrUnavailable, err)
+}
+
+// ask waits for its turn in a batch.
+func (p *Platform) ask(ctx context.Context, su cascade.Subject) error {
+	ctx, cancel := context.WithTimeout(ctx, loadTimeout)
+	defer cancel()
+	r := request{su, make(chan error, 1)}
+	select {
+	case p.queue <- r:
+	default:
+		return errors.New("too many wait for it")
+	}
+	select {
+	case err := <-r.done:
+		return err
+	case <-ctx.Done():
+		return fmt.Errorf("no answer within %v", loadTimeout)
+	}
+}
+
+// Run reads until ctx ends: who asks at once, in batches, and the connected
+// users each refresh time.
+func (p *Platform) Run(ctx context.Context) {
+	var wg sync.WaitGroup
+	wg.Go(func() { p.refresher(ctx) })
+	defer wg.Wait()
+	for {
+		var batch []request
+		select {
+		case <-ctx.Done():
+			return
+		case r := <-p.queue:
+			batch = append(batch, r)
+		}
+		for len(batch) < batchSubjects && len(p.queue) > 0 {
+			batch = append(batch, <-p.queue) // no other takes from it
+		}
+		subjects := make([]cascade.Subject, len(batch))
+		for i := range batch {
+			subjects[i] = batch[i].su
+		}
+		_, err := p.read(ctx, subjects)
+		for _, r := range batch {
+			r.done <- errorOf(err, r.su.Context)
+		}
+	}
+}
+
+// refresher reads connected users again.
+func (p *Platform) refresher(ctx context.Context) {
+	for {
+		start := time.Now()
+		err := p.again(ctx, time.Second/time.Duration(p.opt.Queries()))
+		pause := max(p.opt.Refresh()-time.Since(start), restAfterFailure)
+		if err != nil && ctx.Err() == nil {
+			p.opt.Logger.Debug("connected users could not be read again", slog.Any("err", err))
+			pause = min(pause, restOfSchema) // so that it is seen soon when it answers
+		}
+		wait := time.NewTimer(pause)
+		select {
+		case <-ctx.Done():
+			wait.Stop()
+			return
+		case <-wait.C:
+		}
+	}
+}
+
+// Refresh reads all connected users again, at once.
+func (p *Platform) Refresh(ctx context.Context) error {
+	p.anew.Store(true)
+	return p.again(ctx, 0)
+}
+
+// again reads all connected users, with a pause of pace for each query.
+func (p *Platform) again(ctx context.Context, pace time.Duration) error {
+	start := time.Now()
+	var all []cascade.Subject
+	p.opt.Connected(func(su cascade.Subject) bool {
+		all = append(all, su)
+		return true
+	})
+	// Those of a context, and with luck of a schema, stand together.
+	slices.SortFunc(all, func(a, b cascade.Subject) int {
+		if a.Context != b.Context {
+			return int(a.Context) - int(b.Context)
+		}
+		return int(a.User) - int(b.User)
+	})
+	p.mu.Lock()
+	p.due = true // once a round
+	p.mu.Unlock()
+	if len(all) == 0 {
+		_, err := p.read(ctx, nil)
+		return err
+	}
+	var failed error
+	for list := range slices.Chunk(all, batchSubjects) {
+		n, err := p.read(ctx, list)
+		var part *partError
+		if failed = cmp.Or(failed, err); err != nil && !errors.As(err, &part) {
+			break // the others would fail as well; the next round tries again
+		}
+		// Handshakes read in between.
+		pause := time.NewTimer(time.Duration(n) * pace)
+		select {
+		case <-ctx.Done():
+			pause.Stop()
+			return ctx.Err()
+		case <-pause.C:
+		}
+	}
+	if failed == nil {
+		p.forget(all)
+		p.mu.Lock()
+		p.round, p.took = time.Now(), time.Since(start)
+		p.mu.Unlock()
+	}
+	return failed
+}
+
+// forget drops what nobody needs.
+func (p *Platform) forget(connected []cascade.Subject) {
+	held := make(map[cascade.Subject]bool, 2*len(connected))
+	for _, su := range connected {
+		held[su], held[cascade.Subject{Context: su.Context}] = true, true
+	}
+	p.mu.Lock()
+	limit := time.Now().Add(-keepFor)
+	if len(p.seen) > maxKnown {
+		limit = time.Now().Add(-p.opt.Refresh())
+	}
+	var gone []cascade.Subject
+	for su, s := range p.seen {
+		if s.at.Before(limit) && !held[su] {
+			gone = append(gone, su)
+			delete(p.seen, su)
+			delete(p.problems, su)
+		}
+	}
+	p.mu.Unlock()
+	if len(gone) == 0 {
+		return
+	}
+	if err := p.opt.Engine.ForgetPlatform(gone); err != nil {
+		p.opt.Logger.Error("users of the platform stay in memory", slog.Any("err", err))
+	}
+}
+
+// Status tells how the reading goes.
+type Status struct {
+	Status   string     `json:"status"` // ok or degraded
+	Error    string     `json:"error,omitempty"`
+	Since    *time.Time `json:"since,omitempty"` // when it stopped answering
+	Known    int        `json:"known"`           // contexts and users
+	Round    *time.Time `json:"round"`           // end of the last round over connected users
+	Took     string     `json:"took,omitempty"`
+	Queries  uint64     `json:"queries"` // since the start
+	Problems []string   `json:"problems"`
+}
+
+// Status reports the state.
+func (p *Platform) Status() Status {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	s := Status{Status: "ok", Known: len(p.seen), Queries: p.queries, Problems: []string{}}
+	if p.failure != nil {
+		at := p.since.UTC()
+		s.Status, s.Error, s.Since = "degraded", p.failure.Error(), &at
+	}
+	if !p.round.IsZero() {
+		at := p.round.UTC()
+		s.Round, s.Took = &at, p.took.Round(time.Millisecond).String()
+	}
+	for su, list := range p.problems {
+		for name, text := range list {
+			s.Problems = append(s.Problems, fmt.Sprintf("%v, %q: %s", su, name, text))
+		}
+	}
+	slices.Sort(s.Problems)
+	return s
+}
+
+// note keeps how a read ended, and logs a change of that.
+func (p *Platform) note(err error) {
+	p.mu.Lock()
+	was := p.failure
+	switch {
+	case err == nil:
+		p.failure = nil
+	default:
+		p.failure = err
+		if was == nil {
+			p.since = time.Now()
+		}
+		if part := new(partError); !errors.As(err, &part) {
+			p.failedAt = time.Now() // nobody is to be asked for a while
+		}
+	}
+	since := p.since
+	p.mu.Unlock()
+	switch {
+	case err != nil && was == nil:
+		p.opt.Logger.Warn("the platform's database does not answer: what was read last counts, and users who were never read are answered with 503", slog.Any("err", err))
+	case err == nil && was != nil:
+		p.opt.Logger.Info("the platform's database answers again", slog.Duration("after", time.Since(since)))
+	}
+}
+
+// found takes the rows of a subject that do not count as they are, in the place
+// of those of its last read, and logs what is new.
+func (p *Platform) found(su cascade.Subject, rows map[string]string) {
+	p.mu.Lock()
+	old := p.problems[su]
+	if len(rows) == 0 {
+		delete(p.problems, su)
+	} else if old != nil || len(p.problems) < maxProblems {
+		p.problems[su] = rows
+	}
+	full := len(p.problems) >= maxProblems
+	p.mu.Unlock()
+	for name, text := range rows {
+		if old[name] != text && !full {
+			p.opt.Logger.Error("a row of the platform's database does not count as it is", slog.Int64("context", int64(su.Context)), slog.Int64("user", int64(su.User)), slog.String("name", name), slog.String("err", text))
+		}
+	}
+}
