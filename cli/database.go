@@ -33,20 +33,27 @@ func databaseOptions(e *cascade.Engine) (o sqlpool.Options, ok bool, err error) 
 	if len(o.Hosts) == 0 {
 		return o, false, nil
 	}
-	if e.Bool(store.PropDatabaseTLS).For(cascade.Subject{}) {
-		o.TLS = &tls.Config{MinVersion: tls.VersionTLS12}
-		if file := e.Text(store.PropDatabaseCA).Server(); file != "" {
-			b, err := os.ReadFile(file)
-			if err != nil {
-				return o, true, fmt.Errorf("%s: %w", store.PropDatabaseCA, err)
-			}
-			o.TLS.RootCAs = x509.NewCertPool()
-			if !o.TLS.RootCAs.AppendCertsFromPEM(b) {
-				return o, true, fmt.Errorf("%s: %s has no certificate in PEM", store.PropDatabaseCA, file)
-			}
+	o.TLS, err = databaseTLS(e, store.PropDatabaseTLS, store.PropDatabaseCA)
+	return o, true, err
+}
+
+// databaseTLS is what two properties say of TLS to a database; nil: none is used.
+func databaseTLS(e *cascade.Engine, use, ca string) (*tls.Config, error) {
+	if !e.Bool(use).For(cascade.Subject{}) {
+		return nil, nil
+	}
+	c := &tls.Config{MinVersion: tls.VersionTLS12}
+	if file := e.Text(ca).Server(); file != "" {
+		b, err := os.ReadFile(file)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", ca, err)
+		}
+		c.RootCAs = x509.NewCertPool()
+		if !c.RootCAs.AppendCertsFromPEM(b) {
+			return nil, fmt.Errorf("%s: %s has no certificate in PEM", ca, file)
 		}
 	}
-	return o, true, nil
+	return c, nil
 }
 
 func (a *app) databaseCmd() *cobra.Command {

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/platform"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/httpapi"
 	"github.com/seed47708276/sluice/remote"
@@ -30,8 +31,8 @@ var properties = []cascade.Declaration{
 // Schema is everything that Sluice declares. A mistake in a declaration is a
 // mistake in the code, and panics.
 func Schema() *cascade.Schema {
-	s, err := cascade.NewSchema(slices.Concat(websockets.Prefixes, remote.Prefixes, store.Prefixes),
-		websockets.Properties, remote.Properties, store.Properties, httpapi.Properties, properties)
+	s, err := cascade.NewSchema(slices.Concat(websockets.Prefixes, remote.Prefixes, store.Prefixes, platform.Prefixes),
+		websockets.Properties, remote.Properties, store.Properties, platform.Properties, httpapi.Properties, properties)
 	if err != nil {
 		panic(err)
 	}

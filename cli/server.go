@@ -18,6 +18,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/platform"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/cascade/store/mariadb"
 	"github.com/seed47708276/sluice/httpapi"
@@ -51,9 +52,10 @@ type server struct {
 
 	store         *store.Store
 	setup         httpapi.StoreSetup
-	storeLink     *remote.StoreLink // nil: no other member is asked for the store
-	database      *mariadb.Database // nil: it is not in one
-	fixed         bool              // the directory comes from a file
+	storeLink     *remote.StoreLink  // nil: no other member is asked for the store
+	database      *mariadb.Database  // nil: it is not in one
+	platform      *platform.Platform // nil: its database is not read
+	fixed         bool               // the directory comes from a file
 	settings      *httpapi.Settings
 	certificate   *httpapi.Certificate       // of the public listener; nil: no TLS
 	adminCert     *httpapi.Certificate       // of the admin listener; nil: no TLS
@@ -147,12 +149,18 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if err := s.openStore(opt); err != nil {
 		return nil, err
 	}
+	if err := s.openPlatform(); err != nil {
+		return nil, err
+	}
 	sessions, err := s.openSessions()
 	if err != nil {
 		return nil, err
 	}
 	closings := httpapi.NewClosings()
 	sopt := websockets.Options{Gate: httpapi.NewGate(s.engine, closings), Sessions: sessions, Config: s.settings.Config, Logger: s.log, Watcher: watcher{s}}
+	if s.platform != nil {
+		sopt.Load = s.loadUser
+	}
 	if s.link != nil {
 		sopt.Registry = registry{s.link}
 		sopt.Others = s.otherSockets
@@ -176,6 +184,9 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.etc, State: state, Closings: closings,
 	}
 	aopt.RedisWarning = s.redisWarning
+	if s.platform != nil {
+		aopt.Platform = s.platform
+	}
 	if s.link != nil {
 		aopt.Cluster, aopt.DigestsAgreed = s.link, s.salt.agreed.Load
 	}
@@ -232,6 +243,9 @@ func (s *server) run(ctx context.Context) error {
 	wg.Go(func() { s.gate(background) })
 	wg.Go(func() { s.api.FollowClosings(background) })
 	wg.Go(func() { s.api.RunRegistrations(background, s.state) })
+	if s.platform != nil {
+		wg.Go(func() { s.platform.Run(background) })
+	}
 	if s.link != nil {
 		defer s.followTimings()()
 		wg.Go(func() { s.link.Run(background) })
@@ -329,6 +343,11 @@ func (s *server) close() {
 	if s.database != nil {
 		if err := s.database.Close(); err != nil {
 			s.log.Error("connections to the database", "err", err)
+		}
+	}
+	if s.platform != nil {
+		if err := s.platform.Close(); err != nil {
+			s.log.Error("connections to the platform's database", "err", err)
 		}
 	}
 	if s.redis != nil {

@@ -64,6 +64,7 @@ var nextSteps = map[string]string{
 	"watch":    "until then changes are found by the slow rescan (sluice.reload.rescanInterval), and by `sluice reload`",
 	"lastGood": "make the state folder writable: without it a restart has no last good files",
 	"cluster":  "look at Redis and com.openexchange.redis.*; `sluice members` shows who is seen",
+	"platform": "look at sluice.platform.* and the grants; GET /admin/v1/platform lists the rows",
 	"store":    "overrides cannot be changed until then: `sluice store` tells why",
 	"gate":     "look at what has changed with `sluice explain` and `sluice audit`; the next change of files is counted again",
 }

@@ -16,6 +16,8 @@ var roles = map[string]Role{
 	"POST /admin/v1/config/reload":                                           Editor,
 	"POST /admin/v1/config/confirm":                                          Editor,
 	"GET /admin/v1/whoami":                                                   Viewer,
+	"GET /admin/v1/platform":                                                 Viewer,
+	"POST /admin/v1/platform/refresh":                                        Editor,
 	"GET /admin/v1/members":                                                  Viewer,
 	"POST /admin/v1/sessions":                                                Editor,
 	"GET /admin/v1/sessions/{session}":                                       Viewer,

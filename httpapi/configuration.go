@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/platform"
 	"github.com/seed47708276/sluice/remote"
 )
 
@@ -94,6 +95,13 @@ func (s *Server) readiness() (answer string, checks []check) {
 	}
 	if s.RedisWarning != "" {
 		checks = append(checks, check{"redisTLS", "warning", s.RedisWarning})
+	}
+	if s.Platform != nil {
+		c := check{Name: "platform", Status: "ok"}
+		if st := s.Platform.Status(); st.Status != platform.OK {
+			c.Status, c.Detail, answer = "degraded", st.Text(), "degraded"
+		}
+		checks = append(checks, c)
 	}
 	if c := s.storeCheck(); c.Status != "ok" {
 		checks, answer = append(checks, c), "degraded"
@@ -243,20 +251,8 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 			return fail(http.StatusBadRequest, "bad_query", "%s is true or false", key)
 		}
 	}
-	// It needs no body; whatever has one, or a type, has that of every write.
-	if r.ContentLength != 0 || r.Header.Get("Content-Type") != "" {
-		if _, err := mediaType(r, jsonType); err != nil {
-			return err
-		}
-	}
-	b, err := readBody(w, r)
-	if err != nil {
+	if err := needsNoBody(w, r); err != nil {
 		return err
-	}
-	if len(b) > 0 {
-		if err := decode(b, &struct{}{}); err != nil {
-			return err
-		}
 	}
 	accept := query.Get("accept") == "true"
 	if query.Get("cluster") == "true" {
@@ -268,4 +264,19 @@ func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 		return err
 	}
 	return s.answer(w, statusOf(own.Status), own.ReloadResult)
+}
+
+// needsNoBody is for a write that says all by its path: a body, or a type, is
+// that of every write.
+func needsNoBody(w http.ResponseWriter, r *http.Request) error {
+	if r.ContentLength != 0 || r.Header.Get("Content-Type") != "" {
+		if _, err := mediaType(r, jsonType); err != nil {
+			return err
+		}
+	}
+	b, err := readBody(w, r)
+	if err != nil || len(b) == 0 {
+		return err
+	}
+	return decode(b, &struct{}{})
 }

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/platform"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/remote/redistest"
@@ -45,6 +46,7 @@ var examples = map[string]example{
 	"POST /admin/v1/mailpush/registrations":                                  {`{"action":"status","users":[{"context":7,"user":3}]}`, ``},
 	"POST /admin/v1/notifications":                                           {`{"context":7,"user":3,"topic":"t","data":{}}`, `{"context":7,"user":3,"topic":"","data":{}}`},
 	"POST /admin/v1/config/reload":                                           {``, ``},
+	"POST /admin/v1/platform/refresh":                                        {``, ``},
 	"POST /admin/v1/config/confirm":                                          {`{"digest":"0123456789ab"}`, `{"digest":""}`},
 	"DELETE /admin/v1/contexts/{context}/properties":                         {},
 	"DELETE /admin/v1/contexts/{context}/properties/{property}":              {},
@@ -244,9 +246,12 @@ func TestContractUnavailable(t *testing.T) {
 	w.server.Tokens = NewStoreTokens(w.store)
 	w.server.Sessions = brokenSessions{foreign{err: http.ErrServerClosed}}
 	w.server.StoreSetup.Adopt = func(context.Context, bool) error { return store.ErrClosed }
+	w.server.Platform = platformAway{}
 	for _, op := range withStatus("503") {
 		switch op {
 		case "GET /readyz", "GET /admin/v1/events", "POST /admin/v1/messages", "POST /admin/v1/notifications":
+		case "GET /admin/v1/tags":
+			w.wantAt("GET", "/admin/v1/tags?context=7", 503, "")
 		default:
 			w.want(op, 503, examples[op].good)
 		}
@@ -257,6 +262,20 @@ func TestContractUnavailable(t *testing.T) {
 	}
 	w.server.ClosePushes()
 	w.want("POST /admin/v1/notifications", 503, examples["POST /admin/v1/notifications"].good)
+}
+
+// platformAway is a platform whose database never answered.
+type platformAway struct{}
+
+func (platformAway) Load(_ context.Context, su cascade.Subject) error {
+	if su.Context == 0 {
+		return nil
+	}
+	return platform.ErrUnavailable
+}
+func (platformAway) Refresh(context.Context) error { return platform.ErrUnavailable }
+func (platformAway) Status() platform.Status {
+	return platform.Status{Status: platform.Degraded, Problems: []string{}}
 }
 
 // brokenSessions are our own, in a store that fails.

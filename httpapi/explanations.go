@@ -54,6 +54,9 @@ func (s *Server) question(r *http.Request, known ...string) (q question, err err
 	if q.su, err = s.pathSubject(r); err != nil {
 		return q, err
 	}
+	if err := s.load(r.Context(), q.su); err != nil {
+		return q, err
+	}
 	if q.query.Has("verbose") {
 		switch q.query.Get("verbose") {
 		case "true", "":
@@ -215,6 +218,9 @@ func (s *Server) tags(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	su, err := s.querySubject(query)
+	if err == nil {
+		err = s.load(r.Context(), su)
+	}
 	if err != nil {
 		return err
 	}

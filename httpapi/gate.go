@@ -36,6 +36,8 @@ func (g Gate) Allowed(context, user int32) websockets.Verdict {
 		reason = websockets.UserDisabled
 	case cascade.UserDeleted, cascade.UserUnknown:
 		reason = websockets.UserUnknown
+	case cascade.AccountUnread:
+		reason = websockets.NotRead
 	}
 	return websockets.Verdict{Reason: reason}
 }

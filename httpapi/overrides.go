@@ -278,6 +278,9 @@ func showEnablement(sn *cascade.Snapshot, su cascade.Subject, o *store.Override)
 
 func (s *Server) getEnablement(w http.ResponseWriter, r *http.Request) error {
 	su, err := s.pathSubject(r)
+	if err == nil {
+		err = s.load(r.Context(), su)
+	}
 	if err != nil {
 		return err
 	}

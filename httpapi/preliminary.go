@@ -31,11 +31,14 @@ func preliminaryNotFound(http.ResponseWriter, *http.Request) error {
 // preliminarySubject is who is asked for. What is no id is nobody's, as in the
 // existing system, and a disabled context is one all the same.
 func (s *Server) preliminarySubject(r *http.Request) (cascade.Subject, *cascade.Snapshot, error) {
-	sn := s.Engine.Snapshot()
 	su, err := s.pathSubject(r)
 	if err != nil {
-		return su, sn, fail(http.StatusNotFound, "no_such_user", "%s", asProblem(err).Detail)
+		return su, nil, fail(http.StatusNotFound, "no_such_user", "%s", asProblem(err).Detail)
 	}
+	if err := s.load(r.Context(), su); err != nil {
+		return su, nil, err
+	}
+	sn := s.Engine.Snapshot()
 	if su.Context == 0 {
 		return su, sn, nil
 	}

@@ -56,6 +56,12 @@ func (s *Server) reloadOwn(ctx context.Context, accept bool) (memberReload, erro
 	if err != nil {
 		return memberReload{}, err
 	}
+	if s.Platform != nil {
+		if err := s.Platform.Refresh(ctx); err != nil {
+			// It is no error of the files; /readyz has it.
+			s.Logger.Warn("the platform's database was not read again", "err", err)
+		}
+	}
 	own := memberReload{Member: s.Member, Status: reloadOK, ReloadResult: &r}
 	if r.BadFiles > 0 {
 		own.Status = reloadBadFiles

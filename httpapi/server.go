@@ -47,6 +47,8 @@ type Options struct {
 	TokenFile *TokenFile
 	// Cluster are the other members; nil: there are none.
 	Cluster Cluster
+	// Platform is the platform's own database; nil: it is not read.
+	Platform Platform
 	// RedisWarning says what is not safe about the way to Redis; "": nothing.
 	RedisWarning string
 	// DigestsAgreed reports whether the key of the digests is that of the
@@ -205,6 +207,8 @@ func (s *Server) Admin() http.Handler {
 		r.Get("/config", s.handle(plain(s.config)))
 		r.Post("/config/reload", s.handle(s.reload))
 		r.Post("/config/confirm", s.handle(plain(s.confirm)))
+		r.Get("/platform", s.handle(plain(s.platformStatus)))
+		r.Post("/platform/refresh", s.handle(plain(s.refreshPlatform)))
 		r.Get("/events", s.handle(s.streamEvents))
 		r.Get("/store", s.handle(plain(s.storeStatus)))
 		r.Post("/store/adopt", s.handle(plain(s.adoptStore)))

@@ -30,6 +30,7 @@ const (
 	ContextUnknown                // the directory does not have the context, or it was deleted
 	UserDisabled                  // the directory has the user disabled
 	UserUnknown                   // the directory does not have the user, or it was deleted
+	NotRead                       // who decides could not be asked yet: 503, and a live socket stays
 )
 
 // String is the value of the log key "reason".
@@ -45,6 +46,8 @@ func (r Reason) String() string {
 		return "user_disabled"
 	case UserUnknown:
 		return "user_unknown"
+	case NotRead:
+		return "not_read"
 	default:
 		return "unknown"
 	}

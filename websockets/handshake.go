@@ -237,7 +237,16 @@ func (s *Server) authenticate(r *http.Request, id string, address clientAddress,
 	case session.Restricted:
 		return nil, forbidRestricted
 	}
+	if s.opts.Load != nil {
+		if err := s.opts.Load(ctx, session.Context, session.User); err != nil {
+			s.log.Debug("user cannot be looked up: handshake answered with 503", slog.Any(keyError, err))
+			return nil, refuseUnread
+		}
+	}
 	verdict := s.opts.Gate.Allowed(session.Context, session.User)
+	if !verdict.Allowed && verdict.Reason == NotRead {
+		return nil, refuseUnread
+	}
 	if !verdict.Allowed && verdict.Reason != SwitchedOff {
 		s.endSession(ctx, session, verdict.Reason)
 		return nil, forbidAccount(verdict.Reason)

@@ -44,6 +44,7 @@ var (
 	refuseDraining   = &refusal{http.StatusServiceUnavailable, "draining", "this server is stopping: try again", ""}
 	refuseServer     = &refusal{http.StatusInternalServerError, "internal", "this server cannot upgrade connections: its log says why", ""}
 	refuseStore      = &refusal{http.StatusServiceUnavailable, "store_unavailable", "sessions cannot be read at the moment: try again", ""}
+	refuseUnread     = &refusal{http.StatusServiceUnavailable, "store_unavailable", "it cannot be read at the moment whether this user is served: try again", NotRead.String()}
 	refuseCluster    = &refusal{http.StatusServiceUnavailable, "cluster_unavailable", "the other servers cannot be told of this socket at the moment: try again", ""}
 )
 

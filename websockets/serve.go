@@ -89,7 +89,7 @@ func (s *socket) reconsider() {
 		s.close(CauseDrain)
 		return
 	}
-	if !s.server.opts.Gate.Allowed(s.subject.context, s.subject.user).Allowed {
+	if v := s.server.opts.Gate.Allowed(s.subject.context, s.subject.user); !v.Allowed && v.Reason != NotRead { // it was read for the handshake
 		s.close(CauseDisabled)
 		return
 	}

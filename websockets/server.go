@@ -40,6 +40,9 @@ type Options struct {
 	// Config returns the current settings; it is called at each use and must
 	// be cheap. Nil: the defaults.
 	Config func() *Config
+	// Load makes the Gate know a user before it is asked at a handshake. It may
+	// block until ctx ends; its error is answered with 503. Nil: it always does.
+	Load func(ctx context.Context, contextID, user int32) error
 	// IPCheck reports whether a session may be used from a client address
 	// (spec 3.3). It must not block. Nil: mode none, every address may.
 	IPCheck func(session *Session, client netip.Addr) bool
@@ -164,7 +167,7 @@ func (s *Server) RecheckEach(f func(context, user int32, sockets int)) (users, c
 	}()
 	s.hub.subjects(func(k subject) bool {
 		users++
-		if !s.opts.Gate.Allowed(k.context, k.user).Allowed {
+		if v := s.opts.Gate.Allowed(k.context, k.user); !v.Allowed && v.Reason != NotRead {
 			if n := s.CloseSockets(Selector{Context: k.context, User: k.user}, CauseDisabled); n > 0 {
 				closed += n
 				f(k.context, k.user, n)

@@ -36,3 +36,9 @@ func parseJDBC(text string) (j jdbc, err error) {
 	}
 	return j, nil
 }
+
+// ParseURL reads where a URL of the platform leads: jdbc:mysql://HOST/DATABASE.
+func ParseURL(text string) (hosts []string, database string, err error) {
+	j, err := parseJDBC(text)
+	return j.hosts, j.database, err
+}

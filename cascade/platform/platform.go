@@ -320,9 +320,16 @@ func (p *Platform) forget(connected []cascade.Subject) {
 	}
 }
 
+// The values of Status.Status.
+const (
+	OK       = "ok"
+	Degraded = "degraded" // some of it did not answer, or a row does not count
+	Off      = "off"      // it is not read: sluice.platform.enabled is false
+)
+
 // Status tells how the reading goes.
 type Status struct {
-	Status   string     `json:"status"` // ok or degraded
+	Status   string     `json:"status"` // OK, Degraded or Off
 	Error    string     `json:"error,omitempty"`
 	Since    *time.Time `json:"since,omitempty"` // when it stopped answering
 	Known    int        `json:"known"`           // contexts and users
@@ -336,10 +343,10 @@ type Status struct {
 func (p *Platform) Status() Status {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	s := Status{Status: "ok", Known: len(p.seen), Queries: p.queries, Problems: []string{}}
+	s := Status{Status: OK, Known: len(p.seen), Queries: p.queries, Problems: []string{}}
 	if p.failure != nil {
 		at := p.since.UTC()
-		s.Status, s.Error, s.Since = "degraded", p.failure.Error(), &at
+		s.Status, s.Error, s.Since = Degraded, p.failure.Error(), &at
 	}
 	if !p.round.IsZero() {
 		at := p.round.UTC()
@@ -351,7 +358,21 @@ func (p *Platform) Status() Status {
 		}
 	}
 	slices.Sort(s.Problems)
+	if len(s.Problems) > 0 {
+		s.Status = Degraded
+	}
 	return s
+}
+
+// Text says in a sentence what is not OK.
+func (s Status) Text() string {
+	switch {
+	case s.Error != "" && s.Since != nil:
+		return fmt.Sprintf("the platform's database does not answer since %s: %s; what was read last counts", s.Since.Format(time.RFC3339), s.Error)
+	case len(s.Problems) > 0:
+		return fmt.Sprintf("%d rows of the platform's database do not count as they are, such as %s", len(s.Problems), s.Problems[0])
+	}
+	return ""
 }
 
 // note keeps how a read ended, and logs a change of that.

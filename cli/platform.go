@@ -1,0 +1,97 @@
+package cli
+
+import (
+	"context"
+	"fmt"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/platform"
+	"github.com/seed47708276/sluice/cascade/sqlpool"
+)
+
+// The keys of the platform's own configdb.properties. Its properties of a
+// connection are numbered, each NAME=VALUE.
+const (
+	platformURL         = "readUrl"
+	platformProperty    = "readProperty."
+	maxPlatformProperty = 20
+	platformDatabase    = "configdb"
+)
+
+// platformOptions reads where the platform's configuration database is; own
+// tells that the user is Sluice's, which counts for the user databases too.
+func platformOptions(e *cascade.Engine) (o sqlpool.Options, own bool, err error) {
+	o = sqlpool.Options{
+		Hosts: e.List(platform.PropHosts).Server(), Database: e.Text(platform.PropDatabase).Server(),
+		User: e.Text(platform.PropUser).Server(), Password: e.Text(platform.PropPassword).Server(),
+	}
+	own = o.User != ""
+	sn := e.Snapshot()
+	if v, ok := sn.Get(cascade.Subject{}, platformURL); ok {
+		hosts, database, err := platform.ParseURL(v.Text)
+		if err != nil && len(o.Hosts) == 0 {
+			return o, own, fmt.Errorf("%s of configdb.properties: %w", platformURL, err)
+		}
+		if len(o.Hosts) == 0 {
+			o.Hosts = hosts
+		}
+		if o.Database == "" {
+			o.Database = database
+		}
+	}
+	for i := 1; i <= maxPlatformProperty && !own; i++ {
+		v, ok := sn.Get(cascade.Subject{}, platformProperty+strconv.Itoa(i))
+		if !ok {
+			continue
+		}
+		switch name, value, _ := strings.Cut(v.Text, "="); strings.TrimSpace(name) {
+		case "user":
+			o.User = value
+		case "password":
+			o.Password = value
+		}
+	}
+	if o.Database == "" {
+		o.Database = platformDatabase
+	}
+	switch {
+	case len(o.Hosts) == 0:
+		return o, own, fmt.Errorf("%s is true, and nothing names the platform's database: set %s, or let the tree have its configdb.properties", platform.PropEnabled, platform.PropHosts)
+	case o.User == "":
+		return o, own, fmt.Errorf("%s is true, and nothing names its user: set %s and %s", platform.PropEnabled, platform.PropUser, platform.PropPassword)
+	}
+	o.TLS, err = databaseTLS(e, platform.PropTLS, platform.PropCA)
+	return o, own, err
+}
+
+// openPlatform makes the reader of the platform's database, where the tree wants
+// it.
+func (s *server) openPlatform() error {
+	if !s.engine.Bool(platform.PropEnabled).For(cascade.Subject{}) {
+		return nil
+	}
+	config, own, err := platformOptions(s.engine)
+	if err != nil {
+		return err
+	}
+	refresh, queries := s.engine.TimeSpan(platform.PropRefresh), s.engine.Int(platform.PropQueries)
+	s.platform, err = platform.New(platform.Options{
+		Config: config, Own: own, TLS: config.TLS, Engine: s.engine, Logger: s.log,
+		Refresh: func() time.Duration { return refresh.Server() },
+		Queries: func() int { return int(queries.Server()) },
+		Connected: func(yield func(cascade.Subject) bool) {
+			s.sockets.Users(func(context, user int32) bool {
+				return yield(cascade.Subject{Context: uint32(context), User: uint32(user)})
+			})
+		},
+	})
+	return err
+}
+
+// loadUser makes the gate know a user.
+func (s *server) loadUser(ctx context.Context, contextID, user int32) error {
+	return s.platform.Load(ctx, cascade.Subject{Context: uint32(contextID), User: uint32(user)})
+}
