@@ -66,6 +66,12 @@ func (e *Engine) ConnectPlatform(read func(Subject) time.Time) {
 	e.swap(old, &sn)
 }
 
+// Resellers reports whether the scope reseller is looked at; without it their
+// values have no effect.
+func (sn *Snapshot) Resellers() bool {
+	return slices.ContainsFunc(sn.tree.path, func(p provider) bool { return p.scope() == ScopeReseller })
+}
+
 // withReseller is the tree with the scope reseller in its path where no file
 // names a path: that is the existing system's default.
 func (t *tree) withReseller(sn *Snapshot) *tree {

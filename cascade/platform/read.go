@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash/fnv"
+	"log/slog"
 	"slices"
 	"strconv"
 	"strings"
@@ -125,6 +126,9 @@ func (p *Platform) hand(f *found, resellers []cascade.Reseller, at time.Time) er
 		if err := p.opt.Engine.ApplyPlatform(contexts, users, resellers, known); err != nil {
 			return err
 		}
+	}
+	if len(resellers) > 0 && !p.opt.Engine.Snapshot().Resellers() {
+		p.opt.Logger.Warn("the platform has resellers, and "+cascade.PropScopes+" leaves the scope reseller out: their values have no effect, as there", slog.Int("resellers", len(resellers)))
 	}
 	p.mu.Lock()
 	for su, sum := range sums {
