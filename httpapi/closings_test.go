@@ -5,6 +5,7 @@ import (
 	"errors"
 	"os"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -192,12 +193,17 @@ func TestClosingLasts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c, su := NewClosings(), cascade.Subject{Context: 7, User: 17}
 		down := errors.New("away")
-		answer := down
+		var answers atomic.Bool
 		var why []string
 		ctx, cancel := context.WithCancel(t.Context())
 		defer synctest.Wait()
 		defer cancel()
-		go c.follow(ctx, func(context.Context) error { return answer }, func(list []ended, text string) {
+		go c.follow(ctx, func(context.Context) error {
+			if answers.Load() {
+				return nil
+			}
+			return down
+		}, func(list []ended, text string) {
 			for range list {
 				why = append(why, text)
 			}
@@ -223,7 +229,7 @@ func TestClosingLasts(t *testing.T) {
 		synctest.Wait()
 		closeNow()
 		time.Sleep(time.Minute)
-		answer = nil
+		answers.Store(true)
 		time.Sleep(2 * probeEvery)
 		synctest.Wait()
 		if refused() || len(why) != 2 || why[0] != overLate || why[1] != overAnswers {
