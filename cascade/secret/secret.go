@@ -3,7 +3,6 @@
 package secret
 
 import (
-	"bytes"
 	"path"
 	"regexp"
 	"strings"
@@ -68,23 +67,50 @@ func Find(name string) Where {
 }
 
 // seeds are in every word: most names hold none.
-var seeds = []string{"pass", "pwd", "secret", "salt", "token", "credential", "key", "vapid"}
+var (
+	seedsP = []string{"pass", "pwd"}
+	seedsS = []string{"secret", "salt"}
+	seedsT = []string{"token"}
+	seedsC = []string{"credential"}
+	seedsK = []string{"key"}
+	seedsV = []string{"vapid"}
+)
 
 func seeded(name string) bool {
-	var room [96]byte // most names fit, so that nothing is allocated
-	lower := room[:0]
-	for _, c := range []byte(name) {
-		if c >= 'A' && c <= 'Z' {
-			c += 'a' - 'A'
+	for i := range len(name) {
+		// One pass, and nothing allocated: every name of a tree is asked for.
+		var seeds []string
+		switch name[i] | 0x20 {
+		case 'p':
+			seeds = seedsP
+		case 's':
+			seeds = seedsS
+		case 't':
+			seeds = seedsT
+		case 'c':
+			seeds = seedsC
+		case 'k':
+			seeds = seedsK
+		case 'v':
+			seeds = seedsV
 		}
-		lower = append(lower, c)
-	}
-	for _, s := range seeds {
-		if bytes.Contains(lower, []byte(s)) {
-			return true
+		for _, s := range seeds {
+			if len(name)-i >= len(s) && equalASCII(name[i:i+len(s)], s) {
+				return true
+			}
 		}
 	}
 	return false
+}
+
+// equalASCII compares with a text of lower-case letters.
+func equalASCII(text, lower string) bool {
+	for i := range len(lower) {
+		if text[i]|0x20 != lower[i] {
+			return false
+		}
+	}
+	return true
 }
 
 // harmless are the values that a name may have which holds a word before its
