@@ -47,7 +47,15 @@ func (c *Changed) endsOwner() bool {
 var (
 	textContext = []byte(`"kind":"context"`)
 	textUser    = []byte(`"kind":"user"`)
+	// An entry that only makes records, as those of an import, has neither of these.
+	textBefore  = []byte(`"before":{`)
+	textDeleted = []byte(`"deleted":true`)
 )
+
+// mayEnd reports whether the owner of an id may have ended with an entry.
+func mayEnd(v []byte) bool {
+	return (bytes.Contains(v, textContext) || bytes.Contains(v, textUser)) && (bytes.Contains(v, textBefore) || bytes.Contains(v, textDeleted))
+}
 
 // endedStride is how many entries without a context or a user are passed between
 // two looks at the time of one.
@@ -59,7 +67,7 @@ func (s *Store) EachEnded(since time.Time, f func(owner cascade.Subject, at time
 	return s.view(func(tx *bbolt.Tx) error {
 		c, passed := tx.Bucket(bucketLog).Cursor(), 0
 		for k, v := c.Last(); k != nil; k, v = c.Prev() {
-			concerns := bytes.Contains(v, textContext) || bytes.Contains(v, textUser)
+			concerns := mayEnd(v)
 			if passed++; !concerns && passed%endedStride != 0 {
 				continue
 			}
