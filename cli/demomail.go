@@ -85,7 +85,7 @@ type mailServer struct {
 	stop       func()
 }
 
-var errNoDovecot = errors.New("Dovecot is not installed: on Debian, apt-get install dovecot-core dovecot-lmtpd")
+var errNoDovecot = errors.New("no Dovecot is installed: on Debian, apt-get install dovecot-core dovecot-lmtpd")
 
 // startDovecot runs Dovecot in dir, which notifies at public, HOST:PORT.
 func startDovecot(ctx context.Context, dir, public string) (_ *mailServer, err error) {
@@ -163,10 +163,10 @@ func startDovecot(ctx context.Context, dir, public string) (_ *mailServer, err e
 		}
 		select {
 		case err := <-ended:
-			return nil, fmt.Errorf("Dovecot ended: %w: %s", err, bytes.TrimSpace(said.Bytes()))
+			return nil, fmt.Errorf("the demo's Dovecot ended: %w: %s", err, bytes.TrimSpace(said.Bytes()))
 		case <-ctx.Done():
 			m.stop()
-			return nil, fmt.Errorf("Dovecot does not listen: %w", err)
+			return nil, fmt.Errorf("the demo's Dovecot does not listen: %w", err)
 		case <-tick.C:
 		}
 	}

@@ -104,7 +104,7 @@ func newRegistrar(s *Server) *registrar {
 	return &registrar{server: s, wake: make(chan struct{}, 1), pending: map[cascade.Subject]bool{}}
 }
 
-var errNoDoveAdm = errors.New("Dovecot's HTTP API is not configured: set " + PropDoveAdm + "=true, " + PropDoveAdmEndpoints + " and " + PropDoveAdmSecret)
+var errNoDoveAdm = errors.New("the HTTP API of Dovecot is not configured: set " + PropDoveAdm + "=true, " + PropDoveAdmEndpoints + " and " + PropDoveAdmSecret)
 
 // doveAdm is the client that fits the configuration of now.
 func (r *registrar) doveAdm() (*doveadm.Client, error) {

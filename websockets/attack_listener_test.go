@@ -8,13 +8,16 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -56,6 +59,14 @@ func (m *memory) dial() net.Conn {
 // the public one.
 func listening(t *testing.T, f func(t *testing.T, m *memory, s *websockets.Server, session *websockets.Session)) {
 	t.Helper()
+	schema, err := cascade.NewSchema(slices.Concat(websockets.Prefixes, remote.Prefixes), websockets.Properties, remote.Properties, httpapi.Properties)
+	if err != nil {
+		t.Fatal(err)
+	}
+	engine, err := cascade.Open(cascade.Options{Roots: []string{t.TempDir()}, Schema: schema, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
 	synctest.Test(t, func(t *testing.T) {
 		sessions := websockets.NewMemorySessions(nil)
 		session := websockets.NewSession(1, 2, "client", "", 0, websockets.CookieConfig{})
@@ -64,7 +75,7 @@ func listening(t *testing.T, f func(t *testing.T, m *memory, s *websockets.Serve
 		}
 		s := websockets.New(websockets.Options{Gate: everyone{}, Sessions: sessions})
 		api := httpapi.New(httpapi.Options{
-			Sockets: s, Sessions: sessions, Config: websockets.DefaultConfig,
+			Engine: engine, Sockets: s, Sessions: sessions, Config: websockets.DefaultConfig,
 			Logger: slog.New(slog.DiscardHandler), Files: 1 << 20,
 		})
 		srv := api.Listener(api.Public())

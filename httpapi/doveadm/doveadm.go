@@ -39,13 +39,13 @@ const (
 // The errors of a single command.
 var (
 	// ErrNoUser: Dovecot knows no such user. Trying again does not help.
-	ErrNoUser = errors.New("Dovecot does not know the user")
+	ErrNoUser = errors.New("no such user in Dovecot")
 	// ErrLater: the user's mail store cannot be reached at the moment.
-	ErrLater = errors.New("Dovecot cannot reach the user's mail store at the moment: try again")
+	ErrLater = errors.New("for now Dovecot cannot reach the user's mail store: try again")
 	// ErrUncertain: it may have been done or not. It may be done again.
 	ErrUncertain = errors.New("no DoveAdm endpoint has answered")
 	// ErrSetup: Dovecot is not set up for it, so that no user can be registered.
-	ErrSetup = errors.New("Dovecot is not set up for it")
+	ErrSetup = errors.New("this Dovecot is not set up for it")
 )
 
 // Op is what is done with a registration.
