@@ -302,12 +302,13 @@ func (s *Store) Head() Head { return *s.head.Load() }
 // acknowledged, and begins to take writes. It is called once, after Load.
 func (s *Store) Start(apply func(cascade.Batch, []Entry)) {
 	s.apply = apply
+	offline := s.tokens.offline // the owner may take the truth over, and so replace it
 	s.startCopy()
 	s.work.Go(func() {
 		defer close(s.ended)
 		s.run()
 	})
-	if offline := s.tokens.offline; len(offline) > 0 {
+	if len(offline) > 0 {
 		s.work.Go(func() { s.claimOffline(offline) })
 	}
 }
