@@ -17,8 +17,9 @@ import (
 )
 
 // kept are the keys that a cluster has while nobody is connected: as many as
-// there are members, and no more.
-var kept = regexp.MustCompile(`^sluice:\{sluice\}:(members|member:[0-9a-f]{16}|lease:[0-9a-f]{16}|log|salt)$|^sluice:\{sluice:store\}:(keeper|entries)$`)
+// there are members, and no more. The set "state" has the names of the members
+// that were its keeper.
+var kept = regexp.MustCompile(`^sluice:\{sluice\}:(members|member:[0-9a-f]{16}|lease:[0-9a-f]{16}|log|salt|state)$|^sluice:\{sluice:store\}:(keeper|entries)$`)
 
 // registryPart is a part of the registry, whose fields that begin with # count
 // changes.
