@@ -102,7 +102,14 @@ var template = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+dir, "--user="+me.Username,
+	// A server that starts removes all temporary tables from its tmpdir, those of
+	// another server as well: none shares it.
+	tmp, err := os.MkdirTemp("", "sluice-mariadb-tmp")
+	if err != nil {
+		return "", err
+	}
+	defer os.RemoveAll(tmp)
+	out, err := exec.Command("mariadb-install-db", "--no-defaults", "--datadir="+dir, "--user="+me.Username, "--tmpdir="+tmp,
 		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("mariadb-install-db: %w: %s", err, out)
@@ -126,6 +133,10 @@ func install(t testing.TB, options ...string) *Server {
 	if out, err := exec.Command("cp", "-a", data, filepath.Join(dir, "data")).CombinedOutput(); err != nil {
 		t.Fatalf("%v: %s", err, out)
 	}
+	tmp := filepath.Join(dir, "tmp")
+	if err := os.Mkdir(tmp, 0o700); err != nil {
+		t.Fatal(err)
+	}
 	me, err := user.Current()
 	if err != nil {
 		t.Fatal(err)
@@ -133,7 +144,7 @@ func install(t testing.TB, options ...string) *Server {
 	port := FreePort(t)
 	s := &Server{t: t, dir: dir, Socket: filepath.Join(dir, "s"), Host: "127.0.0.1:" + strconv.Itoa(port)}
 	s.args = append([]string{
-		"--no-defaults", "--datadir=" + filepath.Join(dir, "data"), "--user=" + me.Username, "--socket=" + s.Socket, "--pid-file=" + filepath.Join(dir, "pid"),
+		"--no-defaults", "--datadir=" + filepath.Join(dir, "data"), "--tmpdir=" + tmp, "--user=" + me.Username, "--socket=" + s.Socket, "--pid-file=" + filepath.Join(dir, "pid"),
 		"--bind-address=127.0.0.1", "--port=" + strconv.Itoa(port), "--skip-name-resolve", "--innodb-buffer-pool-size=32M", "--innodb-log-file-size=32M",
 		"--performance-schema=OFF", "--innodb-flush-log-at-trx-commit=1",
 	}, options...)
