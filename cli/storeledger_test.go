@@ -231,26 +231,53 @@ func (f *fleet) restart(m *member) {
 	f.launch(m)
 }
 
+// follows waits until what a member lacks of the store is in Redis. One that was
+// emptied has only what was decided since, and what was before the keeper alone
+// can tell: while it stands still, a member without that is not to be adopted.
+func (f *fleet) follows(m *member) {
+	f.t.Helper()
+	c := f.redis.Client()
+	m.poll("it has what Redis has lost", func() bool {
+		first, err := c.XRangeN(f.t.Context(), "sluice:{sluice:store}:entries", "-", "+", 1).Result()
+		if err != nil || len(first) == 0 {
+			return false
+		}
+		number, _, _ := strings.Cut(first[0].ID, "-")
+		since, err := strconv.ParseFloat(number, 64)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		has, err := strconv.ParseFloat(m.metric("sluice_store_revision"), 64)
+		return err == nil && has >= since-1
+	})
+}
+
 // moveKeeper makes another member the keeper while the old one stands still, and
 // lets that one go on when writes go on.
 func (f *fleet) moveKeeper(d *decisions, from, to int) {
 	f.t.Helper()
-	old := f.members[from]
+	m, old := f.members[to], f.members[from]
+	f.follows(m)
 	old.signal(syscall.SIGSTOP)
-	name := f.members[to].name
-	for i, m := range f.members {
+	for i, other := range f.members {
 		if i != from {
-			f.nameKeeper(m, name)
+			f.nameKeeper(other, m.name)
 		}
 	}
-	m := f.members[to]
+	said := ""
+	f.t.Cleanup(func() {
+		if f.t.Failed() {
+			f.t.Logf("store adopt of %s: %s", m.name, said)
+		}
+	})
 	m.poll("the new keeper is adopted", func() bool {
-		code, _, _ := run("store", "adopt", "--yes", "--server", m.admin)
+		code, out, errs := run("store", "adopt", "--yes", "--server", m.admin)
+		said = out + errs
 		return code == 0
 	})
 	old.signal(syscall.SIGCONT)
-	f.nameKeeper(old, name)
-	f.lines = append(f.lines, "sluice.store.keeper="+name)
+	f.nameKeeper(old, m.name)
+	f.lines = append(f.lines, "sluice.store.keeper="+m.name)
 	d.more(30)
 }
 
