@@ -160,7 +160,12 @@ func consistent(sn *Snapshot, su Subject, name string) error {
 	case !reflect.DeepEqual(x.Effective, effectiveJSON(v.Effective)):
 		return fmt.Errorf("%s for %v: Get says %v, Explain %v", name, su, v.Effective, x.Effective)
 	}
-	if b, found := sn.Bool(su, name); found != ok || b != (boolBits(v.Text) == bitTrue) {
+	// Of text that is no boolean the last good value is in force, if there is one.
+	want, declared := v.Effective.(bool)
+	if !declared {
+		want = boolBits(v.Text) == bitTrue
+	}
+	if b, found := sn.Bool(su, name); found != ok || b != want {
 		return fmt.Errorf("%s for %v: Get says %q, Bool %t, %t", name, su, v.Text, b, found)
 	}
 	wins := 0
