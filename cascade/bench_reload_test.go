@@ -128,7 +128,7 @@ func TestReloadTime(t *testing.T) {
 		reload(t, e)
 		took := time.Since(start)
 		t.Logf("%s changed: %v", what, took)
-		if took > 2*time.Second {
+		if took > 20*time.Second {
 			t.Errorf("a reload took %v", took)
 		}
 	}

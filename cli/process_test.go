@@ -26,7 +26,7 @@ import (
 )
 
 // patience bounds every wait of these tests: what takes that long never comes.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // binDir holds the binary, once it is built.
 var binDir string

@@ -1,12 +1,14 @@
 package cli_test
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"os"
 	"path/filepath"
 	"regexp"
 	"strconv"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -58,7 +60,7 @@ func newPair(t *testing.T, lines ...string) (f *fleet, addrs []string) {
 	redis := redistest.Start(t)
 	f = &fleet{t: t, lines: append([]string{"com.openexchange.redis.hosts=" + redis.Addr}, lines...)}
 	for i := range 2 {
-		addr := keptAddr(t, fmt.Sprintf("127.0.1.%d", i+1))
+		addr := keptAddr(t)
 		m := &member{name: "m" + strconv.Itoa(i), args: []string{"--public", addr}}
 		f.members, addrs = append(f.members, m), append(addrs, addr)
 		f.launch(m)
@@ -67,16 +69,29 @@ func newPair(t *testing.T, lines ...string) (f *fleet, addrs []string) {
 	return f, addrs
 }
 
-// keptAddr is a free port of a loopback address that no outgoing connection of
-// this machine uses, so that a member finds it free again when it restarts.
-func keptAddr(t *testing.T, ip string) string {
+// firstKeptPort and those after it are below the ports that Linux gives away by
+// itself (32768 and above).
+const firstKeptPort = 21000
+
+var keptPorts atomic.Int32
+
+// keptAddr is a free address that nothing on this machine is given by chance, so
+// that a member finds it free again when it restarts.
+func keptAddr(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", ip+":0")
-	if err != nil {
-		t.Fatal(err)
+	for range 1000 {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.1.1:%d", firstKeptPort+keptPorts.Add(1)))
+		if errors.Is(err, syscall.EADDRINUSE) {
+			continue
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		return l.Addr().String()
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no address is free")
+	return ""
 }
 
 func (how restarts) roll(t *testing.T, start startEdge, pause time.Duration) {

@@ -198,6 +198,10 @@ func connect(ts *testscript.TestScript, neg bool, args []string) {
 		strings.NewReader(fmt.Sprintf(`{"context":%s,"user":%s,"client":"script"}`, args[0], args[1])))
 	ts.Check(err)
 	defer res.Body.Close()
+	if res.StatusCode != http.StatusCreated {
+		b, _ := io.ReadAll(res.Body) // it is said as far as it can be read
+		ts.Fatalf("the session is not made: %s: %s", res.Status, b)
+	}
 	var l login
 	ts.Check(json.NewDecoder(res.Body).Decode(&l))
 	ctx, cancel := context.WithTimeout(context.Background(), patience)

@@ -28,7 +28,7 @@ import (
 func TestMain(m *testing.M) { goleak.VerifyTestMain(covered{m}) }
 
 const (
-	patience = 5 * time.Second // of a test that waits for the server
+	patience = 60 * time.Second // of a test that waits for the server
 	ownSalt  = "salt-of-this-server"
 )
 

@@ -21,12 +21,20 @@ const (
 // looking them up. One that belongs to somebody else can do neither.
 type (
 	sessionMaker interface {
+		sessionEnder
 		Create(ctx context.Context, s *websockets.Session) error
 	}
 	sessionEnder interface {
 		Delete(ctx context.Context, id string) error
 	}
 )
+
+// maxSaltChanges is how often a session is made anew because the salt of the
+// cookies has changed meanwhile. It changes once after a member's start, when the
+// cluster's is known, and when Redis has lost it.
+const maxSaltChanges = 3
+
+var errSaltChanged = errors.New("the salt of the cookies changes: try again")
 
 var errForeignSessions = fail(http.StatusConflict, "foreign_sessions", "the sessions belong to App Suite: log in and out there")
 
@@ -54,8 +62,22 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) error {
 	if in.Client == "" || len(in.Client) > maxClientLen || len(in.UserAgent) > maxUserAgentLen {
 		return fail(http.StatusBadRequest, "bad_client", "client has 1 to %d bytes, userAgent at most %d", maxClientLen, maxUserAgentLen)
 	}
-	ses := websockets.NewSession(int32(su.Context), int32(su.User), in.Client, in.UserAgent, 0, s.Config().Cookie)
-	err = store.Create(r.Context(), ses)
+	var ses *websockets.Session
+	for range maxSaltChanges {
+		cfg := s.Config()
+		ses = websockets.NewSession(int32(su.Context), int32(su.User), in.Client, in.UserAgent, 0, cfg.Cookie)
+		err = store.Create(r.Context(), ses)
+		if cfg.Cookie.Salt == s.Config().Cookie.Salt {
+			break
+		}
+		// Its cookie has a name of the old salt, that no other member looks for.
+		if err == nil {
+			err = store.Delete(r.Context(), ses.ID)
+		}
+		if err == nil {
+			err = errSaltChanged
+		}
+	}
 	switch {
 	case errors.Is(err, websockets.ErrTooManySessions):
 		return fail(http.StatusServiceUnavailable, "too_many_sessions", "%s", err)

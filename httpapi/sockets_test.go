@@ -129,6 +129,41 @@ func TestSessionOfAdministrator(t *testing.T) {
 	}
 }
 
+// resalting are sessions during whose making the cluster's salt becomes known.
+type resalting struct {
+	*websockets.MemorySessions
+	settings *Settings
+	salts    []string
+}
+
+func (r *resalting) Create(ctx context.Context, s *websockets.Session) error {
+	if len(r.salts) > 0 {
+		r.settings.SetSalt(r.salts[0])
+		r.salts = r.salts[1:]
+	}
+	return r.MemorySessions.Create(ctx, s)
+}
+
+// A session has the cookie of the salt that is in force when it is answered, and
+// no other is left behind.
+func TestSessionWhileTheSaltChanges(t *testing.T) {
+	w := newWorld(t, map[string]string{"websockets.properties": "com.openexchange.websockets.enabled=true\n"})
+	r := &resalting{w.sessions, w.settings, []string{"first", "second"}}
+	w.server.Sessions = r
+	a := w.ask("POST", "/admin/v1/sessions", `{"context":7,"user":1,"client":"c","userAgent":"agent"}`)
+	if want := websockets.SecretCookiePrefix + websockets.CookieHash("agent", "c", nil, nil, "second"); a.status != http.StatusCreated || !strings.Contains(a.body, `"name":"`+want+`"`) {
+		t.Errorf("%d %s, want the cookie %s", a.status, a.body, want)
+	}
+	if n := w.sessions.Len(); n != 1 {
+		t.Errorf("%d sessions", n)
+	}
+	r.salts = []string{"a", "b", "c", "d"}
+	w.ask("POST", "/admin/v1/sessions", `{"context":7,"user":1,"client":"c"}`).refused(t, http.StatusServiceUnavailable, "store_unavailable")
+	if n := w.sessions.Len(); n != 1 {
+		t.Errorf("%d sessions", n)
+	}
+}
+
 // foreign are sessions that can only be looked up; broken ones not even that.
 type foreign struct{ err error }
 

@@ -19,7 +19,7 @@ const (
 	testAgent  = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/120.0.0.0 Safari/537.36"
 	testClient = "open-xchange-appsuite"
 	testSalt   = "replaceMe1234567890"
-	patience   = 20 * time.Second // of a test that waits for the server, on a machine with other work
+	patience   = 60 * time.Second // of a test that waits for the server, on a machine with other work
 )
 
 // gates is a Gate that lets everyone in but those it was told.

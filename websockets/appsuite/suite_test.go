@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	goleak.VerifyTestMain(m)
 }
 
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // suite is App Suite's side: it writes sessions as spec 10.4 describes.
 type suite struct {

@@ -14,7 +14,7 @@ import (
 )
 
 // patience is how long a test waits for what must come.
-const patience = 20 * time.Second
+const patience = 60 * time.Second
 
 // serve starts a server with the settings that change has made of the suites'.
 func serve(t *testing.T, change func(*server)) (*server, string) {
