@@ -29,7 +29,7 @@ func (w *writeFlags) add(cmd *cobra.Command, command string) {
 
 // addConfirm is for commands that write many records.
 func (w *writeFlags) addConfirm(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&w.confirm, "confirm", 0, "let it close so many sockets of the member, as the refusal would_close names them")
+	cmd.Flags().IntVar(&w.confirm, "confirm", 0, "let it close so many sockets of all members, as the refusal would_close names them")
 }
 
 // why is the reason that a write carries: without one of their own, people find

@@ -1,17 +1,14 @@
 package httpapi
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
-	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
@@ -66,16 +63,9 @@ func (s *Server) CountClosing(now, then *cascade.Snapshot) (cascade.Closing, err
 	return c, nil
 }
 
-// maxClose is how many sockets a change may close here; below 0: any number.
+// maxClose is how many sockets a change of files may close here; below 0: any
+// number.
 func (s *Server) maxClose(sn *cascade.Snapshot, sockets int) int {
-	switch v := value[any](sn, cascade.Subject{}, PropMaxClose).(type) {
-	case int64:
-		return int(v)
-	case string:
-		if v == maxCloseOff {
-			return -1
-		}
-	}
 	live := 0
 	if s.Cluster != nil {
 		members, _ := s.Cluster.Members()
@@ -85,102 +75,21 @@ func (s *Server) maxClose(sn *cascade.Snapshot, sockets int) int {
 			}
 		}
 	}
-	return max(sockets*maxClosePercent/100, maxCloseCluster/max(live, 1))
+	return maxCloseOf(sn, sockets, max(live, 1))
 }
 
-// confirmedOf reads ?confirm=N of a write of many records: how many sockets it
-// may close.
-func confirmedOf(r *http.Request) (int, error) {
-	text := r.URL.Query().Get("confirm")
-	if text == "" {
-		return 0, nil
-	}
-	n, err := strconv.ParseUint(text, 10, 31)
-	if err != nil {
-		return 0, fail(http.StatusBadRequest, "bad_query", "confirm is the number of sockets that may be closed, as the answer would_close has it")
-	}
-	return int(n), nil
-}
-
-// concernsGate reports whether a change may decide who is served.
-func concernsGate(c *store.Change) bool {
-	switch c.Kind {
-	case store.KindContext, store.KindUser:
-		return true
-	case store.KindOverride:
-		return c.Name == websockets.PropEnabled || c.Name == cascade.PropTypes
-	}
-	return false
-}
-
-// checkClosing refuses a write of many records that would close more sockets
-// here than a change may, unless the request confirms the number. One record is
-// somebody's decision about one user or context, and is never refused.
-// It returns how many sockets the write closes.
-func (s *Server) checkClosing(r *http.Request, w store.Write) (sockets int, err error) {
-	confirmed, err := confirmedOf(r)
-	if err != nil {
-		return 0, err
-	}
-	if len(w.Changes) < 2 || w.DryRun || s.Sockets.Count() == 0 || !slices.ContainsFunc(w.Changes, func(c store.Change) bool { return concernsGate(&c) }) {
-		return 0, nil
-	}
-	w.DryRun = true
-	ctx, cancel := context.WithTimeout(r.Context(), writeTimeout)
-	defer cancel()
-	e, err := s.Store.Do(ctx, w)
-	if err != nil {
-		return 0, s.storeProblem(err)
-	}
-	then, _, err := s.Engine.Candidate(r.Context(), nil, e.Batch())
-	if err != nil {
-		return 0, fail(http.StatusUnprocessableEntity, "bad_write", "%s", err)
-	}
-	c, err := s.CountClosing(s.Engine.Snapshot(), then)
-	if err != nil {
-		s.Logger.Error("brake cannot count: the write is not refused", "actor", Actor(r.Context()), "err", err)
-		return 0, nil
-	}
-	s.countEnding(&c, &e, then)
-	recent := s.bulkClosed.recent()
-	if c.Limit < 0 || c.Sockets == 0 || c.Sockets+recent <= max(c.Limit, confirmed) {
-		return c.Sockets, nil
-	}
-	before := ""
-	if recent > 0 {
-		before = fmt.Sprintf(", and %d with those that writes of many records closed within %d minutes", c.Sockets+recent, int(bulkWindow/time.Minute))
-	}
-	why := ""
-	if causes := then.Causes(c.Some, websockets.PropEnabled); len(causes) > 0 {
-		why = ", first " + causes[0].String()
-	}
-	others := ""
-	if s.Cluster != nil {
-		others = "; the sockets of other members are not counted"
-	}
-	return 0, fail(http.StatusConflict, "would_close", "this would close %d sockets of %d users on this member, of %d%s; at most %d go unasked%s%s: repeat it with ?confirm=%d if that is meant",
-		c.Sockets, c.Users, c.Connected, before, c.Limit, why, others, c.Sockets+recent)
-}
-
-// countEnding adds whom a write closes because their context has a new owner,
-// although they would be served.
-func (s *Server) countEnding(c *cascade.Closing, e *store.Entry, then *cascade.Snapshot) {
-	ended := make(map[int32]bool)
-	for _, o := range e.EndedOwners() {
-		if o.User == 0 {
-			ended[int32(o.Context)] = true
+// maxCloseOf is what PropMaxClose allows, of so many sockets that are open, to
+// one of so many members; below 0: any number.
+func maxCloseOf(sn *cascade.Snapshot, sockets, members int) int {
+	switch v := value[any](sn, cascade.Subject{}, PropMaxClose).(type) {
+	case int64:
+		return int(v)
+	case string:
+		if v == maxCloseOff {
+			return -1
 		}
 	}
-	if len(ended) == 0 {
-		return
-	}
-	s.Sockets.UserSockets(func(context, user int32, sockets int) bool {
-		if ended[context] && then.Serves(cascade.Subject{Context: uint32(context), User: uint32(user)}, websockets.PropEnabled) {
-			c.Users++
-			c.Sockets += sockets
-		}
-		return true
-	})
+	return max(sockets*maxClosePercent/100, maxCloseCluster/members)
 }
 
 // memberConfirmation is what came of a confirmation on one member. A member

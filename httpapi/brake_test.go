@@ -1,11 +1,14 @@
 package httpapi
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"strings"
 	"testing"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -139,7 +142,7 @@ func TestBulkWouldClose(t *testing.T) {
 	w.wantAt("POST", path, 200, bulk("true", 17, 99))
 	// The one that was closed counts along.
 	got = w.wantAt("POST", path+"?confirm=2", 409, bulk("false", 17, 18))
-	if !strings.Contains(got.body, "would close 2 sockets of 2 users on this member, of 2, and 3 with those that writes of many records closed within 10 minutes") {
+	if !strings.Contains(got.body, "would close 2 sockets of 2 users, of 2 that are open, and 3 with those that writes of many records closed within 10 minutes") {
 		t.Error(got.body)
 	}
 	w.wantAt("POST", path+"?confirm=3", 200, bulk("false", 17, 18))
@@ -157,6 +160,117 @@ func TestBulkWouldClose(t *testing.T) {
 	w.wantAt("POST", "/admin/v1/import?reason=r", 409, renamed, "Content-Type: "+ndjson)
 	w.wantAt("POST", "/admin/v1/import?reason=r&confirm=7", 200, renamed, "Content-Type: "+ndjson)
 	w.wantAt("PUT", "/admin/v1/contexts/7", 200, `{"enabled":false}`)
+}
+
+// TestBulkWouldCloseInCluster counts the sockets of all members, in pages, with
+// what each of them closed lately; a member that does not answer is named, and
+// stops nothing by itself.
+func TestBulkWouldCloseInCluster(t *testing.T) {
+	w := newWorld(t, brakedTree)
+	m := &members{self: w, gone: map[string]bool{}}
+	two, three := m.add("two"), m.add("three")
+	w.connect(w.login(17), "a")
+	for u := range 3 {
+		two.connect(two.login(17+u), "a")
+	}
+	three.connect(three.login(18), "a")
+	three.connect(three.login(18), "b")
+	three.connect(three.loginAt(8, 18), "a") // whom the write does not concern
+	off := func(confirm string, want int) string {
+		t.Helper()
+		return w.wantAt("POST", "/admin/v1/overrides"+confirm, want, fmt.Sprintf(`{"reason":"r","overrides":[
+			{"context":7,"property":%[1]q,"value":"false"},{"context":9,"property":%[1]q,"value":"false"}]}`, websockets.PropEnabled)).body
+	}
+	const all = "would close 6 sockets of 3 users, of 7 that are open (one 1, three 2, two 3); at most 1 go unasked, first com.openexchange.websockets.enabled=false (override by "
+	if got := off("", 409); !strings.Contains(got, all) || !strings.Contains(got, "?confirm=6") {
+		t.Error(got)
+	}
+	// Pages of one user each; what of a page belongs to the next one counts once.
+	m.answer = func(o *world, op string, body []byte) ([]byte, error) {
+		var a usersAnswer
+		b, err := o.server.AnswerMember(op, body)
+		must(t, errors.Join(err, json.Unmarshal(b, &a)))
+		if len(a.Users) > 1 {
+			a.Users, a.More = a.Users[:1], true
+		}
+		return json.Marshal(a)
+	}
+	if got := off("", 409); !strings.Contains(got, all) {
+		t.Error(got)
+	}
+	// An answer that is no page is none.
+	for name, body := range map[string]string{
+		"more of nothing": `{"users":[],"more":true}`, "twice": `{"users":[[7,17,1],[7,17,1]]}`, "no user": `{"users":[[7,0,1]]}`, "text": `x`,
+		"less than no sockets": `{"users":[[7,17,-9]]}`, "less than none open": `{"users":[],"connected":-1}`,
+	} {
+		m.answer = func(o *world, op string, question []byte) ([]byte, error) {
+			if o == three {
+				return []byte(body), nil
+			}
+			return o.server.AnswerMember(op, question)
+		}
+		if got := off("", 409); !strings.Contains(got, "would close 4 sockets of 3 users, of 4 that are open (one 1, two 3), without those of three, which did not say") {
+			t.Errorf("%s: %s", name, got)
+		}
+	}
+	m.answer = nil
+	m.gone["two"] = true
+	if got := off("", 409); !strings.Contains(got, "would close 3 sockets of 2 users, of 4 that are open (one 1, three 2), without those of two, which did not say") {
+		t.Error(got)
+	}
+	m.gone["two"] = false
+	// What such writes closed over another member counts along.
+	two.server.bulkClosed.take(5, -1)
+	if got := off("?confirm=6", 409); !strings.Contains(got, "and 11 with those that writes of many records closed within 10 minutes") {
+		t.Error(got)
+	}
+	off("?confirm=11", 200)
+	if got := w.server.bulkClosed.recent(); got != 6 {
+		t.Errorf("%d are noted", got)
+	}
+}
+
+// TestBulkClosedUndone takes back what was noted of a write that was not done,
+// and lets no two writes at once count as the only one.
+func TestBulkClosedUndone(t *testing.T) {
+	var b bulkClosed
+	first, _ := b.take(3, 5)
+	if second, recent := b.take(3, 5); first == nil || second != nil || recent != 3 {
+		t.Fatalf("%v, then %v beside %d", first, second, recent)
+	}
+	b.undone(first)
+	if second, recent := b.take(3, 5); second == nil || recent != 0 {
+		t.Errorf("%v beside %d", second, recent)
+	}
+	b.undone(nil)
+}
+
+// TestConnectedUsersQuestion refuses questions that make no sense, and keeps the
+// largest answer within its bound.
+func TestConnectedUsersQuestion(t *testing.T) {
+	w := newWorld(t, tree)
+	for body, want := range map[string]string{
+		`{}`: "1 to 20000 contexts", `{"contexts":[]}`: "1 to 20000 contexts", `x`: "bad_json",
+		`{"contexts":[7],"newer":1}`: `"newer" is not known`,
+	} {
+		if _, err := w.server.AnswerMember(opUsers, []byte(body)); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v, want %s", body, err, want)
+		}
+	}
+	a := usersAnswer{More: true, Connected: 1 << 30, Recent: 1 << 30}
+	for range usersPage {
+		a.Users = append(a.Users, [3]int32{cascade.MaxID, cascade.MaxID, 1000})
+	}
+	if b, err := json.Marshal(a); err != nil || len(b) > maxMemberAnswer {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
+	q := usersQuestion{}
+	for range store.MaxChanges {
+		q.Contexts = append(q.Contexts, cascade.MaxID)
+	}
+	if b, err := json.Marshal(q); err != nil || len(b) > maxMemberAnswer {
+		t.Errorf("%d bytes, %v", len(b), err)
+	}
 }
 
 // TestConfirmInCluster confirms a change on the member that is asked, on one

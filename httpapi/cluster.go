@@ -102,8 +102,11 @@ func (q *memberQuestion) selector() (websockets.Selector, error) {
 
 // AnswerMember answers what another member asks with Ask.
 func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
-	if op == opHolds {
+	switch op {
+	case opHolds:
 		return s.answerHolds(body)
+	case opUsers:
+		return s.connectedUsers(body)
 	}
 	var q memberQuestion
 	if err := decode(body, &q); err != nil {

@@ -22,9 +22,11 @@ type login struct {
 }
 
 // login makes a session through the API.
-func (w *world) login(user int) (l login) {
+func (w *world) login(user int) (l login) { return w.loginAt(7, user) }
+
+func (w *world) loginAt(context, user int) (l login) {
 	w.t.Helper()
-	a := w.ask("POST", "/admin/v1/sessions", fmt.Sprintf(`{"context":7,"user":%d,"client":"open-xchange-appsuite"}`, user))
+	a := w.ask("POST", "/admin/v1/sessions", fmt.Sprintf(`{"context":%d,"user":%d,"client":"open-xchange-appsuite"}`, context, user))
 	a.into(w.t, &l)
 	if a.status != http.StatusCreated || l.Secret == "" || l.Cookie.Value != l.Secret || time.Until(l.Expires) < time.Minute || !strings.HasSuffix(a.body, "Z\"}\n") {
 		w.t.Fatalf("session: %d %s", a.status, a.body)

@@ -28,20 +28,23 @@ func (s *Server) writeStore(r *http.Request, w store.Write) (store.Entry, error)
 		return store.Entry{}, err
 	}
 	w.Actor = Actor(r.Context())
-	closing, err := s.checkClosing(r, w)
-	if err != nil {
+	var err error
+	if w.Request, err = requestID(r); err != nil {
 		return store.Entry{}, err
 	}
-	if w.Request, err = requestID(r); err != nil {
+	closing, err := s.checkClosing(r, w)
+	if err != nil {
 		return store.Entry{}, err
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), writeTimeout)
 	defer cancel()
 	e, err := s.Store.Do(ctx, w)
 	if err != nil {
+		if !errors.Is(err, store.ErrUnconfirmed) {
+			s.bulkClosed.undone(closing)
+		}
 		return e, s.closeHere(r, &w, err)
 	}
-	s.bulkClosed.add(closing)
 	return e, nil
 }
 
