@@ -51,7 +51,7 @@ func (j *job) drivers(ctx context.Context) ([]driver, error) {
 	if err != nil {
 		return nil, err
 	}
-	return append(all, driver{"in process", both, j.compareBenchmarks}), nil
+	return append(all, driver{"commands", commandNames(), j.compareCommands}, driver{"in process", both, j.compareBenchmarks}), nil
 }
 
 // benchmarks are the names that both builds have.

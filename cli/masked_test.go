@@ -1,0 +1,460 @@
+package cli_test
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"go.yaml.in/yaml/v3"
+
+	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/httpapi"
+)
+
+// canary is in each secret that is planted, and in nothing else.
+const canary = "Kanari"
+
+// planted are secrets in every form, and the files and requests that hold them.
+type planted struct {
+	n       int
+	names   []string // of properties that have one
+	secrets []string
+	service string // the password of the peers that read /preliminary
+}
+
+// service is the login of those peers.
+const service = "peer"
+
+// secret makes the next one.
+func (p *planted) secret() string {
+	p.n++
+	s := fmt.Sprintf("%s%03d", canary, p.n)
+	p.secrets = append(p.secrets, s)
+	return s
+}
+
+// value is a secret as the value of a property.
+func (p *planted) value(name, format string) string {
+	p.names = append(p.names, name)
+	return fmt.Sprintf(format, p.secret())
+}
+
+// maskedParts are the parts of names that say secret, one of each kind in the list
+// of the documentation, as people write them.
+var maskedParts = []string{
+	"password", "passwd", "pwd", "passphrase", "passcode", "secret", "salt", "token", "credential", "credentials", "apiKey", "api-key",
+	"api_key", "cryptKey", "encryptionKey", "privateKey", "privKey", "signingKey", "signKey", "masterKey", "accessKey", "sharedKey",
+	"authKey", "hmacKey", "hashKey", "cipherKey", "vapid", "dbPassword", "clientSecretKey", "PASSWORD", "password.1", "smtp.pass",
+	"passwordchange.policy", "vapid.subject",
+}
+
+// inURLs are values that hold a password without a name that says so.
+var inURLs = map[string]string{
+	"redis":    "redis://u:%s@h:6379/0",
+	"mysql":    "jdbc:mysql://h/db?user=u&password=%s",
+	"mysqlurl": "jdbc:mysql://u:%s@h/db",
+	"oracle":   "jdbc:oracle:thin:u/%s@h:1521",
+	"sql":      "jdbc:sqlserver://h;databaseName=d;password=%s;encrypt=true",
+	"http":     "https://u:%s@proxy.example.com/x, http://other",
+}
+
+// tree writes what is planted into a tree.
+func (p *planted) tree(t *testing.T, dir string) {
+	line := func(name, format string) string { return name + "=" + p.value(name, format) + "\n" }
+	var server strings.Builder
+	for _, part := range maskedParts {
+		server.WriteString(line("com.example."+part, "%s"))
+	}
+	for name, format := range inURLs {
+		server.WriteString(line("com.example.url."+name, format))
+	}
+	server.WriteString(line("com.example.licence", "%s") + "sluice.secrets.patterns=*.licence,*.geheim\n")
+	server.WriteString("com.openexchange.rest.services.basic-auth.login=" + service + "\n" + line("com.openexchange.rest.services.basic-auth.password", "%s"))
+	p.service = p.secrets[len(p.secrets)-1]
+	server.WriteString(line("com.openexchange.share.cryptKey", "%s") + line("com.openexchange.cookie.hash.salt", "%s"))
+	server.WriteString("com.example.looked.password={{ env SLUICE_TEST_CANARY }}\ncom.example.looked.geheim={{ file<looked.properties> it.geheim }}\n")
+	p.names = append(p.names, "com.example.looked.password", "com.example.looked.geheim")
+	put(t, dir, "zz-planted.properties", server.String())
+	put(t, dir, "looked.properties", line("it.geheim", "%s"))
+	put(t, dir, "configdb.properties", line("writeProperty.1", "password=%s")+line("readProperty.1", "password=%s")+
+		line("writeUrl", "jdbc:mysql://u:%s@h/configdb")+"writeProperty.2=user=openexchange\n")
+	for _, folder := range []string{"meta", "settings", "contextSets"} {
+		if err := os.MkdirAll(filepath.Join(dir, folder), 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	entry := func(name, format string) string { return fmt.Sprintf("%s: %q\n", name, p.value(name, format)) }
+	put(t, dir, "meta/planted.yml", "com.example.meta.secret:\n  "+"value: "+p.value("com.example.meta.secret", "%s")+"\n"+
+		"com.example.meta.url:\n  value: \""+p.value("com.example.meta.url", inURLs["redis"])+"\"\n  final: nowhere\n")
+	put(t, dir, "settings/planted.yml", entry("com.example.settings.password", "%s")+entry("com.example.settings.geheim", "%s"))
+	put(t, dir, "contextSets/planted.yml", "planted:\n  withTags: planted\n  "+entry("com.example.set.password", "%s")+"  "+
+		entry("com.example.set.url", inURLs["mysql"])+"  "+entry("com.example.set.geheim", "%s")+"  com.example.set.list.secret: ["+p.secret()+", b]\n")
+	p.names = append(p.names, "com.example.set.list.secret")
+}
+
+// bad breaks files whose wrong lines hold secrets.
+func (p *planted) bad(t *testing.T, dir string) {
+	put(t, dir, "bad.properties", "com.example.bad.password="+p.secret()+"\\uZZZZ\n")
+	put(t, dir, "meta/bad.yml", "com.example.bad.secret:\n\tvalue: "+p.secret()+"\n")
+	put(t, dir, "contextSets/bad.yml", "bad:\n  withTags: a &&& b\n  com.example.bad.password: {x: "+p.secret()+"}\n  com.example.bad.secret: 0"+
+		"17\n  com.example.bad.token: \""+p.secret()+"\n")
+	// Values that fit no type, in a name that says nothing and in one that does.
+	put(t, dir, "zz-wrong.properties", "com.openexchange.websockets.enabled="+p.value("com.openexchange.websockets.enabled", inURLs["redis"])+
+		"\nsluice.websockets.pingInterval="+p.value("sluice.websockets.pingInterval", inURLs["mysql"])+"\n")
+}
+
+// seen looks for secrets, and for digests that somebody could try contents with,
+// in what came out.
+func (p *planted) seen(t *testing.T, what, text string) {
+	t.Helper()
+	if i := strings.Index(text, canary); i >= 0 {
+		t.Errorf("%s shows a secret: ...%q...", what, text[max(0, i-120):min(len(text), i+60)])
+	}
+	for digest, of := range p.digests() {
+		if strings.Contains(text, digest) {
+			t.Errorf("%s has the bare digest of %s", what, of)
+		}
+	}
+}
+
+// shownOfDigest is how many digits of a digest the shortest shown form has.
+const shownOfDigest = 12
+
+func (p *planted) digests() map[string]string {
+	list := map[string]string{}
+	for _, s := range p.secrets {
+		sum := sha256.Sum256([]byte(s))
+		list[hex.EncodeToString(sum[:])[:shownOfDigest]] = s
+	}
+	return list
+}
+
+// TestNothingShowsASecret plants secrets in every form and place, and reads
+// everything that comes out, for a viewer, an editor and over the Unix socket.
+func TestNothingShowsASecret(t *testing.T) {
+	t.Parallel()
+	file, tokens := tokenFile(t, "eve viewer", "ed editor")
+	tree, state := newTree(t), t.TempDir()
+	put(t, tree, "own.properties", httpapi.PropTokenFile+"="+file+"\n")
+	var x planted
+	x.tree(t, tree)
+	cmd := exec.Command(binary(t), serveArgs(tree, state)...)
+	cmd.Env = append(os.Environ(), "SLUICE_TEST_CANARY="+x.secret())
+	p := startCommand(t, cmd, tree, state)
+	p.serving()
+	s := &spy{p: p, x: &x, t: t, tokens: tokens, kept: map[string]string{}, statuses: map[int]int{}}
+
+	events := make(chan string, 1)
+	stop := s.events(events)
+	s.writes()
+	x.bad(t, tree)
+	reload := s.ask("", "POST", "/admin/v1/config/reload", "", "")
+	if !strings.Contains(reload, `"path":"meta/bad.yml"`) {
+		t.Errorf("the bad files are no errors: %s", reload)
+	}
+	if !strings.Contains(s.ask("", "GET", "/admin/v1/properties/com.example.password", "", ""), cascade.Mask) {
+		t.Error("nothing is masked")
+	}
+	s.routes()
+	if s.statuses[200] < 9*len(x.names) {
+		t.Errorf("most of what was asked for was not answered: %v", s.statuses)
+	}
+	s.refusals()
+	s.console()
+	s.commands()
+	x.seen(t, "the log", p.log())
+	stop()
+	x.seen(t, "the events", <-events)
+	x.addFiles(t, tree)
+	for name, text := range s.kept {
+		x.seen(t, name, text)
+	}
+}
+
+// addFiles adds the digests of whole files to what is looked for.
+func (p *planted) addFiles(t *testing.T, tree string) {
+	t.Helper()
+	err := filepath.WalkDir(tree, func(path string, d os.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		p.secrets = append(p.secrets, string(b))
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// spy asks a server for everything.
+type spy struct {
+	t      *testing.T
+	p      *process
+	x      *planted
+	tokens map[string]string
+	kept   map[string]string // what came out, in which digests of whole files are looked for
+
+	statuses map[int]int // answers
+}
+
+// ask is a request of somebody; "" is over the Unix socket.
+func (s *spy) ask(who, method, path, body, media string) string {
+	s.t.Helper()
+	server := s.p.admin
+	if who != "" {
+		server = s.p.tcp
+	}
+	req, err := http.NewRequest(method, adminURL(server, path), strings.NewReader(body))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	switch who {
+	case "":
+	case service:
+		req.SetBasicAuth(service, s.x.service)
+	default:
+		req.Header.Set("Authorization", "Bearer "+s.tokens[who])
+		req.AddCookie(&http.Cookie{Name: "sluice_console", Value: s.tokens[who]})
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", media)
+	}
+	res, err := adminClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	defer res.Body.Close()
+	b, err := io.ReadAll(res.Body)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	if res.StatusCode >= 500 {
+		s.t.Errorf("%s %s of %q: %d %s", method, path, who, res.StatusCode, b)
+	}
+	s.statuses[res.StatusCode]++
+	text := string(b) + fmt.Sprint(res.Header)
+	what := fmt.Sprintf("%s %s of %q (%d)", method, path, who, res.StatusCode)
+	s.x.seen(s.t, what, text)
+	s.kept[what] = text
+	return string(b)
+}
+
+const asJSON = "application/json"
+
+// events reads all that is told while the rest goes on.
+func (s *spy) events(into chan<- string) (stop func()) {
+	s.t.Helper()
+	req, err := http.NewRequest("GET", adminURL(s.p.admin, "/admin/v1/events"), nil)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	res, err := adminClient.Do(req)
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	first := make([]byte, 1)
+	if _, err := io.ReadFull(res.Body, first); err != nil {
+		s.t.Fatal(err)
+	}
+	read := make(chan []byte, 1)
+	go func() {
+		b, _ := io.ReadAll(res.Body) // up to the close
+		read <- b
+	}()
+	return func() {
+		_ = res.Body.Close()
+		into <- string(<-read)
+	}
+}
+
+// writes puts secrets where the API takes them.
+func (s *spy) writes() {
+	s.ask("", "PUT", "/admin/v1/contexts/7", `{"name":"acme","tags":["planted"]}`, asJSON)
+	s.ask("", "PUT", "/admin/v1/contexts/7/users/3", `{}`, asJSON)
+	for name, format := range map[string]string{
+		"com.example.over.password": "%s", "com.example.over.url": inURLs["mysql"], "com.example.over.geheim": "%s", "com.example.over.oracle": inURLs["oracle"],
+	} {
+		text, err := json.Marshal(s.x.value(name, format))
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		for _, path := range []string{"/admin/v1/contexts/7", "/admin/v1/contexts/7/users/3"} {
+			if a := s.ask("", "PUT", path+"/properties/"+name, fmt.Sprintf(`{"value":%s,"reason":"planted"}`, text), asJSON); strings.Contains(a, `"status":4`) {
+				s.t.Error(a)
+			}
+		}
+	}
+	s.ask("", "POST", "/admin/v1/overrides", fmt.Sprintf(`{"reason":"planted","overrides":[{"context":8,"property":"com.example.bulk.password","value":%q}]}`, s.x.secret()), asJSON)
+	line := fmt.Sprintf(`{"override":{"context":9,"property":"com.example.import.password","value":%q}}`, s.x.secret())
+	s.ask("", "POST", "/admin/v1/import?reason=planted", line, "application/x-ndjson")
+	s.x.names = append(s.x.names, "com.example.bulk.password", "com.example.import.password")
+	s.ask("", "POST", "/admin/v1/audit/5/revert", `{"reason":"planted"}`, asJSON)
+}
+
+// routes asks for every path of openapi.yaml that can be read, and for every name.
+func (s *spy) routes() {
+	var doc struct {
+		Paths map[string]map[string]any
+	}
+	if err := yaml.Unmarshal([]byte(s.ask("", "GET", "/openapi.yaml", "", "")), &doc); err != nil {
+		s.t.Fatal(err)
+	}
+	fill := strings.NewReplacer("{context}", "7", "{user}", "3", "{revision}", "4", "{session}", "x", "{token}", "ed", "{prefix}", "com.example.", "{property}", "com.example.over.password")
+	read := 0
+	for path, item := range doc.Paths {
+		if item["get"] == nil || strings.HasSuffix(path, "/events") {
+			continue
+		}
+		read++
+		at := fill.Replace(path)
+		callers := []string{"", "eve", "ed"}
+		if strings.HasPrefix(path, "/preliminary/") {
+			callers = []string{service}
+		}
+		for _, who := range callers {
+			s.ask(who, "GET", at, "", "")
+			if strings.HasSuffix(path, "/properties") {
+				s.ask(who, "GET", at+"?prefix=&limit=1000", "", "")
+				s.ask(who, "GET", at+"?prefix=com.example.&limit=1000", "", "")
+			}
+			if !strings.HasSuffix(path, "{property}") {
+				continue
+			}
+			for _, name := range s.x.names {
+				at := strings.NewReplacer("{context}", "7", "{user}", "3", "{property}", url.PathEscape(name)).Replace(path)
+				s.ask(who, "GET", at, "", "")
+				if strings.HasPrefix(path, "/admin/") {
+					s.ask(who, "GET", at+"?verbose=true", "", "")
+				}
+			}
+		}
+	}
+	if read < 30 {
+		s.t.Errorf("only %d paths were read", read)
+	}
+	for r := range 12 {
+		s.ask("eve", "GET", fmt.Sprintf("/admin/v1/audit/%d", r+1), "", "")
+	}
+	s.ask("eve", "GET", "/admin/v1/audit?property=com.example.over.password", "", "")
+}
+
+// refusals asks for what is refused, and for plans, with secrets in the requests.
+func (s *spy) refusals() {
+	secret := s.x.secret()
+	for _, who := range []string{"", "eve", "ed"} {
+		for _, body := range []string{
+			fmt.Sprintf(`{"value":%q,"reason":"r","final":"nowhere"}`, secret),
+			fmt.Sprintf(`{"value":%q,"reason":"r","expires":"never"}`, secret),
+			fmt.Sprintf(`{"value":%q}`, secret),
+			fmt.Sprintf(`{"value":"%s\u0001","reason":"r"}`, secret),
+		} {
+			s.ask(who, "PUT", "/admin/v1/contexts/7/properties/com.example.over.password", body, asJSON)
+		}
+		for _, name := range []string{"sluice.websockets.pingInterval", "com.openexchange.websockets.enabled"} {
+			s.ask(who, "PUT", "/admin/v1/contexts/7/properties/"+name, fmt.Sprintf(`{"value":%q,"reason":"r"}`, "redis://u:"+secret+"@h"), asJSON)
+		}
+		s.ask(who, "POST", "/admin/v1/import?reason=r&dryRun=true", fmt.Sprintf(`{"override":{"context":9,"property":"com.example.import.password","value":%q,"final":"x"}}`, secret), "application/x-ndjson")
+		var plan struct {
+			Files     map[string]string `json:"files"`
+			Overrides []any             `json:"overrides"`
+		}
+		plan.Files = map[string]string{
+			"zz-planted.properties":   "com.example.password=" + secret + "\ncom.example.url.redis=redis://u:" + secret + "@h:6379/0\ncom.example.licence=" + secret + "\n",
+			"configdb.properties":     "writeProperty.1=password=" + secret + "\n",
+			"contextSets/planted.yml": "planted:\n  withTags: planted\n  com.example.set.password: " + secret + "\n  com.example.bad.secret: {a: " + secret + "}\n",
+			"meta/planted.yml":        "com.example.meta.secret: [" + secret + "\n",
+		}
+		plan.Overrides = []any{map[string]any{"context": 7, "user": 3, "property": "com.example.over.password", "value": secret}}
+		text, err := json.Marshal(plan)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		if got := s.ask(who, "POST", "/admin/v1/plan", string(text), asJSON); !strings.Contains(got, "com.example.password") {
+			s.t.Errorf("the plan of %q says nothing: %s", who, got)
+		}
+	}
+}
+
+func (s *spy) console() {
+	pages := []string{
+		"/console/", "/console/?q=acme", "/console/person/7/3", "/console/configuration", "/console/cluster", "/console/audit", "/console/nowhere",
+	}
+	for _, name := range s.x.names {
+		pages = append(pages, "/console/property/"+url.PathEscape(name), "/console/person/7/3?property="+url.QueryEscape(name))
+	}
+	for _, page := range pages {
+		for _, who := range []string{"", "eve", "ed"} {
+			if got := s.ask(who, "GET", page, "", ""); !strings.Contains(got, "</html>") {
+				s.t.Errorf("%s of %q is no page: %.200s", page, who, got)
+			}
+		}
+	}
+}
+
+// commands runs what prints, against the server and on the files.
+func (s *spy) commands() {
+	dir := s.t.TempDir()
+	before := filepath.Join(dir, "before")
+	if out, err := exec.Command("cp", "-r", s.p.tree, before).CombinedOutput(); err != nil {
+		s.t.Fatalf("%v: %s", err, out)
+	}
+	b, err := os.ReadFile(filepath.Join(before, "zz-planted.properties"))
+	if err != nil {
+		s.t.Fatal(err)
+	}
+	put(s.t, before, "zz-planted.properties", strings.ReplaceAll(string(b), canary, canary+"X"))
+	directory := filepath.Join(dir, "directory.yml")
+	put(s.t, dir, "directory.yml", fmt.Sprintf(`contexts:
+  - {id: 7, name: acme, tags: [planted], config: {com.example.over.password: %[1]s, com.example.over.url: "redis://u:%[1]s@h"}}
+users:
+  - {context: 7, id: 3, config: {com.example.over.geheim: %[1]s, com.openexchange.websockets.enabled: "redis://u:%[1]s@h"}}
+`, s.x.secret()))
+	overrides := filepath.Join(dir, "overrides.yml")
+	put(s.t, dir, "overrides.yml", fmt.Sprintf("- {context: 7, user: 3, property: com.example.over.password, value: %[1]s}\n- {context: 7, user: 3, property: com.example.over.geheim, value: %[1]s}\n", s.x.secret()))
+	server, offline := []string{"--server", s.p.admin}, []string{"--etc", s.p.tree, "--directory", directory}
+	list := [][]string{
+		{"status"}, {"members"}, {"doctor", "-c", "7", "-u", "3"}, {"audit"}, {"export"}, {"context", "list"}, {"context", "show", "7"},
+		{"user", "show", "3", "-c", "7"}, {"tags", "-c", "7", "-u", "3"}, {"sockets", "list", "--all"}, {"store"}, {"token", "list"}, {"reload"}, {"get", "--all"}, {"get", "--all", "-c", "7", "-u", "3"},
+		{"plan", "--tree", before}, {"plan", "--overrides", overrides},
+		{"set", "-c", "7", "com.openexchange.websockets.enabled", "redis://u:" + s.x.secret() + "@h", "--reason", "r"},
+	}
+	var all [][]string
+	for _, args := range list {
+		all = append(all, append(args, server...), append(append(slices.Clone(args), server...), "-o", "json"))
+	}
+	for _, args := range [][]string{
+		{"check"}, {"check", "--state", s.p.state}, {"get", "--all"}, {"get", "--all", "-c", "7", "-u", "3"}, {"tags", "-c", "7", "-u", "3"},
+	} {
+		all = append(all, append(args, offline...), append(append(slices.Clone(args), offline...), "-o", "json"))
+	}
+	all = append(all, []string{"diff", before, s.p.tree, "--directory", directory}, []string{"diff", before, s.p.tree, "--directory", directory, "-o", "json"})
+	for _, name := range s.x.names {
+		for _, at := range [][]string{server, offline} {
+			all = append(all, append([]string{"get", name, "-c", "7", "-u", "3"}, at...),
+				append([]string{"explain", name, "-c", "7", "-u", "3", "--verbose"}, at...), append([]string{"explain", name, "-o", "json"}, at...))
+		}
+	}
+	for _, args := range all {
+		code, out, errs := run(args...)
+		what := "sluice " + strings.Join(args[:min(3, len(args))], " ")
+		if code == 2 || out+errs == "" {
+			s.t.Errorf("%q says nothing: %d %s", args, code, errs)
+		}
+		if strings.Contains(errs, "bad-directory-entry") {
+			s.t.Fatalf("%q: %s", args, errs)
+		}
+		s.x.seen(s.t, what, out+errs)
+		s.kept[what] = out + errs
+	}
+}
