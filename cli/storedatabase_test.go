@@ -82,7 +82,7 @@ func TestStoreDatabase(t *testing.T) {
 	for _, m := range f.members {
 		m.poll("all have it", func() bool { return !m.enabled(99) })
 	}
-	for user := 1; user <= 20; user++ {
+	for user := 51; user <= 70; user++ {
 		m := f.members[user%3]
 		if code, problem := m.disable(user); code != 201 {
 			t.Fatalf("disable: %d %s\n%s", code, problem, m.log())
@@ -104,12 +104,16 @@ func TestStoreDatabase(t *testing.T) {
 	}
 	b.proxy.Heal()
 
+	closesHere(t, c, false, "stolen", func() {
+		db.Stop()
+		c.poll("without the database nothing is written", func() bool { code, _ := c.disable(40); return code == 503 })
+		c.poll("the member says so", func() bool { return c.metric("sluice_store_ok") == "0" })
+		if c.enabled(30) {
+			t.Error("look-ups do not go on")
+		}
+	}, func() { db.Run() })
 	db.Kill()
-	c.poll("without the database nothing is written", func() bool { code, _ := c.disable(40); return code == 503 })
-	c.poll("the member says so", func() bool { return c.metric("sluice_store_ok") == "0" })
-	if c.enabled(30) {
-		t.Error("look-ups do not go on")
-	}
+	c.poll("without the database nothing is written", func() bool { code, _ := c.disable(42); return code == 503 })
 	db.Run()
 	c.poll("writes go on", func() bool { code, _ := c.disable(41); return code == 201 || code == 200 })
 	f.one()
