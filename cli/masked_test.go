@@ -424,9 +424,23 @@ users:
 	put(s.t, dir, "overrides.yml", fmt.Sprintf("- {context: 7, user: 3, property: com.example.over.password, value: %[1]s}\n- {context: 7, user: 3, property: com.example.over.geheim, value: %[1]s}\n", s.x.secret()))
 	server, offline := []string{"--server", s.p.admin}, []string{"--etc", s.p.tree, "--directory", directory}
 	list := [][]string{
-		{"status"}, {"members"}, {"doctor", "-c", "7", "-u", "3"}, {"audit"}, {"export"}, {"context", "list"}, {"context", "show", "7"},
-		{"user", "show", "3", "-c", "7"}, {"tags", "-c", "7", "-u", "3"}, {"sockets", "list", "--all"}, {"store"}, {"token", "list"}, {"reload"}, {"get", "--all"}, {"get", "--all", "-c", "7", "-u", "3"},
-		{"plan", "--tree", before}, {"plan", "--overrides", overrides},
+		{"status"},
+		{"members"},
+		{"doctor", "-c", "7", "-u", "3"},
+		{"audit"},
+		{"export"},
+		{"context", "list"},
+		{"context", "show", "7"},
+		{"user", "show", "3", "-c", "7"},
+		{"tags", "-c", "7", "-u", "3"},
+		{"sockets", "list", "--all"},
+		{"store"},
+		{"token", "list"},
+		{"reload"},
+		{"get", "--all"},
+		{"get", "--all", "-c", "7", "-u", "3"},
+		{"plan", "--tree", before},
+		{"plan", "--overrides", overrides},
 		{"set", "-c", "7", "com.openexchange.websockets.enabled", "redis://u:" + s.x.secret() + "@h", "--reason", "r"},
 	}
 	var all [][]string
