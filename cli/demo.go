@@ -391,6 +391,7 @@ func (t *tour) dropped(ctx context.Context, c *socketClient, saved time.Time) er
 		return fmt.Errorf("a user who is switched off was let in again: %w", err)
 	}
 	t.printf("a new handshake is answered with %s\n", refused)
+	t.printf("the web client tries again after 1, 3, 7, ... s, and gives up after 2.8 hours; with %s=%s the socket would have stayed, muted\n", websockets.PropWhenDisabled, websockets.WhenDisabledHold)
 	return nil
 }
 

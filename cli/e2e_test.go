@@ -129,7 +129,7 @@ func (n *node) String() string {
 // file, and real clients are let in, dropped, and come back.
 func TestRealClients(t *testing.T) {
 	tree := newTree(t)
-	put(t, tree, "own.properties", "sluice.drain.spread=500ms\n")
+	put(t, tree, "own.properties", "sluice.drain.spread=500ms\nsluice.websockets.whenDisabled=refuse\n")
 	p := launch(t, tree, t.TempDir())
 	l := p.login(17)
 	var clients []*node
@@ -183,6 +183,26 @@ func TestRealClients(t *testing.T) {
 		t.Logf("%s came back %s after the save", c.name, c.seen("connect", 2).at.Sub(saved))
 	}
 	push("second", 2)
+
+	// Held, they stay and hear what becomes of them, whatever their version.
+	p.save("own.properties", "sluice.websockets.whenDisabled", "hold", false)
+	p.save("websockets.properties", key, "false", true)
+	all("sluice:disabled", 2)
+	var sent struct{ Local int }
+	p.request("POST", "/admin/v1/messages", `{"context":1337,"user":17,"name":"ox:mail:new","args":[{"folder":"x"}]}`, &sent)
+	if sent.Local != 0 {
+		t.Errorf("%d sockets of a user who is switched off got a message", sent.Local)
+	}
+	late := runNode(t, "late", nil, "client.js", "sio3", p.public, l.Session, l.Cookie.Name+"="+l.Cookie.Value, "conn-late")
+	p.poll("a client that comes meanwhile is told", func() bool { return late.seen("connect", 1) != nil && late.seen("sluice:disabled", 1) != nil })
+	p.save("websockets.properties", key, "true", false)
+	all("sluice:enabled", 1)
+	for _, c := range clients {
+		if c.seen("disconnect", 2) != nil {
+			t.Errorf("%s lost its connection while it was held", c.name)
+		}
+	}
+	p.poll("the late one is told that it is served", func() bool { return late.seen("sluice:enabled", 1) != nil })
 
 	ended := time.Now()
 	p.signal(syscall.SIGTERM)

@@ -159,13 +159,18 @@ func (a *app) showSockets(c *client, l *listedSockets) error {
 			Connection, Path, Member string
 			Since                    time.Time
 			Queued                   int
+			Muted                    bool
 		}
 		if err := c.understand(raw, &s); err != nil {
 			return err
 		}
+		queued := strconv.Itoa(s.Queued)
+		if s.Muted {
+			queued = "muted"
+		}
 		rows = append(rows, []string{
 			strconv.FormatInt(s.Context, 10), strconv.FormatInt(s.User, 10), oneLine(s.Connection), oneLine(s.Path),
-			sinceText(s.Since), strconv.Itoa(s.Queued), printable(s.Member),
+			sinceText(s.Since), queued, printable(s.Member),
 		})
 	}
 	a.table("", rows)

@@ -25,9 +25,13 @@ func (g Gate) Allowed(context, user int32) websockets.Verdict {
 	reason := websockets.SwitchedOff
 	switch sn.Account(su) {
 	case cascade.AccountOpen:
-		if _, closed := g.closings.of(sn, su); !closed && g.enabled.In(sn, su) {
+		closing, closed := g.closings.of(sn, su)
+		if !closed && g.enabled.In(sn, su) {
 			return websockets.Verdict{Allowed: true}
 		}
+		// An account that the store could not disable for good is not held either.
+		hold := !closing.whole && value[string](sn, su, websockets.PropWhenDisabled) == websockets.WhenDisabledHold
+		return websockets.Verdict{Reason: reason, Hold: hold}
 	case cascade.ContextDisabled:
 		reason = websockets.ContextDisabled
 	case cascade.ContextDeleted, cascade.ContextUnknown:

@@ -15,6 +15,7 @@ var (
 	socketsOpen        = desc("sockets", "Open sockets by class of their path and by protocol.", "path", "protocol")
 	socketsQueued      = desc("socket_queued_frames", "Frames that wait to be written, of all sockets.")
 	socketsQueuedBytes = desc("socket_queued_bytes", "Bytes that wait to be written, of all sockets.")
+	socketsMuted       = desc("sockets_muted", "Open sockets that get no messages, because their users are switched off and held.")
 	handshakes         = desc("handshakes_total", "Handshakes by result, ok or the code of the refusal; reason is the check behind a code that hides it.", "result", "reason")
 	socketsClosed      = desc("sockets_closed_total", "Sockets that ended, by cause and code of the close frame; 0 is none.", "cause", "code")
 	messagesQueued     = desc("messages_queued_total", "Service messages queued, once for each socket.")
@@ -33,7 +34,7 @@ var (
 // Describe implements prometheus.Collector.
 func (c socketCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		socketsOpen, socketsQueued, socketsQueuedBytes, handshakes, socketsClosed, messagesQueued, messagesConflated, clientEvents, framesReceived,
+		socketsOpen, socketsQueued, socketsQueuedBytes, socketsMuted, handshakes, socketsClosed, messagesQueued, messagesConflated, clientEvents, framesReceived,
 		framesSent, bytesReceived, bytesSent, sendLatency, rechecks, recheckUsers, recheckClosed,
 	} {
 		ch <- d
@@ -54,6 +55,7 @@ func (c socketCollector) Collect(ch chan<- prometheus.Metric) {
 	}
 	gauge(socketsQueued, st.Queued)
 	gauge(socketsQueuedBytes, st.QueuedBytes)
+	gauge(socketsMuted, st.Muted)
 	for h, n := range st.Handshakes {
 		counter(handshakes, n, h.Result, h.Reason)
 	}

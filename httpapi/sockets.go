@@ -31,7 +31,8 @@ type listedSocket struct {
 	Since       time.Time  `json:"since"`
 	Queued      int        `json:"queued"`
 	QueuedBytes int        `json:"queuedBytes"`
-	Sent        *time.Time `json:"sent"` // when it got its last message; null: none yet
+	Sent        *time.Time `json:"sent"`            // when it got its last message; null: none yet
+	Muted       bool       `json:"muted,omitempty"` // its user is switched off and held
 }
 
 // listSockets answers a page of the sockets that the query names, of all
@@ -96,7 +97,7 @@ func (s *Server) ownPage(sel websockets.Selector, cursor string, limit int) sock
 	for _, i := range infos {
 		page.Sockets = append(page.Sockets, listedSocket{
 			i.ID, s.Member, i.Context, i.User, i.Connection, i.Path, i.Client, i.Protocol,
-			i.Address, i.Since.UTC(), i.Queued, i.QueuedBytes, known(i.Sent),
+			i.Address, i.Since.UTC(), i.Queued, i.QueuedBytes, known(i.Sent), i.Muted,
 		})
 	}
 	if e, ok := s.Sockets.LastEnd(sel.Context, sel.User); ok {

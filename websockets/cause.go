@@ -41,7 +41,7 @@ type closing struct {
 
 var closings = [causeCount]closing{
 	CauseNone:       {name: "none"},
-	CauseDisabled:   {name: "disabled", code: 4403, reason: "disabled", event: "sluice:disabled"},
+	CauseDisabled:   {name: "disabled", code: 4403, reason: "disabled", event: EventDisabled},
 	CauseSession:    {name: "session", code: 4401, reason: "session ended", event: "session:invalid", disconnect: true, plain: "session:invalid"},
 	CauseTakeover:   {name: "takeover", code: 4409, reason: "taken over", disconnect: true},
 	CauseDrain:      {name: "drain", code: 1012, reason: "draining"},

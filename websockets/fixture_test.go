@@ -26,6 +26,7 @@ const (
 type gates struct {
 	mu      sync.Mutex
 	refused map[subject]Reason
+	held    bool // whoever is switched off
 	asked   int
 	onAsk   func()
 }
@@ -38,7 +39,7 @@ func (g *gates) Allowed(context, user int32) Verdict {
 		g.onAsk()
 	}
 	reason, refused := g.refused[subject{context, user}]
-	return Verdict{Allowed: !refused, Reason: reason}
+	return Verdict{Allowed: !refused, Reason: reason, Hold: g.held && reason == SwitchedOff}
 }
 
 func (g *gates) refuse(context, user int32, r Reason) {
@@ -48,6 +49,12 @@ func (g *gates) refuse(context, user int32, r Reason) {
 		g.refused = make(map[subject]Reason)
 	}
 	g.refused[subject{context, user}] = r
+}
+
+func (g *gates) hold() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.held = true
 }
 
 func (g *gates) allow(context, user int32) {

@@ -11,14 +11,16 @@ type Gate interface {
 	Allowed(context, user int32) Verdict
 }
 
-// Verdict is the answer of a Gate. Reason counts only when Allowed is false.
+// Verdict is the answer of a Gate. Reason and Hold count only when Allowed is
+// false. Hold: the sockets of the user are kept, and get no message.
 type Verdict struct {
 	Allowed bool
 	Reason  Reason
+	Hold    bool
 }
 
 // Reason tells why a user is not served. A handshake answers 400 "disabled"
-// for SwitchedOff and 403 "forbidden" for the others, and removes the session
+// for SwitchedOff, unless the user is held, and 403 "forbidden" for the others, and removes the session
 // of a disabled context or an unknown user (spec 2.2); a live socket is closed
 // in the same way for all of them.
 type Reason uint8

@@ -140,11 +140,14 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, who *attempt) (*s
 		return nil, refuseBusy
 	}
 	defer s.turnstile.leave()
-	session, refused := s.authenticate(r, ask.session, ask.address, cfg, who)
+	session, held, refused := s.authenticate(r, ask.session, ask.address, cfg, who)
 	if refused != nil {
 		return nil, refused
 	}
 	sock := s.newSocket(session, ask.speaks, ask.connection, ask.path, ask.address.addr)
+	if held {
+		sock.bornMuted()
+	}
 	if refused := s.register(r.Context(), sock); refused != nil {
 		return nil, refused
 	}
@@ -210,63 +213,64 @@ func examine(r *http.Request, cfg *Config, address clientAddress) (*handshake, *
 }
 
 // authenticate finds the session, wants its secret in the right cookie, its
-// client at the right address, and its user served (spec 2.2, steps 3 to 13).
+// client at the right address, and its user served, or held (spec 2.2, steps 3
+// to 13).
 // All its reasons but the last are one answer, so that nobody learns which
 // sessions exist.
-func (s *Server) authenticate(r *http.Request, id string, address clientAddress, cfg *Config, who *attempt) (*Session, *refusal) {
+func (s *Server) authenticate(r *http.Request, id string, address clientAddress, cfg *Config, who *attempt) (session *Session, held bool, refused *refusal) {
 	if !printable(id, MaxSessionID) {
-		return nil, forbidParameter
+		return nil, false, forbidParameter
 	}
 	ctx, cancel := context.WithTimeout(r.Context(), sessionLookupTimeout)
 	defer cancel()
 	session, err := s.opts.Sessions.Get(ctx, id)
 	switch {
 	case errors.Is(err, ErrNoSession):
-		return nil, forbidNoSession
+		return nil, false, forbidNoSession
 	case err != nil:
 		// The store has said so once; each handshake would only repeat it.
 		s.log.Debug("session cannot be looked up: handshake answered with 503", slog.Any(keyError, err))
-		return nil, refuseStore
+		return nil, false, refuseStore
 	case session.ID != id: // a store may look in other ids too (spec 2.2, step 5)
-		return nil, forbidOtherID
+		return nil, false, forbidOtherID
 	}
 	who.subject = subject{session.Context, session.User}
 	switch {
 	case session.Expired(time.Now()), s.endedOwners.over(session):
-		return nil, forbidNoSession
+		return nil, false, forbidNoSession
 	case session.Restricted:
-		return nil, forbidRestricted
+		return nil, false, forbidRestricted
 	}
 	if s.opts.Load != nil {
 		if err := s.opts.Load(ctx, session.Context, session.User); err != nil {
 			s.log.Debug("user cannot be looked up: handshake answered with 503", slog.Any(keyError, err))
-			return nil, refuseUnread
+			return nil, false, refuseUnread
 		}
 	}
 	verdict := s.opts.Gate.Allowed(session.Context, session.User)
 	if !verdict.Allowed && verdict.Reason == NotRead {
-		return nil, refuseUnread
+		return nil, false, refuseUnread
 	}
 	if !verdict.Allowed && verdict.Reason != SwitchedOff {
 		s.endSession(ctx, session, verdict.Reason)
-		return nil, forbidAccount(verdict.Reason)
+		return nil, false, forbidAccount(verdict.Reason)
 	}
 	if !secretPresented(r, session, &cfg.Cookie) {
-		return nil, forbidSecret
+		return nil, false, forbidSecret
 	}
 	ok, adopt := s.checkAddress(session, address, cfg)
 	switch {
 	case !ok && !address.addr.IsValid():
 		s.noAddress(r, session, cfg)
-		return nil, forbidNoAddress
+		return nil, false, forbidNoAddress
 	case !ok:
-		return nil, forbidAddress
-	case !verdict.Allowed:
-		return nil, refuseDisabled
+		return nil, false, forbidAddress
+	case !verdict.Allowed && !verdict.Hold:
+		return nil, false, refuseDisabled
 	case adopt:
 		s.moveSession(ctx, session, address.addr)
 	}
-	return session, nil
+	return session, !verdict.Allowed, nil
 }
 
 // endSession removes a session that has lost its owner (spec 2.2, steps 7 and

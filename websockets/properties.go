@@ -12,6 +12,14 @@ var Prefixes = []string{"com.openexchange.websockets."}
 // PropEnabled is the gate (spec 2.3).
 const PropEnabled = "com.openexchange.websockets.enabled"
 
+// PropWhenDisabled tells what becomes of the sockets of a user whom the gate does
+// not serve, and of the handshakes; with its values.
+const (
+	PropWhenDisabled   = "sluice.websockets.whenDisabled"
+	WhenDisabledRefuse = "refuse" // they are closed and refused
+	WhenDisabledHold   = "hold"   // they are kept, and muted
+)
+
 // Names of the other properties that the sockets read.
 const (
 	PropAllowedOrigins    = "sluice.websockets.allowedOrigins"
@@ -71,6 +79,11 @@ var Properties = []cascade.Declaration{
 	{
 		Name: PropEnabled, Kind: cascade.Bool, Default: "true", File: "websockets.properties", Since: "7.8.3",
 		Doc: "Whether a user is served on /socket.io and /ws.",
+	},
+	{
+		Name: PropWhenDisabled, Kind: cascade.Enum, Enum: []string{WhenDisabledRefuse, WhenDisabledHold}, Default: WhenDisabledRefuse, File: ownFile, Since: ownSince,
+		Related: []string{PropEnabled},
+		Doc:     "Whether the sockets of a user who is switched off are closed and refused, or kept and muted until the user is switched on again.",
 	},
 	{
 		Name: PropAllowedOrigins, Kind: cascade.List, Default: "", Server: true, File: ownFile, Since: ownSince,

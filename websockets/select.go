@@ -80,6 +80,7 @@ type SocketInfo struct {
 	Queued      int       // frames that wait to be written
 	QueuedBytes int       // their bytes
 	Sent        time.Time // when the kernel took the last service message; zero: none yet
+	Muted       bool      // its user is switched off and held: it gets no message
 }
 
 // List returns up to limit (1 to MaxList) sockets in the order of context,

@@ -89,8 +89,8 @@ func (s *socket) reconsider() {
 		s.close(CauseDrain)
 		return
 	}
-	if v := s.server.opts.Gate.Allowed(s.subject.context, s.subject.user); !v.Allowed && v.Reason != NotRead { // it was read for the handshake
-		s.close(CauseDisabled)
+	s.server.enforce(s.subject)
+	if s.closing() {
 		return
 	}
 	ctx, cancel := context.WithTimeout(s.server.stopped, sessionCheckTimeout)
@@ -321,6 +321,10 @@ func (s *socket) finish(err error) {
 	}
 	s.mu.Lock()
 	s.dead = true
+	if s.muted {
+		s.muted = false
+		s.countMutedLocked(false)
+	}
 	s.timer.Stop()
 	s.mu.Unlock()
 	s.server.poller.remove(s.ticket)

@@ -106,6 +106,7 @@ type Server struct {
 	// toldNoAddress is when noAddress told last, in nanoseconds since 1970.
 	toldNoAddress atomic.Int64
 	endedOwners   endedOwners
+	muted         atomic.Int64 // sockets that are muted, see hold.go
 
 	mu      sync.Mutex // guards closed and the first Add of work
 	closed  bool
@@ -149,8 +150,8 @@ func (s *Server) enter() bool {
 	return true
 }
 
-// Recheck asks the Gate for every connected user and closes the sockets of
-// those it refuses. The owner calls it after any change of files, directory,
+// Recheck asks the Gate for every connected user and closes, or mutes, the
+// sockets of those it refuses. The owner calls it after any change of files, directory,
 // tags or overrides. It returns the numbers of users asked and of sockets
 // closed.
 func (s *Server) Recheck() (users, closed int) {
@@ -167,11 +168,9 @@ func (s *Server) RecheckEach(f func(context, user int32, sockets int)) (users, c
 	}()
 	s.hub.subjects(func(k subject) bool {
 		users++
-		if v := s.opts.Gate.Allowed(k.context, k.user); !v.Allowed && v.Reason != NotRead {
-			if n := s.CloseSockets(Selector{Context: k.context, User: k.user}, CauseDisabled); n > 0 {
-				closed += n
-				f(k.context, k.user, n)
-			}
+		if n := s.enforce(k); n > 0 {
+			closed += n
+			f(k.context, k.user, n)
 		}
 		return true
 	})

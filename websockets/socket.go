@@ -70,6 +70,7 @@ type socket struct {
 	rest     []byte      // of a frame that is partly out
 	waiting  load        // held, queue, and what the writer is writing
 	writing  load        // what the writer is writing
+	muted    bool        // its user is switched off and held: it gets no service message
 	sent     int64       // Unix nanoseconds of the last write of a service message; 0: none yet
 	writer   bool        // somebody writes
 	idle     chan struct{}
@@ -143,7 +144,7 @@ func (s *socket) push(m *encoded, cfg *Config) pushResult {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if s.cause != CauseNone || s.admit == admitRefuse {
+	if s.cause != CauseNone || s.admit == admitRefuse || s.muted {
 		return pushRefused
 	}
 	if f.topic != "" {
@@ -265,6 +266,9 @@ func (s *socket) attach(ws *websocket.Conn, w *wire) {
 	}
 	s.mu.Lock()
 	s.attached = true
+	if s.muted {
+		s.countMutedLocked(true)
+	}
 	s.shard.counters.kinds[s.kind.index()].Add(1)
 	s.timer = time.AfterFunc(untilBeat(due), s.tick)
 	s.queue = first
@@ -360,6 +364,7 @@ func (s *socket) info() SocketInfo {
 		Queued:      s.waiting.frames,
 		QueuedBytes: s.waiting.bytes,
 		Sent:        sentTime(s.sent),
+		Muted:       s.muted,
 	}
 }
 

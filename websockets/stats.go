@@ -120,12 +120,13 @@ type Latency struct {
 	Sum    float64   // seconds
 }
 
-// Stats are counters since the start; Sockets, Queued and QueuedBytes are of
-// now.
+// Stats are counters since the start; Sockets, Queued, QueuedBytes and Muted are
+// of now.
 type Stats struct {
 	Sockets     map[Kind]int64
 	Queued      int64 // frames that wait to be written
 	QueuedBytes int64
+	Muted       int64 // sockets whose users are switched off and held
 	Handshakes  map[Handshake]int64
 	Closed      map[Closing]int64
 	Messages    int64 // service messages queued, once per socket
@@ -150,6 +151,7 @@ func (s *Server) Stats() Stats {
 		Closed:        make(map[Closing]int64, causeCount),
 		Messages:      s.totals.messages.Load(),
 		Conflated:     s.totals.conflated.Load(),
+		Muted:         s.muted.Load(),
 		SendLatency:   Latency{Counts: make([]int64, len(latencyBounds)+1)},
 		Rechecks:      s.totals.rechecks.Load(),
 		RecheckUsers:  s.totals.recheckUsers.Load(),

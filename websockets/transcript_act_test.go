@@ -29,6 +29,11 @@ func (s *script) act(line string) {
 			s.t.Fatal(err)
 		}
 		s.line(fmt.Sprintf("< queued for %d", n))
+	case "hold": // from now on, whoever is disabled
+		s.w.gate.hold()
+	case "enable":
+		s.w.gate.allow(1, 2)
+		s.w.server.Recheck()
 	case "disable":
 		s.w.gate.refuse(1, 2, SwitchedOff)
 		s.w.server.Recheck()

@@ -7,6 +7,7 @@ function follow(socket) {
   socket.on('connect_error', (err) => say('connect_error', String((err && err.message) || err)));
   socket.on('ox:mail:new', (data) => say('ox:mail:new', data));
   socket.on('sluice:disabled', () => say('sluice:disabled'));
+  socket.on('sluice:enabled', () => say('sluice:enabled'));
   socket.on('session:invalid', () => { say('session:invalid'); socket.close(); });
 }
 
