@@ -351,7 +351,7 @@ type ReloadResult struct {
 	Changed    []Change          `json:"changed"`
 	Errors     []finding.Finding `json:"errors"`
 	Held       *Hold             `json:"held,omitempty"` // a change that the gate does not follow yet
-	BadFiles   int               `json:"-"`              // files that did not load
+	BadFiles   int               `json:"-"`              // files that did not load, and folders that were not read
 }
 
 // Reload reads everything again, now: what somebody asked for waits for no
@@ -439,21 +439,8 @@ func (r ReloadResult) count(sn *Snapshot) ReloadResult {
 			r.BadFiles++
 		}
 	}
+	r.BadFiles += len(sn.folderErrors())
 	return r
-}
-
-// Status is the state of the engine as the API shows it.
-type Status struct {
-	Status   string       `json:"status"` // ok, degraded or held
-	Identity Identity     `json:"identity"`
-	Watch    WatchMode    `json:"watch"`
-	Loaded   time.Time    `json:"loaded"`
-	Took     string       `json:"took"`
-	LastGood string       `json:"lastGood,omitempty"` // why it could not be saved for the next start
-	Held     *Hold        `json:"held,omitempty"`     // a change of files that the gate does not follow yet
-	Pending  []Pending    `json:"pending"`            // what a restart would bring
-	Brake    string       `json:"brake,omitempty"`    // why the last change of files could not be held
-	Files    []FileReport `json:"files"`
 }
 
 // LastLoad tells when the state in force was read, how long that took, and how
@@ -469,28 +456,6 @@ type Identity struct {
 	Files      string `json:"files"`
 	Overrides  string `json:"overrides"`
 	Generation uint64 `json:"generation"`
-}
-
-// Status reports the state of everything that was read.
-func (e *Engine) Status() Status {
-	// No lock: the brake asks, under mu, a link that may be asking for this.
-	problem := ""
-	if p := e.brakeProblem.Load(); p != nil {
-		problem = *p
-	}
-	sn, load := e.Snapshot(), e.lastLoad.Load()
-	s := Status{
-		Held: sn.Held(), Brake: problem, Pending: sn.Pending(),
-		Status: "ok", Identity: sn.Identity(), Watch: *e.watchMode.Load(),
-		Loaded: sn.loaded.UTC(), Took: load.took.String(), LastGood: e.kept.trouble(), Files: sn.Files(),
-	}
-	if sn.Degraded() || s.Watch.Problem != "" || s.LastGood != "" || s.Brake != "" {
-		s.Status = "degraded"
-	}
-	if s.Held != nil {
-		s.Status = "held"
-	}
-	return s
 }
 
 // Identity names the snapshot.

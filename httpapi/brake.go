@@ -156,7 +156,7 @@ func (s *Server) confirm(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) confirmOthers(r *http.Request, digest string, note bool) (list []memberConfirmation, unreachable []string) {
-	wait := s.ask(r.Context(), opConfirm, memberQuestion{From: s.Member, Digest: digest, Note: note}, func(a remote.Answer) error {
+	wait := s.ask(r.Context(), opConfirm, memberQuestion{From: s.Member, Actor: Actor(r.Context()), Digest: digest, Note: note}, func(a remote.Answer) error {
 		var m memberConfirmation
 		if err := json.Unmarshal(a.Body, &m); err != nil {
 			return err
@@ -174,7 +174,7 @@ func (s *Server) confirmOthers(r *http.Request, digest string, note bool) (list 
 func (s *Server) answerConfirm(q memberQuestion) ([]byte, error) {
 	m := memberConfirmation{Member: s.Member, Status: s.Engine.Confirm(q.Digest, q.Note)}
 	if m.Status == cascade.Confirmed {
-		s.Logger.Warn("held change confirmed", "digest", q.Digest, "asked", q.From)
+		s.Logger.Warn("held change confirmed", "digest", q.Digest, "actor", q.Actor, "from", q.From)
 	} else if q.Note {
 		m.Status = noted
 	}

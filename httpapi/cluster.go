@@ -81,6 +81,7 @@ type memberQuestion struct {
 	Digest     string `json:"digest,omitempty"` // confirm: that of the change
 	Note       bool   `json:"note,omitempty"`   // confirm: another member has the change
 	From       string `json:"from,omitempty"`   // the member that was asked first
+	Actor      string `json:"actor,omitempty"`  // reload, confirm, close: by whom
 }
 
 func (s *Server) newQuestion(sel websockets.Selector) memberQuestion {
@@ -127,10 +128,11 @@ func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
 		if q.All == (sel.Context != 0) {
 			return nil, fail(http.StatusBadRequest, "bad_query", "a close names a context, or all")
 		}
-		return json.Marshal(closedSockets{Closed: s.closeOwn(sel, q.From)})
+		return json.Marshal(closedSockets{Closed: s.closeOwn(sel, q.From, q.Actor)})
 	case opConfirm:
 		return s.answerConfirm(q)
 	case opReload:
+		s.Logger.Info("reload asked for", "actor", q.Actor, "from", q.From)
 		r, err := s.reloadOwn(context.Background(), q.Accept)
 		if err != nil {
 			return nil, err

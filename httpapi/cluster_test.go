@@ -284,9 +284,32 @@ func TestQuestions(t *testing.T) {
 	if len(page.Sockets) != 1 {
 		t.Errorf("%s", b)
 	}
-	b, err = w.server.AnswerMember(opClose, []byte(`{"all":true,"from":"two"}`))
-	if err != nil || string(b) != `{"closed":1}` || !strings.Contains(w.logs.String(), "closed=1 from=two") {
+	b, err = w.server.AnswerMember(opClose, []byte(`{"all":true,"from":"two","actor":"eve"}`))
+	if err != nil || string(b) != `{"closed":1}` || !strings.Contains(w.logs.String(), "closed=1 actor=eve from=two") {
 		t.Errorf("%s %v", b, err)
+	}
+}
+
+// TestActorOnOtherMembers holds that every member logs who reloaded, confirmed or
+// closed, and over which member.
+func TestActorOnOtherMembers(t *testing.T) {
+	w := newWorld(t, tree)
+	m := &members{self: w, gone: map[string]bool{}}
+	two := m.add("two")
+	two.connect(two.login(5), "a")
+	w.wantAt("POST", "/admin/v1/config/reload?cluster=true", 200, "")
+	w.wantAt("DELETE", "/admin/v1/sockets?all=true", 200, "")
+	two.file("sluice.properties", PropMaxClose+"=0\n")
+	two.connect(two.login(6), "a")
+	digest := two.hold(websockets.PropEnabled + "=false\n")
+	w.want("POST /admin/v1/config/confirm", 200, fmt.Sprintf(`{"digest":%q}`, digest))
+	for _, want := range []string{
+		`msg="reload asked for" member=one actor=` + me + " from=one", `closed=1 actor=` + me + " from=one",
+		`msg="held change confirmed" member=one digest=` + digest + " actor=" + me + " from=one",
+	} {
+		if log := two.logs.String(); !strings.Contains(log, want) {
+			t.Errorf("no %s in %s", want, log)
+		}
 	}
 }
 

@@ -65,7 +65,7 @@ func (s *Server) StatusLine() string {
 // readiness is what /readyz says of a server that neither starts nor drains.
 func (s *Server) readiness() (answer string, checks []check) {
 	st := s.Engine.Status()
-	checks = []check{s.filesCheck(st.Files), {Name: "watch", Status: "ok", Detail: st.Watch.Mode}, {Name: "lastGood", Status: "ok"}}
+	checks = []check{s.filesCheck(st.Files, st.Folders), {Name: "watch", Status: "ok", Detail: st.Watch.Mode}, {Name: "lastGood", Status: "ok"}}
 	if st.Watch.Problem != "" {
 		checks[1].Status, checks[1].Detail = "degraded", st.Watch.Problem
 	}
@@ -158,30 +158,20 @@ func waitingFiles(files []cascade.FileReport) int {
 }
 
 // folderTrouble says which roots and folders cannot be read, or are empty where
-// they held files: no file of the list does.
-func (s *Server) folderTrouble(files []cascade.FileReport) string {
-	listed := make(map[string]bool, len(files))
-	for _, f := range files {
-		listed[f.Path] = true
+// they held files.
+func folderTrouble(list []finding.Finding) string {
+	if len(list) == 0 {
+		return ""
 	}
-	text, more := "", 0
-	for _, f := range s.Engine.Snapshot().Findings() {
-		switch {
-		case f.Severity != finding.Error || f.Path == "" || listed[f.Path]:
-		case text == "":
-			text = f.Path + ": " + f.Text
-		default:
-			more++
-		}
-	}
-	if more > 0 {
-		text += fmt.Sprintf(" (and %d more)", more)
+	text := list[0].Path + ": " + list[0].Text
+	if more := len(list) - 1; more > 0 {
+		text += fmt.Sprintf(" (and %d more: GET /admin/v1/config lists them)", more)
 	}
 	return text
 }
 
-func (s *Server) filesCheck(files []cascade.FileReport) check {
-	if trouble := s.folderTrouble(files); trouble != "" {
+func (s *Server) filesCheck(files []cascade.FileReport, folders []finding.Finding) check {
+	if trouble := folderTrouble(folders); trouble != "" {
 		return check{"files", "degraded", trouble}
 	}
 	if bad := badFiles(files); bad > 0 {
@@ -237,7 +227,7 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) error {
 }
 
 // reload reads the trees now, those of all members where the query says so; 422
-// says that a file did not load.
+// says that a file did not load, or a folder could not be read.
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {
 	query, err := parseQuery(r)
 	if err != nil {

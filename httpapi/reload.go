@@ -73,7 +73,7 @@ func (s *Server) reloadOwn(ctx context.Context, accept bool) (memberReload, erro
 // no reason to leave the others as they are: each has its own files.
 func (s *Server) reloadAll(w http.ResponseWriter, r *http.Request, accept bool) error {
 	var list []memberReload
-	wait := s.ask(r.Context(), opReload, memberQuestion{From: s.Member, Accept: accept}, func(a remote.Answer) error {
+	wait := s.ask(r.Context(), opReload, memberQuestion{From: s.Member, Actor: Actor(r.Context()), Accept: accept}, func(a remote.Answer) error {
 		var m memberReload
 		if err := json.Unmarshal(a.Body, &m); err != nil {
 			return err

@@ -223,24 +223,24 @@ func (s *Server) closeSockets(w http.ResponseWriter, r *http.Request) error {
 		return fail(http.StatusBadRequest, "bad_query", "name a context with ?context=, or say ?all=true to close the sockets of everybody")
 	}
 	q, sum := s.newQuestion(sel), closedSockets{}
-	q.All = query.Get("all") == "true"
+	q.All, q.Actor = query.Get("all") == "true", Actor(r.Context())
 	wait := s.ask(r.Context(), opClose, q, func(a remote.Answer) error {
 		var theirs closedSockets
 		err := json.Unmarshal(a.Body, &theirs)
 		sum.Closed += theirs.Closed
 		return err
 	})
-	own := s.closeOwn(sel, s.Member)
+	own := s.closeOwn(sel, s.Member, q.Actor)
 	sum.Unreachable = wait()
 	sum.Closed += own
-	s.Logger.Info("sockets of all members closed by an administrator", "context", sel.Context, "user", sel.User, "all", q.All, "closed", sum.Closed, "actor", Actor(r.Context()))
+	s.Logger.Info("sockets of all members closed by an administrator", "context", sel.Context, "user", sel.User, "all", q.All, "closed", sum.Closed, "actor", q.Actor)
 	return s.answer(w, http.StatusOK, sum)
 }
 
 // closeOwn closes sockets of this member, for an administrator who asked from.
-func (s *Server) closeOwn(sel websockets.Selector, from string) int {
+func (s *Server) closeOwn(sel websockets.Selector, from, actor string) int {
 	closed := s.Sockets.CloseSockets(sel, websockets.CauseAdmin)
-	s.Logger.Info("sockets closed by an administrator", "context", sel.Context, "user", sel.User, "closed", closed, "from", from)
+	s.Logger.Info("sockets closed by an administrator", "context", sel.Context, "user", sel.User, "closed", closed, "actor", actor, "from", from)
 	return closed
 }
 

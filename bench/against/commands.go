@@ -30,7 +30,7 @@ const (
 const (
 	checks   = 5
 	reloads  = 25
-	explains = 5_000
+	explains = 20_000
 )
 
 // commandFigures are measured in the processor's time of the process, so that
