@@ -33,6 +33,10 @@ type Explanation struct {
 	Rollouts     []RolloutTrace `json:"rollouts,omitempty"`
 	rolloutNotes []string       // of the set that wins
 
+	// Platform is the answer of the platform's own middleware, where its database
+	// is read.
+	Platform *PlatformAnswer `json:"platform,omitempty"`
+
 	// Apart tells that something else is in force than the line that wins says, or
 	// than a file does: the warnings name both.
 	Apart bool `json:"apart,omitempty"`
@@ -161,7 +165,7 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 		v, _ := d.Parse(d.Default) // NewSchema has checked it
 		x.Effective = effectiveJSON(v)
 	}
-	if known {
+	if known && !sn.theirs {
 		x.explainRollouts(sn, su, p)
 	}
 	if d != nil {
@@ -175,6 +179,7 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 	if !opt.ShowSecrets {
 		x.Effective = sn.shownEffective(name, x.Effective)
 	}
+	x.Platform = sn.platformAnswer(&x, su, d, opt)
 	x.Summary = x.summary(su)
 	return x
 }

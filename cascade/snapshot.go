@@ -26,6 +26,7 @@ type Snapshot struct {
 	started    map[string]any  // values that are read at the start only, as they were then
 	blind      *Snapshot       // of candidate trees: the same without what tokens look up
 	platform   *platform       // nil: its database is not read
+	theirs     bool            // what the platform's middleware has: see PlatformView
 }
 
 // tree is what the files say, compiled.

@@ -41,22 +41,39 @@ func (o *OverrideOrigin) details() string {
 // summary is the one sentence that answers the question, one template for
 // each kind of winner.
 func (x *Explanation) summary(su Subject) string {
-	who, s := su.String(), ""
+	who, is := su.String(), ""
 	switch {
 	case x.flag != "":
-		s = fmt.Sprintf("%s is %s for %s: %s of the command line sets it.", x.Property, shownAny(x.Effective), who, x.flag)
+		is = shownAny(x.Effective)
 	case x.Scope == nil:
-		s = fmt.Sprintf("%s is not defined for %s: no scope sets it, and it has no default.", x.Property, who)
+		is = "not defined"
 	case *x.Scope == ScopeDefault:
-		s = fmt.Sprintf("%s is %s for %s: no scope sets it, so its default applies.", x.Property, quoteEmpty(*x.Default), who)
-	case x.Origin.Override != nil:
-		s = fmt.Sprintf("%s is %s for %s: an override of the %s sets it%s.", x.Property, x.shown(), who, *x.Scope, x.Origin.Override.details())
-	case x.Origin.Set != "":
-		s = fmt.Sprintf("%s is %s for %s: context set %s (%s) matches its tags.", x.Property, x.shown(), who, x.Origin.Set, x.Origin)
+		is = quoteEmpty(*x.Default)
 	default:
-		s = fmt.Sprintf("%s is %s for %s: %s sets it in the %s scope.", x.Property, x.shown(), who, x.Origin, *x.Scope)
+		is = x.shown()
+	}
+	s := fmt.Sprintf("%s is %s for %s: %s.", x.Property, is, who, x.Decides())
+	if x.Platform != nil {
+		s += " " + x.Platform.Text
 	}
 	return s + x.rolloutNote() + x.lockNote()
+}
+
+// Decides tells what sets the value, as the rest of a sentence.
+func (x *Explanation) Decides() string {
+	switch {
+	case x.flag != "":
+		return x.flag + " of the command line sets it"
+	case x.Scope == nil:
+		return "no scope sets it, and it has no default"
+	case *x.Scope == ScopeDefault:
+		return "no scope sets it, so its default applies"
+	case x.Origin.Override != nil:
+		return fmt.Sprintf("an override of the %s sets it%s", *x.Scope, x.Origin.Override.details())
+	case x.Origin.Set != "":
+		return fmt.Sprintf("context set %s (%s) matches its tags", x.Origin.Set, x.Origin)
+	}
+	return fmt.Sprintf("%s sets it in the %s scope", x.Origin, *x.Scope)
 }
 
 // shown is the value that counts, with the text where that is another.

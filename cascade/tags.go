@@ -107,7 +107,9 @@ func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
 			}
 		}
 	}
-	sn.tree.sets.rolloutTags(su, add)
+	if !sn.theirs {
+		sn.tree.sets.rolloutTags(su, add)
+	}
 }
 
 // Tag is a tag of a subject. From is reseller, contextId, contextName, context,

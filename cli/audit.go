@@ -209,6 +209,9 @@ func (c *auditChange) what() string {
 	if c.Kind == "override" {
 		return printable(fmt.Sprintf("%s: %s -> %s", c.Name, overrideText(before), overrideText(after)))
 	}
+	if c.Kind == "platform" {
+		return printable(fmt.Sprintf("%s in the platform: %s -> %s", c.Name, overrideText(before), overrideText(after)))
+	}
 	switch {
 	case after == nil && c.Kind != "token":
 		// As if it had never been there: open, where a deleted one is closed.

@@ -156,6 +156,7 @@ func (d *doctor) examine() error {
 	if err := d.mailPush(); err != nil {
 		return err
 	}
+	d.platform(e)
 	d.capability(e)
 	return nil
 }
@@ -194,7 +195,11 @@ func (d *doctor) gate() (*enablement, error) {
 	if _, err := d.c.call(d.app, http.MethodGet, websocketsPath(d.su), nil, &e); err != nil {
 		return nil, err
 	}
-	if e.Account == accountOpen {
+	if p := e.Platform; p != nil && p.Account != accountOpen {
+		d.add("account", verdictProblem, "the platform's database refuses the user ("+p.Account+")", "see to the context and the user with the platform's own tools")
+	} else if p != nil && e.Account == accountOpen {
+		d.add("account", verdictOK, "the platform's database has the user, enabled", "")
+	} else if e.Account == accountOpen {
 		if err := d.account(); err != nil {
 			return nil, err
 		}
@@ -211,6 +216,26 @@ func (d *doctor) gate() (*enablement, error) {
 			fmt.Sprintf("`sluice enable %s`, or change what sets it: `sluice explain %s %s`", d.flags, websockets.PropEnabled, d.flags), e.Explanation.Warnings...)
 	}
 	return &e, nil
+}
+
+// platform tells what the platform's own database has, beside Sluice: the four
+// cases of on and off.
+func (d *doctor) platform(e *enablement) {
+	p := e.Platform
+	if p == nil {
+		return
+	}
+	code, on := "platform", e.Enabled && e.Account == accountOpen
+	switch {
+	case p.Enabled && on:
+		d.add(code, verdictOK, p.Text, "")
+	case p.Enabled:
+		d.add(code, verdictProblem, p.Text, fmt.Sprintf("`sluice reset %[1]s` has Sluice follow the platform, `sluice disable %[1]s --platform` the platform follow Sluice", d.flags))
+	case on:
+		d.add(code, verdictProblem, p.Text, fmt.Sprintf("`sluice enable %[1]s --platform` has the platform follow Sluice, `sluice reset %[1]s` Sluice follow the platform", d.flags))
+	default:
+		d.add(code, verdictProblem, p.Text, fmt.Sprintf("`sluice enable %s --platform` switches it on in both, where no override of Sluice says otherwise", d.flags))
+	}
 }
 
 // account tells what the directory knows of a user whom it does not refuse.
@@ -278,7 +303,7 @@ func (d *doctor) redis(o *overview) {
 func (d *doctor) capability(e *enablement) {
 	text := "the web client connects only with the capability `websocket`, which the existing middleware computes by its own cascade: Sluice does not change it"
 	var details []string
-	if o := e.Explanation.Origin; o != nil && o.Override != nil {
+	if o := e.Explanation.Origin; e.Platform == nil && o != nil && o.Override != nil {
 		details = append(details, "here an override of Sluice decides, which the middleware does not see: set it there too")
 	}
 	d.add("capability", verdictUnknown, text,

@@ -77,11 +77,12 @@ func (s *server) openPlatform() error {
 	if err != nil {
 		return err
 	}
-	refresh, queries := s.engine.TimeSpan(platform.PropRefresh), s.engine.Int(platform.PropQueries)
+	refresh, queries, write := s.engine.TimeSpan(platform.PropRefresh), s.engine.Int(platform.PropQueries), s.engine.Bool(platform.PropWrite)
 	s.platform, err = platform.New(platform.Options{
 		Config: config, Own: own, TLS: config.TLS, Engine: s.engine, Logger: s.log,
 		Refresh: func() time.Duration { return refresh.Server() },
 		Queries: func() int { return int(queries.Server()) },
+		Write:   func() bool { return write.For(cascade.Subject{}) },
 		Connected: func(yield func(cascade.Subject) bool) {
 			s.sockets.Users(func(context, user int32) bool {
 				return yield(cascade.Subject{Context: uint32(context), User: uint32(user)})

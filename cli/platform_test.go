@@ -130,3 +130,99 @@ func (p *process) status(l login, connection string) int {
 	}
 	return res.StatusCode
 }
+
+// enablePlatformWrites has the server of startPlatform write, with the grants that
+// docs/platform.md names.
+func enablePlatformWrites(t *testing.T, db *sqltest.Server, tree string) {
+	t.Helper()
+	db.SQL("GRANT INSERT, UPDATE, DELETE ON oxdb_5.contextAttribute TO reader@'127.0.0.1'; GRANT INSERT, UPDATE, DELETE ON oxdb_5.user_attribute TO reader@'127.0.0.1'")
+	put(t, tree, "zz.properties", "sluice.platform.enabled=true\nsluice.platform.refresh=1h\nsluice.platform.write=true\n")
+}
+
+// enable and disable with --platform write the platform's own attribute; explain,
+// doctor and the audit log say who decides where, and whether both agree.
+func TestPlatformWrite(t *testing.T) {
+	t.Parallel()
+	db, tree := startPlatform(t)
+	p := launch(t, tree, t.TempDir())
+	sluice := func(want int, args ...string) string {
+		t.Helper()
+		code, out, errs := run(append(args, "--server", p.admin)...)
+		if code != want {
+			t.Fatalf("%q: %d, want %d: %s%s", args, code, want, out, errs)
+		}
+		return out + errs
+	}
+	has := func(out string, wants ...string) {
+		t.Helper()
+		for _, want := range wants {
+			if !strings.Contains(out, want) {
+				t.Errorf("no %q in:\n%s", want, out)
+			}
+		}
+	}
+	const enabled = "com.openexchange.websockets.enabled"
+	row := func() string {
+		return db.SQL("SELECT value FROM oxdb_5.user_attribute WHERE cid = 1337 AND id = 17 AND name = 'config/" + enabled + "'")
+	}
+	has(sluice(1, "disable", "--platform", "-c", "1337", "-u", "17"), "sluice.platform.write is false")
+	put(t, tree, "zz.properties", "sluice.platform.enabled=true\nsluice.platform.refresh=1h\nsluice.platform.write=true\n")
+	sluice(0, "reload")
+	has(sluice(1, "disable", "--platform", "-c", "1337", "-u", "17"), "the grant INSERT on `oxdb_5`.`user_attribute` is missing")
+	enablePlatformWrites(t, db, tree)
+
+	// On in both.
+	has(sluice(1, "doctor", "-c", "1337", "-u", "17"), "ok       platform", "Both have it on for user 17 in context 1337: in the platform websockets.properties:6 sets it in the server scope, in Sluice")
+	has(sluice(0, "explain", enabled, "-c", "1337", "-u", "17"), "The platform agrees.")
+
+	// Off in Sluice alone.
+	sluice(0, "disable", "-c", "1337", "-u", "17", "--reason", "here")
+	has(sluice(1, "doctor", "-c", "1337", "-u", "17"), "problem  platform", "The platform has it on for user 17 in context 1337 (websockets.properties:6 sets it in the server scope) and Sluice off (an override of the user sets it")
+	has(sluice(0, "explain", enabled, "-c", "1337", "-u", "17"), "The platform has true: websockets.properties:6 sets it in the server scope.")
+	sluice(0, "reset", "-c", "1337", "-u", "17")
+
+	// Off in both, by the platform's attribute.
+	has(sluice(0, "disable", "--platform", "-c", "1337", "-u", "u17", "--dry-run"), "not set -> false")
+	if got := row(); got != "" {
+		t.Errorf("a dry run has written %q", got)
+	}
+	has(sluice(0, "disable", "--platform", "-c", "1337", "-u", "u17", "--reason", "ticket 4711"),
+		"In the platform's table oxdb_5.user_attribute: config/"+enabled+", not set -> false.", "for up to 300 s",
+		"Both have it off for user 17 in context 1337: in the platform user attribute config/"+enabled+" (platform database, read 0s ago)")
+	if got := row(); got != "false" {
+		t.Errorf("the row is %q", got)
+	}
+	if got := p.status(p.login(17), "a"); got != http.StatusBadRequest {
+		t.Errorf("the handshake is answered with %d", got)
+	}
+	has(sluice(1, "doctor", "-c", "1337", "-u", "17"), "problem  platform", "Both have it off for user 17")
+
+	// Off in the platform alone.
+	sluice(0, "enable", "-c", "1337", "-u", "17", "--reason", "here")
+	has(sluice(1, "doctor", "-c", "1337", "-u", "17"), "problem  platform", "The platform has it off for user 17 in context 1337 (user attribute config/"+enabled, "and Sluice on (an override of the user sets it")
+	sluice(0, "reset", "-c", "1337", "-u", "17")
+
+	has(sluice(0, "enable", "--platform", "-c", "1337", "-u", "17"), "false -> true.", "Both have it on")
+	has(sluice(0, "reset", "--platform", "-c", "1337", "-u", "17"), "true -> not set.")
+	if got := db.SQL("SELECT COUNT(*) FROM oxdb_5.user_attribute"); got != "0" {
+		t.Errorf("%s rows are left", got)
+	}
+	sluice(1, "reset", "--platform", "-c", "1337", "-u", "17")
+	sluice(2, "enable", "--platform", "-c", "1337", "-u", "17", "--for", "2h")
+	has(sluice(0, "disable", "--platform", "-c", "1337"), "oxdb_5.contextAttribute", "not set -> false; protected=false.")
+	if got := p.status(p.login(18), "b"); got != http.StatusBadRequest {
+		t.Errorf("a user of the context is answered with %d", got)
+	}
+
+	has(sluice(0, "audit", "-c", "1337", "-u", "17", "--limit", "0"), "websockets.disable.platform", "ticket 4711", "websockets.reset.platform")
+	out := sluice(0, "audit", "-c", "1337", "-o", "json", "--action", "websockets.disable.platform")
+	has(out, `"kind": "platform"`, `"name": "config/`+enabled+`"`, `"table": "oxdb_5.user_attribute"`)
+	has(sluice(1, "revert", strings.TrimSpace(revisionOf(out)), "--reason", "r"), "`sluice enable`, `disable` or `reset` with --platform")
+}
+
+// revisionOf is the first revision in an answer.
+func revisionOf(out string) string {
+	_, rest, _ := strings.Cut(out, `"revision": `)
+	n, _, _ := strings.Cut(rest, ",")
+	return n
+}

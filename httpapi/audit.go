@@ -53,6 +53,9 @@ func (s *Server) showEntry(e *store.Entry, limit int) audited {
 		}
 		a.Changes = append(a.Changes, st)
 	}
+	if e.Platform != nil {
+		a.Changes = append(a.Changes, auditedPlatform(e.Platform))
+	}
 	return a
 }
 
@@ -107,6 +110,10 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) error {
 			return false
 		}
 		if want.Context == 0 && want.User == 0 && property == "" {
+			return true
+		}
+		if p := e.Platform; p != nil && (want.Context == 0 || p.Context == want.Context) && (want.User == 0 || p.User == want.User) &&
+			(property == "" || p.Attribute == attributeOf(property)) {
 			return true
 		}
 		for i := range e.Changes {

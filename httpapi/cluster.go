@@ -56,6 +56,8 @@ const (
 	opClose   = "sockets.close"
 	opReload  = "reload"
 	opConfirm = "confirm"
+	// opPlatform: read a context or a user of the platform again.
+	opPlatform = "platform"
 )
 
 // askTimeout is how long other members have for an answer. A reload of a large
@@ -131,6 +133,8 @@ func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
 		return json.Marshal(closedSockets{Closed: s.closeOwn(sel, q.From, q.Actor)})
 	case opConfirm:
 		return s.answerConfirm(q)
+	case opPlatform:
+		return s.answerPlatform(q)
 	case opReload:
 		s.Logger.Info("reload asked for", "actor", q.Actor, "from", q.From)
 		r, err := s.reloadOwn(context.Background(), q.Accept)

@@ -217,6 +217,11 @@ func TestContractWrites(t *testing.T) {
 		w.want(op, 404, "")
 		w.want("GET "+op[7:], 404, "")
 	}
+	for _, path := range []string{"/admin/v1/contexts/8/users/3/websockets", "/admin/v1/contexts/8/websockets"} {
+		w.wantAt("PUT", path, 409, `{"enabled":false,"reason":"r","target":"platform"}`)
+		w.wantAt("DELETE", path+"?target=platform", 409, "")
+		w.wantAt("PUT", path, 422, `{"enabled":false,"reason":"r","target":"elsewhere"}`)
+	}
 	w.want("PUT /admin/v1/contexts/{context}/users/{user}/websockets", 409, examples["PUT /admin/v1/contexts/{context}/users/{user}/websockets"].good)
 	w.want("POST /admin/v1/store/adopt", 409, `{"confirm":true}`)
 }
@@ -274,6 +279,12 @@ func (platformAway) Load(_ context.Context, su cascade.Subject) error {
 	return platform.ErrUnavailable
 }
 func (platformAway) Refresh(context.Context) error { return platform.ErrUnavailable }
+func (platformAway) Write(context.Context, platform.Write) (platform.Change, error) {
+	return platform.Change{}, platform.ErrUnavailable
+}
+
+func (platformAway) Reread(context.Context, cascade.Subject) error { return platform.ErrUnavailable }
+
 func (platformAway) Status() platform.Status {
 	return platform.Status{Status: platform.Degraded, Problems: []string{}}
 }

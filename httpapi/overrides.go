@@ -192,7 +192,7 @@ func (s *Server) setOverride(w http.ResponseWriter, r *http.Request, su cascade.
 }
 
 func (s *Server) removeOverride(w http.ResponseWriter, r *http.Request, su cascade.Subject, name, action string, show shower) error {
-	query, flags, err := writeFlags(r, "name", "reason", "dryRun")
+	query, flags, err := writeFlags(r, "name", "reason", "dryRun", "target")
 	if err != nil {
 		return err
 	}
@@ -237,6 +237,7 @@ type enablement struct {
 	Enabled *bool   `json:"enabled"`
 	Reason  string  `json:"reason"`
 	Expires *string `json:"expires"`
+	Target  string  `json:"target"` // targetSluice, which "" is, or targetPlatform
 }
 
 // enabled is the answer of the short form.
@@ -248,6 +249,7 @@ type enabled struct {
 	Override    *enabledOverride    `json:"override"`
 	Explanation cascade.Explanation `json:"explanation"`
 	Local       *closing            `json:"local,omitempty"` // this member refuses the subject all the same
+	Platform    *platformSwitch     `json:"platform,omitempty"`
 }
 
 type enabledOverride struct {
@@ -267,6 +269,7 @@ func showEnablement(sn *cascade.Snapshot, su cascade.Subject, o *store.Override)
 		e.User = &su.User
 	}
 	e.Enabled, _ = x.Effective.(bool)
+	e.Platform = switches(sn, su, &x)
 	if o != nil {
 		e.Override = &enabledOverride{
 			strings.EqualFold(strings.TrimSpace(o.Value), "true"), o.Reason, o.Actor, o.Time, o.Expires,
@@ -330,6 +333,13 @@ func (s *Server) putEnablement(w http.ResponseWriter, r *http.Request) error {
 	if *in.Enabled {
 		value, action = "true", "websockets.enable"
 	}
+	switch in.Target {
+	case "", targetSluice:
+	case targetPlatform:
+		return s.putPlatformSwitch(w, r, su, value, &in, action)
+	default:
+		return errTarget
+	}
 	return s.setOverride(w, r, su, websockets.PropEnabled, &overrideBody{Value: &value, Reason: in.Reason, Expires: in.Expires}, action, s.enablementAfter(su))
 }
 
@@ -338,7 +348,17 @@ func (s *Server) deleteEnablement(w http.ResponseWriter, r *http.Request) error 
 	if err != nil {
 		return err
 	}
-	return s.removeOverride(w, r, su, websockets.PropEnabled, "websockets.reset", s.enablementAfter(su))
+	query, err := parseQuery(r)
+	if err != nil {
+		return err
+	}
+	switch query.Get("target") {
+	case "", targetSluice:
+		return s.removeOverride(w, r, su, websockets.PropEnabled, "websockets.reset", s.enablementAfter(su))
+	case targetPlatform:
+		return s.removePlatformSwitch(w, r, su)
+	}
+	return errTarget
 }
 
 func (s *Server) enablementAfter(su cascade.Subject) shower {

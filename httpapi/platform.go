@@ -17,6 +17,10 @@ type Platform interface {
 	// Refresh reads all connected users again.
 	Refresh(ctx context.Context) error
 	Status() platform.Status
+	// Write changes an attribute there; Reread reads a subject that another member
+	// has changed.
+	Write(ctx context.Context, w platform.Write) (platform.Change, error)
+	Reread(ctx context.Context, su cascade.Subject) error
 }
 
 // load makes the engine know whom a question is about.

@@ -104,15 +104,24 @@ func (s *Server) Stored(entries []store.Entry) {
 		s.decided(e)
 		s.logStored(e)
 		shown := s.showEntry(e, maxPublished)
-		for j, c := range shown.Changes {
+		for _, c := range shown.Changes {
 			kind := EventDirectory
 			switch c.Kind {
 			case store.KindOverride:
 				kind = EventOverride
 			case store.KindToken:
 				kind = EventToken
+			case kindPlatform:
+				kind = EventOverride
 			}
-			s.Events.Publish(kind, e.Changes[j].Subject(), storeEvent{e.Revision, e.Time, e.Actor, e.Reason, e.Action, c})
+			var su cascade.Subject
+			if c.Context != nil {
+				su.Context = *c.Context
+			}
+			if c.User != nil {
+				su.User = *c.User
+			}
+			s.Events.Publish(kind, su, storeEvent{e.Revision, e.Time, e.Actor, e.Reason, e.Action, c})
 		}
 	}
 }
@@ -140,6 +149,9 @@ func (s *Server) logStored(e *store.Entry) {
 			what += " removed"
 		}
 		of = append(of, what)
+	}
+	if p := e.Platform; p != nil {
+		of = append(of, "of the platform: "+p.Attribute+" of "+cascade.Subject{Context: p.Context, User: p.User}.String())
 	}
 	s.Logger.Info("stored", "revision", e.Revision, "action", e.Action, "records", of, "actor", e.Actor, "reason", e.Reason)
 }

@@ -53,6 +53,9 @@ func (s *Server) revert(w http.ResponseWriter, r *http.Request) error {
 
 // reversal is what undoes an entry.
 func (s *Server) reversal(e *store.Entry, force bool) ([]store.Change, error) {
+	if e.Platform != nil {
+		return nil, fail(http.StatusConflict, "platform", "revision %d has changed the platform's database, which a revert leaves alone: use `sluice enable`, `disable` or `reset` with --platform", e.Revision)
+	}
 	var changes []store.Change
 	deleted := map[cascade.Subject]bool{} // again, with all that is below
 	for i := range e.Changes {

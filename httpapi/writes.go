@@ -169,7 +169,7 @@ func writeFlags(r *http.Request, known ...string) (url.Values, map[string]bool, 
 	flags := make(map[string]bool)
 	for key, values := range query {
 		switch {
-		case key == "reason" || key == "name" || key == "confirm":
+		case key == "reason" || key == "name" || key == "confirm" || key == "target":
 		case values[0] == "" || values[0] == "true":
 			flags[key] = true
 		case values[0] != "false":

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"unicode/utf8"
 
 	"github.com/seed47708276/sluice/cascade"
 )
@@ -108,4 +109,75 @@ func FuzzUnescapedValues(f *testing.F) {
 			t.Errorf("%q, written as %q, became %s", s.value, written, fmt.Sprint(again, err))
 		}
 	})
+}
+
+// FuzzEncodeAttribute: what is written for the platform is read back as it was,
+// with the metadata that stood there.
+func FuzzEncodeAttribute(f *testing.F) {
+	for _, s := range []string{"", "true", " false ", "a;b%3B%25", "a\tb\r\n\f", `C:\temp\u00e4`, "😀ü", "\u00a0x", "=:#!"} {
+		f.Add(s, "old; final=context;protected=true", true)
+		f.Add(s, "", false)
+	}
+	f.Fuzz(func(t *testing.T, value, before string, has bool) {
+		if !utf8.ValidString(value) || strings.ContainsFunc(value, func(r rune) bool { return r == 0 }) || len(value) > 1000 {
+			return
+		}
+		var was *string
+		want := stored{protected: false}
+		if has {
+			old, err := contextValue(before)
+			if err != nil {
+				return
+			}
+			was, want = &before, old
+		}
+		want.value = value
+		name, text, err := EncodeAttribute(false, "a.b", value, was)
+		if err != nil || name != "config/a.b" {
+			t.Fatal(name, err)
+		}
+		if got, err := contextValue(text); err != nil || got != want {
+			t.Errorf("%q is stored as %q and read as %+v, want %+v (%v)", value, text, got, want, err)
+		}
+		if _, text, err = EncodeAttribute(true, "a.b", value, was); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := userValue(text); err != nil || got.value != value {
+			t.Errorf("%q is stored as %q and read as %+v (%v)", value, text, got, err)
+		}
+	})
+}
+
+func TestEncodeAttribute(t *testing.T) {
+	for _, c := range []struct {
+		user          bool
+		value, before string // before "-": none
+		want          string
+	}{
+		{true, "false", "-", "false"},
+		{true, "a;b%", "x", "a;b%"},
+		{false, "false", "-", "false; protected=false"},
+		{false, "false", "true", "false"}, // protected, as it was
+		{false, "false", "true; final=context", "false; final=context"},
+		{false, "false", "true;protected=false;", "false;protected=false;"},
+		{false, "a;b%", "-", "a%3Bb%25; protected=false"},
+		{false, " ü\n", "-", `\u0020\u00fc\n; protected=false`},
+	} {
+		var before *string
+		if c.before != "-" {
+			before = &c.before
+		}
+		if _, got, err := EncodeAttribute(c.user, "a", c.value, before); got != c.want || err != nil {
+			t.Errorf("%q after %q: %q, want %q (%v)", c.value, c.before, got, c.want, err)
+		}
+	}
+	if _, _, err := EncodeAttribute(true, strings.Repeat("n", 121), "x", nil); err != nil {
+		t.Error(err)
+	}
+	if _, _, err := EncodeAttribute(true, strings.Repeat("n", 122), "x", nil); err == nil {
+		t.Error("a name of 122 characters is taken")
+	}
+	if _, _, err := EncodeAttribute(true, "a", strings.Repeat("ü", 11_000), nil); err == nil {
+		t.Error("a value of 66,000 bytes is taken")
+	}
 }

@@ -100,8 +100,9 @@ func (p *Platform) readResellers(q *round, name string) ([]cascade.Reseller, err
 	return list, err
 }
 
-// pool returns the connections to the server of a user database.
-func (p *Platform) pool(id int64) (*sqlpool.Pool, error) {
+// pool returns the connections to the server of a user database, for reading or
+// for writing. The caller holds reads.
+func (p *Platform) pool(id int64, write bool) (*sqlpool.Pool, error) {
 	s, ok := p.servers[id]
 	if !ok {
 		return nil, fmt.Errorf("db_pool has no row %d", id)
@@ -110,11 +111,14 @@ func (p *Platform) pool(id int64) (*sqlpool.Pool, error) {
 	if err != nil {
 		return nil, fmt.Errorf("the url of row %d of db_pool: %w", id, err)
 	}
-	o := sqlpool.Options{Hosts: j.hosts, User: s.login, Password: s.password, TLS: p.opt.TLS, Stale: true}
+	o := sqlpool.Options{Hosts: j.hosts, User: s.login, Password: s.password, TLS: p.opt.TLS, Stale: !write}
 	if p.opt.Own {
 		o.User, o.Password = p.opt.Config.User, p.opt.Config.Password
 	}
 	key := strings.Join(o.Hosts, ",") + "\x00" + o.User + "\x00" + o.Password
+	if write {
+		key += "\x00write"
+	}
 	if pool := p.users[key]; pool != nil {
 		return pool, nil
 	}

@@ -1,7 +1,7 @@
-// Package platform reads the platform's own database, live and without ever
-// writing: contexts, users, attributes, permissions and resellers, by primary
-// key when a subject is met, and again while it is connected. What it reads it
-// hands to an engine.
+// Package platform reads the platform's own database, live: contexts, users,
+// attributes, permissions and resellers, by primary key when a subject is met,
+// and again while it is connected. What it reads it hands to an engine. It
+// writes nothing but single attributes, and those only where it is allowed to.
 package platform
 
 import (
@@ -57,7 +57,8 @@ type Options struct {
 	Engine    *cascade.Engine
 	Connected func(yield func(cascade.Subject) bool)
 	Refresh   func() time.Duration
-	Queries   func() int // a second
+	Queries   func() int  // a second
+	Write     func() bool // whether Platform.Write may
 	Logger    *slog.Logger
 }
 

@@ -13,6 +13,7 @@ const (
 	PropCA       = "sluice.platform.tls.ca"
 	PropRefresh  = "sluice.platform.refresh"
 	PropQueries  = "sluice.platform.queries"
+	PropWrite    = "sluice.platform.write"
 )
 
 // Prefixes below which the declarations of this package are complete.
@@ -61,6 +62,11 @@ var Properties = []cascade.Declaration{
 		Name: PropRefresh, Kind: cascade.TimeSpan, Default: "60s", Min: 1000, Max: 3600_000, Server: true, File: propFile, Since: propSince,
 		Related: []string{PropQueries},
 		Doc:     "How often what the platform's database says of connected users is read again, and how old an answer a handshake takes.",
+	},
+	{
+		Name: PropWrite, Kind: cascade.Bool, Default: "false", Server: true, File: propFile, Since: propSince,
+		Related: []string{PropEnabled},
+		Doc:     "Whether `sluice enable`, `disable` and `reset` with --platform may write the platform's own attributes: the tables contextAttribute and user_attribute.",
 	},
 	{
 		Name: PropQueries, Kind: cascade.Int, Default: "20", Min: 1, Max: 1000, Server: true, File: propFile, Since: propSince,

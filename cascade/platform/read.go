@@ -3,6 +3,7 @@ package platform
 import (
 	"context"
 	"database/sql"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"hash/fnv"
@@ -142,10 +143,13 @@ func (p *Platform) hand(f *found, resellers []cascade.Reseller, at time.Time) er
 }
 
 // sumOf tells two reads of a subject apart. 2^-64 is the chance that a change is
-// not seen.
+// not seen. JSON has each field of what it is given, whatever methods its types
+// have.
 func sumOf(v any) uint64 {
 	h := fnv.New64a()
-	fmt.Fprintf(h, "%q", fmt.Sprintf("%+v", v)) // no error: a hash takes everything
+	if err := json.NewEncoder(h).Encode(v); err != nil {
+		panic(err) // plain structs of texts, numbers and times
+	}
 	return h.Sum64()
 }
 
@@ -327,7 +331,7 @@ func (p *Platform) keep(f *found, su cascade.Subject, name string, after cascade
 
 // fillUsers reads one user database.
 func (p *Platform) fillUsers(q *round, f *found, at place, ids []uint32, byContext map[uint32][]uint32) error {
-	pool, err := p.pool(at.server)
+	pool, err := p.pool(at.server, false)
 	if err != nil {
 		return err
 	}

@@ -31,7 +31,7 @@ func Decide(records Records, w *Write) ([]Changed, error) {
 		return nil, err
 	}
 	seen := make(map[Key]bool, len(w.Changes))
-	var out []Changed
+	out := []Changed{}
 	add := func(c Changed) error {
 		if seen[c.Key] {
 			return &BadWriteError{fmt.Sprintf("%s is named twice in one write, or below what it deletes", c.Key)}
@@ -64,7 +64,7 @@ func (w *Write) check() error {
 		return &BadWriteError{fmt.Sprintf("the reason or the actor is longer than %d bytes", cascade.MaxTextLen)}
 	case len(w.Request) > MaxRequest:
 		return &BadWriteError{fmt.Sprintf("the request's id is longer than %d bytes", MaxRequest)}
-	case len(w.Changes) == 0:
+	case len(w.Changes) == 0 && w.Platform == nil:
 		return &BadWriteError{"the write changes nothing"}
 	}
 	for i := range w.Changes {
@@ -201,6 +201,7 @@ func entryOf(w *Write, changes []Changed, after Head) Entry {
 	e := Entry{
 		Revision: after.Revision + 1, Time: time.Now().UTC().Truncate(time.Millisecond),
 		Actor: w.Actor, Reason: w.Reason, Action: w.Action, Changes: changes, Request: w.Request,
+		Platform: w.Platform,
 	}
 	for i := range changes {
 		if after := changes[i].After; after != nil {

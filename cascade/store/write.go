@@ -40,6 +40,20 @@ type Write struct {
 	// its answer was lost, is not done again. At most MaxRequest bytes; Do makes
 	// a name where there is none.
 	Request string
+	// Platform is a change of the platform's own database, which the log is to
+	// have. Changes may be empty then.
+	Platform *PlatformChange
+}
+
+// PlatformChange is what was written into the platform's own database: an
+// attribute of a context or a user, as it is stored there.
+type PlatformChange struct {
+	Context   uint32  `json:"context"`
+	User      uint32  `json:"user,omitempty"`
+	Attribute string  `json:"attribute"` // such as config/com.openexchange.x
+	Table     string  `json:"table"`     // with its database
+	Before    *string `json:"before"`    // nil: there was none
+	After     *string `json:"after"`     // nil: there is none
 }
 
 // Change is one of a write.
@@ -66,6 +80,8 @@ type Entry struct {
 	Action   string    `json:"action"`
 	Changes  []Changed `json:"changes"`
 	Request  string    `json:"request,omitempty"` // the write's name
+	// Platform is what was changed beside the store.
+	Platform *PlatformChange `json:"platform,omitempty"`
 }
 
 // Changed is one record before and after; nil: there is none.

@@ -141,7 +141,7 @@ func revision(n uint64) *uint64 { return &n }
 func Contract(t *testing.T, cluster Cluster) {
 	for name, test := range map[string]func(*testing.T, func(string) *Member){
 		"conditions": conditions, "tombstones": tombstones, "together": together, "bytes": bytesOfKeys, "named": named,
-		"reopen": reopen, "lists": lists, "follow": follow, "large": large, "tokens": tokens,
+		"reopen": reopen, "lists": lists, "follow": follow, "large": large, "tokens": tokens, "beside": beside,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -327,6 +327,29 @@ func named(t *testing.T, open func(string) *Member) {
 	wg.Wait()
 	if e := do(t, a, Set(wide, "q", "1")); e.Revision != 3 {
 		t.Errorf("revision %d after 3 writes", e.Revision)
+	}
+}
+
+// A change of the platform's database is an entry without records, on all members.
+func beside(t *testing.T, open func(string) *Member) {
+	a, b := open("").Ready(t), open("").Ready(t)
+	before, after := "true", "false; protected=false"
+	c := store.PlatformChange{Context: 7, Attribute: "config/p", Table: "oxdb_5.contextAttribute", Before: &before, After: &after}
+	w := store.Write{Actor: "x", Reason: "r", Action: "a", Platform: &c}
+	for _, m := range []*Member{a, b} {
+		e, err := m.Do(t.Context(), w)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range []*Member{a, b} {
+			Poll(t, "the entry is there", func() bool {
+				e, err := m.EntryOf(e.Revision)
+				return err == nil && e != nil && reflect.DeepEqual(e.Platform, &c) && len(e.Changes) == 0
+			})
+		}
+	}
+	if _, err := a.Do(t.Context(), store.Write{Actor: "x", Reason: "r", Action: "a"}); !errors.As(err, new(*store.BadWriteError)) {
+		t.Errorf("a write of nothing: %v", err)
 	}
 }
 
