@@ -56,10 +56,11 @@ type Engine struct {
 	wake  chan struct{} // tells Run that a timer may have to change
 
 	// load is held for a whole reload, reading included; it is taken before mu.
-	load   sync.Mutex
-	set    *fileSet
-	source FileReport
-	kept   *keeper
+	load    sync.Mutex
+	set     *fileSet
+	source  FileReport
+	kept    *keeper
+	noticed *Noticed // the last change since a reload that somebody asked for
 
 	directory *treeFile // of a DirectoryFile, for kept
 
@@ -345,15 +346,6 @@ func (e *Engine) expire() {
 	e.swap(old, &sn)
 }
 
-// ReloadResult is what a reload did. Errors are all that the trees have now.
-type ReloadResult struct {
-	Generation uint64            `json:"generation"`
-	Changed    []Change          `json:"changed"`
-	Errors     []finding.Finding `json:"errors"`
-	Held       *Hold             `json:"held,omitempty"` // a change that the gate does not follow yet
-	BadFiles   int               `json:"-"`              // files that did not load, and folders that were not read
-}
-
 // Reload reads everything again, now: what somebody asked for waits for no
 // hold. It is the one way for a file event, a signal, the API and the command
 // line.
@@ -410,7 +402,9 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 			tell = e.log.Info
 		}
 		tell("reload found nothing changed", "generation", old.generation, "files", len(old.tree.reports), "errors", len(errorsOf(old)), "took", time.Since(start))
-		return ReloadResult{Generation: old.generation, Changed: []Change{}, Errors: errorsOf(old), Held: old.Held()}.count(old), again
+		r := ReloadResult{Generation: old.generation, Changed: []Change{}, Errors: errorsOf(old), Held: old.Held()}.count(old)
+		e.notice(&r, force, start)
+		return r, again
 	}
 	sn.forgetNames()
 	e.publish(&sn, sn.names.edit(), old.tree.carry, start)
@@ -420,27 +414,8 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 	e.kept.prepare(e.set, sn.tree, e.directory)
 	e.swap(old, &sn)
 	e.logReload(&r, old, &sn, time.Since(start))
+	e.notice(&r, force, start)
 	return r, again
-}
-
-func errorsOf(sn *Snapshot) []finding.Finding {
-	out := []finding.Finding{}
-	for _, f := range sn.tree.findings {
-		if f.Severity == finding.Error {
-			out = append(out, f)
-		}
-	}
-	return out
-}
-
-func (r ReloadResult) count(sn *Snapshot) ReloadResult {
-	for _, f := range sn.tree.reports {
-		if f.Status == FileFailed {
-			r.BadFiles++
-		}
-	}
-	r.BadFiles += len(sn.folderErrors())
-	return r
 }
 
 // LastLoad tells when the state in force was read, how long that took, and how

@@ -3,6 +3,7 @@ package cli
 import (
 	"net/http"
 	"strconv"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -17,7 +18,8 @@ func (a *app) reloadCmd() *cobra.Command {
 		Short: "Make a running server read its tree now, and tell what changed",
 		Long: `Makes a running server read everything again, without any of the holds that
 apply to changes it notices itself; with --cluster all its members, each its own
-files. Prints each changed property with what came of it. Ends with 1 where a
+files. Prints each changed property with what came of it, also those of a change
+that the server noticed by itself within the last minute. Ends with 1 where a
 file did not load, or a member did not answer, or where a change is held because
 it would close more sockets than sluice.gate.maxClose allows. --confirm lets the
 change with this digest through, on every member that has it now or gets it
@@ -150,9 +152,20 @@ func (a *app) showReload(r *cascade.ReloadResult) {
 		}
 		return oneLine(*v)
 	}
-	for _, c := range r.Changed {
-		a.printf("%s: %s -> %s  %s: %s\n", c.Property, side(c.Old), side(c.New), c.Result, c.Because)
+	show := func(list []cascade.Change) {
+		for _, c := range list {
+			a.printf("%s: %s -> %s  %s: %s\n", c.Property, side(c.Old), side(c.New), c.Result, c.Because)
+		}
 	}
+	if n := r.Noticed; n != nil {
+		a.printf("noticed %s ago, generation %d:\n", time.Since(n.At).Round(time.Second), n.Generation)
+		show(n.Changed)
+		if n.Omitted > 0 {
+			a.printf("and %d more\n", n.Omitted)
+		}
+		a.printf("read now:\n")
+	}
+	show(r.Changed)
 	for _, f := range r.Errors {
 		f.Severity = finding.Error
 		a.findings([]finding.Finding{f})

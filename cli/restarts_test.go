@@ -109,7 +109,7 @@ func (how restarts) roll(t *testing.T, start startEdge, pause time.Duration) {
 		f.launch(m)
 	}
 	served := time.Now()
-	f.members[0].poll("all clients are back", func() bool { return c.connected() == rollingClients })
+	c.await(f.members[0], "all clients are back", func() bool { return c.connected() == rollingClients })
 	back := time.Since(served)
 	below := c.longestBelow(rollingClients / 2)
 	t.Logf("all back after %v, fewer than half connected for %v, %d refusals seen by clients", back.Round(10*time.Millisecond), below.Round(10*time.Millisecond), c.count("connect_error"))
@@ -126,7 +126,7 @@ func (how restarts) roll(t *testing.T, start startEdge, pause time.Duration) {
 	if f.uneven(shares) {
 		t.Errorf("%v sockets after %v: want at most %.0f %% on a member", shares, inBalance, 100*mostShare)
 	}
-	f.members[0].poll("all clients are back again", func() bool { return c.connected() == rollingClients })
+	c.await(f.members[0], "all clients are back again", func() bool { return c.connected() == rollingClients })
 }
 
 // shares are the sockets of each member, once they are even, or at the limit.

@@ -41,6 +41,10 @@ func (m *memberReload) encode() ([]byte, error) {
 		if err != nil || len(b) <= maxMemberAnswer || m.Omitted == all {
 			return b, err
 		}
+		if r.Noticed != nil {
+			r.Noticed = nil // the member's log has it
+			continue
+		}
 		r.Changed, r.Errors = r.Changed[:len(r.Changed)/2], r.Errors[:len(r.Errors)/2]
 	}
 }
