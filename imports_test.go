@@ -10,8 +10,8 @@ import (
 	"testing"
 )
 
-// TestImportDirection holds the house to its one direction (design.md, The
-// house): cli -> httpapi -> {websockets, remote} -> cascade.
+// TestImportDirection holds the packages to the one direction of
+// docs/architecture.md#imports: cli -> httpapi -> {websockets, remote} -> cascade.
 func TestImportDirection(t *testing.T) {
 	const module = "github.com/seed47708276/sluice"
 	allowed := map[string][]string{

@@ -242,8 +242,9 @@ func trimIf(out, in string) string {
 	return trim(out)
 }
 
-// preference is what the folder settings says of a property (spec cascade.md
-// 4.7): clients see it at a path of its own name, and do not change it.
+// preference is what the folder settings says of a property
+// (docs/reference/cascade.md#metadata): clients see it at a path of its own
+// name, and do not change it.
 func (b *builder) preference(p uint32, name string) {
 	yes := true
 	b.t.meta[p] = &metaInfo{preferencePath: name, protected: &yes}

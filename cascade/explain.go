@@ -8,7 +8,7 @@ import (
 
 // Explanation says what a property is for a subject, and why. It is the one
 // value behind the command line, the API and the console; its JSON form is
-// that of design.md (Explain), field for field.
+// docs/reference/cascade.md#explanation, field for field.
 type Explanation struct {
 	Property   string   `json:"property"`
 	Context    *uint32  `json:"context"`

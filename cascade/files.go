@@ -13,8 +13,8 @@ import (
 	"github.com/seed47708276/sluice/cascade/finding"
 )
 
-// How long a change waits before it counts (design.md, Reload). A reload that
-// somebody asked for waits for none of them.
+// How long a change waits before it counts (docs/reference/cascade.md#reload).
+// A reload that somebody asked for waits for none of them.
 const (
 	settleAge   = 100 * time.Millisecond // age of the last write
 	settleMax   = 10 * time.Second       // after which a file that never settles is reported

@@ -134,7 +134,8 @@ func (l *linter) overridePlaces(p uint32) []spot {
 }
 
 // known reports whether a declaration stands for the name. Redis connections
-// of further sites carry the site's id in the name (spec websockets.md 10.2).
+// of further sites carry the site's id in the name
+// (docs/reference/cluster.md#redis-properties).
 func (s *Schema) known(name string) bool {
 	if s.Lookup(name) != nil {
 		return true

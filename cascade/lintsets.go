@@ -15,7 +15,7 @@ const (
 )
 
 // permissionTags are the tags that permissions of the existing system give
-// (spec cascade.md 5.3).
+// (docs/reference/cascade.md#permission-tags).
 var permissionTags = []string{
 	"ucWebMail", "ucCalendar", "ucContacts", "ucTasks", "ucInfostore", "ucWebDAVXML", "ucWebDAV", "ucICal", "ucVCard",
 	"ucSyncML", "ucFullPublicFolderAccess", "ucDeniedPortal", "ucCalDAV", "ucFullSharedFolderAccess", "ucDelegateTasks",

@@ -12,9 +12,9 @@ import (
 	"time"
 )
 
-// world is a random tree and directory as data. Its resolver reads the rules
-// from design.md word by word, over maps and lists of text: it shares no code
-// with the engine, and is slow and plain.
+// world is a random tree and directory as data. Its resolver reads the rules of
+// docs/reference/cascade.md word by word, over maps and lists of text: it
+// shares no code with the engine, and is slow and plain.
 type world struct {
 	path      []string // the scopes
 	server    map[string][]modelPair

@@ -68,19 +68,16 @@ func (w *watcher) watchMounts(ctx context.Context) error {
 		return err
 	}
 	defer f.Close()
-	var pipe [2]int
-	if err := unix.Pipe2(pipe[:], unix.O_CLOEXEC); err != nil {
+	end, held, err := os.Pipe()
+	if err != nil {
 		return fmt.Errorf("pipe: %w", err)
 	}
-	defer unix.Close(pipe[0])
-	stop := context.AfterFunc(ctx, func() { _ = unix.Close(pipe[1]) }) // whose end the poll sees
-	defer func() {
-		if stop() {
-			_ = unix.Close(pipe[1])
-		}
-	}()
+	defer end.Close()
+	defer held.Close()
+	stop := context.AfterFunc(ctx, func() { _ = held.Close() }) // which the poll sees at the other end
+	defer stop()
 	for {
-		fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLPRI}, {Fd: int32(pipe[0]), Events: unix.POLLIN}}
+		fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLPRI}, {Fd: int32(end.Fd()), Events: unix.POLLIN}}
 		_, err := unix.Poll(fds, -1)
 		switch {
 		case errors.Is(err, unix.EINTR):

@@ -33,7 +33,7 @@ type stamp struct {
 func stampOf(fi fs.FileInfo) stamp {
 	s := stamp{inode: inodeOf(fi), size: fi.Size(), mtime: fi.ModTime()}
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		s.ctime = st.Ctim.Nano()
+		s.ctime = changeTime(st)
 	}
 	return s
 }

@@ -242,8 +242,8 @@ func (si *setIndex) classOf(b []uint64) *class {
 
 // fixpoint adds the addTags of matching blocks to tags: the first block in
 // order that matches and adds something new adds it, then the search starts
-// over (spec cascade.md 5.2). A block is looked at again only when a tag that
-// its expression reads came: nothing else can have changed its answer.
+// over (docs/reference/cascade.md#tags). A block is looked at again only when a
+// tag that its expression reads came: nothing else can have changed its answer.
 func (si *setIndex) fixpoint(tags []uint64, added func(block, bit int)) {
 	if len(si.adders) == 0 {
 		return

@@ -32,9 +32,9 @@ type SourceLoad struct {
 	Again    time.Duration // when to look again at what has not settled; 0: no need
 }
 
-// DirectoryFile is the source that reads the YAML directory file of design.md
-// (Directory file). It is read-only, and handled like a file of the tree: what
-// does not parse leaves the last good contents in force.
+// DirectoryFile is the source that reads the YAML directory file of
+// docs/reference/cascade.md#directory-file. It is read-only, and handled like a
+// file of the tree: what does not parse leaves the last good contents in force.
 type DirectoryFile struct {
 	path string
 	set  *fileSet

@@ -56,8 +56,9 @@ func (s Subject) String() string {
 	return fmt.Sprintf("user %d in context %d", s.User, s.Context)
 }
 
-// The scopes, from the most to the least specific (spec cascade.md 1).
-// ScopeReseller has values only where the platform's database is read.
+// The scopes, from the most to the least specific
+// (docs/reference/cascade.md#scopes). ScopeReseller has values only where the
+// platform's database is read.
 const (
 	ScopeUser        = "user"
 	ScopeContext     = "context"

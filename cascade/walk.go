@@ -12,8 +12,6 @@ import (
 	"syscall"
 	"unicode/utf8"
 
-	"golang.org/x/sys/unix"
-
 	"github.com/seed47708276/sluice/cascade/finding"
 )
 
@@ -101,16 +99,11 @@ func inodeOf(fi fs.FileInfo) inode {
 // number of the one before.
 type rootID struct {
 	inode
-	born unix.StatxTimestamp // zero where the file system does not know
+	born birth
 }
 
 func rootIDOf(path string, fi fs.FileInfo) rootID {
-	id := rootID{inode: inodeOf(fi)}
-	var st unix.Statx_t
-	if err := unix.Statx(unix.AT_FDCWD, path, 0, unix.STATX_BTIME, &st); err == nil && st.Mask&unix.STATX_BTIME != 0 {
-		id.born = st.Btime
-	}
-	return id
+	return rootID{inodeOf(fi), birthOf(path)}
 }
 
 // walkRoot lists the files of one root, sorted bytewise by their slash paths.

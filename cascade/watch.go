@@ -15,7 +15,7 @@ import (
 	"github.com/fsnotify/fsnotify"
 )
 
-// Timing of the reload (design.md, Reload).
+// Timing of the reload (docs/reference/cascade.md#reload).
 const (
 	quietTime    = 100 * time.Millisecond // after the last event
 	quietMax     = time.Second            // after the first event

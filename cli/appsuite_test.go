@@ -23,7 +23,8 @@ const (
 	suiteAgent = "Mozilla/5.0 (X11; Linux x86_64)"
 )
 
-// suiteLogin writes a session as App Suite 8 does (spec websockets.md 10.4).
+// suiteLogin writes a session as App Suite 8 does
+// (docs/reference/sessions.md#app-suite-in-redis).
 func suiteLogin(t *testing.T, rdb *redis.Client, id string) login {
 	t.Helper()
 	secret := "secret-of-" + id

@@ -299,7 +299,8 @@ func (d *doctor) redis(o *overview) {
 }
 
 // capability tells what Sluice has no part in: the web client connects only
-// where the existing middleware gives it the capability (spec peers.md).
+// where the existing middleware gives it the capability
+// (docs/reference/socketio.md#capability).
 func (d *doctor) capability(e *enablement) {
 	text := "the web client connects only with the capability `websocket`, which the existing middleware computes by its own cascade: Sluice does not change it"
 	var details []string

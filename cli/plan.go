@@ -161,7 +161,7 @@ func (a *app) treeFiles(dir string) ([]string, error) {
 }
 
 // readCandidate reads a file as text that JSON can carry: one that is no UTF-8
-// is read as ISO-8859-1, as a load does (design.md, Files).
+// is read as ISO-8859-1, as a load does (docs/reference/cascade.md#files).
 func readCandidate(path, local string) (string, error) {
 	b, err := readBounded(local)
 	if err != nil {

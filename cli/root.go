@@ -16,7 +16,7 @@ import (
 	"github.com/seed47708276/sluice/cascade/finding"
 )
 
-// The exit codes (design.md, HTTP and command line).
+// The exit codes (docs/commands.md).
 const (
 	exitFindings    = 1 // findings, undefined, refused, differences
 	exitUsage       = 2

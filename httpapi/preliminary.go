@@ -14,8 +14,8 @@ import (
 const maxPreliminary = 20_000
 
 // preliminary are the paths on which the existing system's peers read
-// properties (spec cascade.md 9.5): below /preliminary, and all routes that
-// its service account is for.
+// properties (docs/reference/cascade.md#the-existing-rest-routes): below
+// /preliminary, and all routes that its service account is for.
 func (s *Server) preliminary(r chi.Router) {
 	r.NotFound(s.handle(preliminaryNotFound))
 	for _, su := range []string{"", "/{context}/{user}"} {

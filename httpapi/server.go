@@ -1,5 +1,5 @@
 // Package httpapi is what Sluice answers over HTTP: the public listener with
-// the Web Sockets, and the admin listener (design.md, HTTP and command line).
+// the Web Sockets, and the admin listener (docs/api.md).
 package httpapi
 
 import (

@@ -196,7 +196,7 @@ func checkReason(text string) error {
 }
 
 // plainText reports whether a text holds what files may hold: of the control
-// characters only tab, form feed and line ends (design.md, Cascade).
+// characters only tab, form feed and line ends (docs/reference/cascade.md#files).
 func plainText(text string) bool {
 	return utf8.ValidString(text) && !strings.ContainsFunc(text, func(r rune) bool {
 		return unicode.IsControl(r) && !strings.ContainsRune("\t\f\r\n", r)

@@ -7,7 +7,7 @@ import "github.com/seed47708276/sluice/cascade"
 // Prefixes below which the declarations of this package are complete.
 var Prefixes = []string{"com.openexchange.redis."}
 
-// Names of the buffer's properties (spec websockets.md, 6.2).
+// Names of the buffer's properties (docs/reference/cluster.md#buffer).
 const (
 	PropDelay     = "com.openexchange.websockets.grizzly.remote.delayDuration"
 	PropMaxDelay  = "com.openexchange.websockets.grizzly.remote.maxDelayDuration"
@@ -20,8 +20,8 @@ const (
 	file            = "redis.properties"
 )
 
-// Properties of the cluster link (spec websockets.md 6.2 and 10.2; design.md,
-// Remote). The buffer's three are read in the server scope, in milliseconds.
+// Properties of the cluster link (docs/reference/cluster.md, docs/cluster.md).
+// The buffer's three are read in the server scope, in milliseconds.
 var Properties = []cascade.Declaration{
 	{
 		Name: PropDelay, Kind: cascade.Duration, Unit: "ms", Default: "1000", Min: 0, Max: maxBufferMillis, Server: true, File: "websockets.properties", Since: "7.8.3",

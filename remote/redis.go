@@ -24,7 +24,7 @@ const (
 )
 
 // Redis is the way to a Redis, as the properties below com.openexchange.redis
-// describe it (spec websockets.md, 10.2).
+// describe it (docs/reference/cluster.md#redis-properties).
 type Redis struct {
 	Mode       string   // Standalone, Sentinel or Cluster: never guessed from the number of hosts
 	Hosts      []string // host or host:port; of the sentinels in that mode

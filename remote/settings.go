@@ -16,7 +16,7 @@ const (
 	PropDedupWindow = "sluice.remote.dedupWindow"
 )
 
-// DefaultTimings are the documented ones (spec websockets.md, 6.2).
+// DefaultTimings are the documented ones (docs/reference/cluster.md#buffer).
 var DefaultTimings = Timings{Delay: time.Second, MaxDelay: 3 * time.Second, Frequency: 500 * time.Millisecond}
 
 // Together holds the buffer's three properties against each other.

@@ -5,7 +5,8 @@ import (
 	"time"
 )
 
-// Timings are the three properties of the buffer (spec websockets.md, 6.2).
+// Timings are the three properties of the buffer
+// (docs/reference/cluster.md#buffer).
 type Timings struct {
 	Delay     time.Duration // how long a message waits for an equal one; 0: it does not
 	MaxDelay  time.Duration // how long equal messages may make it wait in all; 0: no limit

@@ -21,8 +21,9 @@ type AddrRange struct{ From, To netip.Addr }
 
 // ParseRanges reads the comma list of com.openexchange.server.knownProxies or
 // sluice.websockets.noIPCheck: single addresses, CIDR prefixes and "from-to"
-// ranges (spec 3.3). The error names the first entry that is none of these;
-// the caller decides whether the old list stays.
+// ranges (docs/reference/handshake.md#client-address). The error names the
+// first entry that is none of these; the caller decides whether the old list
+// stays.
 func ParseRanges(list string) ([]AddrRange, error) {
 	var ranges []AddrRange
 	for entry := range strings.SplitSeq(list, ",") {
@@ -87,12 +88,12 @@ type clientAddress struct {
 	assumed bool
 }
 
-// clientAddr is the address of the client (spec 3.3): of the forwarded ones,
-// from the right, the first that is no known proxy. Where that is no address
-// ("unknown", "_hidden"), or none but proxies are named, the address is not
-// known; so it is where nothing is forwarded and the connection is that of a
-// known proxy. Without proxies it is the peer of the connection, if that has an
-// IP address.
+// clientAddr is the address of the client
+// (docs/reference/handshake.md#client-address): of the forwarded ones, from the
+// right, the first that is no known proxy. Where that is no address ("unknown",
+// "_hidden"), or none but proxies are named, the address is not known; so it is
+// where nothing is forwarded and the connection is that of a known proxy.
+// Without proxies it is the peer of the connection, if that has an IP address.
 func clientAddr(r *http.Request, cfg *Config) clientAddress {
 	if cfg.ConsiderXForwards {
 		if values := r.Header.Values(cfg.ForHeader); len(values) > 0 {
@@ -172,7 +173,8 @@ func inRanges(ranges []AddrRange, a netip.Addr) bool {
 }
 
 // overTLS reports whether the client is known to use TLS: up to here, or up to
-// a proxy that says wss (spec 3.3; other values do not count).
+// a proxy that says wss (docs/reference/handshake.md#client-address; other
+// values do not count).
 func overTLS(r *http.Request, cfg *Config) bool {
 	return r.TLS != nil || cfg.ConsiderXForwards && strings.EqualFold(r.Header.Get(cfg.ProtocolHeader), "wss")
 }

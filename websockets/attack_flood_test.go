@@ -8,7 +8,8 @@ import (
 )
 
 // A client that says more than a client has to say is closed, whatever it says,
-// and whether it reads the answers or not (faults.md, W3, W5, W17).
+// and whether it reads the answers or not (docs/reference/attacks.md#frames,
+// W3, W5 and W17).
 func TestFloods(t *testing.T) {
 	const (
 		frames = 3 * inboundFramesBurst                // says too much at once

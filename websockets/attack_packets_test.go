@@ -10,7 +10,7 @@ import (
 )
 
 // Packets of Engine.IO that are broken, or come from the wrong side, or are
-// none of a client's business (faults.md, W9).
+// none of a client's business (docs/reference/attacks.md#frames, W9).
 var enginePackets = []struct {
 	packet string
 	v3, v4 Closing
@@ -62,7 +62,7 @@ func nested(depth int) string {
 }
 
 // Packets of Socket.IO that end the socket in each version, once the client
-// has joined (faults.md, W11 to W18).
+// has joined (docs/reference/attacks.md#socketio, W11 to W18).
 var brokenPackets = map[string]string{
 	"no such type":              "49",
 	"type is a letter":          "4x",

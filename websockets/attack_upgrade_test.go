@@ -133,8 +133,8 @@ func (a *arena) expectRefused(t *testing.T, request string, want refused, secret
 }
 
 // Requests for a socket that are no such requests, or come from where no
-// socket goes to, or without a session that is good here (faults.md, U1 to
-// U14).
+// socket goes to, or without a session that is good here
+// (docs/reference/attacks.md#upgrade-requests, U1 to U14).
 func TestBrokenUpgrades(t *testing.T) {
 	a := newArena(t, func(o *Options) {
 		o.IPCheck = func(s *Session, from netip.Addr) bool {

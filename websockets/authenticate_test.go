@@ -19,7 +19,7 @@ import (
 )
 
 // A disabled context and a deleted user end the session whoever asks, the
-// other reasons do not (spec 2.2, steps 6 to 9).
+// other reasons do not (docs/reference/handshake.md#checks, 6 to 9).
 func TestHandshakeEndsSessions(t *testing.T) {
 	w := newWorld(t)
 	for _, c := range []struct {

@@ -40,8 +40,9 @@ type Config struct {
 	Sessions SessionConfig
 }
 
-// SessionConfig bounds the sessions (spec 10.3). The lifetimes are those of
-// sessions made from now on, and of all in App Suite's store.
+// SessionConfig bounds the sessions (docs/reference/sessions.md#limits). The
+// lifetimes are those of sessions made from now on, and of all in App Suite's
+// store.
 type SessionConfig struct {
 	Max          int           // com.openexchange.sessiond.maxSession: on this member; 0 or above MaxSessions: MaxSessions
 	MaxPerUser   int           // com.openexchange.sessiond.maxSessionPerUser; 0: no limit but Max
@@ -49,7 +50,7 @@ type SessionConfig struct {
 	LongLifetime time.Duration // com.openexchange.sessiond.sessionLongLifeTime, above 0: of those that stay signed in
 }
 
-// CookieConfig names the secret cookie (spec 3.1 and 3.2).
+// CookieConfig names the secret cookie (docs/reference/handshake.md#secret-cookie).
 type CookieConfig struct {
 	Hash   string   // com.openexchange.cookie.hash: CookieRemember, anything else is "calculate"
 	Fields []string // com.openexchange.cookie.hash.fields: header names, in order
@@ -60,7 +61,8 @@ type CookieConfig struct {
 // session remembers counts, whatever the request says.
 const CookieRemember = "remember"
 
-// The documented defaults (design, "Sockets"; spec 2.2 and 7.1).
+// The documented defaults (docs/reference/handshake.md#checks,
+// docs/reference/socketio.md#defaults).
 const (
 	DefaultMaxPerUser     = 8
 	DefaultPingInterval   = 25 * time.Second

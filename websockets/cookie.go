@@ -9,13 +9,14 @@ import (
 )
 
 // SecretCookiePrefix is followed by the hash in the name of the secret cookie
-// (spec 3.1).
+// (docs/reference/handshake.md#secret-cookie).
 const SecretCookiePrefix = "open-xchange-secret-"
 
-// CookieHash is the hash in the secret cookie's name (spec 3.2): MD5 over the
-// user agent, the client id, the additional strings (context and user id of a
-// guest, else none), the non-empty values of the configured header fields and
-// the salt; Base64 without anything but letters, digits and underscore.
+// CookieHash is the hash in the secret cookie's name
+// (docs/reference/handshake.md#cookie-hash): MD5 over the user agent, the
+// client id, the additional strings (context and user id of a guest, else
+// none), the non-empty values of the configured header fields and the salt;
+// Base64 without anything but letters, digits and underscore.
 //
 // MD5 is what the existing logins use for the name. It protects nothing: the
 // secret is the cookie's value.
@@ -39,8 +40,9 @@ func CookieHash(userAgent, client string, additional, fields []string, salt stri
 }
 
 // secretPresented reports whether the request carries the session's secret in
-// the cookie that this session and this agent must use (spec 3.1). Of several
-// cookies with that name the first counts.
+// the cookie that this session and this agent must use
+// (docs/reference/handshake.md#secret-cookie). Of several cookies with that
+// name the first counts.
 func secretPresented(r *http.Request, s *Session, cfg *CookieConfig) bool {
 	agent, named := firstValue(r.Header, "User-Agent")
 	if !named || cfg.Hash == CookieRemember {
@@ -131,7 +133,8 @@ func firstCookie(h http.Header, name string) (string, bool) {
 }
 
 // changeableAgent reports whether an agent is known to change its User-Agent
-// between requests, so that its remembered cookie name counts too (spec 3.1).
+// between requests, so that its remembered cookie name counts too
+// (docs/reference/handshake.md#secret-cookie).
 func changeableAgent(agent string) bool {
 	a := strings.ToLower(agent)
 	if strings.HasPrefix(a, "applecoremedia/") || strings.HasPrefix(a, "stagefright/") {

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The vectors of spec/peers.md section 5.
+// The vectors of docs/reference/handshake.md#cookie-hash.
 func TestCookieHashVectors(t *testing.T) {
 	for _, c := range []struct{ agent, client, want string }{
 		{testAgent, "open-xchange-appsuite", "gdkw6E067f3SfAa9xJx8w"},

@@ -8,12 +8,13 @@ import (
 // MaxPathFilter bounds a path filter; a socket's path is no longer.
 const MaxPathFilter = 255
 
-// ErrPathFilter is returned for a path filter that spec 5.1 does not allow.
+// ErrPathFilter is returned for a path filter that
+// docs/reference/handshake.md#path-filter does not allow.
 var ErrPathFilter = errors.New(`invalid path filter: use "*", a path such as "/socket.io/appsuite", or a path followed by "/*", of letters, digits, "_", ".", "-" and "/"`)
 
-// ValidatePathFilter checks a filter that is present (spec 5.1, validatePath);
-// a caller for whom no filter is legal asks only when there is one. It returns
-// ErrPathFilter.
+// ValidatePathFilter checks a filter that is present
+// (docs/reference/handshake.md#path-filter); a caller for whom no filter is
+// legal asks only when there is one. It returns ErrPathFilter.
 func ValidatePathFilter(filter string) error {
 	if filter == "*" {
 		return nil
@@ -33,7 +34,8 @@ func ValidatePathFilter(filter string) error {
 	return nil
 }
 
-// pathMatches is spec 5.1, matches. An empty filter is one that is absent.
+// pathMatches is the table of docs/reference/handshake.md#path-filter. An empty
+// filter is one that is absent.
 func pathMatches(filter, path string) bool {
 	if filter == "" {
 		return true

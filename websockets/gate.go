@@ -1,8 +1,8 @@
 package websockets
 
 // Gate decides whether a user is served. The owner implements it over the
-// cascade: com.openexchange.websockets.enabled (spec 2.3), and whether the
-// directory knows the context and the user and has them enabled.
+// cascade: com.openexchange.websockets.enabled
+// (docs/reference/handshake.md#gate), and whether the directory knows the context and the user and has them enabled.
 //
 // It is asked at the handshake, again once the socket is in the hub, and by
 // Recheck for every connected user. Allowed must not block and must be safe
@@ -19,10 +19,11 @@ type Verdict struct {
 	Hold    bool
 }
 
-// Reason tells why a user is not served. A handshake answers 400 "disabled"
-// for SwitchedOff, unless the user is held, and 403 "forbidden" for the others, and removes the session
-// of a disabled context or an unknown user (spec 2.2); a live socket is closed
-// in the same way for all of them.
+// Reason tells why a user is not served. A handshake answers 400 "disabled" for
+// SwitchedOff, unless the user is held, and 403 "forbidden" for the others, and
+// removes the session of a disabled context or an unknown user
+// (docs/reference/handshake.md#checks); a live socket is closed in the same way
+// for all of them.
 type Reason uint8
 
 // The reasons. The zero value is SwitchedOff: a Verdict{} refuses.

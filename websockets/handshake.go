@@ -213,10 +213,9 @@ func examine(r *http.Request, cfg *Config, address clientAddress) (*handshake, *
 }
 
 // authenticate finds the session, wants its secret in the right cookie, its
-// client at the right address, and its user served, or held (spec 2.2, steps 3
-// to 13).
-// All its reasons but the last are one answer, so that nobody learns which
-// sessions exist.
+// client at the right address, and its user served, or held
+// (docs/reference/handshake.md#checks, 3 to 13). All its reasons but the last
+// are one answer, so that nobody learns which sessions exist.
 func (s *Server) authenticate(r *http.Request, id string, address clientAddress, cfg *Config, who *attempt) (session *Session, held bool, refused *refusal) {
 	if !printable(id, MaxSessionID) {
 		return nil, false, forbidParameter
@@ -231,7 +230,7 @@ func (s *Server) authenticate(r *http.Request, id string, address clientAddress,
 		// The store has said so once; each handshake would only repeat it.
 		s.log.Debug("session cannot be looked up: handshake answered with 503", slog.Any(keyError, err))
 		return nil, false, refuseStore
-	case session.ID != id: // a store may look in other ids too (spec 2.2, step 5)
+	case session.ID != id: // a store may look in other ids too (docs/reference/handshake.md#checks, 5)
 		return nil, false, forbidOtherID
 	}
 	who.subject = subject{session.Context, session.User}
@@ -273,8 +272,8 @@ func (s *Server) authenticate(r *http.Request, id string, address clientAddress,
 	return session, !verdict.Allowed, nil
 }
 
-// endSession removes a session that has lost its owner (spec 2.2, steps 7 and
-// 8), where the store is ours.
+// endSession removes a session that has lost its owner
+// (docs/reference/handshake.md#checks, 7 and 8), where the store is ours.
 func (s *Server) endSession(ctx context.Context, session *Session, why Reason) {
 	if why != ContextDisabled && why != UserUnknown {
 		return

@@ -11,8 +11,9 @@ import (
 	"time"
 )
 
-// IPRules decide whether a session may be used from another address than
-// before (spec 3.3). The zero value is mode none: every address may.
+// IPRules decide whether a session may be used from another address than before
+// (docs/reference/handshake.md#ip-check). The zero value is mode none: every
+// address may.
 type IPRules struct {
 	Strict    bool     // com.openexchange.IPCheck, or com.openexchange.ipcheck.mode=strict
 	Whitelist []string // com.openexchange.IPCheckWhitelist: client ids, with * and ?
@@ -120,9 +121,9 @@ func wildcard(pattern, text string) bool {
 	return strings.Trim(pattern[p:], "*") == ""
 }
 
-// checkAddress holds the client's address against the session's (spec 3.3). A
-// session of our own store that was made without an address takes that of its
-// first client.
+// checkAddress holds the client's address against the session's
+// (docs/reference/handshake.md#ip-check). A session of our own store that was
+// made without an address takes that of its first client.
 func (s *Server) checkAddress(session *Session, from clientAddress, cfg *Config) (ok, adopt bool) {
 	client := from.addr
 	if s.opts.IPCheck != nil && !s.opts.IPCheck(session, client) {

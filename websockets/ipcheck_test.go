@@ -89,7 +89,7 @@ func TestWildcard(t *testing.T) {
 	}
 }
 
-// The table of spec 3.3.
+// The table of docs/reference/handshake.md#ip-check.
 func TestIPRules(t *testing.T) {
 	exempt, err := ParseRanges("127.0.0.0/8, ::1")
 	if err != nil {

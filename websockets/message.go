@@ -28,9 +28,10 @@ const (
 // not reach a socket; the text says what is wrong with it.
 var ErrMessage = errors.New("invalid message")
 
-// Message is a service message (spec 7.1): an event for the clients. Name has
-// 1 to MaxNameBytes bytes and is none that the libraries reserve; Args is a
-// JSON array, or nil for none; Namespace is "/" or empty, which is the same.
+// Message is a service message (docs/reference/socketio.md#socketio-packets):
+// an event for the clients. Name has 1 to MaxNameBytes bytes and is none that
+// the libraries reserve; Args is a JSON array, or nil for none; Namespace is
+// "/" or empty, which is the same.
 type Message struct {
 	Name      string          `json:"name"`
 	Args      json.RawMessage `json:"args"`
@@ -45,11 +46,12 @@ type Message struct {
 
 // Target narrows down which sockets of the addressed users get a message.
 type Target struct {
-	// PathFilter as in spec 5.1; empty: every socket. A caller that can tell an
-	// absent filter from an empty one refuses the empty one.
+	// PathFilter as in docs/reference/handshake.md#path-filter; empty: every
+	// socket. A caller that can tell an absent filter from an empty one refuses
+	// the empty one.
 	PathFilter string
 	// SourceToken is the connection id of the socket that caused the message
-	// and gets none (spec 5.1); empty: every socket.
+	// and gets none (docs/reference/handshake.md#path-filter); empty: every socket.
 	SourceToken string
 }
 

@@ -9,7 +9,7 @@ import (
 // Prefixes below which the declarations of Sluice are complete.
 var Prefixes = []string{"com.openexchange.websockets."}
 
-// PropEnabled is the gate (spec 2.3).
+// PropEnabled is the gate (docs/reference/handshake.md#gate).
 const PropEnabled = "com.openexchange.websockets.enabled"
 
 // PropWhenDisabled tells what becomes of the sockets of a user whom the gate does
@@ -73,8 +73,9 @@ const (
 	ownSince   = "sluice 1.0"
 )
 
-// Properties of the sockets (design.md, Sockets; spec websockets.md 10.1). The
-// gate is resolved for the user, all others in the server scope.
+// Properties of the sockets (docs/reference/handshake.md#listener-properties,
+// docs/sockets.md). The gate is resolved for the user, all others in the server
+// scope.
 var Properties = []cascade.Declaration{
 	{
 		Name: PropEnabled, Kind: cascade.Bool, Default: "true", File: "websockets.properties", Since: "7.8.3",

@@ -12,7 +12,6 @@ import (
 // protocol is what a socket speaks. It does no input or output, and returns
 // whole frames to send.
 type protocol interface {
-	name() string
 	// open returns the frames that come before everything else.
 	open() [][]byte
 	// joined reports whether service messages may be sent now.
@@ -24,8 +23,8 @@ type protocol interface {
 	binary(data []byte, now time.Time) (event *socketio.Incoming, err error)
 	// answer returns the frames that acknowledge an event for which the client
 	// wants that; they must follow each other. args is a JSON array, nil for an
-	// empty one, with one socketio.Placeholder for each attachment. An error
-	// says why there is no such answer; the socket goes on.
+	// empty one, with one placeholder (Options.OnEvent) for each attachment. An
+	// error says why there is no such answer; the socket goes on.
 	answer(event *socketio.Incoming, args json.RawMessage, attachments [][]byte) ([][]byte, error)
 	// pong takes a Web Socket pong.
 	pong(now time.Time)
@@ -86,13 +85,6 @@ func newPackets(v engineio.Version, cfg *Config, now time.Time) *packets {
 			Attachments:    clientAttachments,
 		}, now),
 	}
-}
-
-func (p *packets) name() string {
-	if p.engine.Version() == engineio.V3 {
-		return "engine.io-v3"
-	}
-	return "engine.io-v4"
 }
 
 func (p *packets) open() [][]byte {
@@ -200,7 +192,6 @@ func newPlain(cfg *Config, now time.Time) *plain {
 	return &plain{limit: cfg.MaxPayload, interval: cfg.PingInterval, timeout: cfg.PingTimeout, due: now.Add(cfg.PingInterval)}
 }
 
-func (p *plain) name() string   { return "text" }
 func (p *plain) open() [][]byte { return nil }
 func (p *plain) joined() bool   { return true }
 

@@ -44,7 +44,7 @@ func TestProtocolAnswer(t *testing.T) {
 			t.Fatalf("version %d: %+v (%v)", v, event, err)
 		}
 		data := bytes.Repeat([]byte("x"), 200)
-		frames, err := p.answer(event, slices.Concat([]byte("["), socketio.Placeholder(0), []byte("]")), [][]byte{data})
+		frames, err := p.answer(event, []byte(`[{"_placeholder":true,"num":0}]`), [][]byte{data})
 		want := [][]byte{
 			textFrame([]byte(`461-7[{"_placeholder":true,"num":0}]`)),
 			appendFrame(nil, opBinary, append([]byte(prefix), data...)),

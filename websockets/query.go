@@ -6,7 +6,7 @@ import (
 )
 
 // maxQuery bounds the query of a handshake in bytes. It is what the listener
-// of the existing system takes (spec 10.1, maxQueryStringSize); the known
+// of the existing system takes (docs/reference/handshake.md#query-size); the known
 // clients send below 200.
 const maxQuery = 10_240
 
@@ -17,7 +17,7 @@ type param struct {
 }
 
 // params are the query parameters that a handshake looks at. Of several with
-// one name the first counts (spec, section 1).
+// one name the first counts (docs/reference/handshake.md#request).
 type params struct{ session, connection, version, transport, sid param }
 
 // parseParams reads a query. It refuses a query that is too long, and one in

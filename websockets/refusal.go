@@ -48,7 +48,7 @@ var (
 	refuseCluster    = &refusal{http.StatusServiceUnavailable, "cluster_unavailable", "the other servers cannot be told of this socket at the moment: try again", ""}
 )
 
-// The checks behind the code "forbidden" (spec 2.2).
+// The checks behind the code "forbidden" (docs/reference/handshake.md#checks).
 var (
 	forbidParameter  = forbidden("session_parameter")
 	forbidNoSession  = forbidden("no_session")

@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// The table of spec 5.1, and its neighbours.
+// The table of docs/reference/handshake.md#path-filter, and its neighbours.
 func TestPathMatches(t *testing.T) {
 	for _, c := range []struct {
 		filter, path string

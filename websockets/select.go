@@ -20,7 +20,7 @@ type Selector struct {
 	Session    string // session id
 	Connection string // connection id
 	ID         string // SocketInfo.ID
-	PathFilter string // spec 5.1; must be valid
+	PathFilter string // as in Message; must be valid
 }
 
 func (sel *Selector) matches(s *socket) bool {

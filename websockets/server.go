@@ -44,7 +44,8 @@ type Options struct {
 	// block until ctx ends; its error is answered with 503. Nil: it always does.
 	Load func(ctx context.Context, contextID, user int32) error
 	// IPCheck reports whether a session may be used from a client address
-	// (spec 3.3). It must not block. Nil: mode none, every address may.
+	// (docs/reference/handshake.md#ip-check). It must not block. Nil: mode
+	// none, every address may.
 	IPCheck func(session *Session, client netip.Addr) bool
 	// Registry makes the sockets known to other members. Nil: there are none.
 	Registry Registry
@@ -55,7 +56,7 @@ type Options struct {
 	// OnEvent is called for every event of a client, on the goroutine that
 	// reads its socket, and must not block. What it returns answers the client's
 	// ack request if there is one: args is a JSON array, or nil for an empty one,
-	// with one socketio.Placeholder for each attachment. Nil: events are
+	// with {"_placeholder":true,"num":N} in place of attachment N. Nil: events are
 	// ignored, and acks answered with an empty array.
 	OnEvent func(Event) (args json.RawMessage, attachments [][]byte)
 	// Watcher is told of sockets that come and go. Nil: nobody is.

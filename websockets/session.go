@@ -14,7 +14,8 @@ import (
 )
 
 // SessionLifetime is how long a session lives without a socket or a Touch:
-// com.openexchange.sessiond.sessionDefaultLifeTime (spec 10.3).
+// com.openexchange.sessiond.sessionDefaultLifeTime
+// (docs/reference/sessions.md#limits).
 const SessionLifetime = time.Hour
 
 // secretBytes is the entropy of session ids, secrets and Engine.IO ids: 128
@@ -40,14 +41,16 @@ type Sessions interface {
 }
 
 // SessionDeleter is a store whose sessions are ours to remove: the handshake
-// removes those whose context is disabled or whose user is gone (spec 2.2).
+// removes those whose context is disabled or whose user is gone
+// (docs/reference/handshake.md#checks).
 type SessionDeleter interface {
 	// Delete removes a session, or returns ErrNoSession.
 	Delete(ctx context.Context, id string) error
 }
 
 // SessionMover is a store whose sessions are ours to change: a client that may
-// come from another address takes its session there (spec 3.3).
+// come from another address takes its session there
+// (docs/reference/handshake.md#ip-check).
 type SessionMover interface {
 	// Move sets the address of a session, or returns ErrNoSession.
 	Move(ctx context.Context, id string, address netip.Addr) error
@@ -62,8 +65,8 @@ type Session struct {
 	User     int32
 	Client   string     // client id, such as open-xchange-appsuite
 	AnyAgent bool       // the remembered cookie name is good for every agent
-	Hash     string     // the remembered hash in the cookie's name (spec 3.1); empty: there is none
-	Guest    bool       // context and user id take part in the hash (spec 3.2)
+	Hash     string     // the remembered hash in the cookie's name (docs/reference/handshake.md#secret-cookie); empty: there is none
+	Guest    bool       // context and user id take part in the hash (docs/reference/handshake.md#cookie-hash)
 	Address  netip.Addr // from which the session is used, for the IP check; may be zero
 
 	// SecretSum is the SHA-256 of the secret, all that our own stores keep of it.

@@ -117,8 +117,9 @@ func readMoving(t *testing.T) moving {
 	return moving{sql[0], sql[1], sql[2], sql[3], strings.Fields(commands[0][1])}
 }
 
-// The tables as in spec cascade.md 8, with the columns of context, user and
-// user_configuration that the SELECTs name and a few that they do not.
+// The tables of docs/reference/cascade.md#database, with the columns of
+// context, user and user_configuration that the SELECTs name and a few that
+// they do not.
 const (
 	configSchema = `
 CREATE DATABASE configdb CHARACTER SET utf8mb4;

@@ -55,8 +55,9 @@ func orOnce(s string, or []string) string {
 	panic("stuck at " + s)
 }
 
-// bruteExisting puts the brackets that spec/cascade.md section 5.6 describes
-// into a text, so that brute evaluates the existing system's reading.
+// bruteExisting puts the brackets that
+// docs/reference/cascade.md#tag-expressions describes into a text, so that
+// brute evaluates the existing system's reading.
 func bruteExisting(s string) string {
 	parts, ops := split(s)
 	left := inner(parts[0])

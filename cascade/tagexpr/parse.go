@@ -40,9 +40,6 @@ type Error struct {
 	Text string // what is wrong and what to do next
 }
 
-// Error renders the column and the text.
-func (e *Error) Error() string { return fmt.Sprintf("column %d: %s", e.Col, e.Text) }
-
 // operand is one member of a chain, in both readings.
 type operand struct {
 	standard, existing *node

@@ -49,7 +49,7 @@ func orJoin(sum, product *node) *node {
 
 // existingReading folds to the left without precedence, except that a plain
 // tag to the right of an operator takes the rest of the chain as an expression
-// of its own (spec/cascade.md section 5.6).
+// of its own (docs/reference/cascade.md#tag-expressions).
 func existingReading(operands []operand, operators []rune) *node {
 	left := operands[0].existing
 	for i, operator := range operators {

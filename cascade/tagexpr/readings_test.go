@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// TestReadings holds the table of spec/cascade.md section 5.6 and the cases
-// around it. An empty existing reading means "the same".
+// TestReadings holds the table of docs/reference/cascade.md#tag-expressions and
+// the cases around it. An empty existing reading means "the same".
 func TestReadings(t *testing.T) {
 	rows := []struct{ text, standard, existing string }{
 		{"a & b | c", "(a & b) | c", "a & (b | c)"},

@@ -8,7 +8,8 @@ import (
 	"github.com/seed47708276/sluice/cascade/finding"
 )
 
-// The metadata keys with a meaning of their own (spec/cascade.md section 4.7).
+// The metadata keys with a meaning of their own
+// (docs/reference/cascade.md#metadata).
 const (
 	keyFinal          = "final"
 	keyProtected      = "protected"

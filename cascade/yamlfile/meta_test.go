@@ -29,7 +29,7 @@ func showMeta(m MetaEntry) string {
 
 func TestParseMeta(t *testing.T) {
 	rows := []struct{ in, want, findings string }{
-		// spec/cascade.md section 13, T2
+		// docs/reference/cascade.md#sample-trees, T2
 		{
 			"com.openexchange.passwordchange.minLength: { final: server }\ncom.openexchange.upload.max: { final: context }\n" +
 				"io.ox/mail//features/unifiedInbox: { protected: false }\ncom.openexchange.typo: { final: contexts }      # sic\n",

@@ -6,7 +6,8 @@ import (
 	"testing"
 )
 
-// TestSampleTree reads the context sets of spec/cascade.md section 13, T1.
+// TestSampleTree reads the context sets of
+// docs/reference/cascade.md#sample-trees, T1.
 func TestSampleTree(t *testing.T) {
 	const file = `beta_plus:
   withTags: groupware_plus & beta

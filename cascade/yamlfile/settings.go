@@ -7,7 +7,7 @@ import (
 )
 
 // settingsJoiner joins the keys of nested maps to a property name
-// (spec/cascade.md section 4.7).
+// (docs/reference/cascade.md#metadata).
 const settingsJoiner = "/"
 
 // ParseSettings reads a settings file: nested maps whose keys, joined with /,

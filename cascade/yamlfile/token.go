@@ -32,7 +32,7 @@ type token struct {
 // stays literal text, as does a token whose text would make the value longer
 // than MaxResolved; both are listed in unresolved, each once. Whatever looks
 // like a token but is none (another source, say) is ordinary text.
-// (spec/cascade.md section 4.5)
+// (docs/reference/cascade.md#tokens)
 func ReplaceTokens(value string, src TokenSource) (out string, unresolved []string) {
 	var b strings.Builder
 	listed := map[string]bool{}

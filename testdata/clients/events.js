@@ -11,7 +11,7 @@ function follow(socket) {
   socket.on('session:invalid', () => { say('session:invalid'); socket.close(); });
 }
 
-// As the web front end configures it (spec peers.md 1.1), with shorter delays.
+// As the web front end configures it (docs/reference/socketio.md#clients), with shorter delays.
 const options = {
   path: '/socket.io/appsuite',
   transports: ['websocket'],

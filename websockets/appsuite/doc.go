@@ -1,5 +1,5 @@
-// Package appsuite reads the sessions that App Suite 8 keeps in Redis (spec
-// websockets.md, 10.3 and 10.4), so that a login there is good for a socket
+// Package appsuite reads the sessions that App Suite 8 keeps in Redis
+// (docs/reference/sessions.md), so that a login there is good for a socket
 // here.
 //
 // # What is read and written

@@ -12,7 +12,8 @@ import (
 
 const (
 	// ownVersion is the version of the documents that this package knows. Older
-	// ones, which are 1 or have none, have the same members (spec 10.4).
+	// ones, which are 1 or have none, have the same members
+	// (docs/reference/sessions.md#app-suite-in-redis).
 	ownVersion = 2
 
 	// maxDocument bounds a document in bytes. Real ones have about 1 KiB, and
@@ -61,7 +62,8 @@ type document struct {
 // would take "SECRET" for "secret".
 type members map[string]json.RawMessage
 
-// parse reads the document of a session (spec 10.4). What is not a session is
+// parse reads the document of a session
+// (docs/reference/sessions.md#app-suite-in-redis). What is not a session is
 // never half of one.
 func parse(id string, data []byte) (document, result) {
 	if len(data) > maxDocument {

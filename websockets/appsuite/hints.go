@@ -33,8 +33,9 @@ func newHints() hints {
 	}
 }
 
-// parseEvent reads an event (spec 10.4): its data is JSON in a text. ok is false
-// for what is no event; ids is empty for one that is about something else.
+// parseEvent reads an event (docs/reference/sessions.md#session-events): its
+// data is JSON in a text. ok is false for what is no event; ids is empty for
+// one that is about something else.
 func parseEvent(payload string) (ids []string, ok bool) {
 	if len(payload) > maxEvent {
 		return nil, false

@@ -15,7 +15,7 @@ import (
 	"github.com/seed47708276/sluice/websockets"
 )
 
-// The keys of App Suite (spec 10.4).
+// The keys of App Suite (docs/reference/sessions.md#app-suite-in-redis).
 const (
 	sessionKey = "ox-session:" // followed by the id
 	shortKey   = "ox-sessionids-shortlife"

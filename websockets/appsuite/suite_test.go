@@ -27,7 +27,8 @@ func TestMain(m *testing.M) {
 
 const patience = 60 * time.Second
 
-// suite is App Suite's side: it writes sessions as spec 10.4 describes.
+// suite is App Suite's side: it writes sessions as
+// docs/reference/sessions.md#app-suite-in-redis describes.
 type suite struct {
 	t      *testing.T
 	server *redistest.Server

@@ -4,5 +4,5 @@
 // calls Tick at the deadline that it is told, from whatever goroutine keeps its
 // timers.
 //
-// Sources of the rules: spec/websockets.md section 7, spec/peers.md section 2.
+// The rules are in docs/reference/socketio.md.
 package engineio

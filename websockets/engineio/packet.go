@@ -16,7 +16,8 @@ const (
 )
 
 // ParseVersion reads the query parameter EIO as the existing system does:
-// exactly "4" is version 4, anything else or nothing is version 3 (spec 7.1).
+// exactly "4" is version 4, anything else or nothing is version 3
+// (docs/reference/socketio.md#versions).
 func ParseVersion(eio string) Version {
 	if eio == "4" {
 		return V4
@@ -25,7 +26,7 @@ func ParseVersion(eio string) Version {
 }
 
 // ParseVersionStrict reads the query parameter EIO as the protocol documents
-// it: anything but "3" and "4" is no version (spec/peers.md 2.1).
+// it: anything but "3" and "4" is no version (docs/reference/socketio.md#versions).
 func ParseVersionStrict(eio string) (v Version, ok bool) {
 	switch eio {
 	case "3":
@@ -40,7 +41,7 @@ func ParseVersionStrict(eio string) (v Version, ok bool) {
 // Type is the first character of a packet.
 type Type byte
 
-// The types of spec/peers.md section 2.
+// The types of docs/reference/socketio.md#packets.
 const (
 	Open    Type = '0'
 	Close   Type = '1'
@@ -113,7 +114,7 @@ type Settings struct {
 // appendOpen appends the open packet, its keys in the order in which the
 // reference servers write them; maxPayload belongs to version 4 only. sid needs
 // no escapes. upgrades is always empty: a client that is offered "websocket"
-// opens a second socket (spec/peers.md 1.4).
+// opens a second socket (docs/reference/socketio.md#upgrades).
 func appendOpen(dst []byte, v Version, sid string, s *Settings) []byte {
 	dst = append(append(dst, byte(Open)), `{"sid":"`...)
 	dst = append(append(dst, sid...), `","upgrades":[],"pingInterval":`...)

@@ -6,7 +6,8 @@ import (
 )
 
 // RequestError is why a handshake request gets no session, as the reference
-// servers tell it (spec/peers.md 2.1): status 400 with this as a JSON body.
+// servers tell it (docs/reference/socketio.md#request-errors): status 400 with
+// this as a JSON body.
 type RequestError struct {
 	Code    int
 	Message string
@@ -21,10 +22,6 @@ var (
 	ErrNoUpgrade = &RequestError{3, "Bad request"}
 	ErrVersion   = &RequestError{5, "Unsupported protocol version"}
 )
-
-func (e *RequestError) Error() string {
-	return "Engine.IO handshake: " + e.Message + " (code " + strconv.Itoa(e.Code) + ")"
-}
 
 // AppendJSON appends the body that the reference servers answer with.
 func (e *RequestError) AppendJSON(dst []byte) []byte {

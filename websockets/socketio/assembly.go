@@ -3,7 +3,8 @@ package socketio
 import "time"
 
 // attachmentTimeout is how long the attachments of a packet may take, all
-// together: a client sends them in one go (faults.md, W15).
+// together: a client sends them in one go (docs/reference/attacks.md#socketio,
+// W15).
 const attachmentTimeout = 10 * time.Second
 
 // assembly is a binary packet some of whose attachments are still to come.

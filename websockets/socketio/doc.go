@@ -9,6 +9,6 @@
 // only there when it is needed: other namespaces, acks that this side waits
 // for, binary data that is still on its way.
 //
-// Sources of the rules: spec/websockets.md section 7, spec/peers.md section
-// 2.3; the bounds also from the advisories that faults.md lists (W11 to W18).
+// The rules are in docs/reference/socketio.md; the bounds also answer the attacks
+// in docs/reference/attacks.md#socketio.
 package socketio

@@ -9,8 +9,8 @@ import (
 )
 
 // maxNamespaces bounds the namespaces of a server, and so what one client can
-// join (faults.md, W11). The namespaces of a connection are a list that is
-// searched from end to end.
+// join (docs/reference/attacks.md#socketio, W11). The namespaces of a
+// connection are a list that is searched from end to end.
 const maxNamespaces = 64
 
 // Namespaces are the namespaces of a server beside "/", for all its sessions.

@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"unicode/utf8"
 )
 
-// maxPending bounds the acks that one connection waits for (faults.md, W14).
+// maxPending bounds the acks that one connection waits for
+// (docs/reference/attacks.md#socketio, W14).
 const maxPending = 64
 
 // The errors of what this side wants to send. Nothing was changed, and the
@@ -30,17 +30,12 @@ type pendingAck struct {
 	id        uint64
 }
 
-// Placeholder is what stands in an outgoing array for attachment num.
-func Placeholder(num int) json.RawMessage {
-	return append(strconv.AppendInt(json.RawMessage(`{"`+placeholderKey+`":true,"`+numKey+`":`), int64(num), 10), '}')
-}
-
 // Emit returns the packet of an event for the client. name is UTF-8 and not
-// Reserved; args is a JSON array, or nil for an empty one, with one Placeholder
-// for each of up to MaxAttachments attachments. The caller sends the packet as
-// a text message and then each attachment as a binary one, with nothing but
-// Engine.IO's own packets in between. It returns ErrNotJoined or an error that
-// wraps ErrOutgoing.
+// Reserved; args is a JSON array, or nil for an empty one, with one placeholder,
+// {"_placeholder":true,"num":0} and so on, for each of up to MaxAttachments
+// attachments. The caller sends the packet as a text message and then each
+// attachment as a binary one, with nothing but Engine.IO's own packets in
+// between. It returns ErrNotJoined or an error that wraps ErrOutgoing.
 func (s *Session) Emit(namespace, name string, args json.RawMessage, attachments [][]byte) ([]byte, error) {
 	return s.event(Packet{Type: Event, Namespace: namespace}, name, args, len(attachments))
 }

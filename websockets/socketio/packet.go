@@ -11,7 +11,8 @@ import (
 // Type is the first character of a packet.
 type Type byte
 
-// The types of spec/peers.md 2.3. ConnectError is called ERROR in protocol 4.
+// The types of docs/reference/socketio.md#socketio-packets. ConnectError is
+// called ERROR in protocol 4.
 const (
 	Connect      Type = '0'
 	Disconnect   Type = '1'
@@ -23,7 +24,8 @@ const (
 )
 
 // The bounds of a packet. Real clients stay far below them; the reference
-// servers had to add such bounds after attacks (faults.md, W11, W14, W15).
+// servers had to add such bounds after attacks
+// (docs/reference/attacks.md#socketio, W11, W14, W15).
 const (
 	// MaxNamespace is in bytes, with the query that protocol 4 allows.
 	MaxNamespace = 255

@@ -63,8 +63,8 @@ func placeholders(n int) string {
 	return strings.Join(list, ",")
 }
 
-// bad are messages that are no packets; most are from known attacks (faults.md,
-// W11 to W16).
+// bad are messages that are no packets; most are from known attacks
+// (docs/reference/attacks.md#socketio, W11 to W16).
 var bad = []string{
 	"", "7", "9", "a", "\xff", "0abc", `0"x"`, "0[]", "0 {}", "01", "1{}", `1"x"`, "11",
 	`0{"token":` + strings.Repeat("[", 10_000) + strings.Repeat("]", 10_000) + "}",

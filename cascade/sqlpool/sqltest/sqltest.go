@@ -234,9 +234,6 @@ func (s *Server) Stop() {
 	<-s.done
 }
 
-// Log is what the server has said.
-func (s *Server) Log() string { return s.log.String() }
-
 func (s *Server) try(sql string, options ...string) (string, error) {
 	args := append([]string{"--no-defaults", "--socket=" + s.Socket, "--user=" + Root, "--batch", "--skip-column-names"}, options...)
 	cmd := exec.Command(Tool(s.t, "mariadb", "mariadb-client"), args...)

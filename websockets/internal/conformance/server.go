@@ -14,7 +14,8 @@ import (
 	"github.com/seed47708276/sluice/websockets/socketio"
 )
 
-// The intervals that the suites expect (spec/peers.md 2.5).
+// The intervals that the suites expect
+// (docs/reference/socketio.md#conformance-suites).
 const (
 	pingInterval   = 300 * time.Millisecond
 	pingTimeout    = 200 * time.Millisecond
