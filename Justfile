@@ -2,6 +2,7 @@
 
 staticcheck := "honnef.co/go/tools/cmd/staticcheck@v0.8.2"
 gofumpt := "mvdan.cc/gofumpt@v0.12.0"
+deadcode := "golang.org/x/tools/cmd/deadcode@v0.52.0"
 
 # What there is
 default:
@@ -58,11 +59,15 @@ golden:
     go test ./cascade ./cascade/yamlfile ./cli ./remote ./websockets ./httpapi -run 'Golden|Script|Corpus|Transcript|Exchange|Vectors' -args -update
     git diff --stat
 
-# Formatting, vet and staticcheck, pinned
+# Formatting, vet, staticcheck and dead code, pinned; what else must compile
 lint:
     @test -z "$(go run {{gofumpt}} -l . | tee /dev/stderr)"
     go vet ./...
+    GOARCH=arm64 go vet ./...
+    GOOS=darwin GOARCH=arm64 go build ./cascade ./websockets ./remote
     go run {{staticcheck}} ./...
+    @test -z "$(go run {{deadcode}} . ./websockets/internal/conformance | tee /dev/stderr)"
+    @test -z "$(go run {{deadcode}} -test ./... | tee /dev/stderr)"
     cd bench && go vet ./...
 
 # The figures of docs/bench.md, against peers in the same run

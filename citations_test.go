@@ -15,7 +15,7 @@ var (
 	citation = regexp.MustCompile(`\bdocs/[a-z0-9/-]+\.md(#[a-z0-9-]+)?`)
 	link     = regexp.MustCompile(`\]\(([^)\s]+)\)`)
 	// elsewhere matches what cites papers that are not in the repository.
-	elsewhere = regexp.MustCompile(`\b(design|faults|libraries|peers)\.md\b|\bspec/[a-z]+\.md\b|\bspec,? (section )?[0-9]+\.[0-9]`)
+	elsewhere = regexp.MustCompile(`\b(design|faults|libraries|peers)\.md\b|\bspec/[a-z]+\.md\b|\bspec,? (section )?[0-9]+\.[0-9]|\(design[,)]`)
 	fenced    = regexp.MustCompile("(?ms)^```.*?^```")
 	heading   = regexp.MustCompile(`(?m)^#+ +(.*)$`)
 	notSlug   = regexp.MustCompile(`[^a-z0-9 _-]`)

@@ -1,5 +1,10 @@
+//go:build linux
+
 // Sluice decides, per user, what is switched on, and pushes to those users in
 // real time. See README.md.
+//
+// It runs on Linux: the admin socket relies on what the kernel says of its
+// callers (docs/decisions/linux.md).
 package main
 
 import (

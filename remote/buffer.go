@@ -18,8 +18,8 @@ var ErrClosed = errors.New("the buffer of messages for other members is closed: 
 type Sink func([]Message)
 
 // Buffer keeps messages for other members until they are due, merges equal
-// ones, and hands them on in the order of first arrival (design, "Buffer").
-// While it is empty, nothing of it runs.
+// ones, and hands them on in the order of first arrival
+// (docs/reference/cluster.md#buffer). While it is empty, nothing of it runs.
 type Buffer struct {
 	sink  Sink
 	limit func() int

@@ -61,7 +61,7 @@ type Options struct {
 	Seen func(what string, m Member)
 }
 
-// Link connects this member with the others through Redis (design, "Remote").
+// Link connects this member with the others through Redis (docs/cluster.md).
 type Link struct {
 	opts   Options
 	log    *slog.Logger

@@ -26,8 +26,8 @@ type addressee struct{ context, user int32 }
 
 func (m *Message) addressee() addressee { return addressee{m.Context, m.User} }
 
-// sameness is what makes two messages equal (design, "Buffer"): everything but
-// the ids.
+// sameness is what makes two messages equal (docs/reference/cluster.md#buffer):
+// everything but the ids.
 type sameness struct {
 	to                                addressee
 	filter, token, nm, args, conflate string

@@ -7,7 +7,7 @@ import (
 	"strconv"
 )
 
-// refusal is an answer of the handshake that is no 101 (design, "Sockets").
+// refusal is an answer of the handshake that is no 101 (docs/sockets.md).
 // The texts tell the client's developer what to do, and never which of the
 // checks behind one code has failed.
 type refusal struct {

@@ -25,8 +25,8 @@ const (
 )
 
 // sessionCheckInterval is how often every open session is looked at again and
-// its life extended (design, "Sessions"); the work is spread over it evenly,
-// one shard of the hub after the other.
+// its life extended (docs/reference/sessions.md); the work is spread over it
+// evenly, one shard of the hub after the other.
 const sessionCheckInterval = 60 * time.Second
 
 // sessionCheckTimeout bounds one look at a session, so that a store that hangs

@@ -1,5 +1,5 @@
 // Package redissessions keeps Sluice's own sessions in Redis, so that one made
-// on a member is good on all (design, "Sessions").
+// on a member is good on all (docs/reference/sessions.md).
 package redissessions
 
 import (
