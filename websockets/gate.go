@@ -2,7 +2,8 @@ package websockets
 
 // Gate decides whether a user is served. The owner implements it over the
 // cascade: com.openexchange.websockets.enabled
-// (docs/reference/handshake.md#gate), and whether the directory knows the context and the user and has them enabled.
+// (docs/reference/handshake.md#gate), and whether the directory knows the
+// context and the user and has them enabled.
 //
 // It is asked at the handshake, again once the socket is in the hub, and by
 // Recheck for every connected user. Allowed must not block and must be safe
