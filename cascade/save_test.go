@@ -10,9 +10,8 @@ import (
 	"time"
 )
 
-// saveLimit is a hundred times what a save takes on an idle machine, and less
-// than the 30 s after which a rescan finds what an event should have told.
-const saveLimit = 20 * time.Second
+// saveLimit is ten times what a save takes on an idle machine.
+const saveLimit = 2 * time.Second
 
 // saveStyle is one way in which people and machines change a tree: before
 // makes it, with probe=old, and save changes that to probe=new.
