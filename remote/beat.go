@@ -34,6 +34,8 @@ type record struct {
 	Acks map[string]uint64 `json:"acks,omitempty"` // the last entries that it has taken, by sender
 	Last uint64            `json:"last,omitempty"` // the last entry of its own that Redis has had
 	Left bool              `json:"left,omitempty"` // it has ended, and lacks nothing
+
+	Gone map[string]goneSender `json:"gone,omitempty"` // of senders that are not alive, by incarnation
 }
 
 // beats is what one heartbeat leaves to the next.
@@ -123,7 +125,7 @@ func (l *Link) heartbeat() error {
 	b.number++
 	silent, confirmed := time.Since(b.at), b.confirmed
 	b.mu.Unlock()
-	text, err := json.Marshal(record{Member: l.describe(), Beat: b.number, Acks: l.in.acks(l.view.Load()), Last: l.outbox.last()})
+	text, err := json.Marshal(record{Member: l.describe(), Beat: b.number, Acks: l.in.acks(l.view.Load()), Last: l.outbox.last(), Gone: l.in.gone(l.view.Load())})
 	if err != nil {
 		return err
 	}

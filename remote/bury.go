@@ -94,7 +94,7 @@ func (l *Link) leave(ctx context.Context) error {
 	if err := l.clear(ctx, me); err != nil {
 		return err
 	}
-	text, err := json.Marshal(record{Member: l.describe(), Beat: l.beats.number + 1, Acks: l.in.acks(l.view.Load()), Left: true})
+	text, err := json.Marshal(record{Member: l.describe(), Beat: l.beats.number + 1, Acks: l.in.acks(l.view.Load()), Last: l.outbox.last(), Left: true})
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ type inbox struct {
 	position string             // id of the last entry that was read; "": not known yet
 	restart  bool               // read from the beginning
 	reading  bool               // again, what was read before
+	caught   time.Time          // when the log was last read to its end, all that there was
 	sources  map[string]*source // by incarnation
 }
 
@@ -47,6 +48,10 @@ type source struct {
 	since time.Time // of the gap
 	asked time.Time // when the sender was asked for what is missing
 	heard time.Time
+	took  time.Time // when last was taken; zero: it is from before this member joined
+
+	told   uint64    // number of the last entry that another member has taken, where this one lacks it
+	toldAt time.Time // since when this one lacks any
 
 	canary canary
 }
@@ -206,7 +211,9 @@ func (l *Link) readOnce(position string) (others bool, err error) {
 func (in *inbox) caughtUp() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
-	in.reading = in.restart
+	if in.reading = in.restart; !in.restart {
+		in.caught = time.Now()
+	}
 }
 
 // wakeReader ends the read that waits when the link ends: a context does not.
@@ -234,12 +241,19 @@ func (l *Link) take(e redis.XMessage) {
 	baseText, _ := e.Values[fieldBase].(string)
 	number, err1 := strconv.ParseUint(numberText, 10, 64)
 	base, err2 := strconv.ParseUint(baseText, 10, 64)
-	if err1 != nil || err2 != nil || base == 0 || number < base {
+	age, ok := parseAge(e.Values[fieldAge])
+	if err1 != nil || err2 != nil || !ok || base == 0 || number < base {
 		l.unreadable("number")
 		return
 	}
 	if len(origin) != incarnationLen {
 		l.unreadable("origin")
+		return
+	}
+	// What was made before this process started is for none of its sockets. It
+	// was posted after that moment plus age, so that nothing else is taken for it.
+	if made := time.Now().Add(-age); made.Before(l.started) {
+		l.in.pass(origin, number)
 		return
 	}
 	if !l.isNext(origin, number, base) {
@@ -254,10 +268,38 @@ func (l *Link) take(e redis.XMessage) {
 	// Behind the delivery, since the sender forgets what is acknowledged.
 	l.in.mu.Lock()
 	if s := l.in.sources[origin]; s != nil {
-		s.last, s.taken = number, true
+		s.last, s.taken, s.took = number, true, time.Now()
 		s.gap = 0
 	}
 	l.in.mu.Unlock()
+}
+
+// parseAge reads how old an entry was when it was posted.
+func parseAge(value any) (age time.Duration, ok bool) {
+	if value == nil {
+		return 0, true
+	}
+	text, _ := value.(string)
+	ms, err := strconv.ParseInt(text, 10, 64)
+	return time.Duration(ms) * time.Millisecond, err == nil && ms >= 0 && ms <= maxAge.Milliseconds()
+}
+
+// pass notes that the entries of a sender up to number are not for this member.
+func (in *inbox) pass(origin string, number uint64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	s := in.sources[origin]
+	if s == nil {
+		if len(in.sources) >= maxOrigins {
+			return
+		}
+		s = &source{}
+		in.sources[origin] = s
+	}
+	s.last, s.heard = max(s.last, number), time.Now()
+	if s.gap <= s.last+1 { // what follows is posted again behind it
+		s.gap = 0
+	}
 }
 
 // isNext reports whether an entry is to be taken: it is not where it was before,
@@ -331,63 +373,6 @@ func (in *inbox) forget(now time.Time) bool {
 	return true
 }
 
-// askAgain asks a sender for its entries from number on.
-func (l *Link) askAgain(origin string, number uint64) {
-	l.counts.gaps.Add(1)
-	l.publishOrLog(parcel{
-		Message: Message{ID: newIncarnation(), Name: kindResend, Args: "[" + strconv.FormatUint(number, 10) + "]"}, Kind: kindResend, Ref: origin,
-	})
-}
-
-// missed counts what will not come any more, and sends the clients away that may
-// have been meant: they come back, and know that they have to look for
-// themselves.
-func (l *Link) missed(origin string, entries uint64) {
-	l.counts.dropped[dropMissed].Add(int64(entries))
-	n := l.opts.Deliverer.Abandon()
-	l.log.Error("messages of another member have passed this one by: its clients are sent away",
-		slog.String(keyIncarnation, origin), slog.Uint64("entries", entries), slog.Int(keyCount, n))
-}
-
-// gaps gives up what nobody is left to send again, and repeats the question for
-// the rest.
-func (l *Link) gaps(v *view) {
-	now := time.Now()
-	type loss struct {
-		origin  string
-		entries uint64
-		known   bool
-	}
-	var lost []loss
-	ask := map[string]uint64{}
-	l.in.mu.Lock()
-	for id, s := range l.in.sources {
-		if s.gap == 0 {
-			continue
-		}
-		m := v.members[id]
-		switch {
-		case (m == nil || !m.alive) && now.Sub(s.since) > 2*l.opts.Lease:
-			lost = append(lost, loss{id, s.gap - 1 - s.last, s.taken || m != nil})
-			s.last, s.gap = s.gap-1, 0
-			l.in.restart = true // what came behind it was not taken
-		case now.Sub(s.asked) > resendEvery:
-			s.asked, ask[id] = now, s.last+1
-		}
-	}
-	l.in.mu.Unlock()
-	for id, number := range ask {
-		l.askAgain(id, number)
-	}
-	for _, x := range lost {
-		if !x.known { // no member that this one has ever seen
-			l.counts.dropped[dropMissed].Add(int64(x.entries))
-			continue
-		}
-		l.missed(x.origin, x.entries)
-	}
-}
-
 func (l *Link) takeLine(origin string, line []byte) {
 	p, err := decodeEnvelope(line)
 	switch {
@@ -417,22 +402,6 @@ func (l *Link) takeLine(origin string, line []byte) {
 		l.hearCanary(origin, p)
 	default:
 		l.unreadable("kind")
-	}
-}
-
-// resend posts again what another member has asked for.
-func (l *Link) resend(p *parcel) {
-	if p.Ref != l.Incarnation() {
-		return
-	}
-	number, err := strconv.ParseUint(strings.Trim(p.Args, "[]"), 10, 64)
-	if err != nil {
-		l.unreadable("number")
-		return
-	}
-	if now := time.Now(); now.Sub(l.resent) >= resendEvery {
-		l.resent = now
-		l.counts.resent.Add(int64(l.outbox.rewind(number)))
 	}
 }
 

@@ -80,6 +80,7 @@ type Link struct {
 	shelves     shelves
 	troubles    troubles
 	incarnation string
+	started     time.Time
 	abandoned   atomic.Int64 // messages that Flush gave up
 	resent      time.Time    // when entries were posted again for a member that asked; the reader's
 
@@ -96,7 +97,7 @@ func New(o Options) *Link {
 	l := &Link{
 		opts: o, log: o.Logger, keys: keys{o.Cluster},
 		rebuild: make(chan struct{}, 1), beatNow: make(chan struct{}, 1),
-		incarnation: newIncarnation(),
+		incarnation: newIncarnation(), started: time.Now(),
 	}
 	if l.opts.Keep == 0 {
 		l.opts.Keep = keepFor

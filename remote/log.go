@@ -41,6 +41,14 @@ const (
 	fieldNumber = "s" // counts the sender's entries, from 1; what is sent again has the same
 	fieldBase   = "b" // the sender keeps its entries from this number on: those before never come again
 	fieldText   = "m" // envelopes, one a line
+	fieldAge    = "a" // milliseconds since it was made, where it was not posted at once
+)
+
+const (
+	// minAge is the least age that an entry tells.
+	minAge = 100 * time.Millisecond
+	// maxAge bounds what is believed: longer is kept by nobody.
+	maxAge = 365 * 24 * time.Hour
 )
 
 // beginning is the position before all entries.

@@ -155,6 +155,7 @@ func (l *Link) look(ctx context.Context, listed []string) error {
 		}
 	}
 	l.collect(v)
+	l.witness(v)
 	l.view.Store(v)
 	l.gaps(v)
 	return nil
@@ -169,6 +170,9 @@ func (l *Link) leftBy(id string, before, m *seen) {
 		l.opts.Seen(SeenLeft, m.Member)
 	}
 	l.dropped(dropGone, l.outbox.lacking(m.Acks[l.Incarnation()]), id)
+	if id != l.Incarnation() {
+		l.told(id, m.Last, time.Now())
+	}
 }
 
 // collect forgets what the others have acknowledged, and posts again what one

@@ -3,14 +3,16 @@ package remote
 import (
 	"log/slog"
 	"sync"
+	"time"
 )
 
 // outEntry is an entry of this member.
 type outEntry struct {
 	number   uint64
 	text     []byte // envelopes, one a line
-	count    int    // messages
-	through  int64  // messages in all entries up to this one
+	made     time.Time
+	count    int   // messages
+	through  int64 // messages in all entries up to this one
 	receipts []*receipt
 }
 
@@ -72,7 +74,7 @@ func (o *outbox) through(number uint64) int64 {
 func (o *outbox) add(text []byte, messages []Message) uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	e := &outEntry{number: o.next, text: text, count: len(messages), through: o.through(o.next) + int64(len(messages))}
+	e := &outEntry{number: o.next, text: text, made: time.Now(), count: len(messages), through: o.through(o.next) + int64(len(messages))}
 	for i := range messages {
 		switch r := messages[i].receipt; {
 		case r == nil:

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"strconv"
+	"time"
 
 	"github.com/redis/go-redis/v9"
 
@@ -71,11 +72,14 @@ func (l *Link) post(entries []*outEntry, base uint64, create bool) error {
 	length := logLength(size / len(entries))
 	added := make([]*redis.StringCmd, len(entries))
 	for i, e := range entries {
+		values := []any{
+			fieldOrigin, me, fieldNumber, strconv.FormatUint(e.number, 10), fieldBase, strconv.FormatUint(base, 10), fieldText, e.text,
+		}
+		if age := time.Since(e.made); age >= minAge {
+			values = append(values, fieldAge, strconv.FormatInt(age.Milliseconds(), 10))
+		}
 		added[i] = pipe.XAdd(ctx, &redis.XAddArgs{
-			Stream: key, NoMkStream: !create || i > 0, MaxLen: length, Approx: true,
-			Values: []any{
-				fieldOrigin, me, fieldNumber, strconv.FormatUint(e.number, 10), fieldBase, strconv.FormatUint(base, 10), fieldText, e.text,
-			},
+			Stream: key, NoMkStream: !create || i > 0, MaxLen: length, Approx: true, Values: values,
 		})
 	}
 	var seen *redis.Cmd

@@ -43,7 +43,9 @@ var worldFaultKinds = []worldFault{
 
 // run is a whole schedule.
 func (w *world) run() {
-	for i := range 2 + w.dice.n(2) {
+	members := 2 + w.dice.n(2)
+	w.few = members == 2
+	for i := range members {
 		w.join(fmt.Sprint("m", i))
 	}
 	w.sleep(worldStart)

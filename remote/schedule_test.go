@@ -19,6 +19,7 @@ var (
 	torture       = flag.Bool("torture", false, "full counts instead of short rounds")
 	seedFlag      = flag.Uint64("seed", 0, "run the schedule of this seed alone, and say what happens")
 	scheduleFlag  = flag.Int("schedules", 0, "how many schedules; 0: 1,000, or 100,000 with -torture")
+	fromFlag      = flag.Uint64("from", 1, "the seed of the first of them")
 	scheduleFault = flag.String("fault", "", "schedules with this fault alone")
 )
 
@@ -60,18 +61,19 @@ func TestSchedules(t *testing.T) {
 	for range scheduleWorkers {
 		workers.Go(func() {
 			for failed.Load() < maxFailed {
-				seed := next.Add(1)
-				if seed > int64(n) {
+				i := next.Add(1)
+				if i > int64(n) {
 					return
 				}
+				seed := *fromFlag + uint64(i) - 1
 				// A bubble is a test of its own: its failure is told here.
-				t.Run(strconv.FormatInt(seed, 10), func(t *testing.T) {
+				t.Run(strconv.FormatUint(seed, 10), func(t *testing.T) {
 					defer func() {
 						if t.Failed() {
 							failed.Add(1)
 						}
 					}()
-					totals.add(schedule(t, uint64(seed), false))
+					totals.add(schedule(t, seed, false))
 				})
 			}
 		})

@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -231,7 +232,7 @@ func (w *world) check() {
 			case slices.ContainsFunc(s.got, func(g *sentMessage) bool { return g.id == m.id }) || !s.closed.IsZero() || m.refused || m.repeat != nil:
 			case m.duplicate:
 				w.note("id of a dead member: %d from %s is a duplicate and never came to %s", m.number, m.from.name, s)
-			case !m.from.dead.IsZero() && m.from.buffered >= 0:
+			case !m.from.dead.IsZero():
 				if missing[m.from] == nil {
 					missing[m.from] = make(map[*sentMessage]bool)
 				}
@@ -246,11 +247,34 @@ func (w *world) check() {
 		}
 	}
 	for p, list := range missing {
-		if len(list) > p.buffered && !w.lossy {
-			w.note("lost: %d messages of %s, which had %d when it was killed", len(list), p.name, p.buffered)
+		if may := w.mayLose(p); int64(len(list)) > may {
+			w.note("lost: %d messages of %s, which may lose %d, the first %d", len(list), p.name, may, first(list))
 		}
 	}
 	w.checkSockets()
+}
+
+// mayLose is how many messages of a member that has ended may never come to
+// sockets that stay.
+func (w *world) mayLose(p *peer) int64 {
+	switch {
+	case p.closing:
+		return p.Stats().Dropped[drops[dropStopped]]
+	case w.lossy && w.away && w.few:
+		return math.MaxInt64 // nobody is left who knows of them
+	case w.lossy:
+		return int64(p.buffered + p.kept)
+	}
+	return int64(p.buffered)
+}
+
+// first is the lowest number.
+func first(list map[*sentMessage]bool) int {
+	n := math.MaxInt
+	for m := range list {
+		n = min(n, m.number)
+	}
+	return n
 }
 
 // checkSockets looks for what came twice, out of order or late.

@@ -62,6 +62,7 @@ type world struct {
 	broken            []string  // what of the promise was not held
 	lossy             bool      // Redis has lost data
 	away              bool      // a member was dead or cut for longer than a lease
+	few               bool      // there are two members at most
 	refused           int
 	calm              bool // faults have not begun, or are over
 }
@@ -157,6 +158,7 @@ type peer struct {
 	delivered map[string]bool // ids that senders gave, as the API keeps them
 	dead      time.Time       // killed; zero: it lives
 	buffered  int             // when it was killed
+	kept      int             // then: what members that read had not acknowledged
 	abandoned int             // sockets closed with 1012
 	closing   bool
 }
@@ -229,9 +231,9 @@ func (p *peer) gone() bool {
 
 // kill ends a member as kill -9 does.
 func (p *peer) kill() {
-	buffered := p.Stats().Buffer.Buffered
+	stats := p.Stats()
 	p.w.mu.Lock()
-	p.buffered = buffered
+	p.buffered, p.kept = stats.Buffer.Buffered, stats.Kept
 	p.end("killed")
 	p.w.mu.Unlock()
 	p.line.Cut()
