@@ -221,6 +221,7 @@ func TestLinkStrangers(t *testing.T) {
 		{fieldOrigin, stranger, fieldNumber, "-1", fieldBase, "1", fieldText, "x"},
 		{fieldOrigin, stranger, fieldNumber, "1", fieldBase, "2", fieldText, "x"},
 		{fieldOrigin, stranger, fieldNumber, "1", fieldBase, "1", fieldText, big},
+		{fieldOrigin, stranger, fieldNumber, "1", fieldBase, "1", fieldText, "x", fieldAge, "-1"},
 		entry("{"),
 		entry(`{"v":2}`),
 		entry(good("another", "")),
