@@ -1,6 +1,7 @@
 package cli_test
 
 import (
+	"cmp"
 	"context"
 	"net/http"
 	"os"
@@ -35,6 +36,7 @@ type member struct {
 	args  []string // of its command line, beside the usual ones
 	proxy *redistest.Proxy
 
+	binary       string // of another build; empty: this one
 	acknowledged int // writes of disable
 }
 
@@ -42,9 +44,15 @@ const fleetLease = 2 * time.Second
 
 func newFleet(t *testing.T, redis *redistest.Server, members int, lines ...string) *fleet {
 	t.Helper()
+	return newFleetOf(t, redis, make([]string, members), lines...)
+}
+
+// newFleetOf has a member for each binary, where an empty one is of this build.
+func newFleetOf(t *testing.T, redis *redistest.Server, binaries []string, lines ...string) *fleet {
+	t.Helper()
 	f := &fleet{t: t, redis: redis, lines: lines}
-	for i := range members {
-		m := &member{name: "m" + strconv.Itoa(i)}
+	for i, path := range binaries {
+		m := &member{name: "m" + strconv.Itoa(i), binary: path}
 		if redis != nil {
 			m.proxy = redistest.NewProxy(t, redis.Addr)
 		}
@@ -81,7 +89,7 @@ func (f *fleet) launch(m *member) {
 	if err := os.WriteFile(filepath.Join(tree, "zz-fleet.properties"), []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
-	m.process = launch(f.t, tree, state, m.args...)
+	m.process = launchBinary(f.t, cmp.Or(m.binary, binary(f.t)), tree, state, m.args...)
 }
 
 // meet waits until every member sees as many alive as there are.

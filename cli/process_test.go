@@ -81,7 +81,12 @@ var servingLine = regexp.MustCompile(`msg=serving public=(\S+) admin=(\S+) socke
 // launch starts a server and waits until it serves.
 func launch(t *testing.T, tree, state string, args ...string) *process {
 	t.Helper()
-	p := start(t, tree, state, args...)
+	return launchBinary(t, binary(t), tree, state, args...)
+}
+
+func launchBinary(t *testing.T, path, tree, state string, args ...string) *process {
+	t.Helper()
+	p := startBinary(t, path, tree, state, args...)
 	p.serving()
 	return p
 }
@@ -100,7 +105,12 @@ func (p *process) serving() {
 
 func start(t *testing.T, tree, state string, args ...string) *process {
 	t.Helper()
-	return startCommand(t, exec.Command(binary(t), append(serveArgs(tree, state), args...)...), tree, state)
+	return startBinary(t, binary(t), tree, state, args...)
+}
+
+func startBinary(t *testing.T, path, tree, state string, args ...string) *process {
+	t.Helper()
+	return startCommand(t, exec.Command(path, append(serveArgs(tree, state), args...)...), tree, state)
 }
 
 func serveArgs(tree, state string) []string {
