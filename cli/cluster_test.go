@@ -37,7 +37,7 @@ type member struct {
 	proxy *redistest.Proxy
 
 	binary       string // of another build; empty: this one
-	acknowledged int // writes of disable
+	acknowledged int    // writes of disable
 }
 
 const fleetLease = 2 * time.Second
