@@ -142,6 +142,21 @@ func haproxyEdge(t *testing.T, idle time.Duration, members ...string) *edge {
 	return &edge{"https://127.0.0.1:" + port, cert, pool, logs}
 }
 
+func varnishEdge(t *testing.T, member string) *edge {
+	t.Helper()
+	host, at, err := net.SplitHostPort(member)
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir, port := t.TempDir(), freePort(t)
+	put(t, dir, "sluice.vcl", documented(t, "vcl", `"10.0.0.11"`, strconv.Quote(host), `"8011"`, strconv.Quote(at)))
+	options := strings.Fields(documented(t, "varnishd", "pipe_timeout=75", fmt.Sprintf("pipe_timeout=%d", int(proxyIdle.Seconds()))))
+	// Its files are its parent's to keep: a folder of the test is only root's.
+	daemon(t, port, append([]string{installed(t, "varnishd", "varnish"), "-F", "-j", "none", "-n", filepath.Join(dir, "work"), "-s", "malloc,16m",
+		"-a", "127.0.0.1:" + port, "-f", filepath.Join(dir, "sluice.vcl")}, options...)...)
+	return &edge{base: "http://127.0.0.1:" + port}
+}
+
 // listener is the address of the public listener.
 func (p *process) listener() string { return strings.TrimPrefix(p.public, "http://") }
 
@@ -250,6 +265,8 @@ func throughProxy(t *testing.T, p *process, e *edge) {
 		}
 	}
 
+	largeCookie(t, e, p.login(19))
+
 	// Nothing but heartbeats passes until the proxy would have given up twice.
 	p.poll("the clients are idle for long", func() bool { return time.Since(connected) > 3*proxyIdle })
 	for _, c := range clients {
@@ -286,6 +303,51 @@ func throughProxy(t *testing.T, p *process, e *edge) {
 	}
 	if text := string(b); strings.Contains(text, l.Session) || strings.Contains(text, other.Session) || !strings.Contains(text, "GET /socket.io/appsuite/") {
 		t.Errorf("the log of the proxy has no requests, or has sessions:\n%s", text)
+	}
+}
+
+// largeCookie connects with more cookies than proxies take by default.
+func largeCookie(t *testing.T, e *edge, l login) {
+	t.Helper()
+	if err := e.dial(t, "127.0.0.1", "large", l, "Cookie: other="+strings.Repeat("x", 10_000)+"; "+l.Cookie.Name+"="+l.Cookie.Value); err != nil {
+		t.Errorf("with 10 kB of cookies: %v", err)
+	}
+}
+
+// TestVarnish runs Varnish as the page has it, in front of one member.
+func TestVarnish(t *testing.T) {
+	t.Parallel()
+	p := launch(t, proxyTree(t), t.TempDir())
+	e := varnishEdge(t, p.listener())
+	l := p.login(17)
+	var clients []*node
+	for _, lib := range []string{"sio1", "sio2", "sio3", "sio4"} {
+		clients = append(clients, p.nodeAt(e.base, lib, l))
+	}
+	all := func(event string) {
+		t.Helper()
+		for _, c := range clients {
+			p.poll(c.name+" sees "+event, func() bool { return c.seen(event, 1) != nil })
+		}
+	}
+	all("connect")
+	connected := time.Now()
+	if err := e.dial(t, "127.0.0.5", "address", p.login(18), "X-Forwarded-For: 192.0.2.1"); err != nil {
+		t.Fatal(err)
+	}
+	if got := p.address("address"); got != "127.0.0.5" {
+		t.Errorf("the client's address is %s", got)
+	}
+	largeCookie(t, e, p.login(19))
+	p.poll("the clients are idle for long", func() bool { return time.Since(connected) > 3*proxyIdle })
+	if code := p.request("POST", "/admin/v1/messages", `{"context":1337,"user":17,"name":"ox:mail:new","args":["hello"]}`, nil); code != http.StatusOK {
+		t.Errorf("message: %d", code)
+	}
+	all("ox:mail:new")
+	for _, c := range clients {
+		if c.seen("disconnect", 1) != nil {
+			t.Errorf("%s was dropped while idle", c.name)
+		}
 	}
 }
 

@@ -23,6 +23,7 @@ want rsync rsync
 want nginx nginx
 want apache2 apache2
 want haproxy haproxy
+want varnishd varnish
 want chromium chromium
 want dovecot dovecot-core
 [ -e /usr/lib/dovecot/imap ] || need="$need dovecot-imapd"
