@@ -58,6 +58,7 @@ var roles = map[string]Role{
 	"DELETE /admin/v1/contexts/{context}/users/{user}/websockets":            Editor,
 	"GET /admin/v1/names":                                                    Viewer,
 	"GET /admin/v1/users":                                                    Viewer,
+	"GET /admin/v1/users/sample":                                             Viewer,
 	"GET /admin/v1/contexts":                                                 Viewer,
 	"GET /admin/v1/contexts/{context}":                                       Viewer,
 	"PUT /admin/v1/contexts/{context}":                                       Editor,

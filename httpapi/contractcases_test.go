@@ -204,6 +204,8 @@ func TestContractWrites(t *testing.T) {
 	w.want("POST /admin/v1/overrides", 404, `{"reason":"r","overrides":[{"context":7,"property":"q","remove":true}]}`)
 	w.wantAt("POST", "/admin/v1/overrides?dryRun=true", 200, examples["POST /admin/v1/overrides"].good)
 	w.want("GET /admin/v1/audit", 200, "")
+	w.want("GET /admin/v1/users/sample", 200, "")
+	w.wantAt("GET", "/admin/v1/users/sample?limit=0", 400, "")
 	w.want("GET /admin/v1/export", 200, "")
 	w.want("GET /admin/v1/audit/{revision}", 200, "")
 	w.wantAt("GET", "/admin/v1/audit/9999", 404, "")
@@ -284,6 +286,10 @@ func (platformAway) Write(context.Context, platform.Write) (platform.Change, err
 }
 
 func (platformAway) Reread(context.Context, cascade.Subject) error { return platform.ErrUnavailable }
+
+func (platformAway) Sample(context.Context, int) ([]cascade.Subject, error) {
+	return nil, platform.ErrUnavailable
+}
 
 func (platformAway) Status() platform.Status {
 	return platform.Status{Status: platform.Degraded, Problems: []string{}}

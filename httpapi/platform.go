@@ -21,6 +21,8 @@ type Platform interface {
 	// has changed.
 	Write(ctx context.Context, w platform.Write) (platform.Change, error)
 	Reread(ctx context.Context, su cascade.Subject) error
+	// Sample returns up to n users, chosen by chance.
+	Sample(ctx context.Context, n int) ([]cascade.Subject, error)
 }
 
 // load makes the engine know whom a question is about.

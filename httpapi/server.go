@@ -246,6 +246,7 @@ func (s *Server) Admin() http.Handler {
 		}
 		r.Get("/names", s.handle(s.whoIs))
 		r.Get("/users", s.handle(s.searchUsers))
+		r.Get("/users/sample", s.handle(s.sampleOfUsers))
 		r.Get("/contexts", s.handle(s.listRecords(store.KindContext)))
 		r.Get("/contexts/{context}", s.handle(plain(s.getRecord)))
 		r.Put("/contexts/{context}", s.handle(s.putContext))
