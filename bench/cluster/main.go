@@ -26,6 +26,7 @@ type rig struct {
 	before string // binary of another build of Sluice
 
 	centrifugo string // binary
+	bare       string // binary
 	lanes      int    // streams of messages into Sluice at a time
 	extent     extent
 	log        io.Writer
@@ -98,6 +99,12 @@ func (r *rig) prepare(ctx context.Context, dir string, peers []string) error {
 	}
 	if slices.Contains(peers, labelCentrifugo) {
 		if r.centrifugo, err = process.Centrifugo(ctx); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(peers, labelBare) {
+		r.bare = filepath.Join(dir, "bare")
+		if err := process.Run(ctx, r.folder, "go", "build", "-o", r.bare, "./bare"); err != nil {
 			return err
 		}
 	}

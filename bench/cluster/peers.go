@@ -22,9 +22,12 @@ const (
 	labelBefore  = "before" // another build of Sluice
 
 	labelCentrifugo = "centrifugo"
+	// labelBare is the least that a member in Go can do: what a message costs
+	// that has its wake-ups for itself.
+	labelBare = "bare"
 )
 
-var labels = []string{labelSluice, labelStreams, labelPubSub, labelCentrifugo}
+var labels = []string{labelSluice, labelStreams, labelPubSub, labelCentrifugo, labelBare}
 
 // cluster is a Redis with members, and a sender into the first of them.
 type cluster struct {
@@ -81,6 +84,8 @@ func (r *rig) start(ctx context.Context, peer string, p plan) (*cluster, error) 
 		err = r.startSluice(ctx, r.before, c, p)
 	case labelCentrifugo:
 		err = r.startCentrifugo(ctx, c, p)
+	case labelBare:
+		err = r.startBare(ctx, c, p)
 	default:
 		err = r.startNode(ctx, c, p, map[string]string{labelStreams: "streams", labelPubSub: "pubsub"}[peer])
 	}
