@@ -1,98 +1,14 @@
 package exchange
 
 import (
-	"bytes"
 	"os"
-	"os/exec"
-	"os/user"
-	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
 	"testing"
-	"time"
+
+	"github.com/seed47708276/sluice/cascade/sqlpool/sqltest"
 )
-
-// database is a MariaDB server of a test's own, without a network.
-type database struct{ socket string }
-
-// startDatabase runs the server of the Debian package mariadb-server.
-func startDatabase(t *testing.T) *database {
-	t.Helper()
-	// A path of a socket has at most 107 characters.
-	dir, err := os.MkdirTemp("", "sluice-db")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { os.RemoveAll(dir) })
-	me, err := user.Current()
-	if err != nil {
-		t.Fatal(err)
-	}
-	data := filepath.Join(dir, "data")
-	install := exec.Command(tool(t, "mariadb-install-db", "mariadb-server"), "--no-defaults", "--datadir="+data, "--user="+me.Username,
-		"--auth-root-authentication-method=normal", "--skip-test-db", "--skip-name-resolve")
-	if out, err := install.CombinedOutput(); err != nil {
-		t.Fatalf("%v: %s", err, out)
-	}
-	db := &database{filepath.Join(dir, "s")}
-	var log bytes.Buffer
-	server := exec.Command(tool(t, "mariadbd", "mariadb-server"), "--no-defaults", "--skip-networking", "--datadir="+data, "--user="+me.Username,
-		"--socket="+db.socket, "--pid-file="+filepath.Join(dir, "pid"), "--innodb-buffer-pool-size=16M", "--innodb-flush-log-at-trx-commit=0")
-	server.Stdout, server.Stderr = &log, &log
-	if err := server.Start(); err != nil {
-		t.Fatal(err)
-	}
-	ended := make(chan error, 1)
-	go func() { ended <- server.Wait() }()
-	t.Cleanup(func() {
-		_ = server.Process.Kill()
-		<-ended
-	})
-	client := tool(t, "mariadb", "mariadb-client")
-	deadline := time.After(time.Minute)
-	tick := time.NewTicker(50 * time.Millisecond)
-	defer tick.Stop()
-	for {
-		select {
-		case err := <-ended:
-			ended <- err
-			t.Fatalf("the server ended: %v: %s", err, log.String())
-		case <-deadline:
-			t.Fatal("the server does not answer")
-		case <-tick.C:
-		}
-		if exec.Command(client, "--no-defaults", "--socket="+db.socket, "--user=root", "--execute=SELECT 1").Run() == nil {
-			return db
-		}
-	}
-}
-
-// tool finds a command of a package; without it the test fails.
-func tool(t *testing.T, name, pkg string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path
-		}
-	}
-	t.Fatalf("%s is missing: install the Debian package %s (just setup)", name, pkg)
-	return ""
-}
-
-// run gives statements to the client as docs/moving.md does.
-func (db *database) run(t *testing.T, schema, sql string, options ...string) string {
-	t.Helper()
-	args := append([]string{"--no-defaults", "--socket=" + db.socket, "--user=root"}, options...)
-	cmd := exec.Command(tool(t, "mariadb", "mariadb-client"), append(args, schema)...)
-	cmd.Stdin = strings.NewReader(sql)
-	var out, problems bytes.Buffer
-	cmd.Stdout, cmd.Stderr = &out, &problems
-	if err := cmd.Run(); err != nil {
-		t.Fatalf("%v: %s\n%s", err, problems.String(), sql)
-	}
-	return out.String()
-}
 
 // moving is what docs/moving.md tells an administrator to run.
 type moving struct {
@@ -177,16 +93,22 @@ var (
 	codes = []string{"bad-value", "not-taken-over", "null"} // of the first schema
 )
 
+func TestMain(m *testing.M) {
+	code := m.Run()
+	sqltest.Cleanup()
+	os.Exit(code)
+}
+
 // TestMovingFromMariaDB runs the SELECTs of docs/moving.md, as they stand
 // there, on a real server.
 func TestMovingFromMariaDB(t *testing.T) {
-	db, doc := startDatabase(t), readMoving(t)
+	db, doc := sqltest.Start(t), readMoving(t)
 	const utf8 = "--default-character-set=utf8mb4"
-	db.run(t, "mysql", configSchema, utf8)
+	db.Print("mysql", configSchema, utf8)
 	for name, rows := range map[string]string{"oxdb_5": firstRows, "oxdb_6": secondRows} {
-		db.run(t, "mysql", "CREATE DATABASE "+name+"; USE "+name+";"+userSchema+rows, utf8)
+		db.Print("mysql", "CREATE DATABASE "+name+"; USE "+name+";"+userSchema+rows, utf8)
 	}
-	dump := func(schema, sql string) string { return db.run(t, schema, sql, doc.options...) }
+	dump := func(schema, sql string) string { return db.Print(schema, sql, doc.options...) }
 
 	unlisted := `context 16 "other schema" enabled=true []`
 	listed := `context 16 "other schema" enabled=true ["es"]`
@@ -231,7 +153,7 @@ func TestMovingFromMariaDB(t *testing.T) {
 		})
 	}
 	t.Run("raw output is told from batch output", func(t *testing.T) {
-		raw := db.run(t, "oxdb_5", doc.users, append([]string{"--raw"}, doc.options...)...)
+		raw := db.Print("oxdb_5", doc.users, append([]string{"--raw"}, doc.options...)...)
 		_, fs := readTSV(t, raw)
 		if !slices.ContainsFunc(fs, func(s string) bool { return strings.HasSuffix(s, "error bad-row") }) {
 			t.Error(fs)

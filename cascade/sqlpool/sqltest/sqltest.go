@@ -234,8 +234,9 @@ func (s *Server) Stop() {
 	<-s.done
 }
 
-func (s *Server) try(sql string, options ...string) (string, error) {
-	args := append([]string{"--no-defaults", "--socket=" + s.Socket, "--user=" + Root, "--batch", "--skip-column-names"}, options...)
+// client gives statements to the command-line client and returns what it prints.
+func (s *Server) client(sql string, options ...string) (string, error) {
+	args := append([]string{"--no-defaults", "--socket=" + s.Socket, "--user=" + Root}, options...)
 	cmd := exec.Command(Tool(s.t, "mariadb", "mariadb-client"), args...)
 	cmd.Stdin = strings.NewReader(sql)
 	var out, problems bytes.Buffer
@@ -243,7 +244,23 @@ func (s *Server) try(sql string, options ...string) (string, error) {
 	if err := cmd.Run(); err != nil {
 		return "", fmt.Errorf("%w: %s", err, problems.String())
 	}
-	return strings.TrimSpace(out.String()), nil
+	return out.String(), nil
+}
+
+func (s *Server) try(sql string, options ...string) (string, error) {
+	out, err := s.client(sql, append([]string{"--batch", "--skip-column-names"}, options...)...)
+	return strings.TrimSpace(out), err
+}
+
+// Print returns what the client prints of statements in a database, to the
+// letter, with no options but these.
+func (s *Server) Print(database, sql string, options ...string) string {
+	s.t.Helper()
+	out, err := s.client(sql, append(options[:len(options):len(options)], database)...)
+	if err != nil {
+		s.t.Fatalf("%v\n%s", err, sql)
+	}
+	return out
 }
 
 // SQL runs statements as root and returns what they answer.
