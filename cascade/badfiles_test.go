@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // TestReplacedByWorse replaces a good file by what is none: its last good
@@ -164,7 +166,7 @@ func TestStrangeNames(t *testing.T) {
 // the files keep their last good contents, folders too.
 func TestUnreadable(t *testing.T) {
 	t.Parallel()
-	need(t, "setpriv", "util-linux")
+	testkit.Tool(t, "setpriv", "util-linux")
 	dir, err := os.MkdirTemp("", "sluice")
 	must(t, err)
 	defer os.RemoveAll(dir)

@@ -38,7 +38,7 @@ func (c *crowd) count(now, then *Snapshot) (Closing, error) {
 // braked opens a tree with a brake for a crowd.
 func (k *keptTree) braked(c *crowd, source Source) *Engine {
 	k.t.Helper()
-	k.log.b.Reset()
+	k.log.Reset()
 	e := openEngine(k.t, Options{
 		Roots: []string{k.dir}, State: k.state, Gate: enabledProp, Source: source,
 		Logger: slog.New(slog.NewTextHandler(&k.log, nil)),

@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // TestSubscribe calls on changes of the effective value only, in order.
@@ -64,7 +66,7 @@ func TestSubscribe(t *testing.T) {
 func TestSubscriberPanics(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
-	var log lockedBuffer
+	var log testkit.Log
 	e := openEngine(t, Options{Roots: []string{dir}, Logger: slog.New(slog.NewTextHandler(&log, nil))})
 	var first, last atomic.Int32
 	defer e.Subscribe([]string{"p"}, func([]EffectiveChange) { first.Add(1) })()
@@ -99,7 +101,7 @@ func TestSecretsStaySecret(t *testing.T) {
 	})
 	must(t, err)
 	dir := t.TempDir()
-	var log lockedBuffer
+	var log testkit.Log
 	e := openEngine(t, Options{Roots: []string{dir}, Schema: schema, Logger: slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelDebug}))})
 	write(t, dir, "a.properties", strings.ReplaceAll("my.secret.count=X\nmy.password.on=X\nmy.key=X\nother.token=X\nlower.apiKey=X\n", "X", hidden))
 	write(t, dir, "contextSets/s.yml", strings.ReplaceAll("s:\n  withTags: \"1\"\n  my.secret.count: X\n  my.key: X\n  my.password.on: X\n  cookie.salt: X\n", "X", hidden))

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // TestInotifyExhausted runs where the kernel gives no inotify instance, no
@@ -13,7 +15,7 @@ import (
 // the status says why and what to do.
 func TestInotifyExhausted(t *testing.T) {
 	t.Parallel()
-	need(t, "unshare", "util-linux")
+	testkit.Tool(t, "unshare", "util-linux")
 	for name, c := range map[string]struct{ limit, want string }{
 		"no instance":     {"0 > /proc/sys/user/max_inotify_instances", "raise fs.inotify.max_user_instances"},
 		"no watch":        {"0 > /proc/sys/user/max_inotify_watches", "raise fs.inotify.max_user_watches"},

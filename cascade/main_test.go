@@ -17,6 +17,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // torture asks for the full counts of what runs in short rounds else.
@@ -97,26 +99,8 @@ type child struct {
 	cmd    *exec.Cmd
 	in     io.WriteCloser
 	out    *bufio.Scanner
-	stderr lockedBuffer
+	stderr testkit.Log
 	ended  bool
-}
-
-// lockedBuffer collects what a process writes while others read it.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // startChild runs an engine in a process of its own, below the given command.
@@ -180,16 +164,6 @@ func (c *child) status() (s Status) {
 	return s
 }
 
-// need fails where a tool is missing, naming the Debian package that has it.
-func need(t testing.TB, tool, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(tool)
-	if err != nil {
-		t.Fatalf("%v: apt-get install -y --no-install-recommends %s", err, pkg)
-	}
-	return path
-}
-
 func command(t testing.TB, dir, name string, args ...string) {
 	t.Helper()
 	cmd := exec.Command(name, args...)
@@ -209,15 +183,7 @@ func within(t testing.TB, limit time.Duration, what string, cond func() bool) {
 	if !*torture {
 		limit += slack
 	}
-	deadline, tick := time.After(limit), time.NewTicker(5*time.Millisecond)
-	defer tick.Stop()
-	for !cond() {
-		select {
-		case <-tick.C:
-		case <-deadline:
-			t.Fatalf("not within %v: %s", limit, what)
-		}
-	}
+	testkit.Within(t, limit, what, cond)
 }
 
 // throughout polls whether a condition that holds now does so for a while.

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // keptTree is a tree with a state folder, opened again and again as by
@@ -16,7 +18,7 @@ import (
 type keptTree struct {
 	t          *testing.T
 	dir, state string
-	log        lockedBuffer
+	log        testkit.Log
 }
 
 func newKeptTree(t *testing.T) *keptTree {
@@ -25,7 +27,7 @@ func newKeptTree(t *testing.T) *keptTree {
 
 func (k *keptTree) open() *Engine {
 	k.t.Helper()
-	k.log.b.Reset()
+	k.log.Reset()
 	return openEngine(k.t, Options{Roots: []string{k.dir}, State: k.state, Logger: slog.New(slog.NewTextHandler(&k.log, nil))})
 }
 
@@ -282,7 +284,7 @@ func TestTwoRoots(t *testing.T) {
 // n: what is kept is the old or the new state of each file.
 func TestKilledAtEveryCall(t *testing.T) {
 	t.Parallel()
-	strace := need(t, "strace", "strace")
+	strace := testkit.Tool(t, "strace", "strace")
 	calls := "fchmod,fsync,renameat,unlinkat"
 	if *torture {
 		calls += ",openat,write,close,mkdirat"

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // saveLimit is ten times what a save takes on an idle machine.
@@ -35,11 +37,11 @@ var saveStyles = []saveStyle{
 	{name: "append", save: shell(`echo probe=new >> p.properties`)},
 	{name: "rename over", save: func(t *testing.T, dir string) { rewrite(t, in(dir, probe), "probe=new\nother=1\n") }},
 	{name: "vim", save: func(t *testing.T, dir string) {
-		need(t, "vim", "vim")
+		testkit.Tool(t, "vim", "vim")
 		command(t, dir, "vim", "-es", "-u", "NONE", "-c", "%s/old/new/", "-c", "wq", probe)
 	}},
 	{name: "vim with a backup", save: func(t *testing.T, dir string) {
-		need(t, "vim", "vim")
+		testkit.Tool(t, "vim", "vim")
 		command(t, dir, "vim", "-es", "-u", "NONE", "-c", "set backup backupcopy=no", "-c", "%s/old/new/", "-c", "wq", probe)
 	}},
 	{name: "sed -i", save: shell(`sed -i s/old/new/ p.properties`)},

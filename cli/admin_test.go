@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // tokenFile writes a file of tokens and returns its path and the token of each
@@ -96,7 +97,7 @@ func TestTokenFileAtStart(t *testing.T) {
 // TestAdminTLS asks over https, with the certificate as the only one that is
 // trusted, and follows a change of it.
 func TestAdminTLS(t *testing.T) {
-	cert, key, pool := newCertificate(t)
+	cert, key, pool := testkit.Certificate(t)
 	file, tokens := tokenFile(t, "ops editor")
 	tree := newTree(t)
 	put(t, tree, "own.properties", httpapi.PropAdminCert+"="+cert+"\n"+httpapi.PropAdminKey+"="+key+"\n"+httpapi.PropTokenFile+"="+file+"\n")
@@ -131,7 +132,7 @@ func TestAdminTLS(t *testing.T) {
 	if code, errs := ask("--server", "https://"+addr); code != 0 {
 		t.Errorf("SLUICE_CA_FILE: %d %s", code, errs)
 	}
-	next, nextKey, _ := newCertificate(t)
+	next, nextKey, _ := testkit.Certificate(t)
 	b, err = os.ReadFile(next)
 	if err != nil {
 		t.Fatal(err)

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -93,7 +94,7 @@ func (p *process) loginAgent(user, agent string) (l login, err error) {
 // browser opens a page in a headless browser of its own.
 func browser(t *testing.T, name, address string) *node {
 	t.Helper()
-	program := installed(t, "chromium", "chromium")
+	program := testkit.Tool(t, "chromium", "chromium")
 	return runNode(t, name, []string{"TMPDIR=" + t.TempDir()}, "browser.js", program, address)
 }
 

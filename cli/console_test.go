@@ -7,16 +7,15 @@ import (
 	"os/exec"
 	"strings"
 	"testing"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // TestConsole has people of three roles use the console in Chromium: every page
 // and action, by keyboard, without scripts, and with axe-core. SLUICE_PICTURES
 // names a folder for pictures of the pages.
 func TestConsole(t *testing.T) {
-	chromium, err := exec.LookPath("chromium")
-	if err != nil {
-		t.Fatal("chromium is missing: apt-get install chromium")
-	}
+	chromium := testkit.Tool(t, "chromium", "chromium")
 	tree := newTree(t)
 	put(t, tree, "contextSets/console.yml", "switched-off:\n  withTags: \"off\"\n  com.openexchange.websockets.enabled: \"false\"\n")
 	put(t, tree, "bad.properties", "a=good\n")

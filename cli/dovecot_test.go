@@ -18,6 +18,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // front stands between Dovecot and a member, and misbehaves as it is told.
@@ -410,7 +411,7 @@ func TestRegistration(t *testing.T) {
 
 // TestDemoMail holds that the demo delivers a mail where Dovecot is installed.
 func TestDemoMail(t *testing.T) {
-	installed(t, "dovecot", "dovecot-core dovecot-lmtpd")
+	testkit.Tool(t, "dovecot", "dovecot-core dovecot-lmtpd")
 	cmd := exec.Command(binary(t), "demo", "--once", "--mail")
 	dir, err := os.MkdirTemp("", "demo-")
 	if err != nil {

@@ -9,11 +9,12 @@ import (
 	"os/exec"
 	"os/user"
 	"path/filepath"
-	"regexp"
 	"strings"
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // dovecot is a private Dovecot on loopback, configured as docs/dovecot.md says.
@@ -79,8 +80,8 @@ service stats {
 // newDovecot runs Dovecot with the users named, which notifies at notify, HOST:PORT.
 func newDovecot(t *testing.T, notify string, users ...string) *dovecot {
 	t.Helper()
-	installed(t, "doveadm", "dovecot-core dovecot-imapd dovecot-lmtpd dovecot-sieve")
-	program := installed(t, "dovecot", "dovecot-core")
+	testkit.Tool(t, "doveadm", "dovecot-core dovecot-imapd dovecot-lmtpd dovecot-sieve")
+	program := testkit.Tool(t, "dovecot", "dovecot-core")
 	// The paths of its sockets must be short.
 	dir, err := os.MkdirTemp("", "dovecot-")
 	if err != nil {
@@ -90,12 +91,8 @@ func newDovecot(t *testing.T, notify string, users ...string) *dovecot {
 	d := &dovecot{t: t, dir: dir, conf: filepath.Join(dir, "dovecot.conf")}
 	ports := []string{freePort(t), freePort(t)}
 	d.lmtp, d.http = "127.0.0.1:"+ports[0], "127.0.0.1:"+ports[1]
-	page, err := os.ReadFile("../docs/dovecot.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	conf := documentedDovecot(t, page, "dovecot", "10.0.0.11:8011", notify, "cache_lifetime=60s", "cache_lifetime=0") +
-		documentedDovecot(t, page, "doveadm", "10.0.0.21", "127.0.0.1", "8080", ports[1])
+	conf := testkit.Block(t, "../docs/dovecot.md", "dovecot", "10.0.0.11:8011", notify, "cache_lifetime=60s", "cache_lifetime=0") +
+		testkit.Block(t, "../docs/dovecot.md", "doveadm", "10.0.0.21", "127.0.0.1", "8080", ports[1])
 	internal, login, mail := "dovecot", "dovenull", "mail"
 	internalGroup, mailGroup := "dovecot", "mail"
 	if os.Getuid() != 0 {
@@ -163,32 +160,10 @@ func newDovecot(t *testing.T, notify string, users ...string) *dovecot {
 	return d
 }
 
-// documentedDovecot is the block of docs/dovecot.md in a language, with names of the
-// page replaced: old, new, old, new.
-func documentedDovecot(t *testing.T, page []byte, language string, replace ...string) string {
-	t.Helper()
-	blocks := regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllSubmatch(page, -1)
-	if len(blocks) != 1 {
-		t.Fatalf("docs/dovecot.md has %d blocks of %s, want 1", len(blocks), language)
-	}
-	text := string(blocks[0][1])
-	for i := 0; i < len(replace); i += 2 {
-		if !strings.Contains(text, replace[i]) {
-			t.Fatalf("docs/dovecot.md has no %q in its block of %s", replace[i], language)
-		}
-		text = strings.ReplaceAll(text, replace[i], replace[i+1])
-	}
-	return text
-}
-
 // waitFor waits for a condition.
 func waitFor(t *testing.T, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(slow); !ok(); time.Sleep(10 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", slow, what)
-		}
-	}
+	testkit.Within(t, slow, what, ok)
 }
 
 // register sets a user's metadata, as the page says.

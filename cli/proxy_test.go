@@ -22,6 +22,7 @@ import (
 	"github.com/coder/websocket"
 	"go.yaml.in/yaml/v3"
 
+	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -80,7 +81,7 @@ func ingressEdge(t *testing.T, idle time.Duration, members ...string) *edge {
 // more than all else.
 func plainEdge(t *testing.T, members ...string) *edge {
 	t.Helper()
-	cert, key, _ := newCertificate(t)
+	cert, key, _ := testkit.Certificate(t)
 	port, logs := freePort(t), filepath.Join(t.TempDir(), "access.log")
 	// Each handshake that goes to the dead member first would be a line.
 	runNginx(t, port, "error_log stderr crit;\n"+balanced(t, "nginx", members,
@@ -94,7 +95,7 @@ func plainEdge(t *testing.T, members ...string) *edge {
 
 func nginxEdgeWith(t *testing.T, change func(conf string) string, idle time.Duration, members ...string) *edge {
 	t.Helper()
-	cert, key, pool := newCertificate(t)
+	cert, key, pool := testkit.Certificate(t)
 	port, logs := freePort(t), filepath.Join(t.TempDir(), "access.log")
 	runNginx(t, port, change(balanced(t, "nginx", members,
 		"listen 443", "listen 127.0.0.1:"+port,
@@ -108,7 +109,7 @@ func nginxEdgeWith(t *testing.T, change func(conf string) string, idle time.Dura
 
 func apacheEdge(t *testing.T, idle time.Duration, members ...string) *edge {
 	t.Helper()
-	cert, key, pool := newCertificate(t)
+	cert, key, pool := testkit.Certificate(t)
 	port, logs := freePort(t), filepath.Join(t.TempDir(), "access.log")
 	runApache(t, port, balanced(t, "apache", members,
 		"*:443", "127.0.0.1:"+port,
@@ -122,7 +123,7 @@ func apacheEdge(t *testing.T, idle time.Duration, members ...string) *edge {
 
 func haproxyEdge(t *testing.T, idle time.Duration, members ...string) *edge {
 	t.Helper()
-	cert, key, pool := newCertificate(t)
+	cert, key, pool := testkit.Certificate(t)
 	both := ""
 	for _, file := range []string{cert, key} {
 		b, err := os.ReadFile(file)
@@ -373,7 +374,7 @@ func TestTwoProxies(t *testing.T) {
 	tree := proxyTree(t)
 	p := launch(t, tree, t.TempDir())
 	inner := freePort(t)
-	cert, key, _ := newCertificate(t)
+	cert, key, _ := testkit.Certificate(t)
 	runNginx(t, inner, balanced(t, "nginx", []string{p.listener()},
 		"listen 443 ssl", "listen 127.0.0.1:"+inner,
 		"/etc/ssl/mail.example.com.crt", cert,

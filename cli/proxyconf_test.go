@@ -12,28 +12,15 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // documented is a configuration of docs/proxy.md, by the language of its
 // block, with names of the page replaced: old, new, old, new.
 func documented(t *testing.T, language string, replace ...string) string {
 	t.Helper()
-	page, err := os.ReadFile("../docs/proxy.md")
-	if err != nil {
-		t.Fatal(err)
-	}
-	blocks := regexp.MustCompile("(?ms)^```"+language+"\n(.*?)^```$").FindAllSubmatch(page, -1)
-	if len(blocks) != 1 {
-		t.Fatalf("docs/proxy.md has %d blocks of %s, want 1", len(blocks), language)
-	}
-	text := string(blocks[0][1])
-	for i := 0; i < len(replace); i += 2 {
-		if !strings.Contains(text, replace[i]) {
-			t.Fatalf("docs/proxy.md has no %q in its block of %s", replace[i], language)
-		}
-		text = strings.ReplaceAll(text, replace[i], replace[i+1])
-	}
-	return text
+	return testkit.Block(t, "../docs/proxy.md", language, replace...)
 }
 
 // firstMember and secondMember are the members in the blocks of the page.
@@ -114,20 +101,6 @@ func daemon(t *testing.T, port string, command ...string) {
 	}
 }
 
-// installed is the path of a program, which Debian may keep where PATH does not
-// look.
-func installed(t *testing.T, program, pkg string) string {
-	t.Helper()
-	path, err := exec.LookPath(program)
-	if err != nil {
-		path, err = exec.LookPath("/usr/sbin/" + program)
-	}
-	if err != nil {
-		t.Fatalf("%s is missing: install the package %s, or run `just setup`", program, pkg)
-	}
-	return path
-}
-
 // runNginx runs nginx with a configuration of its http block.
 func runNginx(t *testing.T, port, conf string) {
 	t.Helper()
@@ -142,7 +115,7 @@ func runNginx(t *testing.T, port, conf string) {
 	}
 	put(t, dir, "nginx.conf", user+"worker_processes 2;\npid "+filepath.Join(dir, "pid")+";\nerror_log stderr notice;\n"+
 		"events { worker_connections 19000; }\nhttp {\naccess_log off;\n"+temps+conf+"}\n")
-	daemon(t, port, installed(t, "nginx", "nginx"), "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-g", "daemon off;")
+	daemon(t, port, testkit.Tool(t, "nginx", "nginx"), "-e", "stderr", "-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-g", "daemon off;")
 }
 
 // apacheModules are those that Debian switches on and that the page asks for.
@@ -155,7 +128,7 @@ var apacheModules = []string{
 func runApache(t *testing.T, port, conf string) {
 	t.Helper()
 	dir := t.TempDir()
-	program := installed(t, "apache2", "apache2")
+	program := testkit.Tool(t, "apache2", "apache2")
 	head := "ServerRoot " + dir + "\nServerName localhost\nPidFile " + filepath.Join(dir, "pid") + "\nErrorLog /dev/stderr\nDefine APACHE_LOG_DIR " + dir + "\n"
 	for _, m := range apacheModules {
 		head += fmt.Sprintf("LoadModule %s_module /usr/lib/apache2/modules/mod_%s.so\n", m, m)
@@ -174,7 +147,7 @@ func runApache(t *testing.T, port, conf string) {
 func runHAProxy(t *testing.T, port, conf, logs string) {
 	t.Helper()
 	dir := t.TempDir()
-	program := installed(t, "haproxy", "haproxy")
+	program := testkit.Tool(t, "haproxy", "haproxy")
 	// A folder of the test would be too long for the name of a socket.
 	short, err := os.MkdirTemp("", "log")
 	if err != nil {

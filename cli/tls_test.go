@@ -1,58 +1,17 @@
 package cli_test
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"math/big"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/testkit"
 )
-
-// newCertificate makes a certificate for 127.0.0.1 and the files of it.
-func newCertificate(t *testing.T) (certFile, keyFile string, pool *x509.CertPool) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	number := big.NewInt(time.Now().UnixNano())
-	template := &x509.Certificate{
-		SerialNumber: number, Subject: pkix.Name{CommonName: "sluice test " + number.String()}, // OpenSSL looks issuers up by name
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	cert, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	key, err := x509.MarshalECPrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	certFile, keyFile = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	put(t, dir, "cert.pem", string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert})))
-	put(t, dir, "key.pem", string(pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: key})))
-	parsed, err := x509.ParseCertificate(cert)
-	if err != nil {
-		t.Fatal(err)
-	}
-	pool = x509.NewCertPool()
-	pool.AddCert(parsed)
-	return certFile, keyFile, pool
-}
 
 // serial is the number of the certificate that a listener shows.
 func serial(t *testing.T, addr string, pool *x509.CertPool) string {
@@ -68,8 +27,8 @@ func serial(t *testing.T, addr string, pool *x509.CertPool) string {
 // TestTLS serves real clients over wss. Their sockets outlive a change of the
 // certificate, and who comes after it gets the new one.
 func TestTLS(t *testing.T) {
-	cert, key, pool := newCertificate(t)
-	next, nextKey, _ := newCertificate(t)
+	cert, key, pool := testkit.Certificate(t)
+	next, nextKey, _ := testkit.Certificate(t)
 	trusted := filepath.Join(t.TempDir(), "trusted.pem")
 	for _, file := range []string{cert, next} {
 		b, err := os.ReadFile(file)
@@ -120,8 +79,8 @@ func TestTLS(t *testing.T) {
 // TestHalfTLS refuses to start with one of the two files, or with none that can
 // be used, rather than to serve without TLS.
 func TestHalfTLS(t *testing.T) {
-	cert, key, _ := newCertificate(t)
-	_, other, _ := newCertificate(t)
+	cert, key, _ := testkit.Certificate(t)
+	_, other, _ := testkit.Certificate(t)
 	for _, c := range []struct{ cert, key, want string }{
 		{cert, "", "belong together"},
 		{"", key, "belong together"},

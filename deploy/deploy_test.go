@@ -16,6 +16,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 var torture = flag.Bool("torture", false, "full counts instead of short rounds")
@@ -29,18 +31,6 @@ const (
 	// name, and so the linker keeps all of them. Without it 24 MB would do.
 	maxImage = 32_000_000
 )
-
-// tool finds a program, or names the Debian package that has it.
-func tool(t *testing.T, name, pkg string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		if p := filepath.Join(dir, name); exec.Command("test", "-x", p).Run() == nil {
-			return p
-		}
-	}
-	t.Fatalf("%s is missing: apt-get install %s", name, pkg)
-	return ""
-}
 
 func command(t *testing.T, name string, args ...string) string {
 	t.Helper()
@@ -107,7 +97,7 @@ func TestPackage(t *testing.T) {
 	if fi.Size() > maxPackage {
 		t.Errorf("the package has %d bytes, want at most %d", fi.Size(), maxPackage)
 	}
-	command(t, tool(t, "lintian", "lintian"), "--allow-root", "--fail-on", "error,warning", deb(t))
+	command(t, testkit.Tool(t, "lintian", "lintian"), "--allow-root", "--fail-on", "error,warning", deb(t))
 
 	root := unpacked(t)
 	if out := command(t, filepath.Join(root, "usr/bin/sluice"), "version"); !strings.HasPrefix(out, "sluice "+version) {
@@ -175,7 +165,7 @@ func TestReproducible(t *testing.T) {
 var exposure = regexp.MustCompile(`Overall exposure level for sluice.service: ([0-9.]+)`)
 
 func TestUnitIsConfined(t *testing.T) {
-	out := command(t, tool(t, "systemd-analyze", "systemd"), "security", "--offline=true", "debian/sluice.service")
+	out := command(t, testkit.Tool(t, "systemd-analyze", "systemd"), "security", "--offline=true", "debian/sluice.service")
 	m := exposure.FindStringSubmatch(out)
 	if m == nil {
 		t.Fatalf("no exposure level\n%s", out)

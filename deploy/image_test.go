@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // container is an unpacked image: its files, and how it wants to be run.
@@ -33,7 +35,7 @@ type container struct {
 func unpackImage(t *testing.T) *container {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "bundle")
-	command(t, tool(t, "umoci", "umoci"), "unpack", "--image", filepath.Join(dist(t), "image")+":"+version, dir)
+	command(t, testkit.Tool(t, "umoci", "umoci"), "unpack", "--image", filepath.Join(dist(t), "image")+":"+version, dir)
 	c := &container{t: t, root: filepath.Join(dir, "rootfs"), state: t.TempDir()}
 	for d := dir; d != filepath.Clean(os.TempDir()) && d != "/"; d = filepath.Dir(d) { // its user must get to it
 		if err := os.Chmod(d, 0o755); err != nil {
@@ -69,7 +71,7 @@ func (c *container) command(binds []string, args ...string) *exec.Cmd {
 	argv = append(argv, binds...)
 	argv = append(argv, "--")
 	argv = append(argv, args...)
-	cmd := exec.Command(tool(c.t, "bwrap", "bubblewrap"), argv...)
+	cmd := exec.Command(testkit.Tool(c.t, "bwrap", "bubblewrap"), argv...)
 	cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uint32(p.User.UID), Gid: uint32(p.User.GID)}}
 	return cmd
 }
@@ -87,7 +89,7 @@ func TestImage(t *testing.T) {
 	var inspect struct {
 		Config struct{ Labels map[string]string }
 	}
-	out := command(t, tool(t, "skopeo", "skopeo"), "inspect", "--config", "oci:"+filepath.Join(dist(t), "image")+":"+version)
+	out := command(t, testkit.Tool(t, "skopeo", "skopeo"), "inspect", "--config", "oci:"+filepath.Join(dist(t), "image")+":"+version)
 	if err := json.Unmarshal([]byte(out), &inspect); err != nil {
 		t.Fatal(err)
 	}

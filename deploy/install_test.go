@@ -11,6 +11,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // machine is a clean Debian 12 of files, in which no service manager runs.
@@ -36,7 +38,7 @@ func newMachine(t *testing.T) *machine {
 		t.Fatal("/etc/apt names no mirror of Debian")
 	}
 	m := &machine{t: t, root: t.TempDir()}
-	command(t, tool(t, "debootstrap", "debootstrap"), "--variant=minbase", "--include=adduser,init-system-helpers,procps", "bookworm", m.root, string(mirror[1]))
+	command(t, testkit.Tool(t, "debootstrap", "debootstrap"), "--variant=minbase", "--include=adduser,init-system-helpers,procps", "bookworm", m.root, string(mirror[1]))
 	return m
 }
 

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 var shellBlock = regexp.MustCompile("(?ms)^```sh\n(.*?)^```$")
@@ -43,8 +45,8 @@ until sluice get com.openexchange.websockets.enabled >/dev/null 2>&1; do kill -0
 	// The package's conffiles are copied, since the page writes beside them.
 	conf := t.TempDir()
 	command(t, "cp", "-r", filepath.Join(root, "etc/sluice")+"/.", conf)
-	tool(t, "curl", "curl")
-	out, err := exec.Command(tool(t, "bwrap", "bubblewrap"),
+	testkit.Tool(t, "curl", "curl")
+	out, err := exec.Command(testkit.Tool(t, "bwrap", "bubblewrap"),
 		"--ro-bind", "/", "/", "--proc", "/proc", "--dev", "/dev",
 		"--tmpfs", "/root", "--tmpfs", "/tmp", "--tmpfs", "/run", "--tmpfs", "/var/lib", "--tmpfs", "/etc", "--tmpfs", "/opt",
 		"--dir", "/run/sluice", "--dir", "/var/lib/sluice", "--ro-bind", "/etc/passwd", "/etc/passwd", "--bind", conf, "/etc/sluice",

@@ -2,16 +2,10 @@ package httpapi
 
 import (
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"io"
 	"log/slog"
-	"math/big"
 	"net"
 	"net/http"
 	"os"
@@ -23,24 +17,9 @@ import (
 
 	"github.com/coder/websocket"
 	"github.com/fsnotify/fsnotify"
-)
 
-// issue makes a certificate for loopback, with a name to tell it by.
-func issue(t *testing.T, name string) (cert, key []byte) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	must(t, err)
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
-		IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)}, IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, template, template, &k.PublicKey, k)
-	must(t, err)
-	b, err := x509.MarshalECPrivateKey(k)
-	must(t, err)
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: b})
-}
+	"github.com/seed47708276/sluice/testkit"
+)
 
 func save(t *testing.T, path string, data []byte) {
 	t.Helper()
@@ -67,12 +46,12 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 		must(t, os.Symlink(name, filepath.Join(mount, "..new")))
 		must(t, os.Rename(filepath.Join(mount, "..new"), filepath.Join(mount, "..data")))
 	}
-	cert, key := issue(t, "first")
+	cert, key := testkit.Issue(t, "first")
 	version("..v1", cert, key)
 	for _, f := range []string{"tls.crt", "tls.key"} {
 		must(t, os.Symlink(filepath.Join("..data", f), filepath.Join(mount, f)))
 	}
-	var logs lockedBuffer
+	var logs testkit.Log
 	c, err := LoadCertificate(filepath.Join(mount, "tls.crt"), filepath.Join(mount, "tls.key"), slog.New(slog.NewTextHandler(&logs, nil)))
 	must(t, err)
 	w.server.Certificate = c
@@ -123,12 +102,12 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	}
 
 	// Kubernetes replaces a link beside the files.
-	cert2, key2 := issue(t, "second")
+	cert2, key2 := testkit.Issue(t, "second")
 	version("..v2", cert2, key2)
 	until("the second certificate", func() bool { return served(t, addr) == "second" })
 
 	// A key that does not fit, a torn file and one that is gone change nothing.
-	_, otherKey := issue(t, "other")
+	_, otherKey := testkit.Issue(t, "other")
 	version("..v3", cert2, otherKey)
 	until("the metric says so", func() bool { return w.metric(`sluice_tls_certificate_reload_failed{listener="public"}`) == "1" })
 	version("..v4", cert2[:len(cert2)/2], key2)
@@ -141,7 +120,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	}
 
 	// And one that is right again, written in place.
-	cert3, key3 := issue(t, "third")
+	cert3, key3 := testkit.Issue(t, "third")
 	must(t, os.Remove(filepath.Join(mount, "..data")))
 	version("..v5", cert3, key3)
 	until("the third certificate", func() bool { return served(t, addr) == "third" })
@@ -156,7 +135,7 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 func TestCertificateFolderReplaced(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "tls")
 	must(t, os.Mkdir(dir, 0o755))
-	cert, key := issue(t, "a")
+	cert, key := testkit.Issue(t, "a")
 	files := func() {
 		save(t, filepath.Join(dir, "cert"), cert)
 		save(t, filepath.Join(dir, "key"), key)
@@ -196,7 +175,7 @@ func TestCertificateFolderReplaced(t *testing.T) {
 func TestHandshakeErrors(t *testing.T) {
 	w := newWorld(t, tree)
 	dir := t.TempDir()
-	cert, key := issue(t, "a")
+	cert, key := testkit.Issue(t, "a")
 	save(t, filepath.Join(dir, "cert"), cert)
 	save(t, filepath.Join(dir, "key"), key)
 	c, err := LoadCertificate(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), slog.New(slog.DiscardHandler))
@@ -233,8 +212,8 @@ func TestHandshakeErrors(t *testing.T) {
 
 func TestCertificateRefusals(t *testing.T) {
 	dir := t.TempDir()
-	cert, key := issue(t, "a")
-	_, other := issue(t, "b")
+	cert, key := testkit.Issue(t, "a")
+	_, other := testkit.Issue(t, "b")
 	save(t, filepath.Join(dir, "cert"), cert)
 	save(t, filepath.Join(dir, "key"), key)
 	save(t, filepath.Join(dir, "other"), other)

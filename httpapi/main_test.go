@@ -1,7 +1,6 @@
 package httpapi
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"io"
@@ -12,16 +11,17 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
 	"go.uber.org/goleak"
 
 	"github.com/go-chi/chi/v5"
+
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -32,29 +32,11 @@ const (
 	ownSalt  = "salt-of-this-server"
 )
 
-// lockedBuffer collects what a server logs.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
 // world is a server with everything behind it, on two listeners.
 type world struct {
 	t           testing.TB
 	etc         string
-	logs        lockedBuffer
+	logs        testkit.Log
 	engine      *cascade.Engine
 	store       *store.Store
 	storePath   string

@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // pipes is a network without buffers: who does not read is noticed at once.
@@ -46,7 +47,7 @@ type piped struct {
 	s    *Server
 	http *http.Server
 	net  *pipes
-	logs lockedBuffer
+	logs testkit.Log
 }
 
 func streamsIn(t *testing.T, f func(t *testing.T, p *piped)) {

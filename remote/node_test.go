@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // node is a member whose sockets are a list.
@@ -143,11 +144,7 @@ func way(s *redistest.Server) Redis {
 
 func wait(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(30 * time.Second); !ok(); time.Sleep(time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within 30 s: %s", what)
-		}
-	}
+	testkit.Poll(t, what, ok)
 }
 
 // meet waits until every node sees all of them, and all of its sockets are

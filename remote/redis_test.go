@@ -3,15 +3,8 @@ package remote
 import (
 	"bytes"
 	"context"
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
-	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
 	"fmt"
 	"log/slog"
-	"math/big"
 	"net"
 	"os"
 	"path/filepath"
@@ -27,6 +20,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // snapshot reads a tree of one file.
@@ -211,39 +205,10 @@ func TestRedisModes(t *testing.T) {
 	}
 }
 
-// certificate writes a self-signed certificate for 127.0.0.1.
-func certificate(t *testing.T) (cert, key string) {
-	t.Helper()
-	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	template := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "redis"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	public, err := x509.CreateCertificate(rand.Reader, template, template, &private.PublicKey, private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	secret, err := x509.MarshalPKCS8PrivateKey(private)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cert, key = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem")
-	for path, block := range map[string]*pem.Block{cert: {Type: "CERTIFICATE", Bytes: public}, key: {Type: "PRIVATE KEY", Bytes: secret}} {
-		if err := os.WriteFile(path, pem.EncodeToMemory(block), 0o600); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return cert, key
-}
-
 // TLS takes any certificate unless it is told to look, as the existing system
 // does, and then refuses one that nobody vouches for.
 func TestRedisTLS(t *testing.T) {
-	cert, key := certificate(t)
+	cert, key, _ := testkit.Certificate(t)
 	plain := redistest.Start(t)
 	host, _, err := net.SplitHostPort(plain.Addr)
 	if err != nil {
@@ -270,7 +235,7 @@ func TestRedisTLS(t *testing.T) {
 	if err := ping(t, checked+PropCA+"="+cert+"\n"); err != nil {
 		t.Errorf("with the authority of its certificate: %v", err)
 	}
-	other, _ := certificate(t)
+	other, _, _ := testkit.Certificate(t)
 	if err := ping(t, checked+PropCA+"="+other+"\n"); err == nil || !strings.Contains(err.Error(), "certificate") {
 		t.Errorf("with another authority: %v", err)
 	}

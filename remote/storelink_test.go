@@ -14,6 +14,7 @@ import (
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/cascade/store/storetest"
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // keepers are members with stores, one of which is the keeper.
@@ -84,7 +85,7 @@ var everyone = cascade.Subject{Context: 1}
 
 func refusedWith[E error](t testing.TB, x *storeNode, what string) {
 	t.Helper()
-	storetest.Poll(t, what, func() bool {
+	testkit.Poll(t, what, func() bool {
 		_, err := x.Put(t.Context(), everyone, "refused", "v")
 		var want E
 		return errors.As(err, &want)
@@ -135,7 +136,7 @@ func TestStoreMissing(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	storetest.Poll(t, "the follower has all", func() bool { return b.Head() == a.Head() })
+	testkit.Poll(t, "the follower has all", func() bool { return b.Head() == a.Head() })
 	list, whole, err := b.storeLink.Missing(t.Context(), b.Store.Identity(), store.Head{})
 	if err != nil || !whole || len(list) != 20 {
 		t.Errorf("%d entries, whole %v, %v", len(list), whole, err)
@@ -150,7 +151,7 @@ func TestStoreMissing(t *testing.T) {
 	if _, err := a.Put(t.Context(), everyone, "after", "v"); err != nil {
 		t.Fatal(err)
 	}
-	storetest.Poll(t, "the follower goes on", func() bool { return b.Head() == a.Head() })
+	testkit.Poll(t, "the follower goes on", func() bool { return b.Head() == a.Head() })
 }
 
 // Two members whose files name different keepers, and two of one name.
@@ -165,7 +166,7 @@ func TestStoreConflicts(t *testing.T) {
 		refusedWith[*store.KeeperError](t, x, "the members do not agree")
 	}
 	c.kill()
-	storetest.Poll(t, "they agree again", func() bool { _, err := b.Put(t.Context(), everyone, "p", "v"); return err == nil })
+	testkit.Poll(t, "they agree again", func() bool { _, err := b.Put(t.Context(), everyone, "p", "v"); return err == nil })
 	twin := k.member("a", "a", "")
 	for _, x := range []*storeNode{a, b, twin} {
 		refusedWith[*store.KeeperError](t, x, "two have the name")
@@ -199,7 +200,7 @@ func TestStoreForeign(t *testing.T) {
 	}}); err != nil {
 		t.Fatal(err)
 	}
-	storetest.Poll(t, "it follows", func() bool { return b.Head() == a.Head() && b.Standing() == nil })
+	testkit.Poll(t, "it follows", func() bool { return b.Head() == a.Head() && b.Standing() == nil })
 	if _, ok := b.Value(everyone, "own"); ok {
 		t.Error("what was given up is in force")
 	}
@@ -245,7 +246,7 @@ func TestStoreLinkFails(t *testing.T) {
 	}
 	p.Heal()
 	for _, w := range unsure {
-		storetest.Poll(t, "a write is asked again", func() bool {
+		testkit.Poll(t, "a write is asked again", func() bool {
 			e, err := b.Do(t.Context(), w)
 			if err == nil {
 				acknowledged[w.Request] = e.Revision
@@ -253,7 +254,7 @@ func TestStoreLinkFails(t *testing.T) {
 			return err == nil
 		})
 	}
-	storetest.Poll(t, "the follower has all", func() bool { return b.Head() == a.Head() })
+	testkit.Poll(t, "the follower has all", func() bool { return b.Head() == a.Head() })
 	for _, x := range []*storeNode{a, b} {
 		list, _, err := x.Log(0, 1000, nil)
 		if err != nil {

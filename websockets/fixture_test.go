@@ -13,6 +13,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 const (
@@ -227,17 +229,7 @@ func (c *client) wantClose(code websocket.StatusCode) []string {
 // until polls a condition.
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	tick := time.NewTicker(2 * time.Millisecond)
-	defer tick.Stop()
-	deadline := time.NewTimer(patience)
-	defer deadline.Stop()
-	for !ok() {
-		select {
-		case <-tick.C:
-		case <-deadline.C:
-			t.Fatalf("not within %v: %s", patience, what)
-		}
-	}
+	testkit.Within(t, patience, what, ok)
 }
 
 // rawDial opens a TCP connection and sends a handshake; lines replace or add

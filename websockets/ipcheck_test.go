@@ -1,31 +1,13 @@
 package websockets
 
 import (
-	"bytes"
 	"log/slog"
 	"net/netip"
 	"strings"
-	"sync"
 	"testing"
+
+	"github.com/seed47708276/sluice/testkit"
 )
-
-// safeLog collects what a server logs.
-type safeLog struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *safeLog) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *safeLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
 
 func TestParseIPMask(t *testing.T) {
 	for _, c := range []struct {
@@ -142,7 +124,7 @@ func TestIPRules(t *testing.T) {
 // An exempt address counts where it is the client's, never where it may be that
 // of the proxy: what a proxy forwards that is no address is refused and told.
 func TestHandshakeUnknownAddress(t *testing.T) {
-	var logs safeLog
+	var logs testkit.Log
 	w := newWorld(t, func(o *Options) { o.Logger = slog.New(slog.NewTextHandler(&logs, nil)) })
 	s := w.login(1, 2)
 	if err := w.sessions.Move(t.Context(), s.ID, netip.MustParseAddr("192.0.2.1")); err != nil {

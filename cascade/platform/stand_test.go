@@ -16,6 +16,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/sqlpool"
 	"github.com/seed47708276/sluice/cascade/sqlpool/sqltest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 const enabled = "com.openexchange.websockets.enabled"
@@ -79,27 +80,10 @@ type stand struct {
 	prefix string // of the names of its databases
 	engine *cascade.Engine
 	p      *Platform
-	log    *syncLog
+	log    *testkit.Log
 
 	mu        sync.Mutex
 	connected []cascade.Subject
-}
-
-type syncLog struct {
-	mu sync.Mutex
-	b  strings.Builder
-}
-
-func (l *syncLog) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(b)
-}
-
-func (l *syncLog) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
 }
 
 // stands counts them: each has databases of its own on the server of all.
@@ -119,7 +103,7 @@ func newStand(t *testing.T, tree map[string]string, refresh time.Duration) *stan
 
 func standOn(t *testing.T, db *sqltest.Server, tree map[string]string, refresh time.Duration) *stand {
 	t.Helper()
-	s := &stand{db: db, prefix: fmt.Sprintf("p%d_", stands.Add(1)), log: &syncLog{}}
+	s := &stand{db: db, prefix: fmt.Sprintf("p%d_", stands.Add(1)), log: &testkit.Log{}}
 	s.sql("SET NAMES utf8mb4;" + configTables + "CREATE DATABASE oxdb_5 CHARACTER SET utf8mb4; USE oxdb_5;" + userTables + "CREATE DATABASE oxdb_6 CHARACTER SET utf8mb4; USE oxdb_6;" + userTables + rows +
 		fmt.Sprintf("USE configdb; INSERT INTO db_pool VALUES (3, 'jdbc:mysql://%s/?useUnicode=true', 'com.mysql.jdbc.Driver', 'reader', 'secret', 'one');", s.db.Host) +
 		"INSERT INTO context_server2db_pool VALUES (2, 12, 3, 3, 'oxdb_5'), (2, 13, 3, 3, 'oxdb_5'), (2, 14, 3, 3, 'oxdb_5'), (2, 15, 3, 3, 'oxdb_5'), (2, 16, 3, 3, 'oxdb_6');")

@@ -13,6 +13,8 @@ import (
 	"testing"
 	"unicode/utf16"
 	"unicode/utf8"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // javaCases is the number of pseudo-random files of the differential test.
@@ -104,10 +106,7 @@ type javaReading struct {
 
 func askJava(t *testing.T, texts []string) []javaReading {
 	t.Helper()
-	java, err := exec.LookPath("java")
-	if err != nil {
-		t.Fatalf("java is missing: install Debian's openjdk-17-jdk-headless: %v", err)
-	}
+	java := testkit.Tool(t, "java", "openjdk-17-jdk-headless")
 	var in bytes.Buffer
 	for _, text := range texts {
 		charset := "utf8"

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"os"
 	"os/exec"
 	"strconv"
 	"strings"
@@ -15,6 +14,7 @@ import (
 	"go.etcd.io/bbolt"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // account is what a child has said of its writes.
@@ -166,18 +166,5 @@ func run(t *testing.T, pkg string, args ...string) {
 
 func tool(t *testing.T, pkg string, args ...string) *exec.Cmd {
 	t.Helper()
-	path, err := exec.LookPath(args[0])
-	if err != nil {
-		// Where Debian puts daemons, also for users without it.
-		for _, dir := range []string{"/usr/sbin/", "/sbin/"} {
-			if _, serr := os.Stat(dir + args[0]); serr == nil {
-				path, err = dir+args[0], nil
-				break
-			}
-		}
-	}
-	if err != nil {
-		t.Fatalf("%s is missing: install the package %s (just setup)", args[0], pkg)
-	}
-	return exec.Command(path, args[1:]...)
+	return exec.Command(testkit.Tool(t, args[0], pkg), args[1:]...)
 }

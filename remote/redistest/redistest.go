@@ -19,6 +19,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 const (
@@ -73,10 +75,7 @@ func freeAddr(t testing.TB) string {
 
 func (s *Server) run() {
 	s.t.Helper()
-	binary, err := exec.LookPath("redis-server")
-	if err != nil {
-		s.t.Fatalf("%v: install the Debian package redis-server (just setup)", err)
-	}
+	binary := testkit.Tool(s.t, "redis-server", "redis-server")
 	_, port, err := net.SplitHostPort(s.Addr)
 	if err != nil {
 		s.t.Fatal(err)
@@ -238,9 +237,5 @@ func StartSentinel(t testing.TB, master *Server) *Server {
 
 func until(t testing.TB, what string, ok func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(startTimeout); !ok(); time.Sleep(pollInterval) {
-		if time.Now().After(deadline) {
-			t.Fatalf("not within %v: %s", startTimeout, what)
-		}
-	}
+	testkit.Within(t, startTimeout, what, ok)
 }

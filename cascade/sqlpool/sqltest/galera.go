@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // Cluster is a Galera cluster on the loopback device.
@@ -27,7 +29,7 @@ func StartCluster(t testing.TB, nodes int) *Cluster {
 		t.Fatalf("%s is missing: install the Debian package galera-4 (just setup)", provider)
 	}
 	c := &Cluster{t: t}
-	Tool(t, "rsync", "rsync") // copies the data of a node to one that is new
+	testkit.Tool(t, "rsync", "rsync") // copies the data of a node to one that is new
 	var addrs []string
 	ports := make([]int, nodes)
 	for i := range nodes {

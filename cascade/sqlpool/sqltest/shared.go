@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // process stands for the tests of a process, whose server ends with Cleanup.
@@ -48,7 +50,7 @@ var (
 // Cleanup.
 func Shared(t testing.TB) *Server {
 	t.Helper()
-	Tool(t, "mariadb-install-db", "mariadb-server")
+	testkit.Tool(t, "mariadb-install-db", "mariadb-server")
 	s := shared()
 	return &Server{Host: s.Host, Socket: s.Socket, t: t}
 }

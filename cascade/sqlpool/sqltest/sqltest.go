@@ -19,6 +19,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // patience bounds everything that a server of a test is waited for; the machine
@@ -35,40 +37,11 @@ type Server struct {
 	args []string
 	cmd  *exec.Cmd
 	done chan struct{}
-	log  syncBuffer
-}
-
-type syncBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (s *syncBuffer) Write(p []byte) (int, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.Write(p)
-}
-
-func (s *syncBuffer) String() string {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.b.String()
+	log  testkit.Log
 }
 
 // Root is the user of all rights, which has no password.
 const Root = "root"
-
-// Tool finds a command of a Debian package; without it the test fails.
-func Tool(t testing.TB, name, pkg string) string {
-	t.Helper()
-	for _, dir := range append(filepath.SplitList(os.Getenv("PATH")), "/usr/sbin", "/sbin") {
-		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
-			return path
-		}
-	}
-	t.Fatalf("%s is missing: install the Debian package %s (just setup)", name, pkg)
-	return ""
-}
 
 // Start runs a server that ends with the test.
 func Start(t testing.TB, options ...string) *Server {
@@ -119,7 +92,7 @@ var template = sync.OnceValues(func() (string, error) {
 
 func install(t testing.TB, options ...string) *Server {
 	t.Helper()
-	Tool(t, "mariadb-install-db", "mariadb-server")
+	testkit.Tool(t, "mariadb-install-db", "mariadb-server")
 	data, err := template()
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +145,7 @@ func (s *Server) Run(more ...string) {
 // Launch starts the process.
 func (s *Server) Launch(more ...string) {
 	s.t.Helper()
-	cmd := exec.Command(Tool(s.t, "mariadbd", "mariadb-server"), append(append([]string{}, s.args...), more...)...)
+	cmd := exec.Command(testkit.Tool(s.t, "mariadbd", "mariadb-server"), append(append([]string{}, s.args...), more...)...)
 	cmd.Stdout, cmd.Stderr = &s.log, &s.log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
@@ -237,7 +210,7 @@ func (s *Server) Stop() {
 // client gives statements to the command-line client and returns what it prints.
 func (s *Server) client(sql string, options ...string) (string, error) {
 	args := append([]string{"--no-defaults", "--socket=" + s.Socket, "--user=" + Root}, options...)
-	cmd := exec.Command(Tool(s.t, "mariadb", "mariadb-client"), args...)
+	cmd := exec.Command(testkit.Tool(s.t, "mariadb", "mariadb-client"), args...)
 	cmd.Stdin = strings.NewReader(sql)
 	var out, problems bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &out, &problems
@@ -276,7 +249,7 @@ func (s *Server) SQL(sql string, options ...string) string {
 // Dump is what mariadb-dump writes of a database.
 func (s *Server) Dump(database string) string {
 	s.t.Helper()
-	out, err := exec.Command(Tool(s.t, "mariadb-dump", "mariadb-client"), "--no-defaults", "--socket="+s.Socket, "--user="+Root, "--single-transaction", database).Output()
+	out, err := exec.Command(testkit.Tool(s.t, "mariadb-dump", "mariadb-client"), "--no-defaults", "--socket="+s.Socket, "--user="+Root, "--single-transaction", database).Output()
 	if err != nil {
 		s.t.Fatal(err)
 	}

@@ -1,25 +1,15 @@
 package mariadb
 
 import (
-	"crypto/ecdsa"
-	"crypto/elliptic"
-	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
-	"crypto/x509/pkix"
-	"encoding/pem"
-	"errors"
-	"math/big"
-	"net"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/seed47708276/sluice/cascade/sqlpool/sqltest"
 	"github.com/seed47708276/sluice/cascade/store"
-	"github.com/seed47708276/sluice/cascade/store/storetest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // A way that drops packets: look-ups go on, and each
@@ -119,43 +109,13 @@ func TestDiskFull(t *testing.T) {
 		t.Error("look-ups do not go on")
 	}
 	s.SQL("DROP TRIGGER full", w.opt.Database)
-	storetest.Poll(t, "writes go on", func() bool { _, err := m.Put(t.Context(), everyone, "p", "w"); return err == nil })
-}
-
-// certificate makes one for 127.0.0.1, and returns the files of it and of its key.
-func certificate(t *testing.T) (cert, key string, pool *x509.CertPool) {
-	t.Helper()
-	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
-	if err != nil {
-		t.Fatal(err)
-	}
-	c := &x509.Certificate{
-		SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "database"}, IPAddresses: []net.IP{net.IPv4(127, 0, 0, 1)},
-		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true,
-	}
-	der, err := x509.CreateCertificate(rand.Reader, c, c, k.Public(), k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	private, err := x509.MarshalPKCS8PrivateKey(k)
-	if err != nil {
-		t.Fatal(err)
-	}
-	dir := t.TempDir()
-	cert, key, pool = filepath.Join(dir, "cert.pem"), filepath.Join(dir, "key.pem"), x509.NewCertPool()
-	text := pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
-	pool.AppendCertsFromPEM(text)
-	err = errors.Join(os.WriteFile(cert, text, 0o600), os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: private}), 0o600))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return cert, key, pool
+	testkit.Poll(t, "writes go on", func() bool { _, err := m.Put(t.Context(), everyone, "p", "w"); return err == nil })
 }
 
 // TLS is used where it is asked for, checks the server's certificate, and is not
 // left out where the server has none.
 func TestTLS(t *testing.T) {
-	cert, key, pool := certificate(t)
+	cert, key, pool := testkit.Certificate(t)
 	s := sqltest.Start(t, "--ssl-cert="+cert, "--ssl-key="+key)
 	w := newWorld(t, s)
 	s.SQL("ALTER USER '" + w.opt.User + "'@'%' REQUIRE SSL")

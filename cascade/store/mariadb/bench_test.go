@@ -15,6 +15,7 @@ import (
 	"github.com/seed47708276/sluice/cascade/sqlpool/sqltest"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/cascade/store/storetest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // benchTime is how long each kind of writing is measured.
@@ -61,7 +62,7 @@ func benchWrites(b *testing.B, w, plain *world) {
 	one := rate(b, m, 1)
 	many := rate(b, m, 64)
 	other := w.open("").Ready(b)
-	storetest.Poll(b, "the other member has all", func() bool { return other.Head() == m.Head() })
+	testkit.Poll(b, "the other member has all", func() bool { return other.Head() == m.Head() })
 	var across []time.Duration
 	for i := range 300 {
 		value := fmt.Sprint("v", i)

@@ -19,6 +19,7 @@ import (
 	"github.com/seed47708276/sluice/cascade/sqlpool/sqltest"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/cascade/store/storetest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 var everyone = cascade.Subject{Context: 1}
@@ -27,7 +28,7 @@ var everyone = cascade.Subject{Context: 1}
 func says(t *testing.T, m *storetest.Member, want any, text string) {
 	t.Helper()
 	var last error
-	storetest.Poll(t, "a write is refused with "+text, func() bool {
+	testkit.Poll(t, "a write is refused with "+text, func() bool {
 		_, last = m.Put(t.Context(), everyone, "refused", "v")
 		return errors.As(last, want) && strings.Contains(last.Error(), text)
 	})
@@ -65,7 +66,7 @@ func TestBadDatabases(t *testing.T) {
 			m := w.open("")
 			says(t, m, c.want, strings.Replace(c.text, "%", w.opt.Database, 1))
 			if name != "missing grant" { // it can still be followed
-				storetest.Poll(t, "the member says so", func() bool { return m.Standing() != nil })
+				testkit.Poll(t, "the member says so", func() bool { return m.Standing() != nil })
 			}
 		})
 	}
@@ -87,7 +88,7 @@ func TestInit(t *testing.T) {
 	if did := w.init(); len(did) != 1 {
 		t.Errorf("from an earlier version: %v", did)
 	}
-	storetest.Poll(t, "writes go on", func() bool { _, err := m.Put(t.Context(), everyone, "p", "w"); return err == nil })
+	testkit.Poll(t, "writes go on", func() bool { _, err := m.Put(t.Context(), everyone, "p", "w"); return err == nil })
 	admin := w.opt
 	admin.User, admin.Password = sqltest.Root, ""
 	var work sync.WaitGroup
@@ -145,13 +146,13 @@ func TestChangedByHand(t *testing.T) {
 			t.Errorf("%s counts: %v", p, ok)
 		}
 	}
-	storetest.Poll(t, "the keys are named", func() bool {
+	testkit.Poll(t, "the keys are named", func() bool {
 		return len(fresh.Skipped()) == 4 && strings.Contains(strings.Join(fresh.Skipped(), " "), "override:1:0:a")
 	})
 	if _, err := fresh.Put(t.Context(), everyone, "a", "again"); err != nil {
 		t.Errorf("it is set again: %v", err)
 	}
-	storetest.Poll(t, "the others have it", func() bool { v, _ := m.Value(everyone, "a"); return v == "again" })
+	testkit.Poll(t, "the others have it", func() bool { v, _ := m.Value(everyone, "a"); return v == "again" })
 	if list, _, err := fresh.Log(0, 100, nil); err != nil || len(list) != 5 {
 		t.Errorf("%d entries, %v", len(list), err)
 	}
@@ -189,7 +190,7 @@ func TestRestored(t *testing.T) {
 	a, b := w.open("").Ready(t), w.open("").Ready(t)
 	set := func(value string) {
 		t.Helper()
-		storetest.Poll(t, "a write", func() bool { _, err := a.Put(t.Context(), everyone, "p", value); return err == nil })
+		testkit.Poll(t, "a write", func() bool { _, err := a.Put(t.Context(), everyone, "p", value); return err == nil })
 	}
 	set("1")
 	set("2")
@@ -197,7 +198,7 @@ func TestRestored(t *testing.T) {
 	for i := range 5 {
 		set(fmt.Sprint("lost", i))
 	}
-	storetest.Poll(t, "all have it", func() bool { return a.Head() == b.Head() })
+	testkit.Poll(t, "all have it", func() bool { return a.Head() == b.Head() })
 	for _, more := range []int{0, 9} {
 		w.server.SQL(dump, w.opt.Database)
 		for i := range more {
@@ -207,7 +208,7 @@ func TestRestored(t *testing.T) {
 			}
 		}
 		for _, m := range []*storetest.Member{a, b} {
-			storetest.Poll(t, "the members take it", func() bool {
+			testkit.Poll(t, "the members take it", func() bool {
 				v, _ := m.Value(everyone, "p")
 				list, _, err := m.Log(0, 100, nil)
 				return v == "2" && m.Standing() == nil && err == nil && len(list) == 2+more
@@ -215,7 +216,7 @@ func TestRestored(t *testing.T) {
 		}
 	}
 	set("after")
-	storetest.Poll(t, "writes go on", func() bool { v, _ := b.Value(everyone, "p"); return v == "after" })
+	testkit.Poll(t, "writes go on", func() bool { v, _ := b.Value(everyone, "p"); return v == "after" })
 	if n := a.Stats().Resyncs; n == 0 {
 		t.Error("it is not counted")
 	}
@@ -232,7 +233,7 @@ func TestServerFails(t *testing.T) {
 	}
 	again := func() {
 		t.Helper()
-		storetest.Poll(t, "writes go on", func() bool { _, err := m.Put(t.Context(), everyone, "q", "v"); return err == nil })
+		testkit.Poll(t, "writes go on", func() bool { _, err := m.Put(t.Context(), everyone, "q", "v"); return err == nil })
 	}
 	s.SQL("SET GLOBAL read_only = 1")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
@@ -255,7 +256,7 @@ func TestServerFails(t *testing.T) {
 	s.Signal(syscall.SIGCONT)
 	again()
 	s.Kill()
-	storetest.Poll(t, "the member says so", func() bool { return m.Standing() != nil })
+	testkit.Poll(t, "the member says so", func() bool { return m.Standing() != nil })
 	if _, ok := m.Value(everyone, "p"); !ok {
 		t.Error("look-ups do not go on")
 	}
@@ -419,7 +420,7 @@ func TestGivenUp(t *testing.T) {
 		t.Errorf("asked again: %+v %v", again.Entry, again.Err)
 	}
 	m := w.open("").Ready(t)
-	storetest.Poll(t, "followers skip it", func() bool { return m.Head().Revision == 2 })
+	testkit.Poll(t, "followers skip it", func() bool { return m.Head().Revision == 2 })
 	if len(m.Values()) != 1 {
 		t.Errorf("in force: %v", m.Values())
 	}

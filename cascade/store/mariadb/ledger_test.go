@@ -15,6 +15,7 @@ import (
 	"github.com/seed47708276/sluice/cascade/sqlpool/sqltest"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/cascade/store/storetest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // torture asks for the full counts, and for the tests that want a Galera cluster.
@@ -113,7 +114,7 @@ func (l *ledger) end() {
 	close(l.stop)
 	l.work.Wait()
 	for _, m := range l.members {
-		storetest.Poll(l.t, "all have the same", func() bool { return m.Standing() == nil && m.Head() == l.members[0].Head() })
+		testkit.Poll(l.t, "all have the same", func() bool { return m.Standing() == nil && m.Head() == l.members[0].Head() })
 	}
 	for i, m := range l.members {
 		if !reflect.DeepEqual(m.Values(), l.members[0].Values()) {

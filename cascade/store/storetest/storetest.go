@@ -18,6 +18,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // patience bounds what a member is waited for; the machine may be busy.
@@ -106,20 +107,10 @@ func Set(su cascade.Subject, property, value string) store.Change {
 	return store.Change{Key: store.OverrideKey(su, property), Body: &store.Override{Value: value, Actor: "test", Reason: "r"}}
 }
 
-// Poll waits for something.
-func Poll(t testing.TB, what string, done func() bool) {
-	t.Helper()
-	for start := time.Now(); !done(); time.Sleep(5 * time.Millisecond) {
-		if time.Since(start) > patience {
-			t.Fatalf("not after %v: %s", patience, what)
-		}
-	}
-}
-
 // Ready waits until a member takes writes.
 func (m *Member) Ready(t testing.TB) *Member {
 	t.Helper()
-	Poll(t, "the store takes writes", func() bool { return m.Standing() == nil })
+	testkit.Poll(t, "the store takes writes", func() bool { return m.Standing() == nil })
 	return m
 }
 
@@ -226,7 +217,7 @@ func tombstones(t *testing.T, open func(string) *Member) {
 	if e := do(t, m, store.Change{Key: acme, Forget: true}); len(e.Changes) != 1 || e.Changes[0].After != nil {
 		t.Errorf("forgotten: %+v", e.Changes)
 	}
-	Poll(t, "the records are counted", func() bool {
+	testkit.Poll(t, "the records are counted", func() bool {
 		n := m.Stats().Records
 		return n[store.KindContext] == 1 && n[store.KindUser] == 0 && n[store.KindOverride] == 1
 	})
@@ -250,7 +241,7 @@ func together(t *testing.T, open func(string) *Member) {
 	}
 	wg.Wait()
 	for _, m := range []*Member{a, b} {
-		Poll(t, "the member has all", func() bool { return m.Head().Revision == writers*writes })
+		testkit.Poll(t, "the member has all", func() bool { return m.Head().Revision == writers*writes })
 		list, next, err := m.Log(0, writers*writes+1, nil)
 		if err != nil || next != 0 || len(list) != writers*writes {
 			t.Fatalf("%d entries, %d, %v", len(list), next, err)
@@ -276,7 +267,7 @@ func bytesOfKeys(t *testing.T, open func(string) *Member) {
 	}
 	do(t, m, changes...)
 	for _, x := range []*Member{m, other} {
-		Poll(t, "all are in force", func() bool { return len(x.Values()) == len(names) })
+		testkit.Poll(t, "all are in force", func() bool { return len(x.Values()) == len(names) })
 		for i, n := range names {
 			want := "value " + strconv.Itoa(i) + " of \x00\u2028 '\"\\ " + n
 			if v, _ := x.Value(narrow, n); v != want {
@@ -342,7 +333,7 @@ func beside(t *testing.T, open func(string) *Member) {
 			t.Fatal(err)
 		}
 		for _, m := range []*Member{a, b} {
-			Poll(t, "the entry is there", func() bool {
+			testkit.Poll(t, "the entry is there", func() bool {
 				e, err := m.EntryOf(e.Revision)
 				return err == nil && e != nil && reflect.DeepEqual(e.Platform, &c) && len(e.Changes) == 0
 			})
@@ -427,9 +418,9 @@ func follow(t *testing.T, open func(string) *Member) {
 	if v, _ := a.Value(wide, "p"); v != "39" {
 		t.Errorf("a member does not see its own write: %q", v)
 	}
-	Poll(t, "the other member has it", func() bool { v, _ := b.Value(wide, "p"); return v == "39" })
+	testkit.Poll(t, "the other member has it", func() bool { v, _ := b.Value(wide, "p"); return v == "39" })
 	c := open("").Ready(t)
-	Poll(t, "a new member has it", func() bool { return c.Head() == a.Head() })
+	testkit.Poll(t, "a new member has it", func() bool { return c.Head() == a.Head() })
 	list, _, err := c.Log(0, 100, nil)
 	if err != nil || len(list) != 40 {
 		t.Errorf("%d entries, %v", len(list), err)
@@ -446,7 +437,7 @@ func large(t *testing.T, open func(string) *Member) {
 		many = append(many, Set(cascade.Subject{Context: 7, User: uint32(i + 1)}, "com.openexchange.example", "v"))
 	}
 	do(t, a, many...)
-	Poll(t, "the other member has them", func() bool { return len(b.Values()) == 5002 })
+	testkit.Poll(t, "the other member has them", func() bool { return len(b.Values()) == 5002 })
 	if v, _ := b.Value(wide, "p"); v != value {
 		t.Error("the value is another")
 	}
@@ -454,7 +445,7 @@ func large(t *testing.T, open func(string) *Member) {
 	if e := do(t, b, store.Change{Key: store.ContextKey(7)}); len(e.Changes) != 5001 {
 		t.Errorf("%d changes", len(e.Changes))
 	}
-	Poll(t, "they are gone", func() bool { return len(a.Values()) == 2 })
+	testkit.Poll(t, "they are gone", func() bool { return len(a.Values()) == 2 })
 }
 
 // A token that one member makes is good on another, until it is deleted.
@@ -463,10 +454,10 @@ func tokens(t *testing.T, open func(string) *Member) {
 	hash := sha256.Sum256([]byte("t"))
 	do(t, a, put(store.TokenKey("t"), &store.Token{Role: "editor", Hash: hash[:], Actor: "me", Created: time.UnixMilli(1).UTC()}))
 	for _, m := range []*Member{a, b} {
-		Poll(t, "the token is good", func() bool { _, _, ok := m.Token(hash); return ok })
+		testkit.Poll(t, "the token is good", func() bool { _, _, ok := m.Token(hash); return ok })
 	}
 	do(t, b, store.Change{Key: store.TokenKey("t")})
 	for _, m := range []*Member{a, b} {
-		Poll(t, "it is not any more", func() bool { _, _, ok := m.Token(hash); return !ok })
+		testkit.Poll(t, "it is not any more", func() bool { _, _, ok := m.Token(hash); return !ok })
 	}
 }
