@@ -186,11 +186,11 @@ func (e *Engine) brake(old, sn *Snapshot) {
 	case err != nil:
 		problem := "the sockets that the last change of files closes could not be counted, so nothing was held: " + err.Error()
 		e.brakeProblem.Store(&problem)
-		e.log.Error("brake cannot count: the change counts at once", "digest", sn.schema.shownChange(sn.changeDigest()), "err", err)
+		e.log.Error("the brake cannot count sockets: the change is in force at once", "digest", sn.schema.shownChange(sn.changeDigest()), "err", err)
 		return
 	case c.Limit < 0 || c.Sockets <= c.Limit:
 		if was != nil {
-			e.log.Info("change is held no more: what is in force now closes few sockets", "digest", was.Digest, "users", c.Users, "sockets", c.Sockets, "limit", c.Limit)
+			e.log.Info("change is no longer held: what is in force now closes few sockets", "digest", was.Digest, "users", c.Users, "sockets", c.Sockets, "limit", c.Limit)
 		}
 		return
 	}

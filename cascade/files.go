@@ -158,7 +158,7 @@ func (fs *fileSet) scanAll(force, accept bool) (changed bool, again time.Duratio
 
 // errEmptied tells a root that is another folder than the one that had files,
 // and is empty: what is left where a volume was mounted.
-var errEmptied = errors.New("it is another folder than before, and empty; `sluice reload` takes it as it is")
+var errEmptied = errors.New("an empty folder has taken its place; `sluice reload` accepts that")
 
 // walk lists a root. With an error there may be a walk, whose folders are to be
 // watched.

@@ -81,7 +81,7 @@ func (e *Engine) restoreHold(sn *Snapshot) {
 			}
 		}
 		if gone == 0 {
-			e.log.Info("change is held no more: it was put right while the server was down", "digest", h.Hold.Digest)
+			e.log.Info("change is no longer held: it was put right while the server was down", "digest", h.Hold.Digest)
 			e.kept.holding(nil)
 			return
 		}

@@ -33,7 +33,7 @@ func TestUnusedFileIsTold(t *testing.T) {
 	write(t, k.dir, "a.properties", "a=2\nb=3\nsecret.password=two\n\\u12\n")
 	write(t, k.dir, "contextSets/c.yml", "c:\n  withTags: \"7\"\n  c: \"2\"\n\tx\n")
 	reload(t, e)
-	wantWarning(t, e, Subject{}, "a", "a.properties does not count as it is", "line 1 now says 2", "in force is 1")
+	wantWarning(t, e, Subject{}, "a", "a.properties is not used as it is now", "line 1 now says 2", "in force is 1")
 	wantWarning(t, e, Subject{}, "b", "line 2 now says 3", "nothing of it is in force")
 	wantWarning(t, e, Subject{Context: 7}, "c", "contextSets/c.yml does not count", "line 3 now says 2", "in force is 1")
 	x := e.Snapshot().Explain(Subject{}, "secret.password", ExplainOptions{})

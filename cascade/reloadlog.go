@@ -56,10 +56,10 @@ func (e *Engine) logStart(sn *Snapshot) {
 func (e *Engine) logUnused(list []unusedFile) {
 	for i, u := range list {
 		if i == maxLogged {
-			e.log.Warn("more files do not count as they are than are logged", "files", len(list)-i)
+			e.log.Warn("more files are not used as they are now than are logged", "files", len(list)-i)
 			break
 		}
-		e.log.Warn("file does not count as it is: its last good contents are in force", "file", u.path, "err", u.why)
+		e.log.Warn("file is not used as it is now: its last good contents are in force", "file", u.path, "err", u.why)
 	}
 }
 

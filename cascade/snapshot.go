@@ -40,7 +40,7 @@ type tree struct {
 	final    []uint8     // by property number: 1 + index into path of the scope that meta locks, 0: none
 	meta     map[uint32]*metaInfo
 	goods    map[uint32]string // declared properties whose server value does not fit: the last good text
-	unused   []unusedFile      // files that do not count as they are
+	unused   []unusedFile      // files that are not used as they are now
 	unfit    map[uint32]unfit  // declared properties that do not fit together
 	sets     *setIndex
 	path     []provider // the scopes, most specific first

@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// maxUnused bounds the text that is kept of a file that does not count as it is:
+// maxUnused bounds the text that is kept of a file that is not used as it is now:
 // an explanation looks for one line of it. Trees have few such files.
 const maxUnused = 1 << 20
 
@@ -17,7 +17,7 @@ type unusedFile struct {
 	text      []byte // as it is now; nil where it is gone or cannot be read
 }
 
-// unused notes the files that do not count as they are.
+// unused notes the files that are not used as they are now.
 func (b *builder) unused() {
 	for i, f := range b.files {
 		if f.have == nil || f.status == FileOK || f.status == "" {
@@ -32,7 +32,7 @@ func (b *builder) unused() {
 }
 
 // explainUnused tells where a file says something else of a property than what
-// is in force, because the file does not count as it is.
+// is in force, because the file is not used as it is now.
 func (x *Explanation) explainUnused(sn *Snapshot) {
 	for _, u := range sn.tree.unused {
 		line, says, found := lineOf(u.text, x.Property)
@@ -54,7 +54,7 @@ func (x *Explanation) explainUnused(sn *Snapshot) {
 			force = fmt.Sprintf("in force is %s, from its last good contents", quoteEmpty(*x.Value))
 		}
 		x.Apart = true
-		x.Warnings = append(x.Warnings, fmt.Sprintf("%s does not count as it is (%s): %s; %s", u.path, u.why, now, force))
+		x.Warnings = append(x.Warnings, fmt.Sprintf("%s is not used as it is now (%s): %s; %s", u.path, u.why, now, force))
 	}
 }
 

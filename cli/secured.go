@@ -45,5 +45,5 @@ func (s *server) warnOfPlainTokens() {
 	if a, ok := s.admin.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() || s.adminCert != nil {
 		return
 	}
-	s.log.Warn("tokens cross the network as they are: set a certificate for the admin listener", "property", httpapi.PropAdminCert)
+	s.log.Warn("tokens cross the network unencrypted: set a certificate for the admin listener", "property", httpapi.PropAdminCert)
 }

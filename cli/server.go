@@ -99,7 +99,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		return nil, err
 	}
 	if err := httpapi.RemovePlans(state); err != nil {
-		s.log.Warn("what plans of a killed server have left cannot be removed", "err", err)
+		s.log.Warn("temporary files of plans, left by a killed server, cannot be removed", "err", err)
 	}
 	copt := cascade.Options{
 		Roots: opt.etc, Schema: Schema(), State: opt.state, TolerateBadFiles: opt.tolerate, Logger: s.log,

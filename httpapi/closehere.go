@@ -128,7 +128,7 @@ func (s *Server) closed(su cascade.Subject, token string, x closing, answer erro
 	p := *asProblem(answer)
 	x.made = time.Now()
 	if !s.Closings.add(su, token, x) {
-		s.Logger.Error("not switched off on this member: too many are already", "context", su.Context, "user", su.User, "token", token, "limit", maxClosings)
+		s.Logger.Error("not switched off on this member: it keeps no more users switched off by itself", "context", su.Context, "user", su.User, "token", token, "limit", maxClosings)
 		return answer
 	}
 	sockets := 0

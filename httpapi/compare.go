@@ -178,7 +178,7 @@ func (s *Server) askHolds(ctx context.Context, q holdsQuestion, out *adoptAnswer
 			err = json.Unmarshal(answer.Body, &a)
 		}
 		if err != nil {
-			s.Logger.Warn("a member does not say what it holds", "member", answer.Member, "err", err)
+			s.Logger.Warn("a member did not answer which change it holds", "member", answer.Member, "err", err)
 			out.Unreachable = append(out.Unreachable, answer.Member)
 			continue
 		}

@@ -32,7 +32,7 @@ func followFiles(ctx context.Context, log *slog.Logger, read func(), files ...st
 		err = watchFolders(watcher, files)
 	}
 	if err != nil {
-		log.Warn("a folder is not watched: its files are looked at now and then", "files", files, "every", followRescan, "err", err)
+		log.Warn("a folder cannot be watched: its files are read again at an interval", "files", files, "every", followRescan, "err", err)
 	}
 	// What happened between the first read and the watch made no event.
 	quiet := time.NewTimer(followQuiet)

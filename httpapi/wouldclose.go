@@ -66,7 +66,7 @@ func (s *Server) checkClosing(r *http.Request, w store.Write) (*bulkClosing, err
 	}
 	c := newBulkCount(s.Engine.Snapshot(), then, &e)
 	if err := s.countOwn(c); err != nil {
-		s.Logger.Error("brake cannot count: the write is not refused", "actor", Actor(r.Context()), "err", err)
+		s.Logger.Error("the brake cannot count sockets: the write is not refused", "actor", Actor(r.Context()), "err", err)
 		return nil, nil
 	}
 	s.countOthers(r.Context(), c)

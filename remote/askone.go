@@ -133,7 +133,7 @@ func (l *Link) unshelve(ctx context.Context, body []byte) ([]byte, error) {
 		return body, nil
 	}
 	if !strings.HasPrefix(s.Key, "sluice:{"+l.opts.Cluster+":body}:") {
-		return nil, errors.New("a body is said to be in a key that is none of ours")
+		return nil, errors.New("the key of the body is not one of this cluster's")
 	}
 	text, err := l.opts.Client.Get(ctx, s.Key).Bytes()
 	switch {

@@ -210,7 +210,7 @@ func (l *Link) inspect(newest []redis.XMessage, position string) {
 	case compareIDs(newest[0].ID, position) < 0:
 		// Its ids run behind: those to come could be before what was read.
 		l.counts.losses.Add(1)
-		l.log.Warn("the log of the cluster in Redis is another than it was: it is read from its beginning")
+		l.log.Warn("the log of the cluster in Redis was replaced: it is read from its beginning")
 		l.in.again()
 	}
 }

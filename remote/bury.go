@@ -34,7 +34,7 @@ func (l *Link) reap(ctx context.Context, incarnation, name string) {
 	l.work.Go(func() {
 		start := time.Now()
 		if err := l.bury(l.ctx, incarnation); err != nil {
-			l.log.Warn("what a dead member has left is not removed yet", slog.String(keyIncarnation, incarnation), slog.Any(keyError, err))
+			l.log.Warn("the registrations of a dead member are not removed yet", slog.String(keyIncarnation, incarnation), slog.Any(keyError, err))
 			return
 		}
 		l.counts.reaped.Add(1)

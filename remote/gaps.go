@@ -21,7 +21,7 @@ func (l *Link) askAgain(origin string, number uint64) {
 func (l *Link) missed(origin string, entries uint64) {
 	l.counts.dropped[dropMissed].Add(int64(entries))
 	n := l.opts.Deliverer.Abandon()
-	l.log.Error("messages of another member have passed this one by: its clients are sent away",
+	l.log.Error("this member missed messages of another one: it closes its sockets, so that their clients come back and read anew",
 		slog.String(keyIncarnation, origin), slog.Uint64("entries", entries), slog.Int(keyCount, n))
 }
 

@@ -250,7 +250,7 @@ func (s *StoreLink) tidy(ctx context.Context) {
 	}
 	if err := s.client().Unlink(ctx, s.old...).Err(); err != nil {
 		s.tidied.Store(false)
-		s.log.Warn("what an earlier version kept of the store in Redis is not removed yet", slog.Any(keyError, err))
+		s.log.Warn("keys of the store that an earlier version made in Redis are not removed yet", slog.Any(keyError, err))
 	}
 }
 

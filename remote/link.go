@@ -150,7 +150,7 @@ func (l *Link) Flush(ctx context.Context) {
 	defer context.AfterFunc(ctx, l.outbox.abandon)()
 	l.buffer.Close()
 	if n := l.abandoned.Load(); n > 0 {
-		l.log.Error("messages for other members are lost: Redis took them not before this member had to stop", slog.Int64(keyCount, n))
+		l.log.Error("messages for other members are lost: Redis did not take them before this member had to stop", slog.Int64(keyCount, n))
 	}
 	l.acknowledged(ctx)
 }

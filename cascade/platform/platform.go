@@ -371,7 +371,7 @@ func (s Status) Text() string {
 	case s.Error != "" && s.Since != nil:
 		return fmt.Sprintf("the platform's database does not answer since %s: %s; what was read last counts", s.Since.Format(time.RFC3339), s.Error)
 	case len(s.Problems) > 0:
-		return fmt.Sprintf("%d rows of the platform's database do not count as they are, such as %s", len(s.Problems), s.Problems[0])
+		return fmt.Sprintf("%d rows of the platform's database are not used as they are now, such as %s", len(s.Problems), s.Problems[0])
 	}
 	return ""
 }
@@ -402,7 +402,7 @@ func (p *Platform) note(err error) {
 	}
 }
 
-// found takes the rows of a subject that do not count as they are, in the place
+// found takes the rows of a subject that are not used as they are now, in the place
 // of those of its last read, and logs what is new.
 func (p *Platform) found(su cascade.Subject, rows map[string]string) {
 	p.mu.Lock()
@@ -416,7 +416,7 @@ func (p *Platform) found(su cascade.Subject, rows map[string]string) {
 	p.mu.Unlock()
 	for name, text := range rows {
 		if old[name] != text && !full {
-			p.opt.Logger.Error("a row of the platform's database does not count as it is", slog.Int64("context", int64(su.Context)), slog.Int64("user", int64(su.User)), slog.String("name", name), slog.String("err", text))
+			p.opt.Logger.Error("a row of the platform's database is not used as it is now", slog.Int64("context", int64(su.Context)), slog.Int64("user", int64(su.User)), slog.String("name", name), slog.String("err", text))
 		}
 	}
 }

@@ -223,7 +223,7 @@ func readAnswer(answer []byte, batch []int, results []Result) error {
 	for _, entry := range list {
 		var kind, tag string
 		if json.Unmarshal(entry[0], &kind) != nil || json.Unmarshal(entry[2], &tag) != nil {
-			return errors.New("its answer is none of DoveAdm")
+			return errors.New("the answer is not DoveAdm's: check the address of its HTTP listener")
 		}
 		i, err := strconv.Atoi(tag)
 		if err != nil || !slices.Contains(batch, i) {
@@ -304,7 +304,7 @@ func (c *Client) check(ctx context.Context, e *endpoint) error {
 	for _, op := range []Op{Set, Unset, Get} {
 		for _, p := range []string{"user", "mailbox", "allowEmptyMailboxName", "key"} {
 			if !has[string(op)+" "+p] {
-				return fmt.Errorf("it knows no %s with %s: it is of another version of Dovecot", op, p)
+				return fmt.Errorf("its %s does not take %s: this version of Dovecot is not supported", op, p)
 			}
 		}
 	}

@@ -61,7 +61,7 @@ func (d *Database) Propose(ctx context.Context, group []*store.Proposal) []store
 	if gerr == nil {
 		return made
 	}
-	d.opt.Logger.Warn("it is not known whether writes are done: who asked is to ask again", slog.Int("count", len(group)), slog.Any("err", gerr))
+	d.opt.Logger.Warn("whether these writes are done is not known: their callers have to ask again", slog.Int("count", len(group)), slog.Any("err", gerr))
 	for _, p := range group {
 		p.Entry, p.Err = store.Entry{}, &store.UnconfirmedError{Request: p.Write.Request}
 	}

@@ -439,7 +439,7 @@ func large(t *testing.T, open func(string) *Member) {
 	do(t, a, many...)
 	testkit.Poll(t, "the other member has them", func() bool { return len(b.Values()) == 5002 })
 	if v, _ := b.Value(wide, "p"); v != value {
-		t.Error("the value is another")
+		t.Error("the value differs from what was written")
 	}
 	do(t, b, put(store.ContextKey(7), &store.Context{}))
 	if e := do(t, b, store.Change{Key: store.ContextKey(7)}); len(e.Changes) != 5001 {
