@@ -35,7 +35,7 @@ func TestUnusedFileIsTold(t *testing.T) {
 	reload(t, e)
 	wantWarning(t, e, Subject{}, "a", "a.properties is not used as it is now", "line 1 now says 2", "in force is 1")
 	wantWarning(t, e, Subject{}, "b", "line 2 now says 3", "nothing of it is in force")
-	wantWarning(t, e, Subject{Context: 7}, "c", "contextSets/c.yml does not count", "line 3 now says 2", "in force is 1")
+	wantWarning(t, e, Subject{Context: 7}, "c", "contextSets/c.yml is not used as it is now", "line 3 now says 2", "in force is 1")
 	x := e.Snapshot().Explain(Subject{}, "secret.password", ExplainOptions{})
 	if text := strings.Join(x.Warnings, ""); strings.Contains(text, "two") || strings.Contains(text, "one") || !strings.Contains(text, "line 3 now sets it") {
 		t.Errorf("a secret: %q", x.Warnings)
