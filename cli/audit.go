@@ -94,7 +94,7 @@ overrides, contexts, users and tokens. With a REVISION shows that entry whole.
 	f.StringVar(&actor, "actor", "", "changes by this actor")
 	f.StringVar(&action, "action", "", "such as override.set or websockets.disable")
 	f.StringVar(&since, "since", "", "not older: 2h, 7d or 2027-01-31")
-	f.IntVar(&limit, "limit", defaultAudited, "at most so many; 0: all")
+	f.IntVar(&limit, "limit", defaultAudited, "at most this many; 0: all")
 	return cmd
 }
 
@@ -313,7 +313,7 @@ func (a *app) revertCmd() *cobra.Command {
 	force := false
 	cmd := &cobra.Command{
 		Use:   "revert REVISION --reason R",
-		Short: "Put back what an entry of the audit log has changed",
+		Short: "Undo what an entry of the audit log changed",
 		Long: `Puts back everything that one entry of the audit log has changed, as an entry of
 its own. What has changed again since then is left alone, and nothing is done,
 unless --force is given.`,

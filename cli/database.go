@@ -154,7 +154,7 @@ func databaseExit(err error) int {
 func (a *app) databaseStatusCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [--etc DIR]",
-		Short: "Show how the nodes of the database are, and what is kept in it",
+		Short: "Show the state of the database's nodes, and what is kept in it",
 		Args:  cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			o, err := a.database()

@@ -182,7 +182,7 @@ func (d *directoryOf) listCmd() *cobra.Command {
 	f := cmd.Flags()
 	f.StringVar(&search, "search", "", "only those with this "+what)
 	f.BoolVar(&deleted, "deleted", false, "those that were deleted, which are closed")
-	f.IntVar(&limit, "limit", defaultListed, "at most so many; 0: all")
+	f.IntVar(&limit, "limit", defaultListed, "at most this many; 0: all")
 	return cmd
 }
 

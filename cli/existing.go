@@ -57,7 +57,7 @@ func (a *app) getUserConfigurationSourceCmd() *cobra.Command {
 	var old existingFlags
 	cmd := &cobra.Command{
 		Use:   "getuserconfigurationsource -c CONTEXT -i USER -o TEXT",
-		Short: "As the existing tool: values and scopes of a user",
+		Short: "Like the existing tool of this name: values and scopes of a user",
 		Long: `Prints a line "NAME: VALUE; Scope: SCOPE" for each property whose name contains
 TEXT, in any case, and that any scope defines for the user. ` + "`sluice get`" + ` and
 ` + "`sluice explain`" + ` say more, and have -o json.`,
@@ -131,7 +131,7 @@ func (a *app) reloadConfigurationCmd() *cobra.Command {
 	var file string
 	cmd := &cobra.Command{
 		Use:    "reloadconfiguration",
-		Short:  "As the existing tool: make a running server read its tree now",
+		Short:  "Like the existing tool of this name: make a running server read its tree now",
 		Long:   "Does and prints what `sluice reload` does and prints.",
 		Args:   cobra.NoArgs,
 		Hidden: true,

@@ -61,7 +61,7 @@ out, and ends with 1 where it was asked for by name.`,
 	}
 	sf.add(cmd)
 	cmd.Flags().BoolVar(&all, "all", false, "every property that any scope defines")
-	cmd.Flags().StringVar(&prefix, "prefix", "", "every property whose name begins so")
+	cmd.Flags().StringVar(&prefix, "prefix", "", "every property whose name begins with this")
 	return cmd
 }
 

@@ -24,7 +24,7 @@ const dovecotHome = 36
 func (a *app) mailPushCmd() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "mailpush",
-		Short: "Register users with Dovecot, so that it tells of their new mails",
+		Short: "Register users with Dovecot, so that it notifies of their new mails",
 		Long: `Dovecot tells of new mails only for users whose metadata says so. These commands
 set it, remove it or show it, through the HTTP API of Dovecot's doveadm that
 com.openexchange.dovecot.doveadm.endpoints names. A running server asks Dovecot;

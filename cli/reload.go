@@ -44,7 +44,7 @@ keeps their last good contents; --accept takes it as it is.`,
 	}
 	cmd.Flags().StringVar(&digest, "confirm", "", "let the held change with this digest through")
 	cmd.Flags().BoolVar(&cluster, "cluster", false, "all members of the cluster, not this one alone")
-	cmd.Flags().BoolVar(&accept, "accept", false, "take folders that held files and are empty or missing as they are")
+	cmd.Flags().BoolVar(&accept, "accept", false, "accept that folders which held files are empty or missing")
 	return cmd
 }
 

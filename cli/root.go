@@ -16,7 +16,7 @@ import (
 	"github.com/seed47708276/sluice/cascade/finding"
 )
 
-// The exit codes (docs/commands.md).
+// The exit codes, as README.md tells them.
 const (
 	exitFindings    = 1 // findings, undefined, refused, differences
 	exitUsage       = 2

@@ -50,7 +50,7 @@ folder.`,
 	}
 	cmd.Flags().StringVar(&opt.state, "state", "", "folder for what must outlive a restart")
 	cmd.Flags().BoolVar(&opt.newState, "new-state", false, "start with an empty state folder although this member had one")
-	cmd.Flags().BoolVar(&opt.tolerate, "tolerate-bad-files", false, "start although a file that never was good is bad")
+	cmd.Flags().BoolVar(&opt.tolerate, "tolerate-bad-files", false, "start although a file has errors and no last good contents")
 	cmd.Flags().StringVar(&opt.public, "public", "", "HOST:PORT for clients, instead of the properties")
 	cmd.Flags().StringVar(&opt.admin, "admin", "", "HOST:PORT for administrators, instead of the properties")
 	cmd.Flags().StringVar(&opt.socket, "socket", "", "path of the Unix socket for administrators, instead of the property")

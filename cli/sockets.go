@@ -116,7 +116,7 @@ answer, whose sockets are missing.`,
 		},
 	}
 	flags.add(cmd)
-	cmd.Flags().IntVar(&limit, "limit", defaultSockets, "at most so many; 0: all")
+	cmd.Flags().IntVar(&limit, "limit", defaultSockets, "at most this many; 0: all")
 	return cmd
 }
 
@@ -181,7 +181,7 @@ func (a *app) socketsCloseCmd() *cobra.Command {
 	var flags socketFlags
 	cmd := &cobra.Command{
 		Use:   "close (--context C [--user U] | --all) [--connection ID] [--path FILTER]",
-		Short: "Close sockets, whose clients do not come back by themselves",
+		Short: "Close sockets; their clients do not reconnect by themselves",
 		Long: `Closes the sockets that fit, on all members. Their clients are told to stop
 (4410) and may come back when somebody makes them: to keep users out, switch
 com.openexchange.websockets.enabled off for them. Ends with 1 where a member did

@@ -72,7 +72,7 @@ var nextSteps = map[string]string{
 func (a *app) statusCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "status [--server URL]",
-		Short: "Show on one screen how a running server is",
+		Short: "Show the state of a running server on one screen",
 		Long: `Shows the version, the configuration, the store, the sessions and sockets of a
 running server and the members of its cluster, and what is wrong with a next step
 for each. Ends with 1 where something is, with 3 where no server answers.`,

@@ -122,7 +122,7 @@ sluice.admin.tokenFile names, and the token for whoever is to use it.`,
 		},
 	}
 	cmd.Flags().StringVar(&role, "role", "", "viewer, operator or editor")
-	cmd.Flags().StringVar(&expires, "expires", "", "until when it is good; else for ever")
+	cmd.Flags().StringVar(&expires, "expires", "", "until when it is valid; without it, for ever")
 	cmd.Flags().StringVar(&state, "state", "", "offline: state folder of a server that does not run and has no token yet")
 	cmd.Flags().BoolVar(&forFile, "for-file", false, "print a line for a file of tokens, and ask no server")
 	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(httpapi.Roles, cobra.ShellCompDirectiveNoFileComp))
@@ -266,7 +266,7 @@ func (a *app) showTokens(tokens []httpapi.ListedToken) {
 func (a *app) tokenDeleteCmd() *cobra.Command {
 	return &cobra.Command{
 		Use:   "delete NAME",
-		Short: "Delete a token, which is good for nothing from then on",
+		Short: "Delete a token: it is refused from then on",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
 			if err := httpapi.CheckTokenName(args[0]); err != nil {

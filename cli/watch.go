@@ -84,7 +84,7 @@ what happened meanwhile follows, as far as the server still has it.
 	su.add(cmd)
 	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "config, override, directory, token, socket, member, closing")
 	cmd.Flags().DurationVar(&limit, "for", 0, "end after this time")
-	cmd.Flags().IntVar(&count, "count", 0, "end after so many events")
+	cmd.Flags().IntVar(&count, "count", 0, "end after this many events")
 	return cmd
 }
 

@@ -29,7 +29,7 @@ func (w *writeFlags) add(cmd *cobra.Command, command string) {
 
 // addConfirm is for commands that write many records.
 func (w *writeFlags) addConfirm(cmd *cobra.Command) {
-	cmd.Flags().IntVar(&w.confirm, "confirm", 0, "let it close so many sockets of all members, as the refusal would_close names them")
+	cmd.Flags().IntVar(&w.confirm, "confirm", 0, "let it close this many sockets of all members: the number that the refusal would_close names")
 }
 
 // why is the reason that a write carries: without one of their own, people find
@@ -78,7 +78,7 @@ type untilFlags struct{ at, lasts string }
 
 func (u *untilFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&u.at, "expires", "", "until then: 2027-01-31T12:00:00Z, or without a zone in that of this machine")
-	cmd.Flags().StringVar(&u.lasts, "for", "", "for so long: 90m, 2h, 7d")
+	cmd.Flags().StringVar(&u.lasts, "for", "", "for this long: 90m, 2h, 7d")
 }
 
 // expires is nil for ever.

@@ -34,7 +34,7 @@ func TestAnswers(t *testing.T) {
 		{"breaks off", commandList(), `[["doveadmRes`, 200, ErrUncertain, "not JSON"},
 		{"an answer to nobody", commandList(), `[["doveadmResponse",[],"7"]]`, 200, ErrUncertain, "a tag that nobody sent"},
 		{"an answer is missing", commandList(), `[]`, 200, ErrUncertain, "answered 0 of 1"},
-		{"another form", commandList(), `[[1,2,3]]`, 200, ErrUncertain, "none of DoveAdm"},
+		{"another form", commandList(), `[[1,2,3]]`, 200, ErrUncertain, "the answer is not DoveAdm's"},
 		{"a fault of the request", commandList(), "bad", 400, ErrUncertain, "400"},
 		{"a wrong key", commandList(), "", 401, ErrUncertain, "compare doveadm_api_key"},
 		{"no such user", commandList(), `[["error",{"type":"exitCode","exitCode":67},"0"]]`, 200, ErrNoUser, ""},
@@ -43,7 +43,7 @@ func TestAnswers(t *testing.T) {
 		{"refused", commandList(), `[["error",{"type":"exitCode","exitCode":64},"0"]]`, 200, ErrSetup, ""},
 		{"unknown command", commandList(), `[["error",{"type":"unknownMethod","exitCode":0},"0"]]`, 200, ErrSetup, "unknownMethod"},
 		{"another exit code", commandList(), `[["error",{"type":"exitCode","exitCode":1},"0"]]`, 200, ErrLater, "exit code 1"},
-		{"another version", `[{"command":"mailboxMetadataSet","parameters":[{"name":"user"}]}]`, good, 200, ErrUncertain, "another version"},
+		{"another version", `[{"command":"mailboxMetadataSet","parameters":[{"name":"user"}]}]`, good, 200, ErrUncertain, "this version of Dovecot"},
 		{"another server", `<html>`, good, 200, ErrUncertain, "is it DoveAdm's"},
 	} {
 		s := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
