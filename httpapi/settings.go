@@ -84,6 +84,7 @@ func (s *Settings) read() {
 	c.KnownProxies = s.ranges(sn, websockets.PropKnownProxies, proxies)
 	s.exempt = s.ranges(sn, websockets.PropNoIPCheck, s.exempt)
 	c.IPRules = s.ipRules(s.exempt)
+	c.Recovery = s.recovery
 	s.checkIPProperties(sn)
 	c.Sessions = websockets.SessionConfig{
 		Max:          int(server[int64](sn, websockets.PropMaxSessions)),
@@ -92,6 +93,11 @@ func (s *Settings) read() {
 		LongLifetime: server[time.Duration](sn, websockets.PropLongLifetime),
 	}
 	s.cur.Store(c)
+}
+
+// recovery is how long what a user's clients miss is kept.
+func (s *Settings) recovery(context, user int32) time.Duration {
+	return value[time.Duration](s.engine.Snapshot(), cascade.Subject{Context: uint32(context), User: uint32(user)}, websockets.PropRecovery)
 }
 
 // saltOr keeps the salt that App Suite's sessions were served with when a

@@ -26,6 +26,13 @@ var (
 	bytesReceived      = desc("received_bytes_total", "Bytes of clients, after their handshakes.")
 	bytesSent          = desc("sent_bytes_total", "Bytes written to clients, after their handshakes.")
 	sendLatency        = desc("send_latency_seconds", "From the call that sends a message until the kernel has it, for the oldest message of each write.")
+	recoveries         = desc("recoveries_total", "Clients that came back for what they missed, by result: all, gap where a part was not kept, unknown for a pid or offset that nothing is known of, foreign for the connection id of another session.", "result")
+	recoveredMessages  = desc("recovered_messages_total", "Messages that clients got when they came back.")
+	recoveredTwice     = desc("recovered_doubtful_total", "Of these, messages that had been written before without an answer of the browser: they may have arrived twice.")
+	keptMessages       = desc("kept_messages", "Messages that are kept for clients that come back.")
+	keptBytes          = desc("kept_bytes", "What these count as.")
+	keptUsers          = desc("kept_users", "Users for whom messages are kept, those with sockets among them.")
+	departures         = desc("departures", "Sockets that ended whose clients may come back for what they miss.")
 	rechecks           = desc("gate_rechecks_total", "Times that the gate was asked for all connected users, because the configuration changed.")
 	recheckUsers       = desc("gate_recheck_users_total", "Users that these rechecks asked for.")
 	recheckClosed      = desc("gate_recheck_closed_total", "Sockets that these rechecks closed.")
@@ -36,6 +43,7 @@ func (c socketCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		socketsOpen, socketsQueued, socketsQueuedBytes, socketsMuted, handshakes, socketsClosed, messagesQueued, messagesConflated, clientEvents, framesReceived,
 		framesSent, bytesReceived, bytesSent, sendLatency, rechecks, recheckUsers, recheckClosed,
+		recoveries, recoveredMessages, recoveredTwice, keptMessages, keptBytes, keptUsers, departures,
 	} {
 		ch <- d
 	}
@@ -73,6 +81,15 @@ func (c socketCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(rechecks, st.Rechecks)
 	counter(recheckUsers, st.RecheckUsers)
 	counter(recheckClosed, st.RecheckClosed)
+	for result, n := range st.Recoveries {
+		counter(recoveries, n, result)
+	}
+	counter(recoveredMessages, st.Resent)
+	counter(recoveredTwice, st.Doubtful)
+	gauge(keptMessages, st.Kept)
+	gauge(keptBytes, st.KeptBytes)
+	gauge(keptUsers, st.KeptUsers)
+	gauge(departures, st.Departures)
 }
 
 func histogram(d *prometheus.Desc, l websockets.Latency, labels ...string) prometheus.Metric {

@@ -149,7 +149,7 @@ func TestRecheckTouchesOnlyTheChanged(t *testing.T) {
 	before := w.server.Stats()
 	recheck(users, int(changed))
 	expectClosed(t, w.server, before, map[Closing]int64{endsDisabled: changed})
-	want := goodbye(CauseDisabled, false)
+	want := farewells[CauseDisabled][0]
 	for i, q := range conns {
 		heard := q.heard()
 		switch refused := (i+1)%each == 0; {

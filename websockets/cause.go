@@ -24,6 +24,7 @@ const (
 	CauseClient           // the client closed
 	CauseConnection       // the connection broke
 	CauseRebalance        // this member has more than its share: 1012, returns elsewhere
+	CauseMissed           // messages have passed this member by: 1012, returns elsewhere
 	causeCount
 )
 
@@ -57,6 +58,7 @@ var closings = [causeCount]closing{
 	CauseClient:     {name: "client", code: 1000, reason: ""},
 	CauseConnection: {name: "connection"},
 	CauseRebalance:  {name: "rebalance", code: 1012, reason: "rebalancing"},
+	CauseMissed:     {name: "missed", code: 1012, reason: "messages missed"},
 }
 
 // farewells are the last frames of each cause, for Socket.IO and for text.
@@ -83,11 +85,22 @@ var farewells = func() (all [causeCount][2][]byte) {
 }()
 
 // goodbye returns the last frames for a cause; they are not to be changed.
-func goodbye(cause Cause, asText bool) []byte {
-	if asText {
+func (s *socket) goodbye(cause Cause) []byte {
+	c := &closings[cause]
+	switch {
+	case s.asText:
 		return farewells[cause][1]
+	case s.rec == nil || !s.rec.offsets || c.event == "":
+		return farewells[cause][0]
 	}
-	return farewells[cause][0]
+	// The client keeps the last text of an event as its offset.
+	s.mu.Lock()
+	packets := textFrame(withOffset([]byte(`42["`+c.event+`"]`), s.rec.offset))
+	s.mu.Unlock()
+	if c.disconnect {
+		packets = append(packets, textFrame([]byte("41"))...)
+	}
+	return append(packets, closeFrame(c.code, c.reason)...)
 }
 
 // Code is the number in the close frame; 0: none is sent.

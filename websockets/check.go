@@ -36,6 +36,7 @@ func (s *Server) checkSessions() {
 			return
 		case <-tick.C:
 		}
+		s.hub.shards[i].sweep(s.clock(), &s.histories)
 		owners := s.hub.shards[i].sessions()
 		if len(owners) == 0 {
 			continue

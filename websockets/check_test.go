@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"maps"
-	"net/netip"
 	"slices"
 	"strings"
 	"sync"
@@ -59,7 +58,7 @@ func (w *world) fill(n int) (ids []string) {
 	cfg := w.current()
 	for i := range n {
 		s := &Session{ID: randomHex(), Context: 1, User: int32(i + 1)}
-		sock := w.server.newSocket(s, PlainText, randomHex(), "/ws/x", netip.Addr{})
+		sock := w.server.newSocket(s, &handshake{connection: randomHex(), path: "/ws/x", speaks: PlainText})
 		if _, refused := w.server.hub.add(sock, cfg.MaxPerUser, cfg.MaxSockets); refused != nil {
 			w.t.Fatal(refused)
 		}

@@ -37,6 +37,10 @@ type Config struct {
 	// the server's. Nil: mode none for everybody. It must not block.
 	IPRules func(context, user int32) IPRules `json:"-"`
 
+	// Recovery is sluice.websockets.recovery of a user: how long what a client
+	// misses is kept for it; 0: not at all. Nil: 0 for everybody. It must not block.
+	Recovery func(context, user int32) time.Duration `json:"-"`
+
 	Sessions SessionConfig
 }
 

@@ -113,6 +113,7 @@ func (s *socket) takeLocked(buf []byte, limit int) (data []byte, born int64) {
 			if taken == 0 {
 				buf, taken = f.data, 1
 				s.writing.add(f)
+				s.noteWriting(f)
 				born = f.born
 			}
 			break
@@ -122,6 +123,7 @@ func (s *socket) takeLocked(buf []byte, limit int) (data []byte, born int64) {
 			born = f.born
 		}
 		s.writing.add(f)
+		s.noteWriting(f)
 		taken++
 	}
 	switch rest := copy(s.queue, s.queue[taken:]); {
@@ -136,6 +138,9 @@ func (s *socket) takeLocked(buf []byte, limit int) (data []byte, born int64) {
 		buf = append(buf, s.farewell...)
 		s.farewell = nil
 	}
+	if s.rec != nil && s.rec.writing != 0 && len(buf)+pingBytes <= limit {
+		buf = s.askLocked(buf)
+	}
 	return buf, born
 }
 
@@ -146,6 +151,9 @@ const keptQueue = 16
 func (s *socket) wroteLocked(n int, born int64) {
 	s.waiting.sub(s.writing)
 	s.writing = load{}
+	if s.rec != nil {
+		s.wroteKeptLocked()
+	}
 	s.shard.counters.bytesOut.Add(int64(n))
 	if born != 0 {
 		s.sent = time.Now().UnixNano()

@@ -19,6 +19,8 @@ type outgoing struct {
 	// topic and key are the name and Message.Conflate of a message that may be
 	// given up for a newer one; "" for anything else.
 	topic, key string
+	// index is that in the history of the user; 0: it is in none.
+	index uint64
 }
 
 // appendFrame appends one unmasked, unfragmented frame.

@@ -64,6 +64,9 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.totals.handshake(Handshake{Result: "ok"})
 	sock.attach(ws, wire)
 	started = true
+	if sock.rec != nil && !sock.rec.offsets {
+		sock.resumeNow()
+	}
 	if s.watched() {
 		s.opts.Watcher.Opened(sock.info())
 	}
@@ -144,7 +147,7 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, who *attempt) (*s
 	if refused != nil {
 		return nil, refused
 	}
-	sock := s.newSocket(session, ask.speaks, ask.connection, ask.path, ask.address.addr)
+	sock := s.newSocket(session, ask)
 	if held {
 		sock.bornMuted()
 	}
@@ -164,6 +167,9 @@ type handshake struct {
 	session, connection, path string
 	speaks                    Protocol
 	address                   clientAddress
+	named                     bool // the client has chosen its connection id
+	offsets                   bool // it asks for Socket.IO's own recovery
+	ids                       bool // it asks for ids of messages
 }
 
 // examine runs all checks that need no store.
@@ -200,12 +206,13 @@ func examine(r *http.Request, cfg *Config, address clientAddress) (*handshake, *
 	}
 	ask := &handshake{
 		session: query.session.value, connection: query.connection.value, path: path,
-		speaks: PlainText, address: address,
+		speaks: PlainText, address: address, named: query.connection.given,
+		ids: asText && query.ids.value == "1",
 	}
 	switch {
 	case asText:
 	case engineio.ParseVersion(query.version.value) == engineio.V4:
-		ask.speaks = EngineIO4
+		ask.speaks, ask.offsets = EngineIO4, query.recovery.value == "1"
 	default:
 		ask.speaks = EngineIO3
 	}

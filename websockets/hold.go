@@ -27,13 +27,16 @@ var switchNotices = func() (all [2][2]*outgoing) {
 	return all
 }()
 
-func switchNotice(served, asText bool) *outgoing {
+func (s *socket) switchNoticeLocked(served bool) *outgoing {
 	n := &switchNotices[0]
 	if served {
 		n = &switchNotices[1]
 	}
-	if asText {
+	switch {
+	case s.asText:
 		return n[1]
+	case s.rec != nil && s.rec.offsets:
+		return &outgoing{data: textFrame(withOffset(payloadOf(n[0].data), s.rec.offset))}
 	}
 	return n[0]
 }
@@ -41,7 +44,7 @@ func switchNotice(served, asText bool) *outgoing {
 // bornMuted has a socket muted from its first frame on. It is not registered yet.
 func (s *socket) bornMuted() {
 	s.muted = true
-	f := switchNotice(false, s.asText)
+	f := s.switchNoticeLocked(false)
 	s.waiting.add(f)
 	s.held = append(s.held, f)
 }
@@ -58,7 +61,7 @@ func (s *socket) mute(on bool) bool {
 	if s.attached {
 		s.countMutedLocked(on)
 	}
-	f := switchNotice(!on, s.asText)
+	f := s.switchNoticeLocked(!on)
 	full := s.fullLocked(f, s.server.opts.Config())
 	switch {
 	case full || s.admit == admitRefuse:
@@ -85,6 +88,36 @@ func (s *socket) countMutedLocked(on bool) {
 	}
 }
 
+// serveHistory has nothing be kept for a user who is not served.
+func (s *Server) serveHistory(k subject, v Verdict) {
+	if s.histories.Load() == 0 || !v.Allowed && v.Reason == NotRead {
+		return
+	}
+	sh := s.hub.shard(k)
+	if h := sh.historyOf(k, false, 0, nil); h != nil {
+		sh.histories.shed(h.switchOff(!v.Allowed, s.clock()))
+	}
+}
+
+// recheckHistories is Recheck for the users that have no socket here, but may
+// come back.
+func (s *Server) recheckHistories() {
+	for i := range s.hub.shards {
+		sh := &s.hub.shards[i]
+		var list []subject
+		sh.mu.RLock()
+		for k := range sh.histories.of {
+			if sh.users[k] == nil {
+				list = append(list, k)
+			}
+		}
+		sh.mu.RUnlock()
+		for _, k := range list {
+			s.serveHistory(k, s.opts.Gate.Allowed(k.context, k.user))
+		}
+	}
+}
+
 // maxEnforced bounds how often the gate is asked for one user whose answer
 // changes meanwhile. Each change has the gate asked again by itself.
 const maxEnforced = 4
@@ -95,6 +128,7 @@ const maxEnforced = 4
 func (s *Server) enforce(k subject) (closed int) {
 	for range maxEnforced {
 		v := s.opts.Gate.Allowed(k.context, k.user)
+		s.serveHistory(k, v)
 		switch {
 		case v.Allowed && s.muted.Load() == 0:
 			return 0

@@ -54,8 +54,11 @@ func TestHeldAccounts(t *testing.T) {
 // Whatever changes at once, a socket ends as its user is.
 func TestHeldRace(t *testing.T) {
 	w := newWorld(t)
+	w.configure(func(c *Config) { c.QueueMessages = 10_000 })
 	w.gate.hold()
-	c := w.dial(w.login(1, 2), wsPush)
+	c := w.dial(w.login(1, 2), eio3)
+	c.wantPrefix("0") // its handshake is over
+	c.want("40")
 	var work sync.WaitGroup
 	for range 4 {
 		work.Go(func() {
@@ -76,7 +79,7 @@ func TestHeldRace(t *testing.T) {
 	}
 	last := ""
 	for began := time.Now(); time.Since(began) < patience; {
-		if last = c.read(); last == `{"name":"end","args":[],"namespace":"/"}` {
+		if last = c.read(); last == `42["end"]` {
 			return
 		}
 	}
@@ -89,6 +92,7 @@ func TestHeldFlood(t *testing.T) {
 	w.configure(func(c *Config) { c.QueueMessages = 4 })
 	w.gate.hold()
 	c := w.dial(w.login(1, 2), eio4) // and does not join
+	c.wantPrefix("0")                // its handshake is over
 	for range 4 {
 		w.gate.refuse(1, 2, SwitchedOff)
 		w.server.Recheck()

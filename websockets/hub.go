@@ -26,7 +26,8 @@ type shard struct {
 	users    map[subject][]*socket
 	// leaving are sockets that get no more messages and count for no limit, but
 	// whose goroutines have not ended yet. Each leaves within closeWait.
-	leaving map[*socket]struct{}
+	leaving   map[*socket]struct{}
+	histories histories
 }
 
 func newHub() *hub {
@@ -61,6 +62,8 @@ func (h *hub) add(s *socket, perUser, total int) (old *socket, err *refusal) {
 		}
 		list[i] = s
 		sh.leaving[other] = struct{}{}
+		sh.endHistory(other)
+		sh.beginHistory(s)
 		return other, nil
 	}
 	if len(list) >= perUser {
@@ -71,6 +74,7 @@ func (h *hub) add(s *socket, perUser, total int) (old *socket, err *refusal) {
 		return nil, refuseOverload
 	}
 	sh.users[s.subject] = append(list, s)
+	sh.beginHistory(s)
 	return nil, nil
 }
 
@@ -95,6 +99,7 @@ func (h *hub) leave(s *socket) bool {
 	}
 	h.count.Add(-1)
 	sh.leaving[s] = struct{}{}
+	sh.endHistory(s)
 	if len(list) == 1 {
 		delete(sh.users, s.subject)
 		return true
@@ -136,6 +141,62 @@ func (h *hub) user(k subject, f func(*socket)) {
 	for _, s := range sh.users[k] {
 		f(s)
 	}
+}
+
+// toUser calls f for one user, under the shard's lock, where anything of it is
+// here.
+func (h *hub) toUser(k subject, f receive) {
+	sh := h.shard(k)
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	if list, kept := sh.users[k], sh.histories.of[k]; list != nil || kept != nil {
+		f(list, kept)
+	}
+}
+
+// toAll is toUser for all users that match.
+func (h *hub) toAll(match func(subject) bool, f receive) {
+	for i := range h.shards {
+		sh := &h.shards[i]
+		sh.mu.RLock()
+		for k, list := range sh.users {
+			if match(k) {
+				f(list, sh.histories.of[k])
+			}
+		}
+		for k, kept := range sh.histories.of {
+			if sh.users[k] == nil && match(k) {
+				f(nil, kept)
+			}
+		}
+		sh.mu.RUnlock()
+	}
+}
+
+// beginHistory has the messages of a socket's user be kept from now on. The
+// caller holds the shard.
+func (sh *shard) beginHistory(s *socket) {
+	if s.rec == nil {
+		return
+	}
+	h := sh.historyLocked(s.subject, s.server.clock(), &s.server.histories)
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sockets++
+	h.window = s.rec.window
+	s.rec.history, s.rec.start = h, h.last
+}
+
+// endHistory notes that a socket is not open any more.
+func (sh *shard) endHistory(s *socket) {
+	if s.rec == nil {
+		return
+	}
+	h := s.rec.history
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.sockets--
+	h.until = max(h.until, s.server.clock()+int64(s.rec.window))
 }
 
 // all calls f for every socket of the users that match, shard by shard, under

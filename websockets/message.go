@@ -41,6 +41,9 @@ type Message struct {
 	// MaxConflateBytes.
 	Conflate string `json:"-"`
 
+	// Stamp is which message of another member it is; zero: it is accepted here.
+	Stamp Stamp `json:"-"`
+
 	built *encoded // by Validate
 }
 
@@ -73,6 +76,15 @@ type encoded struct {
 	text   *outgoing // for /ws/*, nil until the first such socket
 	name   string
 	args   json.RawMessage
+	stamp  *stamp // of the last time that it was sent; nil: it was not
+}
+
+// Accepted tells which number a message got when it was sent, after Validate.
+func (m *Message) Accepted() Accepted {
+	if m.built == nil {
+		return Accepted{}
+	}
+	return Accepted{m.built.stamp}
 }
 
 // plain is the frame for /ws/*. Only the goroutine that sends calls it.

@@ -2,6 +2,7 @@ package websockets
 
 import (
 	"math"
+	"time"
 
 	"github.com/seed47708276/sluice/cascade"
 )
@@ -31,6 +32,7 @@ const (
 	PropQueueMessages     = "sluice.websockets.queueMessages"
 	PropQueueBytes        = "sluice.websockets.queueBytes"
 	PropMaxWaiting        = "sluice.mailpush.maxWaiting"
+	PropRecovery          = "sluice.websockets.recovery"
 	PropDrainSpread       = "sluice.drain.spread"
 	PropRebalance         = "sluice.websockets.rebalance"
 	PropRebalanceSpread   = "sluice.websockets.rebalanceSpread"
@@ -85,6 +87,10 @@ var Properties = []cascade.Declaration{
 		Name: PropWhenDisabled, Kind: cascade.Enum, Enum: []string{WhenDisabledRefuse, WhenDisabledHold}, Default: WhenDisabledRefuse, File: ownFile, Since: ownSince,
 		Related: []string{PropEnabled},
 		Doc:     "Whether the sockets of a user who is switched off are closed and refused, or kept and muted until the user is switched on again.",
+	},
+	{
+		Name: PropRecovery, Kind: cascade.TimeSpan, Default: "2m", Min: 0, Max: int64(MaxRecovery / time.Millisecond), File: ownFile, Since: ownSince,
+		Doc: "How long after the end of its socket a client gets what it has missed when it comes back; 0: not at all.",
 	},
 	{
 		Name: PropAllowedOrigins, Kind: cascade.List, Default: "", Server: true, File: ownFile, Since: ownSince,

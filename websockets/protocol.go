@@ -68,7 +68,7 @@ type packets struct {
 // clientAttachments is how many attachments an event of a client may have.
 const clientAttachments = socketio.MaxAttachments
 
-func newPackets(v engineio.Version, cfg *Config, now time.Time) *packets {
+func newPackets(v engineio.Version, cfg *Config, connect func(json.RawMessage) (sid, pid string), now time.Time) *packets {
 	p := socketio.Protocol5
 	if v == engineio.V3 {
 		p = socketio.Protocol4
@@ -83,6 +83,7 @@ func newPackets(v engineio.Version, cfg *Config, now time.Time) *packets {
 			ConnectTimeout: cfg.ConnectTimeout,
 			MaxBytes:       cfg.MaxPayload,
 			Attachments:    clientAttachments,
+			Connect:        connect,
 		}, now),
 	}
 }

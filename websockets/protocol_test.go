@@ -20,7 +20,7 @@ func TestProtocolIsCompact(t *testing.T) {
 	}
 	cfg, now := DefaultConfig(), time.Now()
 	var p *packets
-	if n := testing.AllocsPerRun(100, func() { p = newPackets(engineio.V4, cfg, now) }); n > 2 {
+	if n := testing.AllocsPerRun(100, func() { p = newPackets(engineio.V4, cfg, nil, now) }); n > 2 {
 		t.Errorf("packets are %v objects: want themselves and, for a moment, the random bytes", n)
 	}
 	if p.joined() {
@@ -32,7 +32,7 @@ func TestProtocolIsCompact(t *testing.T) {
 // in the form of the version.
 func TestProtocolAnswer(t *testing.T) {
 	for v, prefix := range map[engineio.Version]string{engineio.V3: "\x04", engineio.V4: ""} {
-		p, now := newPackets(v, DefaultConfig(), time.Now()), time.Now()
+		p, now := newPackets(v, DefaultConfig(), nil, time.Now()), time.Now()
 		p.open()
 		if v == engineio.V4 {
 			if _, _, err := p.text([]byte("40"), now); err != nil {
@@ -65,15 +65,15 @@ func TestProtocolAnswer(t *testing.T) {
 func TestProtocolBinary(t *testing.T) {
 	now := time.Now()
 	for name, p := range map[string]protocol{
-		"version 3": newPackets(engineio.V3, DefaultConfig(), now),
-		"version 4": newPackets(engineio.V4, DefaultConfig(), now),
+		"version 3": newPackets(engineio.V3, DefaultConfig(), nil, now),
+		"version 4": newPackets(engineio.V4, DefaultConfig(), nil, now),
 		"text":      newPlain(DefaultConfig(), now),
 	} {
 		if event, err := p.binary([]byte("\x04x"), now); event != nil || causeOf(err) != CauseBinary {
 			t.Errorf("%s: %+v, %v", name, event, err)
 		}
 	}
-	if _, err := newPackets(engineio.V3, DefaultConfig(), now).binary([]byte("x"), now); causeOf(err) != CauseProtocol {
+	if _, err := newPackets(engineio.V3, DefaultConfig(), nil, now).binary([]byte("x"), now); causeOf(err) != CauseProtocol {
 		t.Errorf("a binary frame of version 3 without its first byte: %v", err)
 	}
 }

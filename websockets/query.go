@@ -18,7 +18,10 @@ type param struct {
 
 // params are the query parameters that a handshake looks at. Of several with
 // one name the first counts (docs/reference/handshake.md#request).
-type params struct{ session, connection, version, transport, sid param }
+type params struct {
+	session, connection, version, transport, sid param
+	recovery, ids                                param
+}
 
 // parseParams reads a query. It refuses a query that is too long, and one in
 // which a parameter that it looks at is broken; what clients put beside those
@@ -57,6 +60,10 @@ func (p *params) field(name string) *param {
 		return &p.transport
 	case "sid":
 		return &p.sid
+	case "recovery":
+		return &p.recovery
+	case "ids":
+		return &p.ids
 	}
 	return nil
 }

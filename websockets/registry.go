@@ -35,11 +35,16 @@ type Registration struct {
 }
 
 func (s *socket) registration() Registration {
-	digest := sha256.Sum256([]byte(s.session))
 	return Registration{
 		ID: hex.EncodeToString(s.id[:]), Context: s.subject.context, User: s.subject.user,
-		Connection: s.connection, Session: hex.EncodeToString(digest[:8]),
+		Connection: s.connection, Session: sessionDigest(s.session),
 	}
+}
+
+// sessionDigest stands for the id of a session where the id itself is not to be.
+func sessionDigest(id string) string {
+	digest := sha256.Sum256([]byte(id))
+	return hex.EncodeToString(digest[:8])
 }
 
 // publish registers a socket with the cluster.

@@ -272,8 +272,11 @@ func (s *socket) onPing(context.Context, []byte) bool {
 }
 
 // onPong is called by coder/websocket, on the serving goroutine.
-func (s *socket) onPong(context.Context, []byte) {
+func (s *socket) onPong(_ context.Context, payload []byte) {
 	s.wire.atBoundary()
+	if s.rec != nil {
+		s.pongReached(payload)
+	}
 	if s.wire.inMessage {
 		return // no sign of life, so that a message cannot take for ever
 	}
@@ -316,6 +319,7 @@ func (s *socket) finish(err error) {
 	if idle != nil {
 		<-idle // its write has a deadline
 	}
+	s.depart(cause, agreed && s.answeredClose(cause))
 	if s.wire.err == nil && !agreed {
 		s.linger()
 	}

@@ -61,6 +61,11 @@ type Options struct {
 	OnEvent func(Event) (args json.RawMessage, attachments [][]byte)
 	// Watcher is told of sockets that come and go. Nil: nobody is.
 	Watcher Watcher
+	// Origin is the incarnation of this member, by which others know what it has
+	// accepted; empty: a random one.
+	Origin string
+	// Peers are the other members. Nil: there are none.
+	Peers Peers
 	// Logger gets the log lines. Nil: none.
 	Logger *slog.Logger
 }
@@ -107,6 +112,10 @@ type Server struct {
 	// toldNoAddress is when noAddress told last, in nanoseconds since 1970.
 	toldNoAddress atomic.Int64
 	endedOwners   endedOwners
+	histories     atomic.Int64 // how many there are in all shards
+	numbers       numbers
+	reached       reached
+	started       time.Time
 	muted         atomic.Int64 // sockets that are muted, see hold.go
 
 	mu      sync.Mutex // guards closed and the first Add of work
@@ -130,7 +139,12 @@ func New(opts Options) *Server {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	s := &Server{opts: opts, log: opts.Logger, hub: newHub(), reading: make(chan struct{}, readingSlots), turnstile: newTurnstile(maxAdmitting, maxWaiting, maxAdmissionWait)}
+	if s.opts.Origin == "" {
+		s.opts.Origin = randomHex()[:secretBytes]
+	}
+	s.started, s.reached.wake = time.Now(), make(chan struct{}, 1)
 	s.stopped, s.stop = context.WithCancel(context.Background())
+	s.work.Go(s.askReached)
 	s.work.Go(s.checkSessions)
 	if opts.Others != nil {
 		s.work.Go(s.rebalance)
@@ -175,6 +189,7 @@ func (s *Server) RecheckEach(f func(context, user int32, sockets int)) (users, c
 		}
 		return true
 	})
+	s.recheckHistories()
 	return users, closed
 }
 

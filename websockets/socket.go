@@ -3,6 +3,7 @@ package websockets
 import (
 	"crypto/rand"
 	"encoding/hex"
+	"encoding/json"
 	"log/slog"
 	"net"
 	"net/netip"
@@ -45,7 +46,8 @@ type socket struct {
 	client     string
 	address    netip.Addr
 	since      time.Time
-	asText     bool // /ws/*
+	asText     bool      // /ws/*
+	rec        *recovery // nil: the client does not recover
 
 	conn   net.Conn // nil until the 101 is out
 	raw    syscall.RawConn
@@ -84,31 +86,36 @@ type socket struct {
 }
 
 // newSocket makes a socket that is not registered yet.
-func (s *Server) newSocket(session *Session, speaks Protocol, connection, path string, address netip.Addr) *socket {
+func (s *Server) newSocket(session *Session, ask *handshake) *socket {
 	k := subject{session.Context, session.User}
 	now := time.Now()
 	sock := &socket{
 		server:     s,
 		shard:      s.hub.shard(k),
 		subject:    k,
-		kind:       kindOf(path, speaks),
-		connection: strings.Clone(connection), // not the whole request with it
-		path:       unique.Make(path).Value(),
+		kind:       kindOf(ask.path, ask.speaks),
+		connection: strings.Clone(ask.connection), // not the whole request with it
+		path:       unique.Make(ask.path).Value(),
 		session:    session.ID,
 		client:     session.Client,
-		address:    address,
+		address:    ask.address.addr,
 		since:      now,
-		asText:     speaks == PlainText,
+		asText:     ask.speaks == PlainText,
 	}
 	rand.Read(sock.id[:]) // never fails (crypto/rand)
 	cfg := s.opts.Config()
-	switch speaks {
+	sock.rec = s.newRecovery(cfg, k, session, ask)
+	switch ask.speaks {
 	case PlainText:
 		sock.proto = newPlain(cfg, now)
 	case EngineIO3:
-		sock.proto = newPackets(engineio.V3, cfg, now)
+		sock.proto = newPackets(engineio.V3, cfg, nil, now)
 	default:
-		sock.proto = newPackets(engineio.V4, cfg, now)
+		var connect func(json.RawMessage) (sid, pid string)
+		if sock.rec != nil && sock.rec.offsets {
+			connect = sock.connect
+		}
+		sock.proto = newPackets(engineio.V4, cfg, connect, now)
 	}
 	return sock
 }
@@ -136,21 +143,51 @@ const (
 	pushRefused
 )
 
-// push queues a service message. It never blocks.
-func (s *socket) push(m *encoded, cfg *Config) pushResult {
+// push queues a service message. It never blocks. k is the message in the
+// history of the user, whom the caller has locked; nil: it is not kept.
+func (s *socket) push(m *encoded, k *kept, cfg *Config) pushResult {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if k != nil && s.rec != nil {
+		return s.pushKeptLocked(m, k, cfg)
+	}
 	f := m.packet
 	if s.asText {
 		f = m.plain()
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
+	return s.pushLocked(f, cfg, false)
+}
+
+// pushKeptLocked is push for a client that may come back for the message.
+func (s *socket) pushKeptLocked(m *encoded, k *kept, cfg *Config) pushResult {
+	switch r := s.rec; {
+	case r.has(k.stamp):
+		return pushRefused
+	case r.waits:
+		if s.cause != CauseNone || s.muted {
+			return pushRefused
+		}
+		return pushed // resume finds it
+	}
+	result := s.pushLocked(s.frameOf(k, m), cfg, false)
+	if result == pushed || result == pushedFirst {
+		s.rec.offset = k.stamp.offset()
+	}
+	return result
+}
+
+// pushLocked queues the frame of a service message; again: it is sent again, what
+// waits of such does not make a client slow, and the caller claims and flushes.
+func (s *socket) pushLocked(f *outgoing, cfg *Config, again bool) pushResult {
 	if s.cause != CauseNone || s.admit == admitRefuse || s.muted {
 		return pushRefused
 	}
 	if f.topic != "" {
 		s.conflateLocked(f, cfg.MaxWaiting)
 	}
-	if s.fullLocked(f, cfg) {
+	if again {
+		s.rec.grace.add(f)
+	} else if s.fullLocked(f, cfg) {
 		return pushOverflow
 	}
 	s.waiting.add(f)
@@ -159,14 +196,18 @@ func (s *socket) push(m *encoded, cfg *Config) pushResult {
 		return pushed
 	}
 	s.queue = append(s.queue, f)
-	if s.claimLocked() {
+	if !again && s.claimLocked() {
 		return pushedFirst
 	}
 	return pushed
 }
 
 func (s *socket) fullLocked(f *outgoing, cfg *Config) bool {
-	return s.waiting.frames+1 > cfg.QueueMessages || s.waiting.bytes+len(f.data) > cfg.QueueBytes
+	w := s.waiting
+	if s.rec != nil {
+		w.sub(s.rec.grace)
+	}
+	return w.frames+1 > cfg.QueueMessages || w.bytes+len(f.data) > cfg.QueueBytes
 }
 
 // answer queues frames of the protocol, one behind the other. A client that
@@ -212,7 +253,7 @@ func (s *socket) see(mine, full bool) {
 // what the cause's row of the close table says. It reports whether it was the
 // first to do so.
 func (s *socket) close(cause Cause) bool {
-	return s.closeWith(cause, goodbye(cause, s.asText))
+	return s.closeWith(cause, s.goodbye(cause))
 }
 
 func (s *socket) closeWith(cause Cause, farewell []byte) bool {
@@ -237,6 +278,9 @@ func (s *socket) closeWith(cause Cause, farewell []byte) bool {
 		mine = s.claimLocked()
 	}
 	s.mu.Unlock()
+	if cause == CauseTakeover {
+		s.depart(cause, false) // its client waits on another socket
+	}
 	s.server.leave(s)
 	if mine {
 		s.flush()

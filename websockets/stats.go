@@ -84,6 +84,9 @@ type totals struct {
 
 	rechecks, recheckUsers, recheckClosed atomic.Int64
 
+	recoveries       [recoveryOutcomes]atomic.Int64
+	resent, doubtful atomic.Int64
+
 	mu         sync.Mutex
 	handshakes map[Handshake]int64 // codes and reasons are constants
 }
@@ -141,6 +144,14 @@ type Stats struct {
 	Rechecks      int64 // of the gate, for all connected users
 	RecheckUsers  int64 // asked in all of them
 	RecheckClosed int64 // sockets closed by them
+
+	Recoveries map[string]int64 // clients that came back, by how that went
+	Resent     int64            // messages that they got then
+	Doubtful   int64            // of these, those that had been written before, and may have arrived twice
+	Kept       int64            // messages that are kept now, once for each user
+	KeptBytes  int64            // what they count as
+	KeptUsers  int64            // users that may come back, those with sockets among them
+	Departures int64            // sockets that ended and may be taken up
 }
 
 // Stats returns the counters. It looks at every socket for what is queued.
@@ -172,12 +183,34 @@ func (s *Server) Stats() Stats {
 		st.Queued += int64(sock.waiting.frames)
 		st.QueuedBytes += int64(sock.waiting.bytes)
 	})
+	st.recovery(s)
 	s.totals.mu.Lock()
 	defer s.totals.mu.Unlock()
 	for h, n := range s.totals.handshakes {
 		st.Handshakes[h] = n
 	}
 	return st
+}
+
+// recovery adds what is known of clients that come back.
+func (st *Stats) recovery(s *Server) {
+	st.Recoveries = make(map[string]int64, recoveryOutcomes)
+	for i, name := range recoveryNames {
+		st.Recoveries[name] = s.totals.recoveries[i].Load()
+	}
+	st.Resent, st.Doubtful, st.KeptUsers = s.totals.resent.Load(), s.totals.doubtful.Load(), s.histories.Load()
+	for i := range s.hub.shards {
+		sh := &s.hub.shards[i]
+		sh.mu.RLock()
+		for _, h := range sh.histories.of {
+			h.mu.Lock()
+			st.Kept += int64(len(h.list))
+			st.KeptBytes += int64(h.bytes)
+			st.Departures += int64(len(h.departures))
+			h.mu.Unlock()
+		}
+		sh.mu.RUnlock()
+	}
 }
 
 func (st *Stats) add(c *counters) {

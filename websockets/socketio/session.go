@@ -44,6 +44,10 @@ type Settings struct {
 	MaxBytes int64
 	// Namespaces are those beside "/"; nil: none.
 	Namespaces *Namespaces
+	// Connect, where it is not nil, is called for a CONNECT to "/" of protocol 5,
+	// with its payload: it returns the id of the client, and its private id for
+	// Socket.IO's own recovery.
+	Connect func(auth json.RawMessage) (sid, pid string)
 	// Attachments is how many of them one packet may announce, up to
 	// MaxAttachments. 0: binary packets end the connection with ErrBinary.
 	Attachments uint8
@@ -197,8 +201,17 @@ func (s *Session) connect(p *Packet, query string, now time.Time) (reply []byte,
 	}
 	answer := Packet{Type: Connect, Namespace: ns}
 	if s.protocol == Protocol5 {
-		in.SID = newSID()
-		answer.Data = append(append(json.RawMessage(`{"sid":"`), in.SID...), `"}`...)
+		pid := ""
+		if s.settings.Connect != nil && ns == Main {
+			in.SID, pid = s.settings.Connect(in.Auth)
+		} else {
+			in.SID = newSID()
+		}
+		answer.Data = append(append(json.RawMessage(`{"sid":"`), in.SID...), '"')
+		if pid != "" {
+			answer.Data = append(append(append(answer.Data, `,"pid":"`...), pid...), '"')
+		}
+		answer.Data = append(answer.Data, '}')
 	}
 	return answer.Append(nil), in, nil
 }
