@@ -154,7 +154,7 @@ func varnishEdge(t *testing.T, member string) *edge {
 	options := strings.Fields(documented(t, "varnishd", "pipe_timeout=75", fmt.Sprintf("pipe_timeout=%d", int(proxyIdle.Seconds()))))
 	// Its files are its parent's to keep: a folder of the test is only root's.
 	daemon(t, port, append([]string{
-		installed(t, "varnishd", "varnish"), "-F", "-j", "none", "-n", filepath.Join(dir, "work"), "-s", "malloc,16m",
+		testkit.Tool(t, "varnishd", "varnish"), "-F", "-j", "none", "-n", filepath.Join(dir, "work"), "-s", "malloc,16m",
 		"-a", "127.0.0.1:" + port, "-f", filepath.Join(dir, "sluice.vcl"),
 	}, options...)...)
 	return &edge{base: "http://127.0.0.1:" + port}
