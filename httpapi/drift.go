@@ -75,3 +75,16 @@ func (d *drifts) one(s *Server, m remote.Member, alive bool) {
 		}
 	}
 }
+
+// drifted counts the other members that are alive and have another configuration
+// than this one.
+func (s *Server) drifted() (n int) {
+	list, _ := s.Cluster.Members()
+	own := s.sharedDigest()
+	for _, m := range list {
+		if !m.Self && m.Alive && differ(m.Digest, own) {
+			n++
+		}
+	}
+	return n
+}

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -15,6 +16,8 @@ var (
 	linkLease      = desc("remote_lease_age_seconds", "Since Redis has confirmed this member's lease.")
 	linkMembers    = desc("remote_members", "Members that are alive, this one included.")
 	linkBuffered   = desc("remote_buffered", "Messages for other members that wait, or that Redis has not taken yet.")
+	linkDrifted    = desc("remote_drifted_members", "Other members that are alive and have another configuration than this one.")
+	linkMaxBuffer  = desc("remote_max_buffered", "Messages for other members that may wait: sluice.remote.maxBuffered.")
 	linkCoalesced  = desc("remote_coalesced_total", "Messages that met an equal one in the buffer, which carries them too.")
 	linkFlushed    = desc("remote_flushed_total", "Messages that left the buffer, by reason.", "reason")
 	linkRefused    = desc("remote_refused_total", "Messages refused because the buffer was full.")
@@ -46,7 +49,7 @@ func (c linkCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		linkUp, linkLease, linkMembers, linkBuffered, linkCoalesced, linkFlushed, linkRefused, linkSent, linkEntries, linkReceived,
 		linkRepeated, linkRecognised, linkDropped, linkSkipped, linkFailures, linkLosses, linkReaped, linkRegistered, linkRepairs, linkLag, linkCommands, linkErrors,
-		linkResent, linkGaps, linkKept, canarySeconds, canaryMissed, linkEvicts,
+		linkResent, linkGaps, linkKept, canarySeconds, canaryMissed, linkEvicts, linkDrifted, linkMaxBuffer,
 	} {
 		ch <- d
 	}
@@ -66,6 +69,8 @@ func (c linkCollector) Collect(ch chan<- prometheus.Metric) {
 	gauge(linkLease, st.LeaseAge.Seconds())
 	gauge(linkMembers, float64(st.Members))
 	gauge(linkBuffered, float64(st.Buffer.Buffered))
+	gauge(linkMaxBuffer, float64(c.server.Engine.Int(remote.PropMaxBuffered).Server()))
+	gauge(linkDrifted, float64(c.server.drifted()))
 	counter(linkCoalesced, st.Buffer.Coalesced)
 	for reason, n := range map[string]int64{
 		"due": st.Buffer.Flushed.Due, "order": st.Buffer.Flushed.Order, "sync": st.Buffer.Flushed.Sync, "closed": st.Buffer.Flushed.Closed,

@@ -58,6 +58,8 @@ func newMetrics(s *Server) *metrics {
 		storeCollector{s},
 		eventCollector{s.Events},
 		pushCollector{s},
+		platformCollector{s},
+		readinessCollector{s},
 	)
 	m.handler = promhttp.HandlerFor(m.registry, promhttp.HandlerOpts{ErrorHandling: promhttp.HTTPErrorOnError})
 	return m

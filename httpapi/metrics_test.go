@@ -1,13 +1,9 @@
 package httpapi
 
 import (
-	"os"
-	"regexp"
-	"slices"
 	"strings"
 	"testing"
 
-	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )
 
@@ -69,32 +65,5 @@ func TestMetrics(t *testing.T) {
 	problems, err := testutil.GatherAndLint(w.server.metrics.registry)
 	if err != nil || len(problems) > 0 {
 		t.Errorf("%v %v", problems, err)
-	}
-}
-
-// What the documentation names is what there is.
-func TestMetricsDocumentation(t *testing.T) {
-	w := newWorld(t, tree)
-	page, err := os.ReadFile("../docs/metrics.md")
-	must(t, err)
-	var documented, there []string
-	for _, m := range regexp.MustCompile("`(sluice_[a-z_]+)`").FindAllSubmatch(page, -1) {
-		documented = append(documented, string(m[1]))
-	}
-	descs := make(chan *prometheus.Desc)
-	go func() {
-		w.server.metrics.registry.Describe(descs)
-		close(descs)
-	}()
-	name := regexp.MustCompile(`fqName: "(sluice_[a-z_]+)"`)
-	for d := range descs {
-		if m := name.FindStringSubmatch(d.String()); m != nil {
-			there = append(there, m[1])
-		}
-	}
-	slices.Sort(documented)
-	slices.Sort(there)
-	if documented = slices.Compact(documented); !slices.Equal(documented, there) {
-		t.Errorf("docs/metrics.md has %v, the registry %v", documented, there)
 	}
 }

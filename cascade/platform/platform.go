@@ -266,6 +266,9 @@ func (p *Platform) again(ctx context.Context, pace time.Duration) error {
 	p.mu.Unlock()
 	if len(all) == 0 {
 		_, err := p.read(ctx, nil)
+		if err == nil {
+			p.roundDone(start)
+		}
 		return err
 	}
 	var failed error
@@ -286,11 +289,17 @@ func (p *Platform) again(ctx context.Context, pace time.Duration) error {
 	}
 	if failed == nil {
 		p.forget(all)
-		p.mu.Lock()
-		p.round, p.took = time.Now(), time.Since(start)
-		p.mu.Unlock()
+		p.roundDone(start)
 	}
 	return failed
+}
+
+// roundDone notes that what is known of all connected users, of none as well, was
+// read since start.
+func (p *Platform) roundDone(start time.Time) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.round, p.took = time.Now(), time.Since(start)
 }
 
 // forget drops what nobody needs.
