@@ -46,6 +46,7 @@ torture:
     rm -f ledger.md; go test -race -timeout 90m -count=1 ./cli -run 'Ledger|LeftBehind' -args -torture -ledger "$PWD/ledger.md"; code=$?; cat ledger.md; exit $code
     go test -timeout 20m -count=1 -parallel 8 ./cli -run 'Restarts|Killed|DrainWithoutRedis|MixedVersions' -args -torture
     go test -timeout 60m -count=1 ./deploy -args -torture
+    cd deploy/charttest && go vet ./... && go test -timeout 20m -count=1 ./...
     go test -timeout 120m -count=1 ./remote -run Schedules -args -torture
     go test -race -timeout 60m -count=5 ./cli ./httpapi ./remote/... ./websockets/...
     sh testdata/fuzz.sh 60s
@@ -57,6 +58,8 @@ fuzz TIME="20s":
 # Rewrite the golden files, then show what changed
 golden:
     go test ./cascade ./cascade/yamlfile ./cli ./remote ./websockets ./httpapi -run 'Golden|Script|Corpus|Transcript|Exchange|Vectors' -args -update
+    go test ./deploy -run ChartReadme -args -update
+    cd deploy/charttest && go test . -args -update
     git diff --stat
 
 # Formatting, vet, staticcheck and dead code, pinned; what else must compile

@@ -41,12 +41,16 @@ func command(t *testing.T, name string, args ...string) string {
 	return string(out)
 }
 
+// distDir is what built has made, or empty where no test wanted it.
+var distDir string
+
 // built is what the scripts of this folder made, once for all tests.
 var built = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "sluice-dist-")
 	if err != nil {
 		return "", err
 	}
+	distDir = dir
 	for _, script := range []string{"./deb.sh", "./image.sh"} {
 		cmd := exec.Command(script, version)
 		cmd.Env = append(cmd.Environ(), "DIST="+dir)
@@ -63,8 +67,8 @@ const version = "0.0.1"
 func TestMain(m *testing.M) {
 	flag.Parse()
 	code := m.Run()
-	if dir, _ := built(); dir != "" {
-		_ = os.RemoveAll(dir)
+	if distDir != "" {
+		_ = os.RemoveAll(distDir)
 	}
 	os.Exit(code)
 }

@@ -34,6 +34,7 @@ want mkfs.ext4 e2fsprogs
 want xfs_io xfsprogs
 want mount mount
 want nsenter util-linux
+want promtool prometheus
 want lintian lintian
 want umoci umoci
 want skopeo skopeo
