@@ -216,11 +216,11 @@ type manifest struct {
 // as a kubelet would lay them out.
 func TestRenderedTrees(t *testing.T) {
 	sluice := filepath.Join(unpacked(t), "usr/bin/sluice")
-	for name, want := range map[string][]string{
-		"one":        {"com.openexchange.websockets.enabled=true", "properties.properties:1"},
-		"redis":      {"sluice.store.keeper=push-sluice-0", "chart.properties"},
-		"mariadb":    {"sluice.database.hosts=db-0.data.svc,db-1.data.svc,db-2.data.svc", "chart.properties"},
-		"everything": {"com.openexchange.brand=Häßlich & acme", "brand.properties:2"},
+	for name, want := range map[string]string{
+		"one":        "com.openexchange.websockets.enabled=true",
+		"redis":      "sluice.store.keeper=push-sluice-0",
+		"mariadb":    "sluice.database.hosts=db-0.data.svc,db-1.data.svc,db-2.data.svc",
+		"everything": "com.openexchange.brand=Häßlich & acme",
 	} {
 		t.Run(name, func(t *testing.T) {
 			b, err := os.ReadFile(filepath.Join(goldenChart, name+".yaml"))
@@ -228,12 +228,12 @@ func TestRenderedTrees(t *testing.T) {
 				t.Fatal(err)
 			}
 			args := layOut(t, b)
-			property, value, _ := strings.Cut(want[0], "=")
+			property, _, _ := strings.Cut(want, "=")
 			env := append(os.Environ(), "BRAND=acme", "SLUICE_REDIS_PASSWORD=r", "SLUICE_DATABASE_PASSWORD=d", "SLUICE_PLATFORM_PASSWORD=p")
 			cmd := exec.Command(sluice, append([]string{"get", property}, args...)...)
 			cmd.Env = env
 			out, err := cmd.CombinedOutput()
-			if err != nil || !strings.HasPrefix(string(out), property+"="+value+" ") || !strings.Contains(string(out), want[1]) {
+			if err != nil || !strings.HasPrefix(string(out), want+" ") {
 				t.Errorf("get: %v\n%s", err, out)
 			}
 			cmd = exec.Command(sluice, append([]string{"check"}, args...)...)
