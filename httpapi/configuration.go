@@ -100,6 +100,8 @@ func (s *Server) readiness() (answer string, checks []check) {
 		c := check{Name: "platform", Status: "ok"}
 		if st := s.Platform.Status(); st.Status != platform.OK {
 			c.Status, c.Detail, answer = "degraded", st.Text(), "degraded"
+		} else if len(st.Problems) > 0 {
+			c.Status, c.Detail = "warning", st.Text() // a row of one user is no reason to leave a member out
 		}
 		checks = append(checks, c)
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/tagexpr"
@@ -34,6 +35,9 @@ func DecodeAttribute(su cascade.Subject, name, value string) (a Attribute, err e
 	}
 	property, is := strings.CutPrefix(name, configPrefix)
 	switch {
+	case !is && (strings.EqualFold(name[:min(len(name), len(configPrefix))], configPrefix) || su.User == 0 && strings.EqualFold(name, typesName)):
+		a.Notes = append(a.Notes, "the platform does not read a name in this case, though its database finds it: correct or remove the row")
+		return a, nil
 	case !is:
 		return a, nil
 	case property == "" || strings.TrimSpace(property) != property || strings.ContainsFunc(property, unicode.IsControl):
@@ -45,6 +49,9 @@ func DecodeAttribute(su cascade.Subject, name, value string) (a Attribute, err e
 	}
 	s, err := decode(value)
 	if err != nil {
+		return a, err
+	}
+	if err := checkText(s.value); err != nil {
 		return a, err
 	}
 	o := cascade.Override{Key: cascade.Key{Subject: su, Property: property}, Value: s.value, Protected: s.protected}
@@ -64,6 +71,20 @@ func DecodeAttribute(su cascade.Subject, name, value string) (a Attribute, err e
 	}
 	a.Override = &o
 	return a, nil
+}
+
+// checkText refuses a value that no file could hold: of the control characters only
+// tab, form feed and line ends are text (design.md, Cascade).
+func checkText(value string) error {
+	if !utf8.ValidString(value) {
+		return errors.New("the value is not UTF-8: set it anew or remove the row")
+	}
+	for i, r := range value {
+		if unicode.IsControl(r) && !strings.ContainsRune("\t\f\r\n", r) {
+			return fmt.Errorf("the value holds the control character %U behind %d bytes: set it anew or remove the row", r, i)
+		}
+	}
+	return nil
 }
 
 // PermissionNames names the permissions of a user's bits; see permissionsOf.

@@ -28,7 +28,7 @@ type Input struct {
 // is not handed over, so that nothing is invented about it.
 //
 // Overrides have no Reason, Actor and Time: the databases do not know them.
-// With a schema, values that do not fit their declaration are warned about.
+// With a schema, values that do not fit their declaration are errors.
 func ReadTSV(schema *cascade.Schema, sink Sink, inputs ...Input) ([]finding.Finding, error) {
 	t := &tsvReader{schema: schema, sink: sink, seen: map[string]struct{}{}}
 	for _, in := range inputs {
@@ -273,6 +273,12 @@ func (t *tsvReader) config(su cascade.Subject, name, value string, decode func(s
 		t.errorf(t.at(colValue), codeBadValue, "%s for %s: %s", finding.Quote(property), su, err)
 		return nil
 	}
+	if err := checkText(s.value); err != nil {
+		t.errorf(t.at(colValue), codeBadValue, "%s for %s: %s; the row is skipped", finding.Quote(property), su, err)
+		return nil
+	}
+	t.lost(colName, "property", su, property)
+	t.lost(colValue, "value", su, value)
 	o := cascade.Override{Key: cascade.Key{Subject: su, Property: property}, Value: s.value, Protected: s.protected}
 	if s.final != "" {
 		if err := cascade.CheckFinal(s.final); err != nil {
@@ -293,11 +299,22 @@ func (t *tsvReader) config(su cascade.Subject, name, value string, decode func(s
 	}
 	if t.schema != nil {
 		if err := t.schema.CheckValue(o.Property, o.Value); err != nil {
-			t.warnf(t.at(colValue), codeBadValue, "%s", err)
+			// The server would refuse it, and all that comes with it.
+			t.errorf(t.at(colValue), codeBadValue, "%s for %s: %s; the row is skipped", finding.Quote(property), su, err)
+			return nil
 		}
 	}
 	t.seen[property] = struct{}{}
 	return t.sink.Override(o)
+}
+
+// lost warns of a text that has been through a character set which cannot hold
+// it: of a name, nothing but ? is left of other letters.
+func (t *tsvReader) lost(col int, what string, su cascade.Subject, text string) {
+	onlyMarks := what != "value" && strings.Trim(text, "? ") == "" && strings.Contains(text, "?")
+	if onlyMarks || strings.ContainsRune(text, utf8.RuneError) {
+		t.warnf(t.at(col), codeEncoding, "the %s %s of %s looks as if the client had run without --default-character-set=utf8mb4: make the file again with it, and look at the row", what, finding.Quote(text), su)
+	}
 }
 
 // tagsOf splits a list of types. A word that is no tag is left out: no

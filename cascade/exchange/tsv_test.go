@@ -33,7 +33,9 @@ func TestStoredValues(t *testing.T) {
 		{`\\uD83D\\uDE00\\uD83D`, `"😀` + "�" + `" protected`, `"😀` + "�" + `"`},
 		{`\\:\\=\\x\\`, `":=x" protected`, `":=x"`},
 		{`C:\\u00`, "1.tsv:2:21 error bad-value", "1.tsv:2:23 error bad-value"},
-		{`a\tb\n\0`, `"a\tb\n\x00" protected`, `"a\tb\n\x00"`},
+		{`a\tb\n\0`, "1.tsv:2:21 error bad-value", "1.tsv:2:23 error bad-value"}, // no file may hold a NUL
+		{`a\tb\n`, `"a\tb\n" protected`, `"a\tb\n"`},
+		{"a\ufffdb", "\"a\ufffdb\" protected\n1.tsv:2:21 warning bad-encoding", "\"a\ufffdb\"\n1.tsv:2:23 warning bad-encoding"},
 		{"x; final=contexts", "\"x\"\n1.tsv:2:21 error unknown-final", `"x; final=contexts"`},
 		{"x; protected=maybe", "\"x\"\n1.tsv:2:21 warning bad-value", `"x; protected=maybe"`},
 		{"text/html; charset=utf-8", "\"text/html\"\n1.tsv:2:21 warning not-taken-over", `"text/html; charset=utf-8"`},
@@ -55,6 +57,41 @@ func TestStoredValues(t *testing.T) {
 			equal(t, strconv.Quote(what), got, []string{want})
 		}
 	}
+}
+
+// A row with a control character is an error that names its place, context, user
+// and property, and all others count; names that lost their letters are warned
+// about.
+func TestOddRows(t *testing.T) {
+	sink := &entries{}
+	schema, err := cascade.NewSchema(nil, []cascade.Declaration{{Name: "a.bool", Kind: cascade.Bool, Default: "true"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	fs, err := ReadTSV(schema, sink,
+		Input{"c.tsv", strings.NewReader(contextHeader + "7\ta\\tb\t1\tconfig/a\tx\n7\ta\\tb\t1\tconfig/b\ty\n8\t???\t1\tNULL\tNULL\n9\tB\ufffdcker\t1\tconfig/?\tx\n")},
+		Input{"u.tsv", strings.NewReader(userHeader + "7\t3\t1\t1\tconfig/a\t\u0007\n7\t3\t1\t1\tconfig/b\tok\n7\t4\t1\t1\tconfig/a.bool\tyes\n7\t5\t1\t1\tconfig/c\tesc\u001b[2J\n")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var got []string
+	for _, f := range fs {
+		got = append(got, f.String())
+	}
+	equal(t, "findings", got, []string{
+		`c.tsv:2:3: error: the name "a\tb" of context 7 has control characters, and is left out: correct it [bad-name]`,
+		`c.tsv:4:3: warning: the name "???" of context 8 looks as if the client had run without --default-character-set=utf8mb4: make the file again with it, and look at the row [bad-encoding]`,
+		`c.tsv:5:3: warning: the name "B` + "\ufffd" + `cker" of context 9 looks as if the client had run without --default-character-set=utf8mb4: make the file again with it, and look at the row [bad-encoding]`,
+		`c.tsv:5:12: warning: the property "?" of context 9 looks as if the client had run without --default-character-set=utf8mb4: make the file again with it, and look at the row [bad-encoding]`,
+		`u.tsv:2:18: error: "a" for user 3 in context 7: the value holds the control character U+0007 behind 0 bytes: set it anew or remove the row; the row is skipped [bad-value]`,
+		`u.tsv:4:23: error: "a.bool" for user 4 in context 7: a.bool: "yes" is neither true nor false; the row is skipped [bad-value]`,
+		`u.tsv:5:18: error: "c" for user 5 in context 7: the value holds the control character U+001B behind 3 bytes: set it anew or remove the row; the row is skipped [bad-value]`,
+	})
+	equal(t, "entries", sink.list, []string{
+		`override 7/0 "a"="x" protected`, `override 7/0 "b"="y" protected`, `override 9/0 "?"="x" protected`,
+		`user 7/3 enabled=true ["WebMail"]`, `override 7/3 "b"="ok"`, `user 7/4 enabled=true ["WebMail"]`, `user 7/5 enabled=true ["WebMail"]`,
+		`context 7 "" enabled=true []`, `context 8 "???" enabled=true []`, "context 9 \"B\ufffdcker\" enabled=true []",
+	})
 }
 
 func TestRows(t *testing.T) {

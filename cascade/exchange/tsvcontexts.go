@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"unicode"
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
@@ -98,6 +99,14 @@ func (t *tsvReader) listContext(id uint32, c *tsvContext) bool {
 	if isNull {
 		t.warnf(t.at(colContextName), codeNull, "the name of context %d is read as the text NULL", id)
 		name = null
+	}
+	if su := (cascade.Subject{Context: id}); strings.ContainsFunc(name, unicode.IsControl) {
+		if !c.listed { // once for all its rows
+			t.errorf(t.at(colContextName), codeBadName, "the name %s of %s has control characters, and is left out: correct it", finding.Quote(name), su)
+		}
+		name = ""
+	} else if !c.listed {
+		t.lost(colContextName, "name", su, name)
 	}
 	enabled, ok := t.enabled()
 	if !ok {

@@ -333,20 +333,22 @@ func (p *Platform) forget(connected []cascade.Subject) {
 // The values of Status.Status.
 const (
 	OK       = "ok"
-	Degraded = "degraded" // some of it did not answer, or a row does not count
+	Degraded = "degraded" // some of it did not answer
 	Off      = "off"      // it is not read: sluice.platform.enabled is false
 )
 
 // Status tells how the reading goes.
 type Status struct {
-	Status   string     `json:"status"` // OK, Degraded or Off
-	Error    string     `json:"error,omitempty"`
-	Since    *time.Time `json:"since,omitempty"` // when it stopped answering
-	Known    int        `json:"known"`           // contexts and users
-	Round    *time.Time `json:"round"`           // end of the last round over connected users
-	Took     string     `json:"took,omitempty"`
-	Queries  uint64     `json:"queries"` // since the start
-	Problems []string   `json:"problems"`
+	Status  string     `json:"status"` // OK, Degraded or Off
+	Error   string     `json:"error,omitempty"`
+	Since   *time.Time `json:"since,omitempty"` // when it stopped answering
+	Known   int        `json:"known"`           // contexts and users
+	Round   *time.Time `json:"round"`           // end of the last round over connected users
+	Took    string     `json:"took,omitempty"`
+	Queries uint64     `json:"queries"` // since the start
+	// Problems are rows that do not count as they are. A member is not degraded by
+	// them: they are of single users or contexts, and each member has the same.
+	Problems []string `json:"problems"`
 }
 
 // Status reports the state.
@@ -368,13 +370,10 @@ func (p *Platform) Status() Status {
 		}
 	}
 	slices.Sort(s.Problems)
-	if len(s.Problems) > 0 {
-		s.Status = Degraded
-	}
 	return s
 }
 
-// Text says in a sentence what is not OK.
+// Text says in a sentence what is to be known: "" is nothing.
 func (s Status) Text() string {
 	switch {
 	case s.Error != "" && s.Since != nil:

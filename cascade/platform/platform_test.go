@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
@@ -139,12 +140,25 @@ func TestChangesComeIntoForce(t *testing.T) {
 func TestDatabaseAway(t *testing.T) {
 	s := standOn(t, sqltest.Start(t), nil, time.Second)
 	known, unknown := cascade.Subject{Context: 12, User: 2}, cascade.Subject{Context: 12, User: 9}
-	// Rows that do not count make the status degraded as well: here only the server does.
-	s.sql("DELETE FROM oxdb_5.contextAttribute WHERE cid = 12 AND name IN ('config/a.cut', 'config/a.final'); UPDATE oxdb_5.contextAttribute SET value = 'webmail, de' WHERE cid = 12 AND name = 'taxonomy/types'")
 	s.load(t, 12, 2)
-	if st := s.p.Status(); st.Status != "ok" {
+	if st := s.p.Status(); st.Status != "ok" || len(st.Problems) == 0 { // rows that do not count degrade nobody
 		t.Fatalf("at the start: %+v", st)
 	}
+	// A server that stalls answers nothing, and refuses nothing: who asks is answered
+	// all the same, and the known go on.
+	s.db.Signal(syscall.SIGSTOP)
+	// It reads that one when it goes on.
+	if err := s.p.Load(t.Context(), cascade.Subject{Context: 13, User: 2}); !errors.Is(err, ErrUnavailable) {
+		t.Errorf("an unknown user of a server that stalls: %v", err)
+	}
+	if err := s.p.Load(t.Context(), known); err != nil {
+		t.Errorf("a known user of a server that stalls: %v", err)
+	}
+	if a := s.engine.Snapshot().Account(known); a != cascade.AccountOpen {
+		t.Errorf("a known user of a server that stalls: %v", a)
+	}
+	s.db.Signal(syscall.SIGCONT)
+	s.eventually(t, "it answers again", func() bool { return s.p.Load(t.Context(), known) == nil && s.p.Status().Status == "ok" })
 	s.db.Stop()
 	s.eventually(t, "degraded", func() bool { _ = s.p.Load(t.Context(), known); return s.p.Status().Status == "degraded" })
 	if err := s.p.Load(t.Context(), known); err != nil {
@@ -198,6 +212,79 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		if err := p.Close(); err != nil {
 			t.Error(err)
 		}
+	}
+}
+
+// TestOddRowsCountAlone: what cannot be taken as it is, is told with its context, user
+// and name; everything else of the user, and of all others, counts; and nobody is
+// degraded by it.
+func TestOddRowsCountAlone(t *testing.T) {
+	s := newStand(t, nil, time.Hour)
+	s.sql("UPDATE configdb.context SET name = 'a\tb' WHERE cid = 16; UPDATE oxdb_5.user SET mailEnabled = 2 WHERE cid = 12 AND id = 9;" +
+		"INSERT INTO oxdb_5.user_attribute (cid, id, name, value) VALUES (12, 9, 'config/o.bell', CHAR(7)), (12, 9, 'config/o.nul', CONCAT('a', CHAR(0))), (12, 9, 'config/o.escape', 'a\\\\u001b'), (12, 9, 'config/o.good', 'x')," +
+		"(12, 9, 'config/O.good', 'y'), (12, 9, 'config/', 'x'), (12, 9, 'config/ o.blank', 'x'), (12, 9, 'Config/o.case', 'x'), (12, 9, CONCAT('config/o.line', CHAR(10)), 'x'), (12, 9, 'config/o.long', REPEAT('x', 65535));" +
+		"INSERT INTO configdb.login2context VALUES (12, CONCAT('odd', CHAR(9), 'login')); INSERT INTO oxdb_5.user_alias VALUES (12, 9, ' '), (12, 9, 'good@acme.example')")
+	for _, id := range []uint32{13, 14, 16} {
+		s.load(t, id, 2)
+	}
+	sn := s.load(t, 12, 9)
+	su := cascade.Subject{Context: 12, User: 9}
+	for name, want := range map[string]string{"o.good": "x", "O.good": "y", "o.long": strings.Repeat("x", 65535), "a.plain": "x", "o.bell": "", "o.nul": "", "o.escape": "", "o.case": ""} {
+		if v, _ := sn.Get(su, name); v.Text != want {
+			t.Errorf("%s is %.40q, want %.40q", name, v.Text, want)
+		}
+	}
+	for _, su := range []cascade.Subject{su, {Context: 16, User: 2}} {
+		if a := sn.Account(su); a != cascade.AccountOpen {
+			t.Errorf("%v: %v", su, a)
+		}
+	}
+	st := s.p.Status()
+	if st.Status != OK || !strings.Contains(st.Text(), "rows of the platform's database do not count as they are") {
+		t.Errorf("%s: %s", st.Status, st.Text())
+	}
+	for _, want := range []string{
+		`user 9 in context 12, "config/o.bell": the value holds the control character U+0007`, `user 9 in context 12, "config/o.nul": the value holds`,
+		`user 9 in context 12, "config/o.escape": the value holds the control character U+001B`, `user 9 in context 12, "config/": the name of the property is empty`,
+		`user 9 in context 12, "config/ o.blank": `, `user 9 in context 12, "config/o.line\n": `, `context 13, "Config/a.other": the platform does not read a name in this case`,
+		`context 14, "Taxonomy/Types": the platform does not read a name in this case`, `by the case of its letters only`, `context 12, "odd\tlogin": `,
+	} {
+		if !slices.ContainsFunc(st.Problems, func(p string) bool { return strings.Contains(p, want) }) {
+			t.Errorf("no problem %q: %q", want, st.Problems)
+		}
+	}
+}
+
+// TestRestoredToYesterday: what was written since is gone, here as there.
+func TestRestoredToYesterday(t *testing.T) {
+	s := newStand(t, nil, time.Hour)
+	su := cascade.Subject{Context: 12, User: 2}
+	s.connected = []cascade.Subject{su}
+	s.load(t, 12, 2)
+	s.sql("UPDATE configdb.context SET name = 'renamed' WHERE cid = 12; INSERT INTO oxdb_5.user_attribute (cid, id, name, value) VALUES (12, 2, 'config/today', 'x'); UPDATE oxdb_5.user_configuration SET permissions = 0 WHERE cid = 12 AND user = 2; DELETE FROM oxdb_5.login2user")
+	if err := s.p.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if v, _ := s.engine.Snapshot().Get(su, "today"); v.Text != "x" {
+		t.Fatal("the change of today does not count")
+	}
+	s.sql("UPDATE configdb.context SET name = 'acme' WHERE cid = 12; DELETE FROM oxdb_5.user_attribute WHERE name = 'config/today'; UPDATE oxdb_5.user_configuration SET permissions = 1 WHERE cid = 12 AND user = 2; DELETE FROM oxdb_5.user WHERE cid = 12 AND id = 9")
+	s.connected = append(s.connected, cascade.Subject{Context: 12, User: 9})
+	if err := s.p.Refresh(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	sn := s.engine.Snapshot()
+	if v, ok := sn.Get(su, "today"); ok {
+		t.Errorf("what is gone counts: %q", v.Text)
+	}
+	tags := sn.Tags(su)
+	for _, tag := range []string{"acme", "ucWebMail"} {
+		if !slices.ContainsFunc(tags, func(x cascade.Tag) bool { return x.Tag == tag }) {
+			t.Errorf("no tag %s in %v", tag, tags)
+		}
+	}
+	if a := sn.Account(cascade.Subject{Context: 12, User: 9}); a != cascade.UserDeleted {
+		t.Errorf("a user who is not there: %v", a)
 	}
 }
 

@@ -22,7 +22,8 @@ import (
 type found struct {
 	contexts map[uint32]*cascade.PlatformContext
 	users    map[cascade.Subject]*cascade.PlatformUser
-	odd      map[cascade.Subject]map[string]string // rows that do not count
+	odd      map[cascade.Subject]map[string]string // rows that do not count as they are
+	letters  map[cascade.Subject]map[string]string // names of attributes, by themselves in lower case
 	failed   map[uint32]error                      // contexts whose user database could not be read
 }
 
@@ -84,7 +85,7 @@ func (p *Platform) readRound(q *round, subjects []cascade.Subject) error {
 	start := time.Now()
 	f := found{
 		contexts: map[uint32]*cascade.PlatformContext{}, users: map[cascade.Subject]*cascade.PlatformUser{},
-		odd: map[cascade.Subject]map[string]string{}, failed: map[uint32]error{},
+		odd: map[cascade.Subject]map[string]string{}, letters: map[cascade.Subject]map[string]string{}, failed: map[uint32]error{},
 	}
 	if len(subjects) > 0 {
 		if err := p.fill(q, &f, subjects); err != nil {
@@ -243,12 +244,15 @@ func (p *Platform) fill(q *round, f *found, subjects []cascade.Subject) error {
 	err := q.rows(p.config, "", "SELECT cid, name, enabled FROM "+name+"context WHERE cid IN ("+in+")", func(r *sql.Rows) error {
 		var id uint32
 		var text sql.NullString
-		var enabled sql.NullBool // NULL counts as false, as it does for the platform
+		var enabled sql.NullInt64 // NULL counts as false, as it does for the platform
 		if err := r.Scan(&id, &text, &enabled); err != nil {
 			return err
 		}
 		c := f.contexts[id]
-		c.Missing, c.Name, c.Enabled = false, text.String, enabled.Bool
+		c.Missing, c.Enabled = false, enabled.Int64 != 0
+		next := c.Context
+		next.Name = text.String
+		p.keep(f, cascade.Subject{Context: id}, "name", cascade.Batch{Contexts: []cascade.Context{next}}, func() { c.Context = next })
 		return nil
 	})
 	if err != nil {
@@ -376,13 +380,13 @@ func (p *Platform) fillUsers(q *round, f *found, at place, ids []uint32, byConte
 	}
 	err = q.rows(pool, "", "SELECT u.cid, u.id, u.mailEnabled, c.permissions FROM "+name+"user AS u LEFT JOIN "+name+"user_configuration AS c ON c.cid = u.cid AND c.user = u.id WHERE "+where("u", "id"), func(r *sql.Rows) error {
 		var su cascade.Subject
-		var enabled sql.NullBool
+		var enabled sql.NullInt64
 		var bits sql.NullString
 		if err := r.Scan(&su.Context, &su.User, &enabled, &bits); err != nil {
 			return err
 		}
 		u := f.users[su]
-		u.Missing, u.Enabled = false, enabled.Bool
+		u.Missing, u.Enabled = false, enabled.Int64 != 0
 		if bits.Valid {
 			list, err := exchange.PermissionNames(bits.String)
 			if err != nil {
@@ -470,8 +474,20 @@ func appendNew(list []string, s string) []string {
 	return append(slices.Clip(list), s)
 }
 
-// take reports what of an attribute does not count.
+// take reports what of an attribute does not count, and names that differ from
+// another one by their case alone: the platform takes them for two, and whoever
+// wrote them hardly did.
 func (f *found) take(su cascade.Subject, name string, a exchange.Attribute, err error) {
+	if a.Override != nil {
+		if f.letters[su] == nil {
+			f.letters[su] = map[string]string{}
+		}
+		lower := strings.ToLower(name)
+		if other, has := f.letters[su][lower]; has {
+			f.oddity(su, name, fmt.Sprintf("it differs from %q by the case of its letters only, and counts apart from it", other))
+		}
+		f.letters[su][lower] = name
+	}
 	if err != nil {
 		f.oddity(su, name, err.Error())
 	}

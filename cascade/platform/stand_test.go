@@ -38,7 +38,7 @@ CREATE TABLE subadmin_taxonomies (sid INT UNSIGNED NOT NULL, taxonomy VARCHAR(12
 CREATE TABLE contextAttribute (cid INT UNSIGNED NOT NULL, name VARCHAR(128) NOT NULL, value TEXT, uuid BINARY(16), PRIMARY KEY (cid, name)) COLLATE utf8mb4_unicode_ci;
 CREATE TABLE user (cid INT UNSIGNED NOT NULL, id INT UNSIGNED NOT NULL, mail VARCHAR(256), mailEnabled BOOLEAN NOT NULL, userPassword VARCHAR(128), PRIMARY KEY (cid, id));
 CREATE TABLE user_configuration (cid INT UNSIGNED NOT NULL, user INT UNSIGNED NOT NULL, permissions INT UNSIGNED NOT NULL, PRIMARY KEY (cid, user));
-CREATE TABLE user_attribute (cid INT UNSIGNED NOT NULL, id INT UNSIGNED NOT NULL, name VARCHAR(128) NOT NULL, value TEXT, uuid BINARY(16) NOT NULL DEFAULT '', PRIMARY KEY (cid, id, name), INDEX (cid, name, value(20))) CHARACTER SET utf8mb4;
+CREATE TABLE user_attribute (cid INT UNSIGNED NOT NULL, id INT UNSIGNED NOT NULL, name VARCHAR(128) NOT NULL, value TEXT, uuid BINARY(16) NOT NULL DEFAULT '', PRIMARY KEY (cid, id, name), INDEX (cid, name, value(20))) COLLATE utf8mb4_bin;
 CREATE TABLE login2user (cid INT UNSIGNED NOT NULL, id INT UNSIGNED NOT NULL, uid VARCHAR(128) NOT NULL, PRIMARY KEY (cid, uid), INDEX (cid, id));
 CREATE TABLE user_alias (cid INT UNSIGNED NOT NULL, user INT UNSIGNED NOT NULL, alias VARCHAR(255) NOT NULL, PRIMARY KEY (cid, user, alias));
 CREATE TABLE prg_contacts (cid INT UNSIGNED NOT NULL, intfield01 INT UNSIGNED NOT NULL, fid INT UNSIGNED NOT NULL, userid INT UNSIGNED, field01 VARCHAR(320), PRIMARY KEY (cid, intfield01, fid), INDEX (cid, userid));
@@ -91,7 +91,7 @@ var stands atomic.Int64
 
 // sql runs statements, whose names of databases are those of the stand.
 func (s *stand) sql(text string) string {
-	return s.db.SQL(strings.NewReplacer("configdb", s.prefix+"configdb", "oxdb_", s.prefix+"oxdb_").Replace(text))
+	return s.db.SQL("SET NAMES utf8mb4;" + strings.NewReplacer("configdb", s.prefix+"configdb", "oxdb_", s.prefix+"oxdb_").Replace(text))
 }
 
 // newStand makes a stand on the server that all tests share; on one of its own
@@ -104,7 +104,7 @@ func newStand(t *testing.T, tree map[string]string, refresh time.Duration) *stan
 func standOn(t *testing.T, db *sqltest.Server, tree map[string]string, refresh time.Duration) *stand {
 	t.Helper()
 	s := &stand{db: db, prefix: fmt.Sprintf("p%d_", stands.Add(1)), log: &testkit.Log{}}
-	s.sql("SET NAMES utf8mb4;" + configTables + "CREATE DATABASE oxdb_5 CHARACTER SET utf8mb4; USE oxdb_5;" + userTables + "CREATE DATABASE oxdb_6 CHARACTER SET utf8mb4; USE oxdb_6;" + userTables + rows +
+	s.sql(configTables + "CREATE DATABASE oxdb_5 CHARACTER SET utf8mb4; USE oxdb_5;" + userTables + "CREATE DATABASE oxdb_6 CHARACTER SET utf8mb4; USE oxdb_6;" + userTables + rows +
 		fmt.Sprintf("USE configdb; INSERT INTO db_pool VALUES (3, 'jdbc:mysql://%s/?useUnicode=true', 'com.mysql.jdbc.Driver', 'reader', 'secret', 'one');", s.db.Host) +
 		"INSERT INTO context_server2db_pool VALUES (2, 12, 3, 3, 'oxdb_5'), (2, 13, 3, 3, 'oxdb_5'), (2, 14, 3, 3, 'oxdb_5'), (2, 15, 3, 3, 'oxdb_5'), (2, 16, 3, 3, 'oxdb_6');")
 	s.sql("CREATE OR REPLACE USER reader@'127.0.0.1' IDENTIFIED BY 'secret'; GRANT SELECT, INSERT, UPDATE, DELETE ON *.* TO reader@'127.0.0.1';")
