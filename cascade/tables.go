@@ -2,10 +2,8 @@ package cascade
 
 import (
 	"errors"
-	"fmt"
 	"math"
 	"slices"
-	"strings"
 	"sync/atomic"
 	"time"
 )
@@ -120,205 +118,6 @@ func (t *tables) shards(yield func(*shard) bool) {
 	}
 }
 
-// tablesEdit applies one batch.
-type tablesEdit struct {
-	t      *tables
-	names  *nameEditor
-	edits  map[**shard]*shardEdit // by where the shard stands in t
-	chunks map[int]bool
-	nowMs  int64
-}
-
-// apply makes the tables that follow from a batch. The batch has been checked.
-// Times are compared with now once, here; what expires later is expire's.
-func (t *tables) apply(b *Batch, names *nameEditor, now time.Time) (*tables, error) {
-	if err := b.Check(); err != nil {
-		return nil, err
-	}
-	next := *t
-	next.counts = slices.Clone(t.counts)
-	e := &tablesEdit{
-		t: &next, names: names, nowMs: now.UnixMilli(),
-		edits: map[**shard]*shardEdit{}, chunks: map[int]bool{},
-	}
-	for _, s := range b.Forget {
-		e.shard(s.Context, s.User).unset(slotKey{s.Context, s.User, propRecord})
-	}
-	for _, s := range b.Missing {
-		e.shard(s.Context, 0).putContext(&contextEntry{Context: Context{ID: s.Context}, deleted: true}, recDeleted)
-	}
-	for _, id := range b.DeleteContexts {
-		e.deleteContext(id)
-	}
-	for _, s := range b.DeleteUsers {
-		e.deleteUser(s)
-	}
-	for _, k := range b.DeleteOverrides {
-		e.unset(k)
-	}
-	for i := range b.Contexts {
-		e.putContext(&b.Contexts[i])
-	}
-	for i := range b.Users {
-		if err := e.putUser(&b.Users[i]); err != nil {
-			return nil, err
-		}
-	}
-	for i := range b.Overrides {
-		e.set(&b.Overrides[i])
-	}
-	e.finish()
-	return &next, nil
-}
-
-func (e *tablesEdit) finish() {
-	for at, se := range e.edits {
-		*at = se.build(e.t.near)
-		if *at != nil {
-			(*at).markExpired(e.nowMs)
-		}
-	}
-	e.t.nextExpiry, e.t.subjects = math.MaxInt64, 0
-	for s := range e.t.shards {
-		e.t.subjects += len(s.slots) / 2
-		if s.nextExpiry != 0 {
-			e.t.nextExpiry = min(e.t.nextExpiry, s.nextExpiry)
-		}
-	}
-}
-
-func (e *tablesEdit) shard(ctx, user uint32) *shardEdit {
-	h := hashUser(ctx, user)
-	if user == 0 {
-		return e.edit(&e.t.contexts[h>>(64-contextBits)])
-	}
-	return e.edit(&e.t.users[h>>(64-shardBits)])
-}
-
-func (e *tablesEdit) edit(at **shard) *shardEdit {
-	se, ok := e.edits[at]
-	if !ok {
-		se = (*at).edit()
-		e.edits[at] = se
-	}
-	return se
-}
-
-func (e *tablesEdit) addCount(sl slot, by int) {
-	c := int(sl.prop >> countBits)
-	for c >= len(e.t.counts) {
-		e.t.counts = append(e.t.counts, nil)
-	}
-	if !e.chunks[c] {
-		e.chunks[c] = true
-		fresh := new([1 << countBits]propCount)
-		if e.t.counts[c] != nil {
-			*fresh = *e.t.counts[c]
-		}
-		e.t.counts[c] = fresh
-	}
-	p := &e.t.counts[c][sl.prop&(1<<countBits-1)]
-	if sl.user != 0 {
-		p.user += uint32(by)
-	} else {
-		p.context += uint32(by)
-	}
-	if sl.val&valFinal != 0 {
-		p.final += uint32(by)
-	}
-}
-
-func (e *tablesEdit) set(o *Override) {
-	prop := e.names.add(o.Property)
-	se := e.shard(o.Context, o.User)
-	now, old, had := se.set(o, prop)
-	if had {
-		e.addCount(old, -1)
-	}
-	e.addCount(now, 1)
-}
-
-func (e *tablesEdit) unset(k Key) {
-	prop, ok := e.names.from.id(k.Property)
-	if !ok {
-		return
-	}
-	if old, had := e.shard(k.Context, k.User).unset(slotKey{k.Context, k.User, prop}); had {
-		e.addCount(old, -1)
-	}
-}
-
-func (e *tablesEdit) putContext(c *Context) {
-	entry := &contextEntry{Context: *c}
-	entry.Tags = slices.Clone(c.Tags)
-	flags := uint32(0)
-	if c.Enabled {
-		flags = recEnabled
-	}
-	e.shard(c.ID, 0).putContext(entry, flags)
-}
-
-func (e *tablesEdit) putUser(u *User) error {
-	names := slices.Clone(u.Permissions)
-	slices.Sort(names)
-	names = slices.Compact(names)
-	key := strings.Join(names, "\x00")
-	id, ok := e.t.permOf[key]
-	// A batch that failed half-way may have left a number that no table has.
-	if !ok || int(id) >= len(e.t.perms) || !slices.Equal(e.t.perms[id].names, names) {
-		if len(e.t.perms) > maxPermSets {
-			return fmt.Errorf("user %d in context %d: more than %d distinct sets of permissions", u.ID, u.Context, maxPermSets)
-		}
-		id = uint32(len(e.t.perms))
-		ps := permSet{names: names, tags: make([]string, len(names))}
-		for i, n := range names {
-			ps.tags[i] = "uc" + n
-		}
-		e.t.perms = append(e.t.perms, ps)
-		e.t.permOf[key] = id
-	}
-	flags := uint32(0)
-	if u.Enabled {
-		flags = recEnabled
-	}
-	e.shard(u.Context, u.ID).put(slot{u.Context, u.ID, propRecord, id<<recShift | flags}, entry{})
-	return nil
-}
-
-func (e *tablesEdit) deleteUser(s Subject) {
-	se := e.shard(s.Context, s.User)
-	se.put(slot{s.Context, s.User, propRecord, recDeleted}, entry{})
-	e.dropOverrides(se, func(sl slot) bool { return sl.ctx == s.Context && sl.user == s.User })
-}
-
-func (e *tablesEdit) deleteContext(id uint32) {
-	se := e.shard(id, 0)
-	se.putContext(&contextEntry{Context: Context{ID: id}, deleted: true}, recDeleted)
-	e.dropOverrides(se, func(sl slot) bool { return sl.ctx == id })
-	for i := range e.t.users {
-		at := &e.t.users[i]
-		if _, open := e.edits[at]; !open && (*at == nil || !(*at).has(id)) {
-			continue
-		}
-		se := e.edit(at)
-		e.dropOverrides(se, func(sl slot) bool { return sl.ctx == id })
-		for j := range se.slots {
-			if sl := &se.slots[j]; sl.ctx == id && sl.prop == propRecord {
-				sl.val = recDeleted
-			}
-		}
-	}
-}
-
-func (e *tablesEdit) dropOverrides(se *shardEdit, drop func(slot) bool) {
-	for _, sl := range slices.Clone(se.slots) {
-		if sl.prop != propRecord && drop(sl) {
-			se.unset(slotKey{sl.ctx, sl.user, sl.prop})
-			e.addCount(sl, -1)
-		}
-	}
-}
-
 // has reports whether the shard knows anything of a context.
 func (s *shard) has(ctx uint32) bool {
 	return slices.ContainsFunc(s.slots, func(sl slot) bool { return sl.ctx == ctx })
@@ -393,7 +192,7 @@ func (t *tables) renumber(from *nameTable, names *nameEditor) *tables {
 			if s == nil {
 				continue
 			}
-			se := s.edit()
+			se := s.edit(0)
 			for j := range se.slots {
 				if sl := &se.slots[j]; sl.prop != propRecord {
 					sl.prop = names.add(from.list[sl.prop])

@@ -81,31 +81,68 @@ func appendTime(b []byte, t *time.Time) []byte {
 	return binary.AppendVarint(b, t.UnixMilli())
 }
 
-// maxTexts bounds the texts that a start remembers: properties, actors and
-// reasons come again, values may not.
-const maxTexts = 4096
+const (
+	// maxTexts bounds the texts that a start remembers: properties, actors and
+	// reasons come again, values may not.
+	maxTexts = 4096
+	// lastTexts is how many of them are found by their length alone.
+	lastTexts = 64
+)
 
-// texts are strings that are made once. nil remembers none.
-type texts map[string]string
+// texts are strings that are made once, and the memory of the records that one
+// start reads, one after the other. nil remembers none.
+type texts struct {
+	known    map[string]string
+	last     [lastTexts]string // of each length, the one that came last
+	record   Record
+	override Override
+}
 
-func (t texts) of(b []byte) string {
-	if s, ok := t[string(b)]; ok {
-		return s
+func (t *texts) of(b []byte) string {
+	if t == nil || len(b) == 0 {
+		return string(b)
 	}
-	s := string(b)
-	if t != nil && len(t) < maxTexts {
-		t[s] = s
+	last := &t.last[len(b)%lastTexts]
+	if *last == string(b) {
+		return *last
 	}
+	s, ok := t.known[string(b)]
+	if !ok {
+		s = string(b)
+		if t.known == nil {
+			t.known = make(map[string]string)
+		}
+		if len(t.known) < maxTexts {
+			t.known[s] = s
+		}
+	}
+	*last = s
 	return s
 }
 
+// recordOf and overrideOf are where a record is read into.
+func (t *texts) recordOf() *Record {
+	if t == nil {
+		return new(Record)
+	}
+	return &t.record
+}
+
+func (t *texts) overrideOf() *Override {
+	if t == nil {
+		return new(Override)
+	}
+	return &t.override
+}
+
 // decode reads the value of a record.
-func decode(k Key, b []byte, known texts) (*Record, error) {
+func decode(k Key, b []byte, known *texts) (*Record, error) {
 	d := decoder{b: b, known: known}
 	if d.octet() != formRecord {
 		return nil, errBadRecord
 	}
-	r := &Record{Key: k, State: State{Revision: d.number()}}
+	r := known.recordOf()
+	*r = Record{Key: k, State: State{Revision: d.number()}}
 	flags := d.octet()
 	r.Deleted = flags&flagDeleted != 0
 	switch {
@@ -123,10 +160,12 @@ func decode(k Key, b []byte, known texts) (*Record, error) {
 		}
 		r.Body = u
 	case k.Kind == KindOverride:
-		r.Body = &Override{
+		o := known.overrideOf()
+		*o = Override{
 			Protected: flags&flagProtected != 0, Value: d.text(), Final: d.text(), Reason: d.text(), Actor: d.text(),
 			Time: d.instant(), Expires: d.time(),
 		}
+		r.Body = o
 	case k.Kind == KindToken:
 		r.Body = &Token{Role: d.text(), Hash: []byte(d.text()), Actor: d.text(), Created: d.instant(), Expires: d.time()}
 	}
@@ -140,7 +179,7 @@ func decode(k Key, b []byte, known texts) (*Record, error) {
 type decoder struct {
 	b     []byte
 	bad   bool
-	known texts
+	known *texts
 }
 
 func (d *decoder) octet() byte {
@@ -202,24 +241,30 @@ func (d *decoder) list() []string {
 	return list
 }
 
-// instant is a time that is always there.
+// instant is a time; zero where there is none.
 func (d *decoder) instant() time.Time {
-	if t := d.time(); t != nil {
-		return *t
-	}
-	return time.Time{}
+	t, _ := d.moment()
+	return t
 }
 
 func (d *decoder) time() *time.Time {
+	t, ok := d.moment()
+	if !ok {
+		return nil
+	}
+	at := t // t alone would be made also where there is no time
+	return &at
+}
+
+func (d *decoder) moment() (t time.Time, ok bool) {
 	n, size := binary.Varint(d.b)
 	if size <= 0 {
 		d.bad, d.b = true, nil
-		return nil
+		return t, false
 	}
 	d.b = d.b[size:]
 	if n == math.MinInt64 {
-		return nil
+		return t, false
 	}
-	t := time.UnixMilli(n).UTC()
-	return &t
+	return time.UnixMilli(n).UTC(), true
 }

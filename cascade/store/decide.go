@@ -255,10 +255,12 @@ func get(tx *bbolt.Tx, k Key) (*Record, error) {
 }
 
 func parse(kind Kind, name, value []byte) (*Record, error) {
-	return texts(nil).parse(kind, name, value)
+	return (*texts)(nil).parse(kind, name, value)
 }
 
-func (t texts) parse(kind Kind, name, value []byte) (*Record, error) {
+// parse reads a record. With a t it is valid until the next one, where it is an
+// override: a start reads a million.
+func (t *texts) parse(kind Kind, name, value []byte) (*Record, error) {
 	k, err := t.parseKey(kind, name)
 	if err != nil {
 		return nil, err

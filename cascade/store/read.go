@@ -19,67 +19,105 @@ const (
 )
 
 // Load hands everything over, in batches of a bounded size; one is applied while
-// the next is read. It is called once, before Start.
+// the next is read. apply does not keep the slices of a batch: they are used again.
+// It is called once, before Start.
 func (s *Store) Load(apply func(cascade.Batch) error) error {
-	batches, applied := make(chan cascade.Batch, 1), make(chan error, 1)
+	l := loading{s: s, batches: make(chan cascade.Batch, 1), free: make(chan []cascade.Override, 2)}
+	applied := make(chan error, 1)
 	go func() {
 		var err error
-		for b := range batches {
+		for b := range l.batches {
 			if err == nil {
 				b.Revision = s.Head().identity()
 				err = apply(b)
+			}
+			clear(b.Overrides)
+			select {
+			case l.free <- b.Overrides[:0]:
+			default:
 			}
 		}
 		applied <- err
 	}()
 	err := s.view(func(tx *bbolt.Tx) error {
 		for _, kind := range Kinds {
-			if err := s.loadKind(tx, kind, batches); err != nil {
+			if err := l.kind(tx, kind); err != nil {
 				return err
 			}
 		}
 		return nil
 	})
-	close(batches)
+	close(l.batches)
 	return errors.Join(err, <-applied)
 }
 
-// loadKind hands the records of one kind over. Deletions come first in a batch:
+// loading is one Load.
+type loading struct {
+	s       *Store
+	batches chan cascade.Batch
+	free    chan []cascade.Override // of batches that were applied
+}
+
+// raw is a record in the file.
+type raw struct{ name, value []byte }
+
+// rawBlock is how many are kept in one piece: none is copied when more come.
+const rawBlock = 2048
+
+// kind hands the records of one kind over. Deletions come first in a batch:
 // tombstones of one kind may not meet records of the next.
-func (s *Store) loadKind(tx *bbolt.Tx, kind Kind, batches chan<- cascade.Batch) error {
-	type raw struct{ name, value []byte } // in the file
-	var parts [loadParts][]raw
+func (l *loading) kind(tx *bbolt.Tx, kind Kind) error {
+	var parts [loadParts][][]raw
 	err := tx.Bucket(bucketOf[kind]).ForEach(func(name, value []byte) error {
-		p := subjectOf(kind, name).Part(loadParts)
-		parts[p] = append(parts[p], raw{name, value})
+		p := &parts[subjectOf(kind, name).Part(loadParts)]
+		last := len(*p) - 1
+		if last < 0 || len((*p)[last]) == rawBlock {
+			*p, last = append(*p, make([]raw, 0, rawBlock)), last+1
+		}
+		(*p)[last] = append((*p)[last], raw{name, value})
 		return nil
 	})
 	if err != nil {
 		return err
 	}
-	b, n, known := cascade.Batch{}, 0, texts{}
-	for _, part := range parts {
-		for i, x := range part {
-			if n == 0 && kind == KindOverride {
-				b.Overrides = make([]cascade.Override, 0, min(len(part)-i, loadBatch))
+	known, live := new(texts), int64(0)
+	for _, blocks := range parts {
+		b, n := l.batch(kind), 0
+		for _, block := range blocks {
+			if n+len(block) > loadBatch {
+				l.batches <- b
+				b, n = l.batch(kind), 0
 			}
-			r, err := known.parse(kind, x.name, x.value)
-			if err != nil {
-				return &DamagedError{s.opt.Path, err.Error()}
-			}
-			s.stats.count(kind, nil, &r.State)
-			r.addTo(&b)
-			if n++; n >= loadBatch {
-				batches <- b
-				b, n = cascade.Batch{}, 0
+			n += len(block)
+			for i := range block {
+				r, err := known.parse(kind, block[i].name, block[i].value)
+				if err != nil {
+					return &DamagedError{l.s.opt.Path, err.Error()}
+				}
+				if !r.Deleted {
+					live++
+				}
+				r.addTo(&b)
 			}
 		}
 		if n > 0 {
-			batches <- b
-			b, n = cascade.Batch{}, 0
+			l.batches <- b
 		}
 	}
+	l.s.stats.add(kind, live)
 	return nil
+}
+
+// batch is an empty one.
+func (l *loading) batch(kind Kind) (b cascade.Batch) {
+	if kind != KindOverride {
+		return b
+	}
+	select {
+	case b.Overrides = <-l.free:
+	default:
+	}
+	return b
 }
 
 // subjectOf is whose a record is, by its name in the bucket.

@@ -236,9 +236,9 @@ func (k Key) bytes() []byte {
 
 var errBadKey = errors.New("a key of the store does not parse")
 
-func parseKey(kind Kind, b []byte) (Key, error) { return texts(nil).parseKey(kind, b) }
+func parseKey(kind Kind, b []byte) (Key, error) { return (*texts)(nil).parseKey(kind, b) }
 
-func (t texts) parseKey(kind Kind, b []byte) (Key, error) {
+func (t *texts) parseKey(kind Kind, b []byte) (Key, error) {
 	k := Key{Kind: kind}
 	switch {
 	case kind == KindToken && len(b) > 0:

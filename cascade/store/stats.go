@@ -65,6 +65,11 @@ func (s *stats) count(kind Kind, before, after *State) {
 	if before != nil && !before.Deleted {
 		by--
 	}
+	s.add(kind, by)
+}
+
+// add counts live records of a kind.
+func (s *stats) add(kind Kind, by int64) {
 	for i, k := range Kinds {
 		if k == kind {
 			s.records[i].Add(by)

@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strconv"
 	"sync"
 	"testing"
@@ -38,7 +39,12 @@ func openAt(t testing.TB, path string, truth Truth) (*Store, *engine) {
 		t.Fatal(err)
 	}
 	e := &engine{}
-	if err := s.Load(func(b cascade.Batch) error { e.apply(b, nil); return nil }); err != nil {
+	err = s.Load(func(b cascade.Batch) error {
+		b.Overrides = slices.Clone(b.Overrides) // they are used again
+		e.apply(b, nil)
+		return nil
+	})
+	if err != nil {
 		t.Fatal(err)
 	}
 	s.Start(e.apply)

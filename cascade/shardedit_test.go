@@ -1,0 +1,49 @@
+package cascade
+
+import (
+	"math/rand/v2"
+	"testing"
+)
+
+// An edit holds what a map would, whatever comes and goes, and so does the shard
+// that is built of it.
+func TestShardEdit(t *testing.T) {
+	r := rand.New(rand.NewPCG(1, 2))
+	texts := []string{"", "true", "false", "x", "yes", "a longer value", "b longer value", "12345678", "1234567890123456"}
+	for round := range 200 {
+		var sh *shard
+		want := map[slotKey]string{}
+		for range 3 { // a shard is made of the one before it
+			e := sh.edit(r.IntN(40))
+			for range r.IntN(120) {
+				k := slotKey{1 + uint32(r.IntN(3)), uint32(r.IntN(8)), uint32(r.IntN(6))}
+				had, there := want[k]
+				if r.IntN(3) == 0 {
+					if old, ok := e.unset(k); ok != there || ok && old.key() != k {
+						t.Fatalf("round %d: unset %v: %v %v instead of %v", round, k, old, ok, there)
+					}
+					delete(want, k)
+					continue
+				}
+				v := texts[r.IntN(len(texts))]
+				o := &Override{Key: Key{Subject: Subject{k.ctx, k.user}}, Value: v, Reason: texts[r.IntN(3)], Actor: had}
+				if _, _, ok := e.set(o, k.prop); ok != there {
+					t.Fatalf("round %d: set %v: replaced %v", round, k, ok)
+				}
+				want[k] = v
+			}
+			sh = e.build(3)
+			found := 0
+			for k, v := range want {
+				i := sh.find(k.ctx, k.user, k.prop, hashUser(k.ctx, k.user))
+				if i < 0 || sh.text(i) != v {
+					t.Fatalf("round %d: %v is not %q", round, k, v)
+				}
+				found++
+			}
+			if sh != nil && len(sh.entries) != found {
+				t.Fatalf("round %d: %d entries instead of %d", round, len(sh.entries), found)
+			}
+		}
+	}
+}
