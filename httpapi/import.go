@@ -75,18 +75,28 @@ func (s *Server) importChanges(lines [][]byte, reason, actor string) ([]store.Ch
 	}
 	results := make([]result, len(lines))
 	var next atomic.Int64
+	var failed atomic.Pointer[error] // why the store cannot be read
 	var work sync.WaitGroup
 	for range runtime.GOMAXPROCS(0) {
 		work.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(lines)); i = next.Add(1) - 1 {
-				x := &results[i]
-				if x.change, x.err = s.importChange(lines[i], reason, actor); x.err == nil {
-					x.same, x.err = s.same(&x.change)
+			err := s.Store.Reading(func(get func(store.Key) (*store.Record, error)) error {
+				for i := next.Add(1) - 1; i < int64(len(lines)); i = next.Add(1) - 1 {
+					x := &results[i]
+					if x.change, x.err = s.importChange(lines[i], reason, actor); x.err == nil {
+						x.same, x.err = s.same(&x.change, get)
+					}
 				}
+				return nil
+			})
+			if err != nil {
+				failed.Store(&err)
 			}
 		})
 	}
 	work.Wait()
+	if err := failed.Load(); err != nil {
+		return nil, s.storeProblem(*err)
+	}
 	changes := make([]store.Change, 0, len(lines))
 	for i := range results {
 		switch x := &results[i]; {
@@ -99,11 +109,50 @@ func (s *Server) importChanges(lines [][]byte, reason, actor string) ([]store.Ch
 	return changes, nil
 }
 
+// importChange reads a line. Nearly all have one member and nothing around it: of
+// those only the member is read. What is wrong is told of the whole line.
 func (s *Server) importChange(line []byte, reason, actor string) (c store.Change, err error) {
+	if in, ok := onlyMember(line); ok {
+		if c, err = s.importOf(&in, reason, actor); err == nil {
+			return c, nil
+		}
+	}
 	var in importLine
 	if err := decode(line, &in); err != nil {
 		return c, err
 	}
+	return s.importOf(&in, reason, actor)
+}
+
+// onlyMember cuts what is around the member of a usual line. It is that member only
+// where it is one whole value, which who reads it finds out.
+func onlyMember(line []byte) (in importLine, ok bool) {
+	line = bytes.TrimSuffix(line, []byte("\r"))
+	inner, ok := bytes.CutSuffix(line, endLine)
+	if !ok {
+		return in, false
+	}
+	if in.User, ok = bytes.CutPrefix(inner, beginUser); ok {
+		return in, true
+	}
+	in.User = nil
+	if in.Override, ok = bytes.CutPrefix(inner, beginOverride); ok {
+		return in, true
+	}
+	in.Override = nil
+	in.Context, ok = bytes.CutPrefix(inner, beginContext)
+	return in, ok
+}
+
+// What lines begin and end with.
+var (
+	beginUser     = []byte(`{"user":`)
+	beginOverride = []byte(`{"override":`)
+	beginContext  = []byte(`{"context":`)
+	endLine       = []byte(`}`)
+)
+
+func (s *Server) importOf(in *importLine, reason, actor string) (c store.Change, err error) {
 	switch {
 	case in.Context != nil && in.User == nil && in.Override == nil:
 		var x struct {
@@ -224,8 +273,8 @@ func whole(t *time.Time) *time.Time {
 }
 
 // same reports whether a record is as a change wants it already.
-func (s *Server) same(c *store.Change) (bool, error) {
-	have, err := s.Store.Get(c.Key)
+func (s *Server) same(c *store.Change, get func(store.Key) (*store.Record, error)) (bool, error) {
+	have, err := get(c.Key)
 	if err != nil || have == nil || have.Deleted {
 		return false, s.storeProblem(err)
 	}

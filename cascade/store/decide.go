@@ -31,7 +31,7 @@ func Decide(records Records, w *Write) ([]Changed, error) {
 		return nil, err
 	}
 	seen := make(map[Key]bool, len(w.Changes))
-	out := []Changed{}
+	out := make([]Changed, 0, len(w.Changes))
 	add := func(c Changed) error {
 		if seen[c.Key] {
 			return &BadWriteError{fmt.Sprintf("%s is named twice in one write, or below what it deletes", c.Key)}
@@ -60,6 +60,8 @@ func Decide(records Records, w *Write) ([]Changed, error) {
 
 func (w *Write) check() error {
 	switch {
+	case w.checked:
+		return nil
 	case len(w.Actor) > cascade.MaxTextLen || len(w.Reason) > cascade.MaxTextLen:
 		return &BadWriteError{fmt.Sprintf("the reason or the actor is longer than %d bytes", cascade.MaxTextLen)}
 	case len(w.Request) > MaxRequest:
@@ -67,6 +69,7 @@ func (w *Write) check() error {
 	case len(w.Changes) == 0 && w.Platform == nil:
 		return &BadWriteError{"the write changes nothing"}
 	}
+	var b cascade.Batch
 	for i := range w.Changes {
 		c := &w.Changes[i]
 		if bucketOf[c.Kind] == nil {
@@ -75,10 +78,11 @@ func (w *Write) check() error {
 		if c.Body == nil {
 			continue
 		}
-		if err := (&Record{c.Key, State{Body: c.Body}}).check(); err != nil {
+		if err := (&Record{c.Key, State{Body: c.Body}}).checkIn(&b); err != nil {
 			return &BadWriteError{err.Error()}
 		}
 	}
+	w.checked = true
 	return nil
 }
 

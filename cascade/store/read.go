@@ -143,6 +143,16 @@ func (s *Store) Get(k Key) (r *Record, err error) {
 	return r, err
 }
 
+// Reading calls f with a Get for many records.
+func (s *Store) Reading(f func(get func(Key) (*Record, error)) error) error {
+	if s.opt.Truth != nil {
+		return f(s.Get) // what is not in the file yet moves there meanwhile
+	}
+	return s.view(func(tx *bbolt.Tx) error {
+		return f(func(k Key) (*Record, error) { return get(tx, k) })
+	})
+}
+
 // List returns up to limit records of a kind after a key, in their order: of a
 // subject's context where one is named, and of exactly a user where that is.
 // For overrides, exact leaves those of the users out of a context. more is

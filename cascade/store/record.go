@@ -167,8 +167,10 @@ func (r *Record) UnmarshalJSON(b []byte) error {
 // Check refuses what may not be kept.
 func (r *Record) Check() error { return r.check() }
 
-func (r *Record) check() error {
-	b := cascade.Batch{}
+func (r *Record) check() error { return r.checkIn(new(cascade.Batch)) }
+
+// checkIn is check with a batch whose memory is used again.
+func (r *Record) checkIn(b *cascade.Batch) error {
 	fits := false
 	switch body := r.Body.(type) {
 	case nil:
@@ -185,7 +187,8 @@ func (r *Record) check() error {
 	if !fits || r.Deleted && r.Body != nil {
 		return fmt.Errorf("%s does not hold what a %s is", r.Key, r.Kind)
 	}
-	r.addTo(&b)
+	*b = cascade.Batch{Contexts: b.Contexts[:0], Users: b.Users[:0], Overrides: b.Overrides[:0]}
+	r.addTo(b)
 	return b.Check()
 }
 

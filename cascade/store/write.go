@@ -43,6 +43,8 @@ type Write struct {
 	// Platform is a change of the platform's own database, which the log is to
 	// have. Changes may be empty then.
 	Platform *PlatformChange
+
+	checked bool // check was passed
 }
 
 // PlatformChange is what was written into the platform's own database: an
@@ -245,6 +247,14 @@ func (e *Entry) Batch() cascade.Batch { return batch([]Entry{*e}, Head{Revision:
 
 // batch is what entries mean to the engine: the last state of each record.
 func batch(entries []Entry, head Head) cascade.Batch {
+	b := cascade.Batch{Revision: head.identity()}
+	if len(entries) == 1 { // it names no record twice
+		for i := range entries[0].Changes {
+			c := &entries[0].Changes[i]
+			addState(&b, c.Key, c.After)
+		}
+		return b
+	}
 	last := make(map[Key]*State)
 	var order []Key
 	for _, e := range entries {
@@ -256,16 +266,20 @@ func batch(entries []Entry, head Head) cascade.Batch {
 		}
 	}
 	slices.SortFunc(order, compareKeys)
-	b := cascade.Batch{Revision: head.identity()}
 	for _, k := range order {
-		switch after := last[k]; {
-		case after != nil:
-			(&Record{k, *after}).addTo(&b)
-		case k.Kind == KindOverride:
-			b.DeleteOverrides = append(b.DeleteOverrides, cascade.Key{Subject: k.Subject(), Property: k.Name})
-		case k.Kind != KindToken:
-			b.Forget = append(b.Forget, k.Subject())
-		}
+		addState(&b, k, last[k])
 	}
 	return b
+}
+
+// addState adds what a record has become; nil: it is gone.
+func addState(b *cascade.Batch, k Key, after *State) {
+	switch {
+	case after != nil:
+		(&Record{k, *after}).addTo(b)
+	case k.Kind == KindOverride:
+		b.DeleteOverrides = append(b.DeleteOverrides, cascade.Key{Subject: k.Subject(), Property: k.Name})
+	case k.Kind != KindToken:
+		b.Forget = append(b.Forget, k.Subject())
+	}
 }
