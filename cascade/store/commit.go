@@ -283,6 +283,11 @@ func putEntry(tx *bbolt.Tx, x *Sealed) error {
 			return err
 		}
 	}
+	if len(x.EndedOwners()) > 0 {
+		if err := tx.Bucket(bucketEnded).Put(key, nil); err != nil {
+			return err
+		}
+	}
 	return tx.Bucket(bucketLog).Put(key, append(append(make([]byte, 0, len(x.Chain)+len(x.Text)), x.Chain[:]...), x.Text...))
 }
 
@@ -299,6 +304,9 @@ func trimLog(tx *bbolt.Tx, head uint64) error {
 		x, err := unseal(v)
 		if err == nil && x.Request != "" {
 			err = tx.Bucket(bucketRequests).Delete([]byte(x.Request))
+		}
+		if err == nil {
+			err = tx.Bucket(bucketEnded).Delete(k)
 		}
 		if err == nil {
 			err = c.Delete()

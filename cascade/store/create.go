@@ -41,7 +41,7 @@ func create(path string) error {
 		return err
 	}
 	err = db.Update(func(tx *bbolt.Tx) error {
-		for _, name := range append([][]byte{bucketRequests}, buckets...) {
+		for _, name := range append([][]byte{bucketRequests, bucketEnded}, buckets...) {
 			if _, err := tx.CreateBucket(name); err != nil {
 				return err
 			}

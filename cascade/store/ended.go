@@ -57,16 +57,38 @@ func mayEnd(v []byte) bool {
 	return (bytes.Contains(v, textContext) || bytes.Contains(v, textUser)) && (bytes.Contains(v, textBefore) || bytes.Contains(v, textDeleted))
 }
 
+// indexEnded makes the index of a file that has none.
+func indexEnded(tx *bbolt.Tx) error {
+	index, err := tx.CreateBucket(bucketEnded)
+	if err != nil {
+		return err
+	}
+	return tx.Bucket(bucketLog).ForEach(func(k, v []byte) error {
+		if !mayEnd(v) {
+			return nil
+		}
+		return index.Put(k, nil)
+	})
+}
+
 // endedStride is how many entries without a context or a user are passed between
-// two looks at the time of one.
+// two looks at the time of one, in a file without the index.
 const endedStride = 256
 
 // EachEnded calls f with the owners that ended since a moment, the last ones
 // first, as far as the log goes back.
 func (s *Store) EachEnded(since time.Time, f func(owner cascade.Subject, at time.Time)) error {
 	return s.view(func(tx *bbolt.Tx) error {
-		c, passed := tx.Bucket(bucketLog).Cursor(), 0
+		log, passed := tx.Bucket(bucketLog), 0
+		index := tx.Bucket(bucketEnded)
+		if index == nil { // no write has made it yet
+			index = log
+		}
+		c := index.Cursor()
 		for k, v := c.Last(); k != nil; k, v = c.Prev() {
+			if index != log {
+				v = log.Get(k)
+			}
 			concerns := mayEnd(v)
 			if passed++; !concerns && passed%endedStride != 0 {
 				continue

@@ -7,6 +7,8 @@ import (
 	"testing"
 	"time"
 
+	"go.etcd.io/bbolt"
+
 	"github.com/seed47708276/sluice/cascade"
 )
 
@@ -58,6 +60,33 @@ func TestEachEnded(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
+	// A file without the index has the log read, until a write makes the index.
+	withoutIndex(t, path)
 	s, _ = openAt(t, path, nil)
 	check(began, acme.Subject(), acme.Subject(), user.Subject())
+	do(t, s, put1(OverrideKey(acme.Subject(), "p"), &Override{Value: "y"}))
+	check(began, acme.Subject(), acme.Subject(), user.Subject())
+	indexed := 0
+	err := s.view(func(tx *bbolt.Tx) error {
+		indexed = tx.Bucket(bucketEnded).Stats().KeyN
+		return nil
+	})
+	if err != nil || indexed == 0 || indexed > 11 {
+		t.Errorf("%d entries are in the index, %v", indexed, err)
+	}
+}
+
+// withoutIndex leaves a file as a version without the index wrote it.
+func withoutIndex(t *testing.T, path string) {
+	t.Helper()
+	db, err := bbolt.Open(path, 0o600, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Update(func(tx *bbolt.Tx) error { return tx.DeleteBucket(bucketEnded) }); err != nil {
+		t.Fatal(err)
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
 }

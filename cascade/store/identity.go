@@ -53,6 +53,11 @@ func upgrade(tx *bbolt.Tx) error {
 			return err
 		}
 	}
+	if tx.Bucket(bucketEnded) == nil {
+		if err := indexEnded(tx); err != nil {
+			return err
+		}
+	}
 	if meta.Get(metaIdentity) != nil {
 		return nil
 	}

@@ -39,6 +39,7 @@ var (
 	bucketMeta     = []byte("meta")
 	bucketSessions = []byte("sessions")
 	bucketRequests = []byte("requests") // revisions by the names of their writes; since format 2
+	bucketEnded    = []byte("ended")    // revisions of the entries with which the owners of ids may have ended; since format 2
 	bucketOf       = map[Kind][]byte{
 		KindContext: []byte("contexts"), KindUser: []byte("users"), KindOverride: []byte("overrides"), KindToken: []byte("tokens"),
 	}

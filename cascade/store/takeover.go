@@ -138,7 +138,7 @@ func (s *Store) loadFrom(ctx context.Context, before Head) (st Standing, err err
 
 // empty removes all records and the log from a transaction.
 func empty(tx *bbolt.Tx) error {
-	for _, name := range [][]byte{bucketLog, bucketRequests, bucketOf[KindContext], bucketOf[KindUser], bucketOf[KindOverride], bucketOf[KindToken]} {
+	for _, name := range [][]byte{bucketLog, bucketRequests, bucketEnded, bucketOf[KindContext], bucketOf[KindUser], bucketOf[KindOverride], bucketOf[KindToken]} {
 		if err := tx.DeleteBucket(name); err != nil {
 			return err
 		}
