@@ -24,9 +24,9 @@ type Cluster interface {
 	Problem() string
 	// Canaries are how messages of the other members that are alive come through.
 	Canaries() []remote.Canary
-	// Ask asks all members but this one; each answers or fails, at the latest
-	// when ctx ends.
-	Ask(ctx context.Context, op string, body []byte) []remote.Answer
+	// Ask asks all members but this one, without those of some incarnations; each
+	// answers or fails, at the latest when ctx ends.
+	Ask(ctx context.Context, op string, body []byte, without ...string) []remote.Answer
 	// Policy is the maxmemory-policy of Redis, or "" where it is not known.
 	Policy() string
 	// Stats are the counters of the link.

@@ -91,7 +91,7 @@ func (m *members) Canaries() (list []remote.Canary) {
 	return list
 }
 
-func (m *members) Ask(_ context.Context, op string, body []byte) (answers []remote.Answer) {
+func (m *members) Ask(_ context.Context, op string, body []byte, _ ...string) (answers []remote.Answer) {
 	for _, w := range m.others {
 		a := remote.Answer{Member: w.server.Member, Incarnation: w.server.incarnation}
 		switch {

@@ -88,11 +88,22 @@ func (s *Server) holds(q *holdsQuestion) (a holdsAnswer, err error) {
 	return a, nil
 }
 
+// comparison is one of what the other members hold.
+type comparison struct {
+	s   *Server
+	ctx context.Context
+	out *adoptAnswer
+	// silent are the members that did not answer once, by their incarnations: they are
+	// asked no more, so that each costs askTimeout at most.
+	silent []string
+}
+
 // compareStores lists what the other members hold differently.
 func (s *Server) compareStores(ctx context.Context, out *adoptAnswer) error {
 	if s.Cluster == nil {
 		return nil
 	}
+	c := &comparison{s: s, ctx: ctx, out: out}
 	for _, kind := range store.Kinds {
 		for after := []byte(nil); ; {
 			_, next, err := s.Store.Page(kind, after, comparedPage, maxMemberAnswer)
@@ -103,7 +114,7 @@ func (s *Server) compareStores(ctx context.Context, out *adoptAnswer) error {
 			if err != nil {
 				return err
 			}
-			if err := s.comparePage(ctx, holdsQuestion{Kind: kind, After: after, Until: next}, &own, out); err != nil {
+			if err := c.page(holdsQuestion{Kind: kind, After: after, Until: next}, &own); err != nil {
 				return err
 			}
 			if after = next; after == nil {
@@ -116,14 +127,15 @@ func (s *Server) compareStores(ctx context.Context, out *adoptAnswer) error {
 	return nil
 }
 
-func (s *Server) comparePage(ctx context.Context, q holdsQuestion, own *holdsAnswer, out *adoptAnswer) error {
+// page compares the records of one range.
+func (c *comparison) page(q holdsQuestion, own *holdsAnswer) error {
 	differ := false
-	err := s.askHolds(ctx, q, out, func(_ string, a *holdsAnswer) { differ = differ || a.Sum != own.Sum || a.Count != own.Count })
+	err := c.ask(q, func(_ string, a *holdsAnswer) { differ = differ || a.Sum != own.Sum || a.Count != own.Count })
 	if err != nil || !differ {
 		return err
 	}
 	q.List = true
-	return s.askHolds(ctx, q, out, func(member string, a *holdsAnswer) {
+	return c.ask(q, func(member string, a *holdsAnswer) {
 		if a.Sum == own.Sum && a.Count == own.Count {
 			return
 		}
@@ -133,7 +145,7 @@ func (s *Server) comparePage(ctx context.Context, q holdsQuestion, own *holdsAns
 				return
 			}
 			if k, err := store.ParseCursor(q.Kind, b); err == nil {
-				out.note(difference{Member: member, Key: k, What: what})
+				c.out.note(difference{Member: member, Key: k, What: what})
 			}
 		}
 		for key, sum := range own.Held {
@@ -150,7 +162,7 @@ func (s *Server) comparePage(ctx context.Context, q holdsQuestion, own *holdsAns
 			}
 		}
 		if a.More {
-			out.Omitted++
+			c.out.Omitted++
 		}
 	})
 }
@@ -163,28 +175,29 @@ func (a *adoptAnswer) note(d difference) {
 	a.Differences = append(a.Differences, d)
 }
 
-// askHolds asks all other members.
-func (s *Server) askHolds(ctx context.Context, q holdsQuestion, out *adoptAnswer, read func(member string, a *holdsAnswer)) error {
+// ask asks all other members that are not silent, at once.
+func (c *comparison) ask(q holdsQuestion, read func(member string, a *holdsAnswer)) error {
 	body, err := json.Marshal(q)
 	if err != nil {
 		return err
 	}
-	asking, cancel := context.WithTimeout(ctx, askTimeout)
+	asking, cancel := context.WithTimeout(c.ctx, askTimeout)
 	defer cancel()
-	for _, answer := range s.Cluster.Ask(asking, opHolds, body) {
+	for _, answer := range c.s.Cluster.Ask(asking, opHolds, body, c.silent...) {
 		var a holdsAnswer
 		err := answer.Err
 		if err == nil {
 			err = json.Unmarshal(answer.Body, &a)
 		}
 		if err != nil {
-			s.Logger.Warn("a member did not answer which change it holds", "member", answer.Member, "err", err)
-			out.Unreachable = append(out.Unreachable, answer.Member)
+			c.s.Logger.Warn("a member did not answer which decisions it holds", "member", answer.Member, "err", err)
+			c.out.Unreachable = append(c.out.Unreachable, answer.Member)
+			c.silent = append(c.silent, answer.Incarnation)
 			continue
 		}
 		read(answer.Member, &a)
 	}
-	return ctx.Err()
+	return c.ctx.Err()
 }
 
 // answerHolds answers opHolds for another member.

@@ -3,6 +3,7 @@ package httpapi
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"maps"
@@ -304,19 +305,26 @@ func (b brokenSessions) Delete(context.Context, string) error              { ret
 // emptySum is that of no records.
 const emptySum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-// answering is a cluster of one other member, which says what it holds.
+// answering is a cluster of one other member, which says what it holds, and one that
+// is silent.
 type answering struct {
 	Cluster
 	holds func(*holdsQuestion) holdsAnswer
+	asked *int // how often the silent one was
 }
 
-func (a answering) Ask(_ context.Context, _ string, body []byte) []remote.Answer {
-	var q holdsQuestion
-	if err := json.Unmarshal(body, &q); err != nil {
-		return []remote.Answer{{Member: "other", Err: err}}
+func (a answering) Ask(_ context.Context, _ string, body []byte, without ...string) (answers []remote.Answer) {
+	if !slices.Contains(without, "s") {
+		*a.asked++
+		answers = []remote.Answer{{Member: "silent", Incarnation: "s", Err: errors.New("no answer")}}
 	}
-	text, err := json.Marshal(a.holds(&q))
-	return []remote.Answer{{Member: "other", Body: text, Err: err}}
+	var q holdsQuestion
+	err := json.Unmarshal(body, &q)
+	var text []byte
+	if err == nil {
+		text, err = json.Marshal(a.holds(&q))
+	}
+	return append(answers, remote.Answer{Member: "other", Incarnation: "o", Body: text, Err: err})
 }
 
 // nobody has no sockets, and is sent nothing.
@@ -349,22 +357,27 @@ func TestContractAdopt(t *testing.T) {
 		forced = true
 		return w.store.AdoptAlone()
 	}
+	silent := 0
 	w.server.Cluster = answering{link, func(q *holdsQuestion) holdsAnswer {
 		if q.Kind != store.KindContext {
 			return holdsAnswer{Sum: emptySum}
 		}
 		return holdsAnswer{Count: 1, Sum: "other", Held: map[string]string{"00000007": "x", "00000009": "y"}}
-	}}
+	}, &silent}
 	w.want("PUT /admin/v1/contexts/{context}", 201, "{}")
 	w.wantAt("PUT", "/admin/v1/contexts/8", 201, "{}")
 	a := w.want("POST /admin/v1/store/adopt", 200, "{}")
 	for _, want := range []string{
 		`"adopted":false`, `{"member":"other","key":{"kind":"context","context":7},"what":"other"}`,
 		`{"member":"other","key":{"kind":"context","context":8},"what":"here"}`, `{"member":"other","key":{"kind":"context","context":9},"what":"there"}`,
+		`"unreachable":["silent"]`,
 	} {
 		if !strings.Contains(a.body, want) || forced {
 			t.Errorf("%s is missing in %s", want, a.body)
 		}
+	}
+	if silent != 1 {
+		t.Errorf("a member that does not answer was asked %d times", silent)
 	}
 	w.want("POST /admin/v1/store/adopt", 409, `{"confirm":true}`)
 	a = w.want("POST /admin/v1/store/adopt", 200, `{"confirm":true,"force":true}`)

@@ -29,13 +29,14 @@ type asked struct {
 	answering int
 }
 
-// Ask asks all other members that are alive and returns what each of them has
-// answered when all have, or ctx ends. Those that have not have an error.
-func (l *Link) Ask(ctx context.Context, op string, body []byte) []Answer {
+// Ask asks all other members that are alive, without some, by their incarnations,
+// and returns what each of them has answered when all have, or ctx ends. Those that
+// have not have an error.
+func (l *Link) Ask(ctx context.Context, op string, body []byte, without ...string) []Answer {
 	me, v := l.Incarnation(), l.view.Load()
 	var answers []Answer
 	for other, m := range v.members {
-		if other != me && m.alive {
+		if other != me && m.alive && !slices.Contains(without, other) {
 			answers = append(answers, Answer{Member: m.Name, Incarnation: other, Err: errNoAnswer})
 		}
 	}
