@@ -19,6 +19,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade/sqlpool/sqltest"
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 const (
@@ -82,10 +83,7 @@ type prometheus struct {
 // which have TLS.
 func startPrometheus(t *testing.T, members []*member) *prometheus {
 	t.Helper()
-	path, err := exec.LookPath("prometheus")
-	if err != nil {
-		t.Fatal("prometheus is missing: apt-get install prometheus")
-	}
+	path := testkit.Tool(t, "prometheus", "prometheus")
 	var targets []string
 	for _, m := range members {
 		_, host, _ := strings.Cut(m.tcp, "://")
@@ -193,7 +191,7 @@ func TestDashboard(t *testing.T) {
 	t.Parallel()
 	db := sqltest.Start(t)
 	db.SQL(platformTables + fmt.Sprintf("INSERT INTO configdb.db_pool VALUES (3, 'jdbc:mysql://%s/', 'reader', 'reader', 'secret', 'one');", db.Host))
-	cert, key, _ := newCertificate(t)
+	cert, key, _ := testkit.Certificate(t)
 	f := newFleet(t, redistest.Start(t), 2, delayProperty+"=0", "sluice.metrics.public=true",
 		"sluice.admin.tls.cert="+cert, "sluice.admin.tls.key="+key,
 		"sluice.platform.enabled=true", "sluice.platform.hosts="+db.Host, "sluice.platform.user=reader", "sluice.platform.password=secret", "sluice.platform.refresh=2s")

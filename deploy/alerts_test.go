@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 const (
@@ -46,7 +48,7 @@ func alerts(t *testing.T) (list []alert) {
 // Each alert fires for what it is there for, and not for the nearest thing that is
 // no reason to call anybody: promtool says so.
 func TestAlerts(t *testing.T) {
-	promtool := tool(t, "promtool", "prometheus")
+	promtool := testkit.Tool(t, "promtool", "prometheus")
 	command(t, promtool, "check", "rules", alertsFile)
 	b, err := os.ReadFile(alertCases)
 	if err != nil {
