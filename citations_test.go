@@ -21,9 +21,9 @@ var (
 	notSlug   = regexp.MustCompile(`[^a-z0-9 _-]`)
 )
 
-// TestCitations holds what comments and pages refer to: a page of docs/ must be
+// TestTopLevelCitations holds what comments and pages refer to: a page of docs/ must be
 // there, and so must the section behind its #.
-func TestCitations(t *testing.T) {
+func TestTopLevelCitations(t *testing.T) {
 	sections := map[string][]string{} // by page; nil where there is no page
 	resolve := func(from, page, section string) {
 		known, asked := sections[page]

@@ -73,8 +73,8 @@ func DecodeAttribute(su cascade.Subject, name, value string) (a Attribute, err e
 	return a, nil
 }
 
-// checkText refuses a value that no file could hold: of the control characters only
-// tab, form feed and line ends are text (design.md, Cascade).
+// checkText refuses a value that no file could hold: of the control characters
+// only tab, form feed and line ends are text (docs/reference/cascade.md#files).
 func checkText(value string) error {
 	if !utf8.ValidString(value) {
 		return errors.New("the value is not UTF-8: set it anew or remove the row")
