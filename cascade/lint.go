@@ -2,6 +2,7 @@ package cascade
 
 import (
 	"fmt"
+	"math"
 	"path"
 	"slices"
 	"strings"
@@ -17,8 +18,13 @@ const maxDuplicates = 10
 // warnings, since the load itself reports what is wrong, but for roll-outs that
 // mean the opposite in the existing system. It is what check prints
 // beyond Findings, and takes too long for every reload.
-func (sn *Snapshot) Lint() []finding.Finding {
-	l := &linter{sn: sn}
+func (sn *Snapshot) Lint() []finding.Finding { return sn.lint(maxDuplicates) }
+
+// LintAll is Lint with every duplicate key.
+func (sn *Snapshot) LintAll() []finding.Finding { return sn.lint(math.MaxInt) }
+
+func (sn *Snapshot) lint(duplicates int) []finding.Finding {
+	l := &linter{sn: sn, maxDuplicates: duplicates}
 	l.duplicates()
 	l.unknown()
 	l.scopes()
@@ -29,8 +35,9 @@ func (sn *Snapshot) Lint() []finding.Finding {
 }
 
 type linter struct {
-	sn  *Snapshot
-	out []finding.Finding
+	sn            *Snapshot
+	out           []finding.Finding
+	maxDuplicates int // of a folder, that are listed
 }
 
 func (l *linter) warn(file string, line int, code, format string, args ...any) {
@@ -69,8 +76,8 @@ func (l *linter) duplicates() {
 	}
 	for dir, pairs := range byFolder {
 		for i, p := range pairs {
-			if i == maxDuplicates {
-				l.warn(p.old.file, p.old.line, "duplicate-key", "%d more keys of the folder %s are set again elsewhere, %s in %s among them",
+			if i == l.maxDuplicates {
+				l.warn(p.old.file, p.old.line, "duplicate-key", "%d more keys of the folder %s are set again elsewhere, %s in %s among them: `sluice check --all` lists them",
 					len(pairs)-i, dir, p.key, p.next)
 				break
 			}

@@ -12,6 +12,7 @@ import (
 	"sync"
 	"testing"
 
+	"github.com/seed47708276/sluice/httpapi"
 	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
@@ -133,6 +134,22 @@ func TestBrowsers(t *testing.T) {
 	}
 	all("connect", 1)
 	push("Grüße 📨", 1)
+
+	// The browsers have it at once, the page that can tell has it when it is done.
+	const busy = 3000 // ms
+	p.request("POST", "/admin/v1/messages", fmt.Sprintf(`{"context":1337,"user":17,"name":"busy","args":[%d],"confirm":true,"id":"busy"}`, busy), nil)
+	var l httpapi.Deliveries
+	p.poll("every browser has answered", func() bool {
+		l = httpapi.Deliveries{}
+		p.request("GET", "/admin/v1/deliveries?id=busy", "", &l)
+		return len(l.Deliveries) == 1 && l.Deliveries[0].Settled && l.Deliveries[0].Members[0].Asked == 2
+	})
+	d := l.Deliveries[0]
+	if on := d.Members[0]; d.Proof != httpapi.ProofPage || on.Browser.Sockets != 2 || on.Page.Sockets != 1 || on.Page.First < busy || on.Browser.First >= on.Page.First {
+		t.Errorf("of the busy page is known %+v", d)
+	} else {
+		t.Logf("at the browsers after %v and %v ms, at the page after %v ms", on.Browser.First, on.Browser.Last, on.Page.First)
+	}
 
 	saved := p.save("websockets.properties", websockets.PropEnabled, "false", true)
 	all("sluice:disabled", 1)

@@ -12,6 +12,7 @@ import (
 
 func (a *app) checkCmd() *cobra.Command {
 	state := ""
+	all := false
 	cmd := &cobra.Command{
 		Use:   "check --etc DIR [--directory FILE] [--state DIR]",
 		Short: "Report every error and warning of a tree",
@@ -22,13 +23,14 @@ tree on standard output. Ends with 1 if there is an error.
 Also warns of secrets that everybody may read, and of loose modes of the state
 folder (that of --state, else that of sluice serve), keys and token files.`,
 		Args: cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error { return a.check(state) },
+		RunE: func(*cobra.Command, []string) error { return a.check(state, all) },
 	}
+	cmd.Flags().BoolVar(&all, "all", false, "list every key that is set twice, not the first ten of a folder")
 	cmd.Flags().StringVar(&state, "state", "", "state folder whose mode is looked at")
 	return cmd
 }
 
-func (a *app) check(state string) error {
+func (a *app) check(state string, all bool) error {
 	if err := a.needEtc(); err != nil {
 		return err
 	}
@@ -37,7 +39,11 @@ func (a *app) check(state string) error {
 		return err
 	}
 	sn := e.Snapshot()
-	fs := slices.Concat(sn.Findings(), sn.Lint(), e.LooseSecrets(), looseModes(e, state))
+	lint := sn.Lint
+	if all {
+		lint = sn.LintAll
+	}
+	fs := slices.Concat(sn.Findings(), lint(), e.LooseSecrets(), looseModes(e, state))
 	fs = append(fs, redisFindings(sn)...)
 	finding.Sort(fs)
 	errs := countErrors(fs)

@@ -125,7 +125,10 @@ func (s *server) otherSockets() (counts []int64) {
 type deliverer struct{ s *server }
 
 func (d deliverer) Deliver(m remote.Message) error {
-	msg := websockets.Message{Name: m.Name, Args: json.RawMessage(m.Args), Conflate: m.Conflate}
+	msg := websockets.Message{
+		Name: m.Name, Args: json.RawMessage(m.Args), Conflate: m.Conflate,
+		ID: m.ID, Also: m.IDs, From: m.From, Copied: true, Confirm: m.Confirm,
+	}
 	target := websockets.Target{PathFilter: m.PathFilter, SourceToken: m.SourceToken}
 	if m.PathFilter != "" {
 		if err := websockets.ValidatePathFilter(m.PathFilter); err != nil {
@@ -171,6 +174,7 @@ type endedSession struct {
 	Context int32  `json:"context"`
 	User    int32  `json:"user"`
 	Session string `json:"session"`
+	Hash    string `json:"hash,omitempty"` // where the id is not known
 }
 
 func (d deliverer) Answer(op string, body []byte) ([]byte, error) {
@@ -188,10 +192,10 @@ func (d deliverer) Answer(op string, body []byte) ([]byte, error) {
 	if err := json.Unmarshal(body, &e); err != nil {
 		return nil, err
 	}
-	if e.Context <= 0 || e.User <= 0 || e.Session == "" {
+	if e.Context <= 0 || e.User <= 0 || e.Session == "" && e.Hash == "" {
 		return nil, errors.New("no session")
 	}
-	d.s.sockets.CloseSockets(websockets.Selector{Context: e.Context, User: e.User, Session: e.Session}, websockets.CauseSession)
+	d.s.sockets.CloseSockets(websockets.Selector{Context: e.Context, User: e.User, Session: e.Session, SessionHash: e.Hash}, websockets.CauseSession)
 	return nil, nil
 }
 
@@ -205,7 +209,7 @@ func (s *server) sessionEnded(ses *websockets.Session) {
 	if s.link == nil {
 		return
 	}
-	body, err := json.Marshal(endedSession{ses.Context, ses.User, ses.ID})
+	body, err := json.Marshal(endedSession{ses.Context, ses.User, ses.ID, ses.IDHash})
 	if err != nil {
 		s.log.Error("session's end not encoded", "error", err)
 		return

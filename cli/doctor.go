@@ -49,8 +49,8 @@ func (a *app) doctorCmd() *cobra.Command {
 		Short: "Say why a user gets no pushes",
 		Long: `Goes the way of a push to one user: the server, its configuration, the account,
 the switch and what sets it, the session, the sockets on all members, the last
-delivery, the members, and the capability without which the web client does not
-try. Each step is ok, a problem, or unknown where it cannot be told from here,
+delivery, the members, the capability without which the web client does not try,
+and what became of the last mail. Each step is ok, a problem, or unknown where it cannot be told from here,
 with what to do next. Ends with 1 where there is a problem, with 3 where no
 server answers.`,
 		Example: "  sluice doctor -c 1337 -u 17\n  sluice doctor someone@example.com",
@@ -158,7 +158,7 @@ func (d *doctor) examine() error {
 	}
 	d.platform(e)
 	d.capability(e)
-	return nil
+	return d.lastDelivery()
 }
 
 func (d *doctor) server(o *overview) {

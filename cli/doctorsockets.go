@@ -9,13 +9,10 @@ import (
 	"time"
 )
 
-// sessions looks at the one that was named: neither Sluice nor App Suite lists
-// those of a user.
+// sessions looks at the one that was named, else at all of the user.
 func (d *doctor) sessions() error {
 	if d.session == "" {
-		d.add("session", verdictUnknown, "sessions cannot be listed by user: a client with one that has ended is refused with 403",
-			fmt.Sprintf("`sluice doctor %s --session ID` with the session parameter of the client's request", d.flags))
-		return nil
+		return d.allSessions()
 	}
 	var s struct {
 		Context, User uint32
@@ -42,6 +39,40 @@ func (d *doctor) sessions() error {
 		}
 		d.add("session", verdictOK, "it is one of the user, of the client "+oneLine(s.Client)+until, "")
 	}
+	return nil
+}
+
+// allSessions tells of the sessions of the user.
+func (d *doctor) allSessions() error {
+	var l listedSessions
+	_, err := d.c.call(d.app, http.MethodGet, sessionsPath(d.su), nil, &l)
+	switch {
+	case refused(err, "store_unavailable"):
+		d.add("session", verdictProblem, err.Error(), "look at Redis, where the sessions are")
+		return nil
+	case err != nil:
+		return err
+	case len(l.Sessions) == 0:
+		d.add("session", verdictProblem, "the user has no session: nobody is logged in, and a client with one that has ended is refused with 403", "the user logs in again")
+		return nil
+	}
+	usable := 0
+	var details []string
+	for _, s := range l.Sessions {
+		if !s.Restricted {
+			usable++
+		}
+		since := ""
+		if s.Created != nil {
+			since = ", since " + timeText(*s.Created)
+		}
+		details = append(details, fmt.Sprintf("%s, of the client %s%s", printable(s.Hash), oneLine(s.Client), since))
+	}
+	if usable == 0 {
+		d.add("session", verdictProblem, "every session of the user is restricted, or waits for its second factor: such a session gets no socket", "the user completes the login", details...)
+		return nil
+	}
+	d.add("session", verdictOK, "the user has "+counted(len(l.Sessions), "session"), "", details...)
 	return nil
 }
 
@@ -116,7 +147,7 @@ func (d *doctor) sockets() error {
 			"have the user reload the page; if none comes, look for refused handshakes in this answer and in the server's log, and at the steps above and below", details...)
 	}
 	d.delivery(len(l.Sockets), mail, last)
-	return nil
+	return d.arrival(len(l.Sockets))
 }
 
 func (d *doctor) delivery(open, mail int, last time.Time) {

@@ -40,13 +40,13 @@ is not in it.
 			if a.json() {
 				return a.exportTo(c, jsonLines{a.stdout})
 			}
-			if to == "" {
+			if to == "" || to == "-" {
 				return a.exportYAML(c, "stdout", a.stdout)
 			}
 			return a.exportFile(c, to)
 		},
 	}
-	cmd.Flags().StringVar(&to, "to", "", "file to write, else stdout")
+	cmd.Flags().StringVar(&to, "to", "", "file to write; - or nothing: standard output")
 	_ = cmd.MarkFlagFilename("to", "yml", "yaml")
 	return cmd
 }

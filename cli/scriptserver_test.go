@@ -221,6 +221,11 @@ func (s *scriptSocket) read(ctx context.Context, conn *websocket.Conn) {
 	for {
 		_, b, err := conn.Read(ctx)
 		packet := string(b)
+		if packet == "2" {
+			if conn.Write(ctx, websocket.MessageText, []byte("3")) == nil {
+				continue
+			}
+		}
 		if err != nil {
 			packet = fmt.Sprintf("close %d", websocket.CloseStatus(err))
 		}

@@ -155,7 +155,7 @@ func (a *app) showStatus(o *overview) {
 		members = fmt.Sprintf("%s %s, %d of %s alive", o.members.Cluster, o.members.Status, alive, counted(len(o.members.Members), "member"))
 	}
 	a.table("", [][]string{
-		{"configuration", fmt.Sprintf("%s, generation %d, digest %s, %s", s.Status, s.Identity.Generation, httpapi.ShortDigest(s.Identity.Files+"+"+s.Identity.Overrides), counted(len(s.Files), "file"))},
+		{"configuration", fmt.Sprintf("%s, generation %d, digest %s, %s", s.Status, s.Identity.Generation, httpapi.ShortDigest(o.digest()), counted(len(s.Files), "file"))},
 		{"last reload", fmt.Sprintf("%s ago, took %s, watched by %s", sinceText(s.Loaded), printable(s.Took), printable(s.Watch.Mode))},
 		{"store", store},
 		{"sessions", sessions},
@@ -174,6 +174,16 @@ func (a *app) showStatus(o *overview) {
 		a.showHold(s.Held)
 	}
 	a.showTroubles(o)
+}
+
+// digest is the one that `sluice members` has for this member.
+func (o *overview) digest() string {
+	for _, m := range o.members.Members {
+		if m.Self {
+			return m.Digest
+		}
+	}
+	return o.config.Identity.Files
 }
 
 // showTroubles tells what is wrong, each with what to do about it.

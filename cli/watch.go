@@ -35,15 +35,17 @@ func (a *app) watchCmd() *cobra.Command {
 	var kinds []string
 	var limit time.Duration
 	var count int
+	here := false
 	cmd := &cobra.Command{
 		Use:   "watch [--context C [--user U]] [--kinds K,...]",
 		Short: "Show what happens, as it happens",
-		Long: `Shows what happens on a member until it is interrupted: files that were read
+		Long: `Shows what happens in the cluster until it is interrupted: files that were read
 (config), overrides and the directory (override, directory), tokens (token),
-sockets of this member (socket), members that come and go, or whose
-configuration is another one (member), and who is switched off on this member
-alone while the store cannot be asked (closing). A server that goes away is asked again;
-what happened meanwhile follows, as far as the server still has it.
+sockets (socket), members that come and go, or whose configuration is another one
+(member), and who is switched off on a member alone while the store cannot be
+asked (closing). --here leaves out what happens on other members. A server that
+goes away is asked again; what happened there meanwhile follows, as far as it
+still has it.
 
   sluice watch --context 1337 --user 17 --kinds socket,override`,
 		Args: cobra.NoArgs,
@@ -60,6 +62,9 @@ what happened meanwhile follows, as far as the server still has it.
 				return err
 			}
 			q := url.Values{}
+			if !here {
+				q.Set("cluster", "true")
+			}
 			if len(kinds) > 0 {
 				q.Set("kinds", strings.Join(kinds, ","))
 			}
@@ -84,6 +89,7 @@ what happened meanwhile follows, as far as the server still has it.
 	su.add(cmd)
 	cmd.Flags().StringSliceVar(&kinds, "kinds", nil, "config, override, directory, token, socket, member, closing")
 	cmd.Flags().DurationVar(&limit, "for", 0, "end after this time")
+	cmd.Flags().BoolVar(&here, "here", false, "of the server that is asked alone")
 	cmd.Flags().IntVar(&count, "count", 0, "end after this many events")
 	return cmd
 }
@@ -235,7 +241,7 @@ func (w *watch) line(kind, data string) error {
 		if e.Degraded {
 			status = "degraded"
 		}
-		text = fmt.Sprintf("generation %d, %s", e.Generation, status)
+		text = fmt.Sprintf("%sgeneration %d, %s", spaced(e.Member), e.Generation, status)
 		for _, c := range e.Changed {
 			text += fmt.Sprintf("; %s: %s -> %s", c.Property, orNone(c.Old), orNone(c.New))
 			if c.Result != cascade.Applied {
@@ -247,6 +253,9 @@ func (w *watch) line(kind, data string) error {
 		}
 	case "socket":
 		text = fmt.Sprintf("%s %s%s %s", e.What, e.subject(), e.Connection, e.Path)
+		if e.Member != "" {
+			text += " on " + e.Member
+		}
 		if e.Cause != "" {
 			text += fmt.Sprintf(": %s", e.Cause)
 		}

@@ -1,7 +1,9 @@
 package httpapi
 
 import (
+	"cmp"
 	"net/http"
+	"slices"
 	"strconv"
 	"time"
 
@@ -105,6 +107,10 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	property, actor, action := query.Get("property"), query.Get("actor"), query.Get("action")
+	about := func(c store.Changed) bool {
+		return (want.Context == 0 || c.Context == want.Context) && (want.User == 0 || c.User == want.User) &&
+			(property == "" || c.Kind == store.KindOverride && c.Name == property)
+	}
 	list, next, err := s.Store.Log(before, limit, func(e *store.Entry) bool {
 		if actor != "" && e.Actor != actor || action != "" && e.Action != action || e.Time.Before(since) {
 			return false
@@ -116,20 +122,17 @@ func (s *Server) audit(w http.ResponseWriter, r *http.Request) error {
 			(property == "" || p.Attribute == attributeOf(property)) {
 			return true
 		}
-		for i := range e.Changes {
-			c := &e.Changes[i]
-			if (want.Context == 0 || c.Context == want.Context) && (want.User == 0 || c.User == want.User) &&
-				(property == "" || c.Kind == store.KindOverride && c.Name == property) {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(e.Changes, about)
 	})
 	if err != nil {
 		return s.readProblem(err)
 	}
 	out := []audited{}
 	for i := range list {
+		// Of a write about many, what was asked for comes first.
+		slices.SortStableFunc(list[i].Changes, func(a, b store.Changed) int {
+			return cmp.Compare(oneIf(!about(a)), oneIf(!about(b)))
+		})
 		out = append(out, s.showEntry(&list[i], maxAudited))
 	}
 	cursor := ""

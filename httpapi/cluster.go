@@ -58,6 +58,10 @@ const (
 	opConfirm = "confirm"
 	// opPlatform: read a context or a user of the platform again.
 	opPlatform = "platform"
+	opTrace    = "deliveries"
+	opProbe    = "sockets.probe"
+	opDrift    = "config.drift"
+	opEvents   = "events"
 )
 
 // askTimeout is how long other members have for an answer. A reload of a large
@@ -82,6 +86,7 @@ type memberQuestion struct {
 	Accept     bool   `json:"accept,omitempty"` // reload: folders that are empty or missing as they are
 	Digest     string `json:"digest,omitempty"` // confirm: that of the change
 	Note       bool   `json:"note,omitempty"`   // confirm: another member has the change
+	ID         string `json:"id,omitempty"`     // deliveries: of the message
 	From       string `json:"from,omitempty"`   // the member that was asked first
 	Actor      string `json:"actor,omitempty"`  // reload, confirm, close: by whom
 }
@@ -110,6 +115,10 @@ func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
 		return s.answerHolds(body)
 	case opUsers:
 		return s.connectedUsers(body)
+	case opDrift:
+		return s.answerDrift(body)
+	case opEvents:
+		return s.answerEvents(body)
 	}
 	var q memberQuestion
 	if err := decode(body, &q); err != nil {
@@ -131,6 +140,10 @@ func (s *Server) AnswerMember(op string, body []byte) ([]byte, error) {
 			return nil, fail(http.StatusBadRequest, "bad_query", "a close names a context, or all")
 		}
 		return json.Marshal(closedSockets{Closed: s.closeOwn(sel, q.From, q.Actor)})
+	case opTrace:
+		return s.answerTrace(q)
+	case opProbe:
+		return s.answerProbe(q)
 	case opConfirm:
 		return s.answerConfirm(q)
 	case opPlatform:

@@ -43,6 +43,7 @@ var examples = map[string]example{
 	"POST /admin/v1/store/adopt":                                             {`{"confirm":true}`, ``},
 	"POST /admin/v1/tokens":                                                  {`{"name":"n","role":"editor"}`, ``},
 	"POST /admin/v1/sessions":                                                {`{"context":7,"user":3,"client":"c"}`, ``},
+	"POST /admin/v1/sockets/probe":                                           {``, ``},
 	"POST /admin/v1/messages":                                                {`{"context":7,"name":"n","args":[]}`, `{"context":7,"name":"n","args":[],"pathFilter":""}`},
 	"POST /admin/v1/mailpush/registrations":                                  {`{"action":"status","users":[{"context":7,"user":3}]}`, ``},
 	"POST /admin/v1/notifications":                                           {`{"context":7,"user":3,"topic":"t","data":{}}`, `{"context":7,"user":3,"topic":"","data":{}}`},
@@ -80,6 +81,9 @@ func request(op string) (method, path string, headers []string) {
 	path = filled.Replace(path)
 	if strings.HasSuffix(path, "/properties") && method != http.MethodGet {
 		path += "?name=com.example.a"
+	}
+	if op == "GET /admin/v1/sessions" || op == "DELETE /admin/v1/sessions" {
+		path += "?context=7&user=3"
 	}
 	if op == "POST /admin/v1/import" {
 		path, headers = path+"?reason=r", []string{"Content-Type: " + ndjson}
@@ -235,7 +239,7 @@ func TestContractFixed(t *testing.T) {
 	w.server.Fixed = true
 	for _, op := range withStatus("409") {
 		switch {
-		case slices.Contains([]string{"POST /admin/v1/tokens", "DELETE /admin/v1/tokens/{token}", "POST /admin/v1/sessions", "DELETE /admin/v1/sessions/{session}", "POST /admin/v1/store/adopt", "POST /admin/v1/config/confirm", "POST /admin/v1/mailpush/registrations", "GET /admin/v1/contexts/{context}/users/{user}/mailpush"}, op):
+		case slices.Contains([]string{"POST /admin/v1/tokens", "DELETE /admin/v1/tokens/{token}", "POST /admin/v1/sessions", "DELETE /admin/v1/sessions", "DELETE /admin/v1/sessions/{session}", "POST /admin/v1/store/adopt", "POST /admin/v1/config/confirm", "POST /admin/v1/mailpush/registrations", "GET /admin/v1/contexts/{context}/users/{user}/mailpush"}, op):
 		case strings.HasSuffix(op, "/revert"):
 		default:
 			a := w.want(op, 409, examples[op].good)
@@ -301,6 +305,9 @@ type brokenSessions struct{ foreign }
 
 func (b brokenSessions) Create(context.Context, *websockets.Session) error { return b.err }
 func (b brokenSessions) Delete(context.Context, string) error              { return b.err }
+func (b brokenSessions) EndOfUser(context.Context, int32, int32, string) (int, error) {
+	return 0, b.err
+}
 
 // emptySum is that of no records.
 const emptySum = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"

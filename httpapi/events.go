@@ -80,6 +80,7 @@ type stream struct {
 	kinds   []string // nil: all
 	su      cascade.Subject
 	actor   string       // who watches
+	cluster bool         // what happens on other members as well
 	queue   chan event   // closed by who removes it
 	waiting atomic.Int64 // bytes of data in queue
 }
@@ -184,18 +185,25 @@ func (e *Events) join(st *stream, after string) (missed []event, at string, rese
 	if after == "" {
 		return nil, e.idOf(e.last), false, nil
 	}
-	id, text, _ := strings.Cut(after, "-")
-	from, err := strconv.ParseUint(text, 10, 64)
-	first := e.last - uint64(len(e.kept)) // before those that are kept
-	if reset = id != e.id || err != nil || from > e.last || from < first; reset {
-		from = first
-	}
-	for _, ev := range e.kept[from-first:] {
+	from, reset := e.placeOf(after)
+	for _, ev := range e.kept[from-(e.last-uint64(len(e.kept))):] {
 		if st.wants(&ev) {
 			missed = append(missed, ev)
 		}
 	}
 	return missed, e.idOf(from), reset, nil
+}
+
+// placeOf is the number behind which to go on after an id; reset tells that what
+// came between is not kept. The caller holds mu.
+func (e *Events) placeOf(after string) (from uint64, reset bool) {
+	id, text, _ := strings.Cut(after, "-")
+	from, err := strconv.ParseUint(text, 10, 64)
+	first := e.last - uint64(len(e.kept)) // before those that are kept
+	if id != e.id || err != nil || from > e.last || from < first {
+		return first, true
+	}
+	return from, false
 }
 
 // position is the id that a stream has come to where nothing waits for it: it

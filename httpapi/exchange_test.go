@@ -223,6 +223,7 @@ func (x *exchanges) given(text string) string {
 
 var (
 	aTime     = regexp.MustCompile(`\d{4}-\d\d-\d\dT[\d:.]+Z`)
+	aHash     = regexp.MustCompile(`"hash":"[0-9a-f]{16}"`)
 	aSocketID = regexp.MustCompile(`"id":"[0-9a-zA-Z_-]+"`)
 	ofProcess = regexp.MustCompile(`("incarnation":"|"digest":"|digest |incarnations |[0-9a-f]{32} and )[0-9a-f+]{12,}`)
 )
@@ -239,6 +240,7 @@ func (x *exchanges) named(text string) string {
 	}
 	text = strings.ReplaceAll(text, strconv.Quote(me), `"unix:root"`)
 	text = strings.ReplaceAll(text, "by "+me+" ", "by unix:root ")
+	text = aHash.ReplaceAllString(text, `"hash":"HASH"`)
 	text = aTime.ReplaceAllString(text, `TIME`)
 	text = ofProcess.ReplaceAllString(text, "${1}HEX")
 	return aSocketID.ReplaceAllString(text, `"id":"ID"`)

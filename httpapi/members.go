@@ -71,6 +71,8 @@ type listedMember struct {
 	Self  bool   `json:"self"`
 	Age   string `json:"age"`   // since its last heartbeat
 	Drift bool   `json:"drift"` // it is alive and has another configuration than this one
+	// Differs are properties, and files that differ otherwise, of one with drift.
+	Differs []string `json:"differs,omitempty"`
 }
 
 // canary is how messages of another member come to this one, measured with one
@@ -93,7 +95,7 @@ type memberList struct {
 }
 
 // members answers who is in the cluster, and what is wrong among them.
-func (s *Server) members(w http.ResponseWriter, _ *http.Request) error {
+func (s *Server) members(w http.ResponseWriter, r *http.Request) error {
 	list := memberList{Status: "alone", Canaries: []canary{}}
 	ms := []remote.Member{s.Self()}
 	if s.Cluster != nil {
@@ -109,6 +111,7 @@ func (s *Server) members(w http.ResponseWriter, _ *http.Request) error {
 		}
 	}
 	list.fill(ms, s.Self())
+	s.tellDrift(r.Context(), &list)
 	list.Warnings = append(list.Warnings, SaltWarnings(ms, s.Self())...)
 	if p := s.evicts(); p != "" {
 		list.Warnings = append(list.Warnings, remote.EvictionText(p))

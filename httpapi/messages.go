@@ -15,6 +15,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
+	"github.com/seed47708276/sluice/websockets/trace"
 )
 
 // message is what POST /admin/v1/messages takes.
@@ -32,6 +33,8 @@ type message struct {
 	Conflate string `json:"conflate"`
 	// Sync asks to wait until the other members' copy is safe.
 	Sync bool `json:"sync"`
+	// Confirm asks the sockets whether the message has come.
+	Confirm bool `json:"confirm"`
 
 	chosen bool // the caller has given the id
 }
@@ -80,9 +83,12 @@ func (s *Server) sendMessages(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	result, err := s.send(r.Context(), b)
+	result, m, err := s.send(r.Context(), b)
 	if err != nil {
 		return err
+	}
+	if m.Confirm && accepts(r, ndjson) {
+		return s.followMessage(w, r, result, m.Sync)
 	}
 	return s.answer(w, http.StatusOK, result)
 }
@@ -127,7 +133,7 @@ func (s *Server) sendStream(w http.ResponseWriter, r *http.Request) error {
 
 // result is what answers a line.
 func (s *Server) result(ctx context.Context, line []byte) any {
-	result, err := s.send(ctx, line)
+	result, _, err := s.send(ctx, line)
 	if err == nil {
 		return result
 	}
@@ -161,16 +167,21 @@ func readLine(in *bufio.Reader) ([]byte, error) {
 	}
 }
 
-func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
-	var m message
-	if err := decode(b, &m); err != nil {
-		return nil, err
+func (s *Server) send(ctx context.Context, b []byte) (*sentResult, *message, error) {
+	m := &message{}
+	if err := decode(b, m); err != nil {
+		return nil, nil, err
 	}
-	su, err := s.check(&m)
+	result, err := s.sendMessage(ctx, m)
+	return result, m, err
+}
+
+func (s *Server) sendMessage(ctx context.Context, m *message) (*sentResult, error) {
+	su, err := s.check(m)
 	if err != nil {
 		return nil, err
 	}
-	msg, target := websockets.Message{Name: m.Name, Args: m.Args, Conflate: m.Conflate}, websockets.Target{SourceToken: m.SourceToken}
+	msg, target := websockets.Message{Name: m.Name, Args: m.Args, Conflate: m.Conflate, From: s.Member, Confirm: m.Confirm}, websockets.Target{SourceToken: m.SourceToken}
 	if m.PathFilter != nil {
 		target.PathFilter = *m.PathFilter
 	}
@@ -179,7 +190,7 @@ func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
 		return nil, fail(http.StatusUnprocessableEntity, "bad_message", "%s", err)
 	}
 	if s.Cluster == nil {
-		return s.deliver(ctx, &m, &msg, target, su)
+		return s.deliver(ctx, m, &msg, target, su)
 	}
 	switch err := s.Cluster.Reserve(); {
 	case errors.Is(err, remote.ErrClosed):
@@ -187,12 +198,17 @@ func (s *Server) send(ctx context.Context, b []byte) (*sentResult, error) {
 	case err != nil:
 		return nil, fail(http.StatusTooManyRequests, "buffer_full", "%s", err)
 	}
-	result, err := s.deliver(ctx, &m, &msg, target, su)
+	result, err := s.deliver(ctx, m, &msg, target, su)
 	if err != nil || result.Duplicate && result.Remote != nil {
 		s.Cluster.Release()
 		return result, err
 	}
+	apart := uint64(0)
+	if m.Confirm { // whose answers are about this one
+		apart = s.pushes.apart.Add(1)
+	}
 	return s.distribute(ctx, result, remote.Message{
+		Confirm: m.Confirm, Apart: apart,
 		ID: result.ID, IDs: m.ids(), Context: int32(su.Context), User: int32(su.User), PathFilter: target.PathFilter, SourceToken: target.SourceToken,
 		Name: msg.Name, Args: string(msg.Args), Conflate: msg.Conflate,
 	}, m.Sync)
@@ -210,12 +226,14 @@ func (s *Server) deliver(ctx context.Context, m *message, msg *websockets.Messag
 		now, window := time.Now(), server[time.Duration](s.Engine.Snapshot(), remote.PropDedupWindow)
 		if !s.accepted.first(now, window, m.ID) {
 			result.Duplicate = true
+			s.duplicate(m, su)
 			return result, nil
 		}
 		if s.Cluster != nil {
 			switch s.Cluster.Claim(ctx, m.ID, window) {
 			case remote.ClaimSent:
 				result.Duplicate = true
+				s.duplicate(m, su)
 				return result, nil
 			case remote.ClaimWaiting:
 				result.Duplicate, result.Remote = true, nil
@@ -226,6 +244,7 @@ func (s *Server) deliver(ctx context.Context, m *message, msg *websockets.Messag
 			return result, nil
 		}
 	}
+	msg.ID = result.ID
 	var err error
 	switch {
 	case m.All:
@@ -239,6 +258,13 @@ func (s *Server) deliver(ctx context.Context, m *message, msg *websockets.Messag
 		return nil, err
 	}
 	return result, nil
+}
+
+// duplicate remembers that a message was sent again.
+func (s *Server) duplicate(m *message, su cascade.Subject) {
+	s.Sockets.Memory().Add(&trace.Record{
+		Key: trace.Key{Context: int32(su.Context), User: int32(su.User)}, ID: m.ID, From: s.Member, Topic: m.Name, At: time.Now(), Outcome: trace.Duplicate,
+	})
 }
 
 // Fresh reports whether a message of another member is to be delivered here: it

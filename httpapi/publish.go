@@ -15,6 +15,7 @@ func (s *Server) Watched() bool { return s.Events.Watched() || s.registrar.auto(
 // socketEvent is the data of EventSocket.
 type socketEvent struct {
 	What       string    `json:"what"` // opened or closed
+	Member     string    `json:"member"`
 	Time       time.Time `json:"time"`
 	ID         string    `json:"id"`
 	Context    int32     `json:"context"`
@@ -39,12 +40,13 @@ func (s *Server) Closed(i websockets.SocketInfo, cause websockets.Cause) {
 
 func (s *Server) publishSocket(what string, i websockets.SocketInfo, cause string, code int) {
 	s.Events.Publish(EventSocket, cascade.Subject{Context: uint32(i.Context), User: uint32(i.User)}, socketEvent{
-		what, time.Now().UTC(), i.ID, i.Context, i.User, i.Connection, i.Path, i.Client, cause, code,
+		what, s.Member, time.Now().UTC(), i.ID, i.Context, i.User, i.Connection, i.Path, i.Client, cause, code,
 	})
 }
 
 // configEvent is the data of EventConfig.
 type configEvent struct {
+	Member     string           `json:"member"`
 	Time       time.Time        `json:"time"`
 	Generation uint64           `json:"generation"`
 	Digest     string           `json:"digest"`
@@ -70,7 +72,7 @@ func (s *Server) Swapped(old, now *cascade.Snapshot) {
 	if old.Digest() == now.Digest() && old.Degraded() == now.Degraded() && sameHold(old.Held(), now.Held()) {
 		return
 	}
-	e := configEvent{Time: time.Now().UTC(), Generation: now.Generation(), Digest: now.Digest(), Degraded: now.Degraded(), Held: now.Held(), Changed: []cascade.Change{}}
+	e := configEvent{Member: s.Member, Time: time.Now().UTC(), Generation: now.Generation(), Digest: now.Digest(), Degraded: now.Degraded(), Held: now.Held(), Changed: []cascade.Change{}}
 	size := 0
 	for _, c := range cascade.Changes(old, now) {
 		for _, v := range []*string{c.Old, c.New} {

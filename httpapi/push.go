@@ -13,6 +13,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
+	"github.com/seed47708276/sluice/websockets/trace"
 )
 
 // priority is how soon a notification is due.
@@ -134,6 +135,7 @@ func (p *pushes) accept(m remote.Message, prio priority) (result string, err err
 	s := p.server
 	su := cascade.Subject{Context: uint32(m.Context), User: uint32(m.User)}
 	if !pushEnabled(s.Engine.Snapshot(), su, pushClient, m.Name) {
+		p.outcome(&m, trace.Disabled)
 		return pushDisabled, nil
 	}
 	buffer := p.buffers[prio]
@@ -151,6 +153,7 @@ func (p *pushes) accept(m remote.Message, prio priority) (result string, err err
 		if s.Cluster != nil {
 			s.Cluster.Release()
 		}
+		p.outcome(&m, trace.Duplicate)
 		return pushDuplicate, nil
 	}
 	if m.ID = randomID(); len(m.IDs) > 0 {
@@ -160,9 +163,21 @@ func (p *pushes) accept(m remote.Message, prio priority) (result string, err err
 		if s.Cluster != nil {
 			s.Cluster.Release()
 		}
+		p.outcome(&m, trace.Merged)
 		return pushCoalesced, nil
 	}
 	return pushAccepted, nil
+}
+
+// outcome remembers what became of a notification that goes no further.
+func (p *pushes) outcome(m *remote.Message, o trace.Outcome) {
+	id := m.ID
+	if id == "" && len(m.IDs) > 0 {
+		id = m.IDs[0]
+	}
+	p.server.Sockets.Memory().Add(&trace.Record{
+		Key: trace.Key{Context: m.Context, User: m.User}, ID: id, From: p.server.Member, Topic: m.Name, At: time.Now(), Outcome: o,
+	})
 }
 
 // memory is where ids such as this are remembered, and for how long.
@@ -261,13 +276,17 @@ func (p *pushes) deliverOne(m *remote.Message, claim remote.Claim, alone bool) {
 	s := p.server
 	if claim == remote.ClaimSent {
 		p.counts.duplicate.Add(1)
+		p.outcome(m, trace.Duplicate)
 		s.Cluster.Release()
 		return
 	}
 	local := 0
 	// Another member's copy may have come before.
 	if len(m.IDs) == 0 || p.firstDelivered(m.IDs) {
-		msg := websockets.Message{Name: m.Name, Args: json.RawMessage(m.Args), Conflate: m.Conflate}
+		msg := websockets.Message{
+			Name: m.Name, Args: json.RawMessage(m.Args), Conflate: m.Conflate,
+			ID: m.ID, Also: m.IDs, From: s.Member,
+		}
 		var err error
 		if local, err = s.Sockets.SendToUser(m.Context, m.User, msg, websockets.Target{PathFilter: m.PathFilter, SourceToken: m.SourceToken}); err != nil {
 			s.Logger.Error("a notification cannot be sent", "topic", m.Name, "err", err)

@@ -130,7 +130,7 @@ func TestNotFoundDoesNotRepeatThePath(t *testing.T) {
 func TestAllow(t *testing.T) {
 	w := newWorld(t, tree)
 	for path, want := range map[string]string{
-		"/admin/v1/config": "GET, HEAD", "/admin/v1/sessions": "POST", "/admin/v1/properties/a%2Fb": "GET, HEAD",
+		"/admin/v1/config": "GET, HEAD", "/admin/v1/sessions": "GET, HEAD, POST, DELETE", "/admin/v1/properties/a%2Fb": "GET, HEAD",
 	} {
 		if got := w.ask("PUT", path, "").header.Get("Allow"); got != want {
 			t.Errorf("%s: %q, want %q", path, got, want)

@@ -65,6 +65,8 @@ type Server struct {
 	accepted, delivered sentIDs
 	pushes              *pushes
 	registrar           *registrar
+	clusterStreams      atomic.Int64 // see maxClusterStreams
+	confirming          atomic.Int64 // callers that are told of arrivals, see maxConfirmations
 	recognised          atomic.Int64 // messages of other members that were delivered before, by their ids
 
 	budget  *budget
@@ -214,11 +216,15 @@ func (s *Server) Admin() http.Handler {
 		r.Post("/store/adopt", s.handle(plain(s.adoptStore)))
 		r.Get("/whoami", s.handle(plain(s.whoAmI)))
 		r.Get("/members", s.handle(plain(s.members)))
+		r.Get("/sessions", s.handle(s.listSessions))
+		r.Delete("/sessions", s.handle(s.endSessions))
 		r.Post("/sessions", s.handle(plain(s.createSession)))
 		r.Get("/sessions/{session}", s.handle(plain(s.session)))
 		r.Delete("/sessions/{session}", s.handle(plain(s.deleteSession)))
 		r.Get("/sockets", s.handle(s.listSockets))
+		r.Post("/sockets/probe", s.handle(s.probeSockets))
 		r.Delete("/sockets", s.handle(s.closeSockets))
+		r.Get("/deliveries", s.handle(s.listDeliveries))
 		r.Post("/messages", s.handle(plain(s.sendMessages)))
 		r.Post("/notifications", s.handle(plain(s.sendNotification)))
 		r.Get("/mailpush", s.handle(plain(s.mailPush)))
@@ -255,6 +261,7 @@ func (s *Server) Admin() http.Handler {
 		r.Get("/contexts/{context}/users/{user}", s.handle(plain(s.getRecord)))
 		r.Put("/contexts/{context}/users/{user}", s.handle(s.putUser))
 		r.Delete("/contexts/{context}/users/{user}", s.handle(s.deleteRecord))
+		r.Get("/overrides", s.handle(s.listOverrides))
 		r.Post("/overrides", s.handle(s.bulkOverrides))
 		r.Post("/plan", s.handle(plain(s.plan)))
 		r.Post("/import", s.handle(s.importRecords))

@@ -65,6 +65,7 @@ func (s *Settings) read() {
 	c.QueueMessages = int(server[int64](sn, websockets.PropQueueMessages))
 	c.QueueBytes = int(server[int64](sn, websockets.PropQueueBytes))
 	c.MaxWaiting = int(server[int64](sn, websockets.PropMaxWaiting))
+	c.Arrivals = int(server[int64](sn, websockets.PropArrivals))
 	c.DrainSpread = server[time.Duration](sn, websockets.PropDrainSpread)
 	c.Rebalance = server[bool](sn, websockets.PropRebalance)
 	c.RebalanceSpread = server[time.Duration](sn, websockets.PropRebalanceSpread)

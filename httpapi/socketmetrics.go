@@ -33,6 +33,10 @@ var (
 	keptBytes          = desc("kept_bytes", "What these count as.")
 	keptUsers          = desc("kept_users", "Users for whom messages are kept, those with sockets among them.")
 	departures         = desc("departures", "Sockets that ended whose clients may come back for what they miss.")
+	arrival            = desc("arrival_seconds", "From the call that sends a message until a client has answered that its browser, or its page, has it; of those messages that were asked for.", "at")
+	arrivalAsking      = desc("arrival_asked_sockets", "Sockets that have not answered yet whether a message has come.")
+	deliveriesKept     = desc("deliveries_remembered", "Messages of which is known what became of them.")
+	deliveriesBytes    = desc("deliveries_bytes", "Bytes that the remembered messages count as.")
 	rechecks           = desc("gate_rechecks_total", "Times that the gate was asked for all connected users, because the configuration changed.")
 	recheckUsers       = desc("gate_recheck_users_total", "Users that these rechecks asked for.")
 	recheckClosed      = desc("gate_recheck_closed_total", "Sockets that these rechecks closed.")
@@ -42,7 +46,7 @@ var (
 func (c socketCollector) Describe(ch chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
 		socketsOpen, socketsQueued, socketsQueuedBytes, socketsMuted, handshakes, socketsClosed, messagesQueued, messagesConflated, clientEvents, framesReceived,
-		framesSent, bytesReceived, bytesSent, sendLatency, rechecks, recheckUsers, recheckClosed,
+		framesSent, bytesReceived, bytesSent, sendLatency, arrival, arrivalAsking, deliveriesKept, deliveriesBytes, rechecks, recheckUsers, recheckClosed,
 		recoveries, recoveredMessages, recoveredTwice, keptMessages, keptBytes, keptUsers, departures,
 	} {
 		ch <- d
@@ -78,6 +82,11 @@ func (c socketCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(bytesReceived, st.BytesIn)
 	counter(bytesSent, st.BytesOut)
 	ch <- histogram(sendLatency, st.SendLatency)
+	ch <- histogram(arrival, st.Arrivals.Browser, "browser")
+	ch <- histogram(arrival, st.Arrivals.Page, "page")
+	gauge(arrivalAsking, st.Asking)
+	gauge(deliveriesKept, st.Remembered)
+	gauge(deliveriesBytes, st.Memory)
 	counter(rechecks, st.Rechecks)
 	counter(recheckUsers, st.RecheckUsers)
 	counter(recheckClosed, st.RecheckClosed)

@@ -176,6 +176,10 @@ func (f foreign) Get(context.Context, string) (*websockets.Session, error) {
 
 func (f foreign) Touch(context.Context, string) error { return f.err }
 
+func (f foreign) OfUser(context.Context, int32, int32) ([]*websockets.Session, error) {
+	return nil, f.err
+}
+
 func TestForeignSessions(t *testing.T) {
 	w := newWorld(t, tree)
 	w.server.Sessions = foreign{}

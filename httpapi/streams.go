@@ -46,9 +46,13 @@ func (s *Server) streamOf(r *http.Request) (*stream, error) {
 					return nil, fail(http.StatusBadRequest, "bad_query", "there is no kind %.100q (%s)", k, strings.Join(eventKinds, ", "))
 				}
 			}
+		case "cluster":
+			if st.cluster = values[0] == "true"; !st.cluster && values[0] != "false" {
+				return nil, fail(http.StatusBadRequest, "bad_query", "cluster is true or false")
+			}
 		case "context", "user":
 		default:
-			return nil, fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known (kinds, context, user)", key)
+			return nil, fail(http.StatusBadRequest, "bad_query", "the parameter %.100q is not known (kinds, context, user, cluster)", key)
 		}
 	}
 	if st.su, err = s.querySubject(query); err != nil {
@@ -68,6 +72,12 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 		secure(w.Header())
 		return nil
 	}
+	others, end, err := s.joinOthers(r, st)
+	if err != nil {
+		w.Header().Set("Retry-After", streamsRetry)
+		return err
+	}
+	defer end()
 	missed, at, reset, err := s.Events.join(st, r.Header.Get("Last-Event-ID"))
 	if err != nil {
 		w.Header().Set("Retry-After", streamsRetry)
@@ -96,14 +106,14 @@ func (s *Server) streamEvents(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	if out.send() {
-		s.follow(r, st, out)
+		s.follow(r, st, out, others)
 	}
 	return nil
 }
 
 // follow streams until the client leaves, is dropped or no longer admitted, or
 // the server drains.
-func (s *Server) follow(r *http.Request, st *stream, out *streamWriter) {
+func (s *Server) follow(r *http.Request, st *stream, out *streamWriter, others <-chan []toldEvent) {
 	beat := time.NewTicker(eventsBeat)
 	defer beat.Stop()
 	for {
@@ -119,6 +129,10 @@ func (s *Server) follow(r *http.Request, st *stream, out *streamWriter) {
 			}
 			st.waiting.Add(-int64(len(ev.data)))
 			out.event(s.Events, &ev)
+		case list := <-others:
+			for i := range list {
+				out.told(&list[i])
+			}
 		case <-beat.C:
 			if !s.stillAdmitted(r) {
 				return
@@ -156,6 +170,14 @@ func (o *streamWriter) text(s string) { o.buf.WriteString(s) }
 func (o *streamWriter) event(e *Events, ev *event) {
 	o.text("id: " + e.idOf(ev.number) + "\nevent: " + ev.kind + "\ndata: ")
 	o.buf.Write(ev.data)
+	o.text("\n\n")
+}
+
+// told writes an event of another member, which has no id here: a client that
+// returns is told what happens there from then on.
+func (o *streamWriter) told(ev *toldEvent) {
+	o.text("event: " + ev.Kind + "\ndata: ")
+	o.buf.Write(ev.Data)
 	o.text("\n\n")
 }
 

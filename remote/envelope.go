@@ -50,6 +50,7 @@ type envelope struct {
 	IDs         []string        `json:"i,omitempty"`
 	Expires     int64           `json:"x,omitempty"`
 	Conflate    string          `json:"y,omitempty"`
+	Confirm     bool            `json:"q,omitempty"`
 }
 
 // The kinds of what goes through the log, but for kindReply. A member skips those
@@ -81,7 +82,7 @@ func encodeEnvelope(origin string, p *parcel) ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(envelope{
-		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref, p.IDs, p.Expires, p.Conflate,
+		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref, p.IDs, p.Expires, p.Conflate, p.Confirm,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("message %q: %w", p.ID, err)
@@ -144,7 +145,7 @@ func decodeEnvelope(text []byte) (*parcel, error) {
 	return &parcel{
 		Message: Message{
 			ID: e.ID, Context: e.Context, User: e.User, PathFilter: e.PathFilter,
-			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args), IDs: e.IDs, Conflate: e.Conflate,
+			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args), IDs: e.IDs, Conflate: e.Conflate, Confirm: e.Confirm,
 		},
 		Kind: e.Kind, Ref: e.Ref, Origin: e.Origin, Expires: e.Expires,
 	}, nil

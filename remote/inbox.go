@@ -389,6 +389,9 @@ func (l *Link) takeLine(origin string, line []byte) {
 	switch p.Kind {
 	case kindMessage:
 		l.counts.received.Add(1)
+		if m := l.view.Load().members[origin]; m != nil {
+			p.From = m.Name
+		}
 		if err := l.opts.Deliverer.Deliver(p.Message); err != nil {
 			l.unreadable("message")
 		}

@@ -14,6 +14,11 @@ type Message struct {
 	IDs []string
 	// Conflate is that of websockets.Message.
 	Conflate string
+	// Confirm has the receivers ask their sockets whether the message has come.
+	Confirm bool
+	// From is the name of the member that sent it, where that is known. It is set
+	// by the link.
+	From string
 	// Apart, where it is not 0, keeps a message from being merged with one of
 	// another number. It is not sent.
 	Apart uint64

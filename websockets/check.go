@@ -37,6 +37,7 @@ func (s *Server) checkSessions() {
 		case <-tick.C:
 		}
 		s.hub.shards[i].sweep(s.clock(), &s.histories)
+		s.expireAsking(&s.hub.shards[i])
 		owners := s.hub.shards[i].sessions()
 		if len(owners) == 0 {
 			continue

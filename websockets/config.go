@@ -26,6 +26,10 @@ type Config struct {
 	QueueBytes    int // sluice.websockets.queueBytes: their bytes, at least twice MaxMessageBytes
 	MaxWaiting    int // sluice.mailpush.maxWaiting: messages of one name, with Message.Conflate, that wait before older ones are given up
 
+	// Arrivals is sluice.websockets.arrivals: how many messages for single users a
+	// second the server asks proof of by itself; 0: none.
+	Arrivals int
+
 	Cookie CookieConfig
 
 	ConsiderXForwards bool        // com.openexchange.server.considerXForwards
@@ -78,6 +82,7 @@ const (
 	DefaultQueueMessages  = 256
 	DefaultQueueBytes     = 1 << 20
 	DefaultMaxWaiting     = 32
+	DefaultArrivals       = 10
 
 	DefaultMaxSessionsPerUser = 100
 	DefaultLongLifetime       = 7 * 24 * time.Hour
@@ -104,6 +109,7 @@ func DefaultConfig() *Config {
 		QueueMessages:     DefaultQueueMessages,
 		QueueBytes:        DefaultQueueBytes,
 		MaxWaiting:        DefaultMaxWaiting,
+		Arrivals:          DefaultArrivals,
 		ConsiderXForwards: true,
 		ForHeader:         "X-Forwarded-For",
 		ProtocolHeader:    "X-Forwarded-Proto",

@@ -33,6 +33,7 @@ func (s *socket) conflateLocked(f *outgoing, limit int) {
 			return false
 		case newer[w.key]:
 			s.waiting.sub(load{1, len(w.data)})
+			w.trace.Conflated()
 			return true
 		}
 		newer[w.key] = true

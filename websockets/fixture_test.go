@@ -81,6 +81,7 @@ func testConfig() Config {
 	cfg := *DefaultConfig()
 	cfg.Cookie.Salt = testSalt
 	cfg.DrainSpread = 0
+	cfg.Arrivals = 0 // so that every frame is one that a test has asked for
 	return cfg
 }
 

@@ -1,6 +1,10 @@
 package websockets
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/seed47708276/sluice/websockets/trace"
+)
 
 // The opcodes of RFC 6455 that the server builds frames of.
 const (
@@ -21,6 +25,7 @@ type outgoing struct {
 	topic, key string
 	// index is that in the history of the user; 0: it is in none.
 	index uint64
+	trace *trace.Record // of a service message; nil for anything else
 }
 
 // appendFrame appends one unmasked, unfragmented frame.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed47708276/sluice/websockets/engineio"
 	"github.com/seed47708276/sluice/websockets/socketio"
+	"github.com/seed47708276/sluice/websockets/trace"
 )
 
 // The bounds of a service message.
@@ -43,6 +44,15 @@ type Message struct {
 
 	// Stamp is which message of another member it is; zero: it is accepted here.
 	Stamp Stamp `json:"-"`
+	// ID is what the message is remembered by, with those of equal ones that it
+	// stands for in Also. From is the member that accepted it; Copied says that
+	// it is another than this one.
+	ID     string   `json:"-"`
+	Also   []string `json:"-"`
+	From   string   `json:"-"`
+	Copied bool     `json:"-"`
+	// Confirm has the sockets asked whether the message has arrived.
+	Confirm bool `json:"-"`
 
 	built *encoded // by Validate
 }
@@ -87,6 +97,14 @@ func (m *Message) Accepted() Accepted {
 	return Accepted{m.built.stamp}
 }
 
+// trace has a record of what becomes of the message from now on. Frames of an
+// earlier time keep that of theirs.
+func (e *encoded) trace(r *trace.Record) {
+	packet := *e.packet
+	packet.trace = r
+	e.packet, e.text = &packet, nil
+}
+
 // plain is the frame for /ws/*. Only the goroutine that sends calls it.
 func (e *encoded) plain() *outgoing {
 	if e.text == nil {
@@ -96,7 +114,7 @@ func (e *encoded) plain() *outgoing {
 		if err := j.Encode(Message{Name: e.name, Args: e.args, Namespace: socketio.Main}); err != nil {
 			panic(fmt.Sprintf("websockets: valid arguments do not encode: %v", err))
 		}
-		e.text = &outgoing{data: textFrame(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), born: e.packet.born, topic: e.packet.topic, key: e.packet.key}
+		e.text = &outgoing{data: textFrame(bytes.TrimSuffix(b.Bytes(), []byte{'\n'})), born: e.packet.born, topic: e.packet.topic, key: e.packet.key, trace: e.packet.trace}
 	}
 	return e.text
 }

@@ -33,6 +33,7 @@ const (
 	PropQueueBytes        = "sluice.websockets.queueBytes"
 	PropMaxWaiting        = "sluice.mailpush.maxWaiting"
 	PropRecovery          = "sluice.websockets.recovery"
+	PropArrivals          = "sluice.websockets.arrivals"
 	PropDrainSpread       = "sluice.drain.spread"
 	PropRebalance         = "sluice.websockets.rebalance"
 	PropRebalanceSpread   = "sluice.websockets.rebalanceSpread"
@@ -128,6 +129,10 @@ var Properties = []cascade.Declaration{
 		Name: PropMaxWaiting, Kind: cascade.Int, Default: "32", Min: 1, Max: 65_536, Server: true, File: ownFile, Since: ownSince,
 		Related: []string{PropQueueMessages},
 		Doc:     "Notifications of one topic that may wait for one socket; beyond it only the newest of each folder is kept.",
+	},
+	{
+		Name: PropArrivals, Kind: cascade.Int, Default: "10", Min: 0, Max: 1000, Server: true, File: ownFile, Since: ownSince,
+		Doc: "Messages a second, for single users, that a member asks clients for proof of arrival of without being told to; 0: none.",
 	},
 	{
 		Name: PropDrainSpread, Kind: cascade.TimeSpan, Default: "10s", Min: 0, Max: 600_000, Server: true, File: ownFile, Since: ownSince,

@@ -28,6 +28,10 @@ type protocol interface {
 	answer(event *socketio.Incoming, args json.RawMessage, attachments [][]byte) ([][]byte, error)
 	// pong takes a Web Socket pong.
 	pong(now time.Time)
+	// ping returns a frame that the page itself answers, or nil where there is
+	// none or one is out; pinged reports whether one is out.
+	ping(now time.Time) []byte
+	pinged() bool
 	// deadline is when tick must be called next.
 	deadline() time.Time
 	tick(now time.Time) (frame []byte, err error)
@@ -157,6 +161,15 @@ const opBinary = 0x2
 // pong does nothing: Engine.IO has pongs of its own.
 func (p *packets) pong(time.Time) {}
 
+func (p *packets) ping(now time.Time) []byte {
+	if packet := p.engine.Ping(now); packet != nil {
+		return textFrame(packet)
+	}
+	return nil
+}
+
+func (p *packets) pinged() bool { return p.engine.Pinged() }
+
 func (p *packets) deadline() time.Time {
 	d := p.engine.Deadline()
 	if c := p.socket.Deadline(); !c.IsZero() && c.Before(d) {
@@ -182,7 +195,7 @@ type plain struct {
 	limit    int64
 	interval time.Duration
 	timeout  time.Duration
-	pinged   bool
+	waits    bool // for a pong
 	due      time.Time
 }
 
@@ -210,11 +223,15 @@ func (p *plain) answer(*socketio.Incoming, json.RawMessage, [][]byte) ([][]byte,
 }
 
 func (p *plain) pong(now time.Time) {
-	if p.pinged {
-		p.pinged = false
+	if p.waits {
+		p.waits = false
 		p.due = now.Add(p.interval)
 	}
 }
+
+// ping and pinged: a client of text answers nothing but Web Socket pings.
+func (p *plain) ping(time.Time) []byte { return nil }
+func (p *plain) pinged() bool          { return false }
 
 func (p *plain) deadline() time.Time { return p.due }
 
@@ -222,10 +239,10 @@ func (p *plain) tick(now time.Time) ([]byte, error) {
 	if now.Before(p.due) {
 		return nil, nil
 	}
-	if p.pinged {
+	if p.waits {
 		return nil, errPing
 	}
-	p.pinged = true
+	p.waits = true
 	p.due = now.Add(p.timeout)
 	return pingFrame, nil
 }

@@ -15,16 +15,19 @@ const MaxList = 1000
 
 // Selector names sockets: those that match every field that is not zero.
 type Selector struct {
-	Context    int32
-	User       int32
-	Session    string // session id
-	Connection string // connection id
-	ID         string // SocketInfo.ID
-	PathFilter string // as in Message; must be valid
+	Context int32
+	User    int32
+	Session string // session id
+	// SessionHash names a session whose id is not known.
+	SessionHash string
+	Connection  string // connection id
+	ID          string // SocketInfo.ID
+	PathFilter  string // as in Message; must be valid
 }
 
 func (sel *Selector) matches(s *socket) bool {
 	return (sel.Session == "" || sel.Session == s.session) &&
+		(sel.SessionHash == "" || sel.SessionHash == SessionHash(s.session)) &&
 		(sel.Connection == "" || sel.Connection == s.connection) &&
 		(sel.ID == "" || sel.ID == hex.EncodeToString(s.id[:])) &&
 		pathMatches(sel.PathFilter, s.path)
@@ -63,7 +66,7 @@ func (s *Server) CloseSockets(sel Selector, cause Cause) int {
 // CloseSession closes the sockets of a session that has ended; it fits as the
 // hook of NewMemorySessions.
 func (s *Server) CloseSession(session *Session) {
-	s.CloseSockets(Selector{Context: session.Context, User: session.User, Session: session.ID}, CauseSession)
+	s.CloseSockets(Selector{Context: session.Context, User: session.User, Session: session.ID, SessionHash: session.IDHash}, CauseSession)
 }
 
 // SocketInfo describes a socket. It does not name the session.
@@ -74,6 +77,7 @@ type SocketInfo struct {
 	Connection  string
 	Path        string
 	Client      string // the session's client id
+	SessionHash string // of the session's id
 	Protocol    string // "engine.io-v3", "engine.io-v4" or "text"
 	Address     netip.Addr
 	Since       time.Time

@@ -1,30 +1,35 @@
 package websockets
 
-import "sync"
+import (
+	"sync"
+	"time"
+
+	"github.com/seed47708276/sluice/websockets/trace"
+)
 
 // SendToUser queues a message on the matching sockets of one user and returns
 // their number. It never waits for a socket: one whose queue is full is closed
 // as too slow (4408). It returns ErrPathFilter, or an error that wraps
 // ErrMessage, and then nothing was queued.
 func (s *Server) SendToUser(context, user int32, m Message, t Target) (int, error) {
-	return s.send(m, t, func(f receive) { s.hub.toUser(subject{context, user}, f) })
+	return s.send(trace.Key{Context: context, User: user}, m, t, func(f receive) { s.hub.toUser(subject{context, user}, f) })
 }
 
 // SendToContext is SendToUser for all connected users of a context.
 func (s *Server) SendToContext(context int32, m Message, t Target) (int, error) {
-	return s.send(m, t, func(f receive) {
+	return s.send(trace.Key{Context: context}, m, t, func(f receive) {
 		s.hub.toAll(func(k subject) bool { return k.context == context }, f)
 	})
 }
 
 // SendToAll is SendToUser for everyone who is connected.
 func (s *Server) SendToAll(m Message, t Target) (int, error) {
-	return s.send(m, t, func(f receive) {
+	return s.send(trace.Key{}, m, t, func(f receive) {
 		s.hub.toAll(func(subject) bool { return true }, f)
 	})
 }
 
-func (s *Server) send(m Message, t Target, each func(receive)) (int, error) {
+func (s *Server) send(to trace.Key, m Message, t Target, each func(receive)) (int, error) {
 	if t.PathFilter != "" {
 		if err := ValidatePathFilter(t.PathFilter); err != nil {
 			return 0, err
@@ -39,28 +44,34 @@ func (s *Server) send(m Message, t Target, each func(receive)) (int, error) {
 	queued := 0
 	work := deliveries.Get().(*delivery)
 	defer work.release()
+	born := m.built.packet.born
+	rec := &trace.Record{Key: to, ID: m.ID, From: m.From, Topic: m.Name, At: time.Unix(0, born), Also: m.Also}
+	m.built.trace(rec)
+	ask := m.Confirm || to.User != 0 && cfg.Arrivals > 0 && s.sample.due(born, cfg.Arrivals)
 	keep := s.keeping(&m, &t)
 	each(func(list []*socket, h *history) {
 		k := keep.in(h)
 		for _, sock := range list {
-			if !t.matches(sock) {
-				continue
-			}
-			switch sock.push(m.built, k, cfg) {
-			case pushedFirst:
-				work.mine = append(work.mine, sock)
+			switch {
+			case t.SourceToken != "" && t.SourceToken == sock.connection:
+				rec.Source++
+			case !pathMatches(t.PathFilter, sock.path):
+				rec.Paths++
+			case work.take(sock, sock.push(m.built, k, cfg), rec):
 				queued++
-			case pushed:
-				queued++
-			case pushOverflow:
-				work.slow = append(work.slow, sock)
-			case pushRefused:
+				if ask {
+					work.asked = append(work.asked, sock)
+				}
 			}
 		}
 		keep.out(h)
 	})
 	keep.done()
 	s.totals.messages.Add(int64(queued))
+	s.remember(rec, queued, len(work.slow), &m)
+	if ask { // before the writing, so that one write has the question as well
+		s.ask(rec, work.asked)
+	}
 	if len(work.mine) <= fewSockets {
 		for _, sock := range work.mine {
 			sock.flush()
@@ -148,15 +159,56 @@ func (k *keeping) done() {
 	}
 }
 
+// remember completes the record of a message and keeps it. Of another member's
+// message that none here was meant by, nothing is to be told.
+func (s *Server) remember(rec *trace.Record, queued, slow int, m *Message) {
+	rec.Sockets, rec.Slow = trace.Count(queued), trace.Count(slow)
+	if m.Confirm {
+		rec.Ask()
+		s.memory.Index(rec)
+	}
+	if queued+slow+int(rec.Paths+rec.Source+rec.Left+rec.Muted) == 0 {
+		if m.Copied {
+			return
+		}
+		rec.Outcome = trace.NoSocket
+	}
+	s.memory.Add(rec)
+}
+
 // delivery is what a sender has to do once it holds no lock of the hub: see to
-// the sockets that nobody else writes to, and close those that are full.
-type delivery struct{ mine, slow []*socket }
+// the sockets that nobody else writes to, close those that are full, and ask
+// those that are to confirm.
+type delivery struct{ mine, slow, asked []*socket }
+
+// take sorts a socket by what became of the message there, and reports whether
+// it has the message.
+func (d *delivery) take(sock *socket, result pushResult, rec *trace.Record) bool {
+	switch result {
+	case pushedFirst:
+		d.mine = append(d.mine, sock)
+	case pushOverflow:
+		d.slow = append(d.slow, sock)
+		return false
+	case pushRefused:
+		rec.Left++
+		return false
+	case pushMuted:
+		rec.Muted++
+		return false
+	case pushHad:
+		return false
+	case pushed:
+	}
+	return true
+}
 
 var deliveries = sync.Pool{New: func() any { return &delivery{} }}
 
 func (d *delivery) release() {
 	clear(d.mine)
 	clear(d.slow)
-	d.mine, d.slow = d.mine[:0], d.slow[:0]
+	clear(d.asked)
+	d.mine, d.slow, d.asked = d.mine[:0], d.slow[:0], d.asked[:0]
 	deliveries.Put(d)
 }

@@ -155,6 +155,7 @@ func (s *socket) receive(kind websocket.MessageType, data []byte, now time.Time)
 	var event *socketio.Incoming
 	var err error
 	s.talk.Lock()
+	pinged := s.asking != nil && s.proto.pinged()
 	if kind == websocket.MessageText {
 		reply, event, err = s.proto.text(data, now)
 	} else {
@@ -164,7 +165,17 @@ func (s *socket) receive(kind websocket.MessageType, data []byte, now time.Time)
 		s.talk.Unlock()
 		return causeOf(err)
 	}
+	more := false
+	if s.asking != nil {
+		if pinged && !s.proto.pinged() {
+			reply = s.pagePong(now)
+		}
+		more = s.settle()
+	}
 	s.follow(reply)
+	if more {
+		s.askMore(now)
+	}
 	if event != nil {
 		s.deliver(event)
 	}
@@ -277,12 +288,20 @@ func (s *socket) onPong(_ context.Context, payload []byte) {
 	if s.rec != nil {
 		s.pongReached(payload)
 	}
-	if s.wire.inMessage {
-		return // no sign of life, so that a message cannot take for ever
-	}
+	now := time.Now()
 	s.talk.Lock()
-	s.proto.pong(time.Now())
+	if !s.wire.inMessage { // else no sign of life, so that a message cannot take for ever
+		s.proto.pong(now)
+	}
+	more := false
+	if s.asking != nil {
+		s.browserPong(payload, now)
+		more = s.settle()
+	}
 	s.follow(nil)
+	if more {
+		s.askMore(now)
+	}
 }
 
 // finish ends the socket: the writer first, then the connection.
@@ -330,7 +349,11 @@ func (s *socket) finish(err error) {
 		s.countMutedLocked(false)
 	}
 	s.timer.Stop()
+	unsent(s.held)
+	unsent(s.queue)
+	s.held, s.queue = nil, nil
 	s.mu.Unlock()
+	s.forgetAsking()
 	s.server.poller.remove(s.ticket)
 	// Releases what the library holds; the connection is ours to close.
 	_ = s.ws.CloseNow()

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed47708276/sluice/websockets/trace"
 )
 
 // The keys of the log lines, constant so that an operator can search for them.
@@ -102,6 +104,9 @@ type Server struct {
 	hub    *hub
 	totals totals
 	ends   ends
+	memory *trace.Memory // of what became of messages
+	sample sampler
+	asks   askBudget
 
 	refusals refusals
 
@@ -138,7 +143,7 @@ func New(opts Options) *Server {
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	s := &Server{opts: opts, log: opts.Logger, hub: newHub(), reading: make(chan struct{}, readingSlots), turnstile: newTurnstile(maxAdmitting, maxWaiting, maxAdmissionWait)}
+	s := &Server{opts: opts, log: opts.Logger, hub: newHub(), memory: trace.New(trace.MaxBytes), reading: make(chan struct{}, readingSlots), turnstile: newTurnstile(maxAdmitting, maxWaiting, maxAdmissionWait)}
 	if s.opts.Origin == "" {
 		s.opts.Origin = randomHex()[:secretBytes]
 	}
@@ -192,6 +197,9 @@ func (s *Server) RecheckEach(f func(context, user int32, sockets int)) (users, c
 	s.recheckHistories()
 	return users, closed
 }
+
+// Memory is what became of the last messages of each user here.
+func (s *Server) Memory() *trace.Memory { return s.memory }
 
 // Count is the number of sockets in the hub now.
 func (s *Server) Count() int64 { return s.hub.count.Load() }

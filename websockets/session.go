@@ -73,6 +73,10 @@ type Session struct {
 	// The secret has 128 random bits, so that its sum needs no salt and no work.
 	SecretSum []byte
 
+	// IDHash is the SessionHash of a session whose id its store does not know; else
+	// it is empty, see HashedID.
+	IDHash string `json:"-"`
+
 	// Restricted is set for a session that waits for its second factor or is
 	// otherwise not fully authenticated. It gets no socket.
 	Restricted bool

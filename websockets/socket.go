@@ -55,8 +55,10 @@ type socket struct {
 	wire   *wire
 	ticket ticket // of the poller
 
-	talk  sync.Mutex // guards proto; taken before mu, never while it is held
+	talk  sync.Mutex // guards proto and asking; taken before mu, never while it is held
 	proto protocol
+	// asking is what the client is asked about arrivals; nil: nothing.
+	asking *asking
 
 	// Of the goroutine that serves the socket.
 	holding bool // one of the server's reading slots
@@ -141,6 +143,8 @@ const (
 	pushedFirst            // and the caller must call flush
 	pushOverflow
 	pushRefused
+	pushMuted
+	pushHad // it came before, as what the client had missed
 )
 
 // push queues a service message. It never blocks. k is the message in the
@@ -162,10 +166,13 @@ func (s *socket) push(m *encoded, k *kept, cfg *Config) pushResult {
 func (s *socket) pushKeptLocked(m *encoded, k *kept, cfg *Config) pushResult {
 	switch r := s.rec; {
 	case r.has(k.stamp):
-		return pushRefused
+		return pushHad
 	case r.waits:
-		if s.cause != CauseNone || s.muted {
+		switch {
+		case s.cause != CauseNone:
 			return pushRefused
+		case s.muted:
+			return pushMuted
 		}
 		return pushed // resume finds it
 	}
@@ -179,8 +186,11 @@ func (s *socket) pushKeptLocked(m *encoded, k *kept, cfg *Config) pushResult {
 // pushLocked queues the frame of a service message; again: it is sent again, what
 // waits of such does not make a client slow, and the caller claims and flushes.
 func (s *socket) pushLocked(f *outgoing, cfg *Config, again bool) pushResult {
-	if s.cause != CauseNone || s.admit == admitRefuse || s.muted {
+	if s.cause != CauseNone || s.admit == admitRefuse {
 		return pushRefused
+	}
+	if s.muted {
+		return pushMuted
 	}
 	if f.topic != "" {
 		s.conflateLocked(f, cfg.MaxWaiting)
@@ -265,11 +275,13 @@ func (s *socket) closeWith(cause Cause, farewell []byte) bool {
 	s.cause = cause
 	s.closeBy = time.Now().Add(closeWait)
 	s.farewell = farewell
+	unsent(s.held)
 	s.held = nil
 	if closings[cause].dropQueue {
 		for _, f := range s.queue {
 			s.waiting.sub(load{1, len(f.data)})
 		}
+		unsent(s.queue)
 		s.queue = nil
 	}
 	mine := false
@@ -286,6 +298,13 @@ func (s *socket) closeWith(cause Cause, farewell []byte) bool {
 		s.flush()
 	}
 	return true
+}
+
+// unsent counts messages that are not written any more.
+func unsent(list []*outgoing) {
+	for _, f := range list {
+		f.trace.Unsent()
+	}
 }
 
 // boundLocked makes every wait for the connection end with closeBy.
@@ -402,6 +421,7 @@ func (s *socket) info() SocketInfo {
 		Connection:  s.connection,
 		Path:        s.path,
 		Client:      s.client,
+		SessionHash: SessionHash(s.session),
 		Protocol:    s.kind.protocol.String(),
 		Address:     s.address,
 		Since:       s.since,

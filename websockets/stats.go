@@ -86,6 +86,7 @@ type totals struct {
 
 	recoveries       [recoveryOutcomes]atomic.Int64
 	resent, doubtful atomic.Int64
+	browser, page    histogram // arrivals of messages that were asked for
 
 	mu         sync.Mutex
 	handshakes map[Handshake]int64 // codes and reasons are constants
@@ -123,6 +124,10 @@ type Latency struct {
 	Sum    float64   // seconds
 }
 
+// Arrivals are the times from SendTo... to a client's answer that it has the
+// message, of those sockets that were asked.
+type Arrivals struct{ Browser, Page Latency }
+
 // Stats are counters since the start; Sockets, Queued, QueuedBytes and Muted are
 // of now.
 type Stats struct {
@@ -140,6 +145,10 @@ type Stats struct {
 	BytesIn     int64 // on the wire, after the handshake
 	BytesOut    int64
 	SendLatency Latency
+	Arrivals    Arrivals
+	Asking      int64 // sockets that have not answered yet whether a message has come
+	Remembered  int64 // messages of which is known what became of them
+	Memory      int64 // the bytes that these count as
 
 	Rechecks      int64 // of the gate, for all connected users
 	RecheckUsers  int64 // asked in all of them
@@ -163,7 +172,9 @@ func (s *Server) Stats() Stats {
 		Messages:      s.totals.messages.Load(),
 		Conflated:     s.totals.conflated.Load(),
 		Muted:         s.muted.Load(),
-		SendLatency:   Latency{Counts: make([]int64, len(latencyBounds)+1)},
+		SendLatency:   noLatency(),
+		Arrivals:      Arrivals{noLatency(), noLatency()},
+		Asking:        s.asks.out.Load(),
 		Rechecks:      s.totals.rechecks.Load(),
 		RecheckUsers:  s.totals.recheckUsers.Load(),
 		RecheckClosed: s.totals.recheckClosed.Load(),
@@ -171,9 +182,10 @@ func (s *Server) Stats() Stats {
 	for i := range s.hub.shards {
 		st.add(&s.hub.shards[i].counters)
 	}
-	for _, b := range latencyBounds {
-		st.SendLatency.Bounds = append(st.SendLatency.Bounds, float64(b)/1e9)
-	}
+	st.Arrivals.Browser.add(&s.totals.browser)
+	st.Arrivals.Page.add(&s.totals.page)
+	records, bytes := s.memory.Usage()
+	st.Remembered, st.Memory = int64(records), int64(bytes)
 	for c := CauseNone + 1; c < causeCount; c++ {
 		st.Closed[Closing{closings[c].name, closings[c].code}] = s.totals.closed[c].Load()
 	}
@@ -228,8 +240,21 @@ func (st *Stats) add(c *counters) {
 			}
 		}
 	}
-	for i := range c.latency.counts {
-		st.SendLatency.Counts[i] += c.latency.counts[i].Load()
+	st.SendLatency.add(&c.latency)
+}
+
+func (l *Latency) add(h *histogram) {
+	for i := range h.counts {
+		l.Counts[i] += h.counts[i].Load()
 	}
-	st.SendLatency.Sum += float64(c.latency.sum.Load()) / 1e9
+	l.Sum += float64(h.sum.Load()) / 1e9
+}
+
+// noLatency has the bounds of all histograms, and counts nothing yet.
+func noLatency() Latency {
+	l := Latency{Counts: make([]int64, len(latencyBounds)+1)}
+	for _, b := range latencyBounds {
+		l.Bounds = append(l.Bounds, float64(b)/1e9)
+	}
+	return l
 }

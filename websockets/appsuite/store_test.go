@@ -216,3 +216,24 @@ func TestRedisAway(t *testing.T) {
 		t.Errorf("logged:\n%s", text)
 	}
 }
+
+// The sessions of a user are those of App Suite's set that are alive.
+func TestOfUser(t *testing.T) {
+	s := newSuite(t)
+	s.login("one", time.Now(), false, map[string]any{"loginTime": 1795000000000})
+	s.login("two", time.Now(), true, map[string]any{"loginTime": 1795000001000})
+	s.login("over", time.Now().Add(-2*time.Hour), false, nil)
+	s.login("elsewhere", time.Now(), false, map[string]any{"userId": 18}) // in a set that is out of date
+	list, err := s.store.OfUser(s.ctx(), 1337, 17)
+	s.must(err)
+	if len(list) != 2 || list[0].ID != "two" || list[1].ID != "one" {
+		t.Errorf("%v", list)
+	}
+	if list, err := s.store.OfUser(s.ctx(), 1337, 18); len(list) != 0 || err != nil {
+		t.Errorf("%v, %v", list, err)
+	}
+	s.server.Stop()
+	if _, err := s.store.OfUser(s.ctx(), 1337, 17); err == nil {
+		t.Error("without Redis nothing is known")
+	}
+}

@@ -92,6 +92,21 @@ func (e *Session) Tick(now time.Time) (packet []byte, err error) {
 	return pingPacket, nil
 }
 
+// Ping returns a ping to send before it is due, which counts as the next one. It
+// returns nil where one is out that is not answered yet, and in version 3, whose
+// clients ping. The caller must not change it.
+func (e *Session) Ping(now time.Time) (packet []byte) {
+	if e.version != V4 || e.pinged {
+		return nil
+	}
+	e.pinged = true
+	e.deadline = now.Add(e.settings.PingTimeout)
+	return pingPacket
+}
+
+// Pinged reports whether a ping is out that is not answered yet.
+func (e *Session) Pinged() bool { return e.pinged }
+
 // Receive takes a text frame of the client. It returns the data of a message
 // packet, a part of frame (nil for any other packet), and a packet to send in
 // answer (nil for none), which the caller must not change. Any error ends the
