@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"testing"
 	"time"
 )
 
@@ -63,12 +64,14 @@ func (w *world) run() {
 	w.sleep(worldLease / 2)
 	w.setCalm(false)
 	var faults sync.WaitGroup
-	for range 1 + w.dice.n(2) {
+	var chosen []string
+	if *scheduleFault != "" {
+		chosen = strings.Split(*scheduleFault, ",")
+	}
+	for i := range max(1+w.dice.n(2), len(chosen)) {
 		kind := worldFaultKinds[w.dice.n(len(worldFaultKinds))]
-		for i := range worldFaultKinds {
-			if worldFaultKinds[i].name == *scheduleFault {
-				kind = worldFaultKinds[i]
-			}
+		if len(chosen) > 0 {
+			kind = faultOf(w.t, chosen[i%len(chosen)])
 		}
 		after := w.dice.between(0, worldFaults)
 		d := w.newDice()
@@ -102,6 +105,15 @@ func (w *world) run() {
 	w.end()
 	w.leftBehind()
 	w.redis.Close()
+}
+
+// faultOf is the kind of that name.
+func faultOf(t *testing.T, name string) worldFault {
+	i := slices.IndexFunc(worldFaultKinds, func(k worldFault) bool { return k.name == name })
+	if i < 0 {
+		t.Fatalf("there is no fault %q", name)
+	}
+	return worldFaultKinds[i]
 }
 
 func (w *world) setCalm(calm bool) {
@@ -166,11 +178,16 @@ func (w *world) registered() {
 }
 
 // leftBehind holds that members that have left leave nothing but the log and
-// what has its own end. What a dead one leaves the others remove, unless they
-// leave before its lease is over, and its time to come back.
+// what has its own end. What a dead one leaves, and one that could not leave, the
+// others remove, unless they leave before its lease is over, and its time to come
+// back.
 func (w *world) leftBehind() {
 	for _, p := range w.all {
-		if !p.dead.IsZero() && !p.closing && time.Since(p.dead) < worldLease+worldKeep+clockStep+worldWhole {
+		stays := p.stays
+		if !p.dead.IsZero() && !p.closing {
+			stays = p.dead
+		}
+		if !stays.IsZero() && time.Since(stays) < worldLease+worldKeep+clockStep+worldWhole {
 			return
 		}
 	}
@@ -317,9 +334,7 @@ func (w *world) cutFor(d *dice, length time.Duration, between func()) {
 	w.sleep(length / 2)
 	between()
 	w.sleep(length / 2)
-	if !p.gone() {
-		p.line.Heal()
-	}
+	p.heal()
 }
 
 func (w *world) cutLong(d *dice) {
@@ -354,9 +369,7 @@ func (w *world) blackHole(d *dice) {
 	kind := d.n(3)
 	p.line.BlackHole(kind != 0, kind != 1)
 	w.sleep(d.between(100*time.Millisecond, worldLease+2*time.Second))
-	if !p.gone() {
-		p.line.Heal()
-	}
+	p.heal()
 }
 
 // refuseLogin has new connections be refused while those that are there break.

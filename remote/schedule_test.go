@@ -20,7 +20,7 @@ var (
 	seedFlag      = flag.Uint64("seed", 0, "run the schedule of this seed alone, and say what happens")
 	scheduleFlag  = flag.Int("schedules", 0, "how many schedules; 0: 1,000, or 100,000 with -torture")
 	fromFlag      = flag.Uint64("from", 1, "the seed of the first of them")
-	scheduleFault = flag.String("fault", "", "schedules with this fault alone")
+	scheduleFault = flag.String("fault", "", "schedules with these faults alone, by commas")
 )
 
 const (

@@ -161,6 +161,7 @@ type peer struct {
 	kept      int             // then: what members that read had not acknowledged
 	abandoned int             // sockets closed with 1012
 	closing   bool
+	stays     time.Time // when it could not take itself out; zero: it could, or did not try
 }
 
 // worldSocket is a socket of a client.
@@ -229,6 +230,16 @@ func (p *peer) gone() bool {
 	return !p.dead.IsZero()
 }
 
+// heal mends the line of a member that was not killed.
+func (p *peer) heal() {
+	p.w.mu.Lock()
+	killed := !p.dead.IsZero() && !p.closing
+	p.w.mu.Unlock()
+	if !killed {
+		p.line.Heal()
+	}
+}
+
 // kill ends a member as kill -9 does.
 func (p *peer) kill() {
 	stats := p.Stats()
@@ -268,6 +279,9 @@ func (p *peer) bury(patience time.Duration) {
 		p.Flush(ctx)
 	} else if err := p.Leave(ctx); err != nil {
 		p.w.say("%s cannot leave: %v", p.name, err)
+		p.w.mu.Lock()
+		p.stays = time.Now()
+		p.w.mu.Unlock()
 		if p.w.ctx.Err() != nil { // nothing is wrong with Redis any more
 			p.w.breach("not whole: %s cannot leave: %v", p.name, err)
 		}
