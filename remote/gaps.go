@@ -40,6 +40,9 @@ func (l *Link) gaps(v *view) {
 	for id, s := range l.in.sources {
 		m := v.members[id]
 		switch {
+		case s.gap == 0 && s.doubt && m == nil && l.in.caught.Sub(s.doubtAt) > 2*l.opts.Lease:
+			s.doubt = false
+			lost = append(lost, loss{id, 1, true}) // or more, or none
 		case s.gap == 0 && s.told > s.last && m == nil && l.in.caught.Sub(s.toldAt) > 2*l.opts.Lease:
 			lost = append(lost, loss{id, s.told - s.last, true})
 			s.last = s.told

@@ -37,6 +37,9 @@ type inbox struct {
 	restart  bool               // read from the beginning
 	reading  bool               // again, what was read before
 	caught   time.Time          // when the log was last read to its end, all that there was
+	read     time.Time          // when reading it last worked
+	failed   bool               // it has not since
+	newest   string             // id of the last entry that was read then
 	sources  map[string]*source // by incarnation
 }
 
@@ -49,6 +52,9 @@ type source struct {
 	asked time.Time // when the sender was asked for what is missing
 	heard time.Time
 	took  time.Time // when last was taken; zero: it is from before this member joined
+
+	doubt   bool // it may have ended while this member did not read, and the log does not go on where it was
+	doubtAt time.Time
 
 	told   uint64    // number of the last entry that another member has taken, where this one lacks it
 	toldAt time.Time // since when this one lacks any
@@ -67,6 +73,7 @@ func (in *inbox) start(newest []redis.XMessage) string {
 		in.position = newest[0].ID
 	}
 	now := time.Now()
+	in.newest, in.read = in.position, now
 	for _, e := range newest {
 		origin, _ := e.Values[fieldOrigin].(string)
 		text, _ := e.Values[fieldNumber].(string)
@@ -125,6 +132,7 @@ func (in *inbox) move(id string) {
 	if !in.restart {
 		in.position = id
 	}
+	in.newest, in.read = id, time.Now()
 }
 
 // acks are the numbers up to which this member has taken the entries of those
@@ -167,6 +175,7 @@ func (l *Link) read() {
 		case err == nil:
 			l.troubles.clear(troubleRead)
 		default:
+			l.in.fail()
 			l.counts.readFailed.Add(1)
 			l.troubles.set(troubleRead, err)
 			l.once("read", "the log of the cluster cannot be read: messages of other members wait", slog.Any(keyError, err))
@@ -183,6 +192,9 @@ func (l *Link) readOnce(position string) (others bool, err error) {
 	ctx, cancel := context.WithTimeout(l.ctx, readBlock+readSlack)
 	defer cancel()
 	key := l.keys.log()
+	if err := l.goesOn(ctx, key); err != nil {
+		return false, err
+	}
 	streams, err := l.opts.Client.XRead(ctx, &redis.XReadArgs{Streams: []string{key, position}, Count: readCount, Block: readBlock}).Result()
 	switch {
 	case errors.Is(err, redis.Nil):
@@ -207,12 +219,20 @@ func (l *Link) readOnce(position string) (others bool, err error) {
 	return others, nil
 }
 
+// fail notes that the log could not be read.
+func (in *inbox) fail() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	in.failed = true
+}
+
 // caughtUp notes that the log was read to its end.
 func (in *inbox) caughtUp() {
 	in.mu.Lock()
 	defer in.mu.Unlock()
+	in.read = time.Now()
 	if in.reading = in.restart; !in.restart {
-		in.caught = time.Now()
+		in.caught = in.read
 	}
 }
 
@@ -269,7 +289,7 @@ func (l *Link) take(e redis.XMessage) {
 	l.in.mu.Lock()
 	if s := l.in.sources[origin]; s != nil {
 		s.last, s.taken, s.took = number, true, time.Now()
-		s.gap = 0
+		s.gap, s.doubt = 0, false
 	}
 	l.in.mu.Unlock()
 }

@@ -171,6 +171,7 @@ func (l *Link) leftBy(id string, before, m *seen) {
 	}
 	l.dropped(dropGone, l.outbox.lacking(m.Acks[l.Incarnation()]), id)
 	if id != l.Incarnation() {
+		l.in.settled(id, m.Last)
 		l.told(id, m.Last, time.Now())
 	}
 }

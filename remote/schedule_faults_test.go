@@ -44,9 +44,7 @@ var worldFaultKinds = []worldFault{
 
 // run is a whole schedule.
 func (w *world) run() {
-	members := 2 + w.dice.n(2)
-	w.few = members == 2
-	for i := range members {
+	for i := range 2 + w.dice.n(2) {
 		w.join(fmt.Sprint("m", i))
 	}
 	w.sleep(worldStart)

@@ -260,8 +260,6 @@ func (w *world) mayLose(p *peer) int64 {
 	switch {
 	case p.closing:
 		return p.Stats().Dropped[drops[dropStopped]]
-	case w.lossy && w.away && w.few:
-		return math.MaxInt64 // nobody is left who knows of them
 	case w.lossy:
 		return int64(p.buffered + p.kept)
 	}

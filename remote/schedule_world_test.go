@@ -62,7 +62,6 @@ type world struct {
 	broken            []string  // what of the promise was not held
 	lossy             bool      // Redis has lost data
 	away              bool      // a member was dead or cut for longer than a lease
-	few               bool      // there are two members at most
 	refused           int
 	calm              bool // faults have not begun, or are over
 }

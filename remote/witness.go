@@ -2,6 +2,7 @@ package remote
 
 import (
 	"cmp"
+	"context"
 	"slices"
 	"time"
 )
@@ -50,7 +51,11 @@ func (l *Link) witness(v *view) {
 		switch {
 		case id == l.Incarnation():
 		case m.alive:
+			for origin, number := range m.Acks {
+				l.in.settled(origin, number)
+			}
 			for origin, g := range m.Gone {
+				l.in.settled(origin, g.Last)
 				if s := v.members[origin]; len(origin) == incarnationLen && (s == nil || !s.alive) && g.Ago >= 0 {
 					l.told(origin, g.Last, m.changed.Add(-time.Duration(g.Ago)*time.Millisecond))
 				}
@@ -81,6 +86,47 @@ func (l *Link) told(origin string, last uint64, at time.Time) {
 		s.toldAt = time.Now()
 	}
 	s.told = max(s.told, last)
+}
+
+// goesOn looks, after a time in which the log could not be read, whether it still
+// has the entry that was read last. Where it has not, nobody may be left to send
+// again what a sender that has ended meanwhile had there.
+func (l *Link) goesOn(ctx context.Context, key string) error {
+	l.in.mu.Lock()
+	last, silent, failed := l.in.newest, time.Since(l.in.read), l.in.failed
+	l.in.mu.Unlock()
+	if silent <= readBlock+readSlack && !failed {
+		return nil
+	}
+	there := false
+	if last != beginning {
+		list, err := l.opts.Client.XRangeN(ctx, key, last, last, 1).Result()
+		if err != nil {
+			return l.mend(ctx, key, err)
+		}
+		there = len(list) > 0
+	}
+	v, now := l.view.Load(), time.Now()
+	l.in.mu.Lock()
+	defer l.in.mu.Unlock()
+	l.in.read, l.in.failed = now, false
+	for id, m := range v.members {
+		ended := !m.alive && m.lost.Before(now.Add(-silent)) // before: all that it had sent could be read
+		if s := l.in.sources[id]; !there && !ended && s != nil && !s.took.IsZero() {
+			s.doubt, s.doubtAt = true, now
+		}
+	}
+	return nil
+}
+
+// settled notes that another member, which lives, has taken the entries of a
+// sender up to number and knows of none behind.
+func (in *inbox) settled(origin string, number uint64) {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if s := in.sources[origin]; s != nil && number <= s.last {
+		s.doubt = false
+	}
 }
 
 // heardOf reports whether an entry of a sender was taken.

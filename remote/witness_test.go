@@ -117,3 +117,49 @@ func TestStartAfterOthersEnded(t *testing.T) {
 		})
 	}
 }
+
+// Where nobody is left who knows, a member that was away while a sender ended
+// and the log was lost sends its clients away: it may lack something.
+func TestDoubtWithoutWitness(t *testing.T) {
+	for _, lost := range []bool{false, true} {
+		t.Run(fmt.Sprintf("lost %v", lost), func(t *testing.T) {
+			threeMembers(t, func(t *testing.T, w *world, members []*peer, sockets []*worldSocket) {
+				away := members[0]
+				w.sleep(worldLease)
+				away.line.Cut()
+				w.post(members[2], "doubt")
+				members[1].kill()
+				members[2].leave()
+				w.sleep(worldLease)
+				if lost {
+					w.redis.Flush()
+				}
+				w.sleep(worldLease + worldKeep)
+				away.line.Heal()
+				w.sleep(2*worldLease + worldKeep + worldWhole)
+				why, got := "", 3
+				if lost {
+					why, got = "1012", 0
+				}
+				if s := sockets[0]; s.why != why || len(s.got) != got {
+					t.Errorf("the socket is %q and got %d messages", s.why, len(s.got))
+				}
+			})
+		})
+	}
+}
+
+// A Redis that was away and comes back empty puts no member in doubt that lives.
+func TestEmptyRedisOfLivingMembers(t *testing.T) {
+	threeMembers(t, func(t *testing.T, w *world, members []*peer, sockets []*worldSocket) {
+		w.redis.Stop()
+		w.sleep(readBlock + readSlack + worldLease)
+		w.redis.Start()
+		w.sleep(2*worldLease + worldKeep + worldWhole)
+		for i, s := range sockets {
+			if s.why != "" || members[i].Stats().Dropped[drops[dropMissed]] != 0 {
+				t.Errorf("the socket of m%d is %q, and dropped are %v", i, s.why, members[i].Stats().Dropped)
+			}
+		}
+	})
+}
