@@ -72,10 +72,14 @@ func (f Follower) proposeAll(ctx context.Context, group []*store.Proposal) ([]st
 		for _, p := range group {
 			q.Writes = append(q.Writes, *p.Write)
 		}
-		var a proposeAnswer
-		asking, cancel := context.WithTimeout(ctx, wait)
-		err = f.askKeeper(asking, OpPropose, q, &a)
-		cancel()
+		a, arrived, err := f.askOrArrive(ctx, group, q, wait)
+		if arrived != nil {
+			arrived.settle(group)
+			made := arrived.made()
+			reg.Head = made[len(made)-1].Head()
+			f.known.Store(&reg)
+			return made, nil
+		}
 		if err == nil && len(a.Results) != len(group) {
 			err = errors.New("the keeper has answered something else than it was asked")
 		}
@@ -84,9 +88,11 @@ func (f Follower) proposeAll(ctx context.Context, group []*store.Proposal) ([]st
 			continue
 		}
 		if err == nil {
-			return f.settle(group, reg, &a, doubt)
+			return f.settle(group, reg, a, doubt)
 		}
 		switch {
+		case errors.Is(err, errNotThere) && errors.Is(err, context.DeadlineExceeded) && ctx.Err() == nil:
+			continue // a long question did not get as far as Redis in this time
 		case errors.Is(err, errNotThere), errors.Is(err, errNotAsked):
 			return nil, unless(doubt, &store.UnavailableError{Err: err})
 		case errors.Is(err, errTooLong):
@@ -104,6 +110,43 @@ func (f Follower) proposeAll(ctx context.Context, group []*store.Proposal) ([]st
 		}
 	}
 }
+
+// askOrArrive asks the keeper for a group of writes, and returns its answer, or, where
+// that is earlier, that all of them have arrived with what it tells those who follow.
+func (f Follower) askOrArrive(ctx context.Context, group []*store.Proposal, q proposeQuestion, wait time.Duration) (*proposeAnswer, *arrival, error) {
+	type result struct {
+		a   *proposeAnswer
+		err error
+	}
+	asking, cancel := context.WithTimeout(ctx, wait)
+	ask := func() result {
+		defer cancel()
+		a := new(proposeAnswer)
+		err := f.askKeeper(asking, OpPropose, q, a)
+		return result{a, err}
+	}
+	arriving := f.arrivals.await(group)
+	if arriving == nil {
+		r := ask()
+		return r.a, nil, r.err
+	}
+	defer f.arrivals.end(arriving)
+	answers := make(chan result, 1)
+	f.asking.Go(func() {
+		defer f.arrivals.read()
+		answers <- ask()
+	})
+	select {
+	case r := <-answers:
+		return r.a, nil, r.err
+	case <-arriving.all:
+		return nil, arriving, nil
+	}
+}
+
+// Settle waits for the answers to writes that had arrived before them. No group is
+// proposed any more.
+func (f Follower) Settle() { f.asking.Wait() }
 
 // unless is an error that says that nothing was done, where that is known.
 func unless(doubt bool, err error) error {
@@ -234,19 +277,24 @@ func (f Follower) Since(ctx context.Context, at store.Head, limit int) (store.St
 // streamed are the entries of a stream that follow a state.
 func streamed(messages []redis.XMessage, at store.Head) (list []store.Sealed) {
 	for _, m := range messages {
-		text, _ := m.Values[fieldEntry].(string)
-		sum, _ := m.Values[fieldChain].(string)
-		var chain store.Chain
-		if chain.UnmarshalText([]byte(sum)) != nil {
-			return list
-		}
-		x, err := store.Unseal(at.Revision+1, chain, []byte(text))
+		x, err := sealedOf(m, at.Revision+1)
 		if err != nil || !x.Follows(at) {
 			return list // the keeper is asked
 		}
 		list, at = append(list, x), x.Head()
 	}
 	return list
+}
+
+// sealedOf is the entry of a message.
+func sealedOf(m redis.XMessage, revision uint64) (store.Sealed, error) {
+	text, _ := m.Values[fieldEntry].(string)
+	sum, _ := m.Values[fieldChain].(string)
+	var chain store.Chain
+	if err := chain.UnmarshalText([]byte(sum)); err != nil {
+		return store.Sealed{}, err
+	}
+	return store.Unseal(revision, chain, []byte(text))
 }
 
 // Load implements store.Truth.
@@ -317,5 +365,14 @@ func (f Follower) page(ctx context.Context, op string, question, answer any) (er
 
 // Wait implements store.Truth.
 func (f Follower) Wait(ctx context.Context, after uint64) {
-	_, _ = f.await(ctx, f.entries, entryID(after)) // whoever follows looks
+	for ctx.Err() == nil {
+		streams, err := f.await(ctx, f.entries, entryID(after))
+		if err != nil || len(streams) == 0 {
+			return // whoever follows looks
+		}
+		// What this member has written is taken by who waits for it.
+		if after = f.arrivals.take(streams[0].Messages); after == 0 {
+			return
+		}
+	}
 }

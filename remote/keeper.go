@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"strconv"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -27,6 +28,8 @@ const (
 	// followWait is how long one look for more entries blocks: by themselves
 	// members look each second.
 	followWait = time.Second
+	// awaitedEntries is how many entries one such look brings at most.
+	awaitedEntries = 64
 )
 
 // Registration of the keeper in Redis: the fields of a hash.
@@ -52,6 +55,9 @@ type StoreLink struct {
 	log    *slog.Logger
 	tidied atomic.Bool
 	known  atomic.Pointer[Registered] // what a follower has read last of the keeper; nil: read it
+	// arrivals are those of a follower's own writes.
+	arrivals arrivals
+	asking   sync.WaitGroup // questions to the keeper
 
 	registration, entries, nudge string // keys
 	old                          []string
@@ -309,7 +315,7 @@ func (s *StoreLink) AwaitNudge(ctx context.Context, last string) (revision uint6
 func (s *StoreLink) await(ctx context.Context, key, last string) ([]redis.XStream, error) {
 	reading, cancel := context.WithTimeout(ctx, followWait+readSlack)
 	defer cancel()
-	streams, err := s.client().XRead(reading, &redis.XReadArgs{Streams: []string{key, last}, Count: 1, Block: followWait}).Result()
+	streams, err := s.client().XRead(reading, &redis.XReadArgs{Streams: []string{key, last}, Count: awaitedEntries, Block: followWait}).Result()
 	if err == nil || errors.Is(err, redis.Nil) {
 		return streams, nil
 	}
