@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 func TestParseRollout(t *testing.T) {
@@ -178,7 +179,15 @@ func TestManyRollouts(t *testing.T) {
 // BenchmarkRollout compares look-ups of a million users with a roll-out tag and
 // with a permission tag in its place, with answers that are remembered (bool)
 // and without (text).
+// BenchmarkRollout compares look-ups that go through a context set with a
+// roll-out tag with those that go through one with another tag, in short turns of
+// the same run: rollout/plain is the median of their ratios.
 func BenchmarkRollout(b *testing.B) {
+	const (
+		contexts, users = 10_000, 100
+		turn            = 20_000 // look-ups
+	)
+	var engines []*Engine
 	for _, tag := range []string{"ucWebMail", "rollout.autumn.50"} {
 		dir := b.TempDir()
 		write(b, dir, "contextSets/a.yml", "new:\n  withTags: "+tag+"\n  com.openexchange.websockets.enabled: false\n  com.openexchange.websockets.mode: remember\n")
@@ -186,7 +195,6 @@ func BenchmarkRollout(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		const contexts, users = 10_000, 100
 		batch := Batch{}
 		for c := range uint32(contexts) {
 			batch.Contexts = append(batch.Contexts, Context{ID: c + 1, Enabled: true})
@@ -197,25 +205,45 @@ func BenchmarkRollout(b *testing.B) {
 		if err := e.Apply(batch); err != nil {
 			b.Fatal(err)
 		}
-		subject := func(i int) Subject {
-			n := uint32(uint64(i) * 2654435761 % (contexts * users))
-			return Subject{n/users + 1, n%users + 1}
-		}
+		engines = append(engines, e)
+	}
+	subject := func(i int) Subject {
+		n := uint32(uint64(i) * 2654435761 % (contexts * users))
+		return Subject{n/users + 1, n%users + 1}
+	}
+	bools := func(e *Engine, from int) {
 		h := e.Bool("com.openexchange.websockets.enabled")
-		b.Run(tag+"/bool", func(b *testing.B) {
-			b.ReportAllocs()
-			for i := range b.N {
-				h.For(subject(i))
+		for i := range turn {
+			h.For(subject(from + i))
+		}
+	}
+	texts := func(e *Engine, from int) {
+		sn := e.Snapshot()
+		for i := range turn {
+			if v, _ := sn.Get(subject(from+i), "com.openexchange.websockets.mode"); v.Err != nil {
+				b.Fatal(v.Err)
 			}
-		})
-		b.Run(tag+"/text", func(b *testing.B) {
-			b.ReportAllocs()
-			sn := e.Snapshot()
+		}
+	}
+	for name, look := range map[string]func(*Engine, int){"bool": bools, "text": texts} {
+		b.Run(name, func(b *testing.B) {
+			var ratios []float64
+			var sum [2]time.Duration
 			for i := range b.N {
-				if v, _ := sn.Get(subject(i), "com.openexchange.websockets.mode"); v.Err != nil {
-					b.Fatal(v.Err)
+				var took [2]time.Duration
+				for turns := range 2 { // who is first alternates
+					at := (i + turns) % 2
+					start := time.Now()
+					look(engines[at], i*turn)
+					took[at] = time.Since(start)
+					sum[at] += took[at]
 				}
+				ratios = append(ratios, float64(took[1])/float64(took[0]))
 			}
+			slices.Sort(ratios)
+			b.ReportMetric(ratios[len(ratios)/2], "rollout/plain")
+			b.ReportMetric(float64(sum[0].Nanoseconds())/float64(b.N*turn), "plain-ns")
+			b.ReportMetric(float64(sum[1].Nanoseconds())/float64(b.N*turn), "rollout-ns")
 		})
 	}
 }
