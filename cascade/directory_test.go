@@ -80,3 +80,39 @@ func TestEntriesThatAreNotKnown(t *testing.T) {
 		}
 	}
 }
+
+// TestDirectorySlipIsTold breaks values of the directory file, then the whole file,
+// and explains: what is in force and what the file says are both named, for those
+// whom it concerns.
+func TestDirectorySlipIsTold(t *testing.T) {
+	const enabled = "com.openexchange.websockets.enabled"
+	dir := t.TempDir()
+	write(t, dir, "etc/a.properties", "a=1\n")
+	text := func(user, context string) string {
+		return "contexts:\n  - id: 7\n    config: {" + enabled + ": \"" + context + "\"}\n    users:\n      - {id: 3, config: {" + enabled + ": \"" + user + "\"}}\n"
+	}
+	path := filepath.Join(dir, "directory.yml")
+	write(t, dir, "directory.yml", text("true", "true"))
+	e := openEngine(t, Options{Roots: []string{filepath.Join(dir, "etc")}, Schema: testSchema(t), Source: NewDirectoryFile(path)})
+	warnings := func(su Subject) []string { return e.Snapshot().Explain(su, enabled, ExplainOptions{}).Warnings }
+	if w := warnings(Subject{7, 3}); len(w) > 0 {
+		t.Errorf("of a good file: %q", w)
+	}
+	write(t, dir, "directory.yml", text("ture", "true"))
+	reload(t, e)
+	wantWarning(t, e, Subject{7, 3}, enabled, path+":5: \"ture\" is neither true nor false; its last good value true applies")
+	if w := warnings(Subject{7, 4}); len(w) > 0 {
+		t.Errorf("of another user: %q", w)
+	}
+	write(t, dir, "directory.yml", text("true", "flase"))
+	reload(t, e)
+	wantWarning(t, e, Subject{7, 4}, enabled, path+":3: \"flase\" is neither true nor false; its last good value true applies")
+	write(t, dir, "directory.yml", "contexts: [\n")
+	reload(t, e)
+	wantWarning(t, e, Subject{7, 3}, enabled, "the directory file "+path+" does not count as it is (", "overrides are those of its last good contents")
+	write(t, dir, "directory.yml", text("true", "true"))
+	reload(t, e)
+	if w := warnings(Subject{7, 3}); len(w) > 0 {
+		t.Errorf("after it was put right: %q", w)
+	}
+}

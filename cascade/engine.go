@@ -59,6 +59,7 @@ type Engine struct {
 	load    sync.Mutex
 	set     *fileSet
 	source  FileReport
+	slips   map[Key]slip // of the source
 	kept    *keeper
 	noticed *Noticed // the last change since a reload that somebody asked for
 
@@ -135,7 +136,7 @@ func Open(opt Options) (*Engine, error) {
 			e.directory = d.keepWith(e.kept)
 		}
 		l := opt.Source.Load(opt.Schema, true)
-		e.source = l.Report
+		e.source, e.slips = l.Report, l.slips
 		if l.Batch == nil {
 			badSource = append(badSource, BadFile{l.Report.Errors, "no context, user or override is known"})
 		}
@@ -272,7 +273,7 @@ func (e *Engine) addSource(sn *Snapshot) {
 	if e.opt.Source == nil {
 		return
 	}
-	sn.source = e.source.Path
+	sn.source, sn.slips = e.source.Path, e.slips
 	sn.tree.reports = append(sn.tree.reports, e.source)
 	sn.tree.findings = append(sn.tree.findings, e.source.Errors...)
 	finding.Sort(sn.tree.findings)
@@ -389,6 +390,9 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 			e.renameAll(&l)
 		}
 		e.source = l.Report
+		if l.Batch != nil {
+			e.slips = l.slips
+		}
 		changed = changed || l.Changed
 		if l.Again > 0 && (again == 0 || l.Again < again) {
 			again = l.Again

@@ -172,6 +172,7 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 		x.inForce(sn, d, p)
 	}
 	x.explainUnused(sn)
+	x.explainDirectory(sn, su)
 	x.explainStale(sn)
 	if d != nil && d.Server && su.Context != 0 {
 		x.Warnings = append(x.Warnings, "the code reads this property in the server scope only: values of other scopes have no effect")

@@ -57,7 +57,7 @@ func FuzzTree(f *testing.F) {
 		add("zz.properties", []byte("neighbour=1\n"))
 		sn := &Snapshot{schema: schema, names: newNameTable(schema), tables: newTables(schema), memo: memo{}.next(schema, 0)}
 		if dir, _, ok := parse(kindDirectory, "d.yml", directory); ok {
-			batch, _ := directoryBatch("d.yml", dir.directory, schema)
+			batch, _, _ := directoryBatch("d.yml", dir.directory, schema)
 			must(t, sn.load(SourceLoad{Batch: batch}, set.now()))
 		}
 		before := newCarry()

@@ -146,7 +146,7 @@ func (e *Engine) acceptedDirectory(sn *Snapshot, kf keptFile) (*tables, string, 
 			return nil, "", err
 		}
 		if c, _, ok := parse(kindDirectory, e.directory.rel, b); ok {
-			*x.into, _ = directoryBatch(e.directory.rel, c.directory, e.opt.Schema)
+			*x.into, _, _ = directoryBatch(e.directory.rel, c.directory, e.opt.Schema)
 		}
 	}
 	out := *sn

@@ -18,6 +18,7 @@ type Snapshot struct {
 	generation uint64
 	revision   string          // of the directory and the overrides
 	source     string          // the directory file, "" where there is none
+	slips      map[Key]slip    // of the directory file
 	loaded     time.Time       // when the files were read
 	memo       memo            // answers, with the epoch of this snapshot
 	hypothesis *hypothesis     // nil but in what Suppose returns

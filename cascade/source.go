@@ -28,6 +28,7 @@ type SourceLoad struct {
 	Partial  bool   // some entries were wrong and are missing from Batch
 	Revision string
 	Report   FileReport
+	slips    map[Key]slip  // overrides that do not fit, at most maxSlips; with Batch
 	Changed  bool          // the contents or the report changed
 	Again    time.Duration // when to look again at what has not settled; 0: no need
 }
@@ -77,10 +78,10 @@ func (d *DirectoryFile) Load(schema *Schema, force bool) SourceLoad {
 	l := SourceLoad{}
 	l.Changed, l.Again = d.set.look(d.file, nil, force)
 	if d.file.have != nil && (!d.any || d.sent != d.file.digest) {
-		l.Batch, d.more = directoryBatch(d.file.rel, d.file.have.directory, schema)
+		l.Batch, d.more, l.slips = directoryBatch(d.file.rel, d.file.have.directory, schema)
 		bad := finding.HasErrors(d.more) || finding.HasErrors(d.file.findings)
 		if bad && d.base != nil {
-			l.Base, _ = directoryBatch(d.file.rel, d.base.directory, schema)
+			l.Base, _, _ = directoryBatch(d.file.rel, d.base.directory, schema)
 		}
 		l.Partial, d.base = bad && (d.any || l.Base != nil), nil
 		d.sent, d.any, l.Changed = d.file.digest, true, true
@@ -119,11 +120,22 @@ func (b *batchSink) Override(o Override) error {
 	return nil
 }
 
+// maxSlips bounds the overrides whose mistakes explanations tell: the findings of
+// the file have them all.
+const maxSlips = 10_000
+
+// slip is an override of the directory file that does not fit its declaration.
+type slip struct {
+	at  finding.Finding // its place, and the finding
+	why string
+}
+
 // directoryBatch turns a directory file into the engine's own terms.
-func directoryBatch(path string, contexts []yamlfile.Context, schema *Schema) (*Batch, []finding.Finding) {
+func directoryBatch(path string, contexts []yamlfile.Context, schema *Schema) (*Batch, []finding.Finding, map[Key]slip) {
 	b := &batchSink{}
-	fs, _ := WalkDirectory(path, contexts, schema, b) // this sink never fails
-	return &b.Batch, fs
+	w := &directoryWalk{path: path, schema: schema, sink: b, slips: map[Key]slip{}}
+	_ = w.contexts(contexts) // this sink never fails
+	return &b.Batch, w.fs, w.slips
 }
 
 // directoryWalk is one pass over a directory file.
@@ -132,6 +144,7 @@ type directoryWalk struct {
 	schema *Schema
 	sink   DirectorySink
 	fs     []finding.Finding
+	slips  map[Key]slip // nil: they are not wanted
 }
 
 // WalkDirectory hands a directory file over in the engine's own terms: a
@@ -139,12 +152,17 @@ type directoryWalk struct {
 // is out of bounds, or does not fit its declaration, is reported.
 func WalkDirectory(path string, contexts []yamlfile.Context, schema *Schema, sink DirectorySink) ([]finding.Finding, error) {
 	w := &directoryWalk{path: path, schema: schema, sink: sink}
-	for i := range contexts {
-		if err := w.context(&contexts[i]); err != nil {
-			return w.fs, err
+	err := w.contexts(contexts)
+	return w.fs, err
+}
+
+func (w *directoryWalk) contexts(list []yamlfile.Context) error {
+	for i := range list {
+		if err := w.context(&list[i]); err != nil {
+			return err
 		}
 	}
-	return w.fs, nil
+	return nil
 }
 
 func (w *directoryWalk) bad(line, col int, code string, err error) {
@@ -204,6 +222,9 @@ func (w *directoryWalk) overrides(su Subject, config []yamlfile.Override) error 
 		if err := w.schema.CheckValue(o.Property, o.Value); err != nil {
 			o.unfit = true
 			w.bad(y.Line, y.Col, "bad-value", fmt.Errorf("%w; its last good value applies where there is one", err))
+			if w.slips != nil && len(w.slips) < maxSlips {
+				w.slips[o.Key] = slip{w.fs[len(w.fs)-1], strings.TrimPrefix(err.Error(), o.Property+": ")}
+			}
 		}
 		if err := w.sink.Override(o); err != nil {
 			return err

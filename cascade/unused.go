@@ -58,6 +58,46 @@ func (x *Explanation) explainUnused(sn *Snapshot) {
 	}
 }
 
+// explainDirectory tells where the directory file says something else than what is
+// in force: an override of the subject that does not fit, whose last good value
+// counts, and a file whose last good contents do.
+func (x *Explanation) explainDirectory(sn *Snapshot, su Subject) {
+	if sn.source == "" {
+		return
+	}
+	for _, s := range x.Steps {
+		of := Subject{Context: su.Context}
+		switch {
+		case s.Scope == ScopeUser && su.User != 0:
+			of = su
+		case s.Scope != ScopeContext:
+			continue
+		}
+		slip, found := sn.slips[Key{of, x.Property}]
+		if !found || s.Invalid {
+			continue // what does not fit and counts is told of already
+		}
+		force := "nothing of it is in force"
+		if s.Value != nil {
+			force = fmt.Sprintf("its last good value %s applies", quoteEmpty(*s.Value))
+		}
+		x.Apart = x.Apart || s.Status == Wins
+		x.Warnings = append(x.Warnings, fmt.Sprintf("%s:%d: %s; %s", slip.at.Path, slip.at.Line, slip.why, force))
+	}
+	for i := range sn.tree.reports {
+		r := &sn.tree.reports[i]
+		if r.Path != sn.source || r.Status == FileOK || r.Status == "" {
+			continue
+		}
+		why := "it is " + r.Status
+		if len(r.Errors) > 0 {
+			why = r.Errors[0].Text
+		}
+		x.Apart = x.Apart || x.Origin != nil && x.Origin.Override != nil
+		x.Warnings = append(x.Warnings, fmt.Sprintf("the directory file %s does not count as it is (%s): contexts, users, tags and overrides are those of its last good contents", r.Path, why))
+	}
+}
+
 // explainStale tells of context sets that count by their last good form: the one
 // that wins, and those that give the subject a tag.
 func (x *Explanation) explainStale(sn *Snapshot) {

@@ -416,9 +416,12 @@ func (s *spy) commands() {
 	put(s.t, before, "zz-planted.properties", strings.ReplaceAll(string(b), canary, canary+"X"))
 	directory := filepath.Join(dir, "directory.yml")
 	put(s.t, dir, "directory.yml", fmt.Sprintf(`contexts:
-  - {id: 7, name: acme, tags: [planted], config: {com.example.over.password: %[1]s, com.example.over.url: "redis://u:%[1]s@h"}}
-users:
-  - {context: 7, id: 3, config: {com.example.over.geheim: %[1]s, com.openexchange.websockets.enabled: "redis://u:%[1]s@h"}}
+  - id: 7
+    name: acme
+    tags: [planted]
+    config: {com.example.over.password: %[1]s, com.example.over.url: "redis://u:%[1]s@h"}
+    users:
+      - {id: 3, config: {com.example.over.geheim: %[1]s, com.openexchange.websockets.enabled: "redis://u:%[1]s@h"}}
 `, s.x.secret()))
 	overrides := filepath.Join(dir, "overrides.yml")
 	put(s.t, dir, "overrides.yml", fmt.Sprintf("- {context: 7, user: 3, property: com.example.over.password, value: %[1]s}\n- {context: 7, user: 3, property: com.example.over.geheim, value: %[1]s}\n", s.x.secret()))
@@ -465,7 +468,7 @@ users:
 		if code == 2 || out+errs == "" {
 			s.t.Errorf("%q says nothing: %d %s", args, code, errs)
 		}
-		if strings.Contains(errs, "bad-directory-entry") {
+		if strings.Contains(errs, "[bad-directory") || strings.Contains(errs, "[unknown-field") {
 			s.t.Fatalf("%q: %s", args, errs)
 		}
 		s.x.seen(s.t, what, out+errs)
