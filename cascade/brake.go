@@ -84,6 +84,16 @@ func (sn *Snapshot) Held() *Hold {
 	return &h
 }
 
+// Closes tells how much would be closed.
+func Closes(sockets, users int) string { return counted(sockets, "socket") + " of " + counted(users, "user") }
+
+func counted(n int, noun string) string {
+	if n != 1 {
+		noun += "s"
+	}
+	return fmt.Sprintf("%d %s", n, noun)
+}
+
 // shownChange is the digest of a change as it is shown and typed.
 func (s *Schema) shownChange(raw string) string { return s.shownDigest(raw)[:digestLength] }
 
@@ -350,8 +360,8 @@ func (sn *Snapshot) explainHeld(su Subject, opt ExplainOptions) Explanation {
 			x.Warnings = append(x.Warnings, w)
 		}
 	}
-	x.Warnings = append(x.Warnings, fmt.Sprintf("change %s is held, because it would close %d sockets of %d users (at most %d unasked): in force is %v, the files say %v; `sluice reload --confirm %s` lets it through, saving the files back drops it",
-		h.Digest, h.Sockets, h.Users, h.Limit, x.Effective, then.Effective, h.Digest))
+	x.Warnings = append(x.Warnings, fmt.Sprintf("change %s is held, because it would close %s (at most %d unasked): in force is %v, the files say %v; `sluice reload --confirm %s` lets it through, saving the files back drops it",
+		h.Digest, Closes(h.Sockets, h.Users), h.Limit, x.Effective, then.Effective, h.Digest))
 	x.Summary += fmt.Sprintf(" Held: with change %s, %s", h.Digest, then.Summary)
 	return x
 }

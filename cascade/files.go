@@ -110,7 +110,7 @@ func (fs *fileSet) scanAll(force, accept bool) (changed bool, again time.Duratio
 		if err != nil {
 			fs.findings = append(fs.findings, finding.Finding{
 				Path: filepath.ToSlash(root), Severity: finding.Error, Code: "root",
-				Text: fmt.Sprintf("this root cannot be read (%v): its files keep their last good contents; mount it, or correct --etc", cause(err)),
+				Text: fmt.Sprintf("this root cannot be read (%v)%s; mount it, or correct --etc", cause(err), keepsLastGood),
 			})
 			fs.unreadable = append(fs.unreadable, folder{root: i})
 			fs.unknown(i, func(string) bool { return true })

@@ -99,6 +99,7 @@ func (e *Engine) badFiles(sn *Snapshot) []BadFile {
 		}
 		for _, x := range e.set.findings {
 			if x.Path == name && x.Severity == finding.Error {
+				x.Text = strings.Replace(x.Text, keepsLastGood, "", 1) // there are none
 				bad = append(bad, BadFile{[]finding.Finding{x}, "nothing of what it holds counts, whoever it switches off"})
 				break
 			}

@@ -115,7 +115,7 @@ func changes(old, sn *Snapshot) []Change {
 	defer func() {
 		for i := range out {
 			if c := &out[i]; sn.held.of(c.Property) && c.Result == Applied {
-				c.Result, c.Because = HeldBack, fmt.Sprintf("%s: it would close %d sockets, and awaits `sluice reload --confirm %s`", c.Because, sn.held.hold.Sockets, sn.Held().Digest)
+				c.Result, c.Because = HeldBack, fmt.Sprintf("%s: it would close %s, and awaits `sluice reload --confirm %s`", c.Because, counted(sn.held.hold.Sockets, "socket"), sn.Held().Digest)
 			}
 		}
 	}()

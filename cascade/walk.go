@@ -221,9 +221,12 @@ func (w *walk) lost(rel string, err error, link bool) {
 	w.unreadable = append(w.unreadable, rel)
 	w.findings = append(w.findings, finding.Finding{
 		Path: display(rel), Severity: finding.Error, Code: "unreadable",
-		Text: fmt.Sprintf("the folder cannot be read (%v): its files keep their last good contents; %s", linkError(err, link), lostHint(err, link)),
+		Text: fmt.Sprintf("the folder cannot be read (%v)%s; %s", linkError(err, link), keepsLastGood, lostHint(err, link)),
 	})
 }
+
+// keepsLastGood is in the findings of roots and folders that are not read.
+const keepsLastGood = ": its files keep their last good contents"
 
 func lostHint(err error, link bool) string {
 	switch {

@@ -59,6 +59,9 @@ func (a *app) check(state string, all bool) error {
 	} else {
 		a.findings(fs)
 		a.printf("%s, %s, %s, digest %s\n", counted(len(sn.Files()), "file"), counted(errs, "error"), counted(len(fs)-errs, "warning"), sn.Digest())
+		if errs > 0 {
+			a.printf("said as of a first start: a server that has read them before keeps the last good form of what is wrong, and `sluice status` tells it\n")
+		}
 	}
 	if errs > 0 {
 		return silent

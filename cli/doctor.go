@@ -176,7 +176,7 @@ func (d *doctor) server(o *overview) {
 		for _, c := range h.Causes {
 			details = append(details, c.String())
 		}
-		d.add("configuration", verdictProblem, fmt.Sprintf("a change of the files is held, because it would close %d sockets of %d users: who is served is as before it", h.Sockets, h.Users),
+		d.add("configuration", verdictProblem, fmt.Sprintf("a change of the files is held, because it would close %s: who is served is as before it", cascade.Closes(h.Sockets, h.Users)),
 			fmt.Sprintf("`sluice reload --confirm %s` lets it through, saving the files back drops it", h.Digest), details...)
 		return
 	}

@@ -46,7 +46,7 @@ func TestScript(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script", UpdateScripts: *update, RequireExplicitExec: true, RequireUniqueNames: true,
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "await": await, "watched": watched, "redis": redisOf(t), "server": server, "connect": connect, "got": got,
+			"exits": exits, "await": await, "watched": watched, "redis": redisOf(t), "server": server, "shown": shown, "connect": connect, "got": got,
 		},
 		Setup: setupScript,
 	})

@@ -36,6 +36,7 @@ type serverStatus struct {
 	Watch   struct{ Mode, Problem string }
 	Loaded  time.Time
 	Took    string
+	Folders []finding.Finding // of roots and folders that are not read
 	Files   []struct {
 		Path, Status string
 		Digest       string // of the contents in force; "": none
@@ -60,7 +61,7 @@ type overview struct {
 
 // nextSteps are what to do about each check that /readyz fails.
 var nextSteps = map[string]string{
-	"files":    "`sluice check --etc DIR` beside the server lists them; correct them, then `sluice reload`",
+	"files":    "correct what is listed below, then `sluice reload`",
 	"watch":    "until then changes are found by the slow rescan (sluice.reload.rescanInterval), and by `sluice reload`",
 	"lastGood": "make the state folder writable: without it a restart has no last good files",
 	"cluster":  "look at Redis and com.openexchange.redis.*; `sluice members` shows who is seen",
@@ -207,11 +208,15 @@ func (a *app) showTroubles(o *overview) {
 		a.printf("\nit stops: its clients go to other members\n")
 	}
 	shown, more := []finding.Finding{}, 0
+	if len(o.config.Folders) > 1 { // one is told of above
+		shown = append(shown, o.config.Folders[:min(len(o.config.Folders), statusFindings)]...)
+		more = len(o.config.Folders) - len(shown)
+	}
 	for _, f := range o.config.Files {
 		for _, e := range f.Errors {
 			switch {
 			case e.Severity != finding.Error && f.Status != cascade.FileHeld:
-			case len(shown) == statusFindings:
+			case len(shown) >= statusFindings:
 				more++
 			default:
 				if e.Path == "" {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
@@ -197,7 +198,7 @@ func (s *Server) notHeld(digest string, unreachable []string) error {
 		}
 	}
 	if len(held) > 0 {
-		now = fmt.Sprint(held)
+		now = strings.Join(held, ", ")
 	}
 	if len(unreachable) > 0 {
 		now += fmt.Sprintf("; %v did not answer", unreachable)

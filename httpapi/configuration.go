@@ -73,7 +73,7 @@ func (s *Server) readiness() (answer string, checks []check) {
 		checks[2].Status, checks[2].Detail = "degraded", st.LastGood
 	}
 	if h := st.Held; h != nil {
-		checks = append(checks, check{"gate", "held", fmt.Sprintf("change %s is held: it would close %d sockets of %d users, and awaits `sluice reload --confirm %s`, or the files saved back", h.Digest, h.Sockets, h.Users, h.Digest)})
+		checks = append(checks, check{"gate", "held", fmt.Sprintf("change %s is held: it would close %s, and awaits `sluice reload --confirm %s`, or the files saved back", h.Digest, cascade.Closes(h.Sockets, h.Users), h.Digest)})
 	} else if st.Brake != "" {
 		checks = append(checks, check{"gate", "degraded", st.Brake})
 	}

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 )
@@ -142,8 +143,8 @@ func (l *memberList) fill(ms []remote.Member, own remote.Member) {
 	for _, m := range l.Members {
 		if m.Held != nil && m.Alive {
 			l.Warnings = append(l.Warnings, fmt.Sprintf(
-				"member %s holds a change of its files that would close %d sockets of %d users: `sluice reload --confirm %s` lets it through, saving the files back drops it",
-				m.Name, m.Held.Sockets, m.Held.Users, m.Held.Digest))
+				"member %s holds a change of its files that would close %s: `sluice reload --confirm %s` lets it through, saving the files back drops it",
+				m.Name, cascade.Closes(m.Held.Sockets, m.Held.Users), m.Held.Digest))
 		}
 		if m.Drift {
 			l.Warnings = append(l.Warnings, fmt.Sprintf(

@@ -93,8 +93,8 @@ func (s *Server) checkClosing(r *http.Request, w store.Write) (*bulkClosing, err
 	if causes := then.Causes(c.some, websockets.PropEnabled); len(causes) > 0 {
 		why = ", first " + causes[0].String()
 	}
-	return nil, fail(http.StatusConflict, "would_close", "this would close %d sockets of %d users, of %d that are open%s%s; at most %d go unasked%s: repeat it with ?confirm=%d if that is meant",
-		c.sockets, len(c.users), c.connected, c.where(), before, limit, why, all)
+	return nil, fail(http.StatusConflict, "would_close", "this would close %s, of %d that are open%s%s; at most %d go unasked%s: repeat it with ?confirm=%d if that is meant",
+		cascade.Closes(c.sockets, len(c.users)), c.connected, c.where(), before, limit, why, all)
 }
 
 // maxMembersTold bounds the members that a refusal lists.
