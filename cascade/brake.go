@@ -85,7 +85,9 @@ func (sn *Snapshot) Held() *Hold {
 }
 
 // Closes tells how much would be closed.
-func Closes(sockets, users int) string { return counted(sockets, "socket") + " of " + counted(users, "user") }
+func Closes(sockets, users int) string {
+	return counted(sockets, "socket") + " of " + counted(users, "user")
+}
 
 func counted(n int, noun string) string {
 	if n != 1 {

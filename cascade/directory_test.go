@@ -109,7 +109,7 @@ func TestDirectorySlipIsTold(t *testing.T) {
 	wantWarning(t, e, Subject{7, 4}, enabled, path+":3: \"flase\" is neither true nor false; its last good value true applies")
 	write(t, dir, "directory.yml", "contexts: [\n")
 	reload(t, e)
-	wantWarning(t, e, Subject{7, 3}, enabled, "the directory file "+path+" does not count as it is (", "overrides are those of its last good contents")
+	wantWarning(t, e, Subject{7, 3}, enabled, "the directory file "+path+" is not used as it is now (", "overrides are those of its last good contents")
 	write(t, dir, "directory.yml", text("true", "true"))
 	reload(t, e)
 	if w := warnings(Subject{7, 3}); len(w) > 0 {

@@ -129,7 +129,7 @@ func TestBadFilesText(t *testing.T) {
 	const want = `not started: files that never were good: 3
   b.properties:2:3: \u must be followed by four hexadecimal digits; write \\u for a backslash and a u, as in Windows paths; without it none of its values counts: com.openexchange.websockets.count is "3" (a.properties:1); correct it, or ` + "`sluice serve --tolerate-bad-files`" + ` starts without it
   contextSets/c.yml:2:1: a tab indents this line; YAML allows blanks only; without it its context sets apply to nobody: com.openexchange.websockets.enabled is "true" (the default); correct it, or ` + "`sluice serve --tolerate-bad-files`" + ` starts without it
-  meta:1:1: the folder cannot be read (this link leads to nothing): its files keep their last good contents; mount what it leads to, or remove the link; without it nothing of what it holds counts, whoever it switches off; correct it, or ` + "`sluice serve --tolerate-bad-files`" + ` starts without it`
+  meta:1:1: the folder cannot be read (this link leads to nothing); mount what it leads to, or remove the link; without it nothing of what it holds counts, whoever it switches off; correct it, or ` + "`sluice serve --tolerate-bad-files`" + ` starts without it`
 	if got := err.Error(); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
 	}

@@ -94,7 +94,7 @@ func (x *Explanation) explainDirectory(sn *Snapshot, su Subject) {
 			why = r.Errors[0].Text
 		}
 		x.Apart = x.Apart || x.Origin != nil && x.Origin.Override != nil
-		x.Warnings = append(x.Warnings, fmt.Sprintf("the directory file %s does not count as it is (%s): contexts, users, tags and overrides are those of its last good contents", r.Path, why))
+		x.Warnings = append(x.Warnings, fmt.Sprintf("the directory file %s is not used as it is now (%s): contexts, users, tags and overrides are those of its last good contents", r.Path, why))
 	}
 }
 
