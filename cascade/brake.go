@@ -112,9 +112,13 @@ func (h *held) of(name string) bool { return h != nil && h.hold.Property == name
 
 // Serves reports whether a subject's account is open and its switch, a declared
 // boolean, is on.
-func (sn *Snapshot) Serves(su Subject, property string) bool {
-	p := sn.schema.byName[property]
-	return sn.Account(su) == AccountOpen && sn.boolean(su, uint32(p), sn.schema.defaults[p])
+func (sn *Snapshot) Serves(su Subject, property string) bool { return sn.Serving(property)(su) }
+
+// Serving is Serves for many subjects: the property is looked up once.
+func (sn *Snapshot) Serving(property string) func(Subject) bool {
+	p := uint32(sn.schema.byName[property])
+	d := sn.schema.defaults[p]
+	return func(su Subject) bool { return sn.Account(su) == AccountOpen && sn.boolean(su, p, d) }
 }
 
 // Causes tells why subjects are not served, the most frequent cause first; it

@@ -41,6 +41,7 @@ func (s *Server) CountClosing(now, then *cascade.Snapshot) (cascade.Closing, err
 	if c.Connected == 0 || c.Limit < 0 {
 		return c, nil
 	}
+	serves, served := then.Serving(websockets.PropEnabled), now.Serving(websockets.PropEnabled)
 	began, asked, late := time.Now(), 0, false
 	s.Sockets.UserSockets(func(context, user int32, sockets int) bool {
 		if asked++; asked%countStride == 0 && time.Since(began) > countTimeout {
@@ -48,7 +49,7 @@ func (s *Server) CountClosing(now, then *cascade.Snapshot) (cascade.Closing, err
 			return false
 		}
 		su := cascade.Subject{Context: uint32(context), User: uint32(user)}
-		if then.Serves(su, websockets.PropEnabled) || !now.Serves(su, websockets.PropEnabled) {
+		if serves(su) || !served(su) {
 			return true
 		}
 		c.Users++
