@@ -19,10 +19,14 @@ func (l *Link) askAgain(origin string, number uint64) {
 // have been meant: they come back, and know that they have to look for
 // themselves.
 func (l *Link) missed(origin string, entries uint64) {
+	l.sendAway("this member missed messages of another one: it closes its sockets, so that their clients come back and read anew", origin, entries)
+}
+
+// sendAway counts entries as missed and closes all sockets.
+func (l *Link) sendAway(why, origin string, entries uint64) {
 	l.counts.dropped[dropMissed].Add(int64(entries))
 	n := l.opts.Deliverer.Abandon()
-	l.log.Error("this member missed messages of another one: it closes its sockets, so that their clients come back and read anew",
-		slog.String(keyIncarnation, origin), slog.Uint64("entries", entries), slog.Int(keyCount, n))
+	l.log.Error(why, slog.String(keyIncarnation, origin), slog.Uint64("entries", entries), slog.Int(keyCount, n))
 }
 
 // gaps gives up what nobody is left to send again, and repeats the question for
@@ -35,6 +39,7 @@ func (l *Link) gaps(v *view) {
 		known   bool
 	}
 	var lost []loss
+	var doubts []string
 	ask := map[string]uint64{}
 	l.in.mu.Lock()
 	for id, s := range l.in.sources {
@@ -42,7 +47,7 @@ func (l *Link) gaps(v *view) {
 		switch {
 		case s.gap == 0 && s.doubt && m == nil && l.in.caught.Sub(s.doubtAt) > 2*l.opts.Lease:
 			s.doubt = false
-			lost = append(lost, loss{id, 1, true}) // or more, or none
+			doubts = append(doubts, id)
 		case s.gap == 0 && s.told > s.last && m == nil && l.in.caught.Sub(s.toldAt) > 2*l.opts.Lease:
 			lost = append(lost, loss{id, s.told - s.last, true})
 			s.last = s.told
@@ -58,6 +63,9 @@ func (l *Link) gaps(v *view) {
 	l.in.mu.Unlock()
 	for id, number := range ask {
 		l.askAgain(id, number)
+	}
+	for _, id := range doubts { // of one entry, of more or of none
+		l.sendAway("this member may have missed messages of another one that has ended, and no member is left that knows: it closes its sockets, so that their clients come back and read anew", id, 1)
 	}
 	for _, x := range lost {
 		if !x.known { // no member that this one has ever seen
