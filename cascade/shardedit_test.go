@@ -3,6 +3,8 @@ package cascade
 import (
 	"math/rand/v2"
 	"testing"
+	"time"
+	"unsafe"
 )
 
 // An edit holds what a map would, whatever comes and goes, and so does the shard
@@ -44,6 +46,40 @@ func TestShardEdit(t *testing.T) {
 			if sh != nil && len(sh.entries) != found {
 				t.Fatalf("round %d: %d entries instead of %d", round, len(sh.entries), found)
 			}
+		}
+	}
+}
+
+// An override of the usual kind takes at most 56 bytes beside its strings, whether it
+// came with many others or in small batches: slots, entries, and what they share.
+func TestOverrideMemory(t *testing.T) {
+	const n, limit = 200_000, 56
+	for _, batch := range []int{n, 20_000} {
+		schema := testSchema(t)
+		tables, names := newTables(schema), newNameTable(schema).edit()
+		for from := 0; from < n; from += batch {
+			var b Batch
+			for i := from; i < from+batch; i++ {
+				b.Overrides = append(b.Overrides, Override{
+					Key:   Key{Subject{uint32(i/100 + 1), uint32(i%100 + 1)}, "com.openexchange.websockets.enabled"},
+					Value: []string{"true", "false"}[i%2], Reason: "roll-out", Actor: "admin", Time: time.UnixMilli(int64(1e12 + i)),
+				})
+			}
+			var err error
+			if tables, err = tables.apply(&b, names, time.Now()); err != nil {
+				t.Fatal(err)
+			}
+		}
+		bytes, entries := uintptr(0), 0
+		for s := range tables.shards {
+			bytes += unsafe.Sizeof(*s) + uintptr(cap(s.slots))*unsafe.Sizeof(slot{}) + uintptr(cap(s.entries))*unsafe.Sizeof(entry{}) +
+				uintptr(cap(s.metas))*unsafe.Sizeof(overrideMeta{}) + uintptr(cap(s.contexts))*unsafe.Sizeof(uintptr(0)) + uintptr(cap(s.sigs))*8
+			entries += len(s.entries)
+		}
+		if each := float64(bytes) / n; entries != n || each > limit {
+			t.Errorf("batches of %d: %d overrides of %.1f bytes, at most %d", batch, entries, each, limit)
+		} else {
+			t.Logf("batches of %d: %.1f bytes an override", batch, each)
 		}
 	}
 }

@@ -329,6 +329,7 @@ func (s *Store) finish(tx *bbolt.Tx, before, head Head, done []Sealed) error {
 	if err != nil {
 		return s.fail(before, err)
 	}
+	s.committed()
 	s.head.Store(&head)
 	if before != head {
 		s.applyEntries(head, done, true)

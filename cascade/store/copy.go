@@ -27,6 +27,9 @@ const (
 	// copyPause gathers entries for one commit of the copy; readers do not wait
 	// for its end.
 	copyPause = 50 * time.Millisecond
+	// copyRetry is the pause where the disk did not take them: each try opens the
+	// file anew.
+	copyRetry = time.Second
 	// maxPending bounds the entries, and maxPendingBytes their texts, that are in
 	// force and not in the file: beyond it the truth is not followed further, and
 	// no writes are proposed, until the disk takes them.
@@ -52,6 +55,7 @@ type copying struct {
 	states  map[Key]pendingState // the last of each record among pending
 	file    Head                 // what the file has
 	broken  error                // why the file does not get them
+	tried   time.Time            // when that was seen last
 
 	problem atomic.Pointer[error]
 	joined  atomic.Bool // this member has followed the truth since it was opened
@@ -134,7 +138,7 @@ func (s *Store) pace(ctx context.Context) {
 			return
 		}
 		s.copy.mu.Lock()
-		any := len(s.copy.pending) > 0
+		any := len(s.copy.pending) > 0 && (s.copy.broken == nil || time.Since(s.copy.tried) >= copyRetry)
 		s.copy.mu.Unlock()
 		if any {
 			signal(s.copy.due)
@@ -399,6 +403,7 @@ func (s *Store) setIdentity(id Identity) error {
 	if err != nil {
 		return s.fail(s.fileHead(), err)
 	}
+	s.committed()
 	s.identity.Store(&id)
 	return nil
 }

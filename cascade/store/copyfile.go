@@ -36,7 +36,7 @@ func (s *Store) keepCopy() {
 			}
 		}
 	} else {
-		c.file = before
+		c.file, c.tried = before, time.Now()
 	}
 	if c.broken = err; len(c.pending) > 0 && err == nil {
 		signal(c.due)
@@ -85,6 +85,7 @@ func (s *Store) writeCopy(list []Sealed) error {
 	if err != nil {
 		return s.fail(s.fileHead(), err)
 	}
+	s.committed()
 	return nil
 }
 

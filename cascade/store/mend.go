@@ -92,8 +92,13 @@ func (s *Store) mend() error {
 		return failed
 	}
 	s.settled = true
+	return nil
+}
+
+// committed notes that the file takes writes: a full disk takes the meta pages that
+// mend writes, and nothing else.
+func (s *Store) committed() {
 	if s.failure.Swap(nil) != nil {
 		s.log.Info("the store can be written again", slog.String("path", s.opt.Path))
 	}
-	return nil
 }

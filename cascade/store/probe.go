@@ -44,5 +44,6 @@ func (s *Store) probeFile() error {
 	if err != nil {
 		return s.fail(s.fileHead(), err)
 	}
+	s.committed()
 	return nil
 }

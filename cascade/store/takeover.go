@@ -125,6 +125,7 @@ func (s *Store) loadFrom(ctx context.Context, before Head) (st Standing, err err
 	if err != nil {
 		return st, s.fail(s.fileHead(), err)
 	}
+	s.committed()
 	s.identity.Store(&id)
 	s.head.Store(&st.Head)
 	c := &s.copy

@@ -2,7 +2,6 @@ package mariadb
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"strings"
 	"testing"
 	"time"
@@ -116,6 +115,7 @@ func TestDiskFull(t *testing.T) {
 // left out where the server has none.
 func TestTLS(t *testing.T) {
 	cert, key, pool := testkit.Certificate(t)
+	_, _, others := testkit.Certificate(t)
 	s := sqltest.Start(t, "--ssl-cert="+cert, "--ssl-key="+key)
 	w := newWorld(t, s)
 	s.SQL("ALTER USER '" + w.opt.User + "'@'%' REQUIRE SSL")
@@ -126,7 +126,7 @@ func TestTLS(t *testing.T) {
 	}
 	w.opt.TLS = nil
 	says(t, w.open(""), new(*store.UnavailableError), "correct the user or the password")
-	w.opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: x509.NewCertPool()}
+	w.opt.TLS = &tls.Config{MinVersion: tls.VersionTLS12, RootCAs: others}
 	says(t, w.open(""), new(*store.UnavailableError), "certificate")
 	s.Stop()
 	s.Run("--skip-ssl")
