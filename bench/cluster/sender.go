@@ -194,7 +194,6 @@ type lane struct {
 	body    *io.PipeWriter // nil: no stream is open
 	written int
 	ended   chan struct{} // closed when the answer is read
-	lines   int           // of this stream
 }
 
 func (l *lane) add(user, number int, filler []byte) {
