@@ -70,6 +70,6 @@ var Properties = []cascade.Declaration{
 	},
 	{
 		Name: PropQueries, Kind: cascade.Int, Default: "20", Min: 1, Max: 1000, Server: true, File: propFile, Since: propSince,
-		Doc: "Most queries a second with which connected users are read again; 500 users of one user database take 11.",
+		Doc: "Most queries a second with which connected users are read again; 500 users of one user database take 2.",
 	},
 }
