@@ -39,6 +39,7 @@ func TestBadInput(t *testing.T) {
 		{"PUT", property + "p", "{\"value\":\"\xff\",\"reason\":\"r\"}", 400, "bad_json", nil},
 		{"PUT", property + "p", `{"value":1,"reason":"r"}`, 400, "bad_json", nil},
 		{"PUT", property + "p", `{"value":null,"reason":"r"}`, 422, "no_value", nil},
+		{"PUT", property + "com.example.password", `{"value":"***","reason":"r"}`, 422, "masked", nil},
 		{"PUT", property + "p", `{"value":"v","reason":" "}`, 422, "no_reason", nil},
 		{"PUT", property + "p", `{"value":"v","reason":"` + strings.Repeat("x", 5000) + `"}`, 422, "bad_reason", nil},
 		{"PUT", property + "p", `{"value":"` + strings.Repeat("x", 300<<10) + `","reason":"r"}`, 422, "bad_write", nil},

@@ -48,6 +48,9 @@ func (s *Server) overrideOf(su cascade.Subject, name string, in *overrideBody, f
 	if d := schema.Lookup(name); d != nil && d.Server {
 		return nil, fail(http.StatusUnprocessableEntity, "scope", "%s counts in the scope server only: set it in a file (`sluice set`)", name)
 	}
+	if masked(schema, name, *in.Value) {
+		return nil, fail(http.StatusUnprocessableEntity, "masked", "%s is a secret, and %s stands for what is not shown of it: write the value itself", name, cascade.Mask)
+	}
 	if err := schema.CheckValue(name, *in.Value); err != nil {
 		return nil, fail(http.StatusUnprocessableEntity, "bad_value", "%s", err)
 	}
