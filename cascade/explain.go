@@ -177,6 +177,11 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 	if d != nil && d.Server && su.Context != 0 {
 		x.Warnings = append(x.Warnings, "the code reads this property in the server scope only: values of other scopes have no effect")
 	}
+	if x.Value == nil && d == nil && !sn.schema.known(name) {
+		if hint := sn.schema.Near(name); hint != "" {
+			x.Warnings = append(x.Warnings, "nothing sets it, and no property of Sluice is called "+name+hint)
+		}
+	}
 	if !opt.ShowSecrets {
 		x.Effective = sn.shownEffective(name, x.Effective)
 	}

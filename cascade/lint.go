@@ -27,6 +27,7 @@ func (sn *Snapshot) lint(duplicates int) []finding.Finding {
 	l := &linter{sn: sn, maxDuplicates: duplicates}
 	l.duplicates()
 	l.unknown()
+	l.typos()
 	l.scopes()
 	l.sets()
 	l.rollouts()

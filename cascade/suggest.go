@@ -56,3 +56,15 @@ func distance(a, b string, limit int) int {
 	}
 	return min(prev[len(b)], limit)
 }
+
+// Near is Suggest for a name that may well be one of the rest of the platform:
+// only one that is nearly a declared one is taken for a mistyped one.
+func (s *Schema) Near(name string) string {
+	if prefix := s.declaredPrefix(name); prefix != "" {
+		return didYouMean(name, s.namesBelow(prefix))
+	}
+	if other := newNeighbours(s).of(name); other != "" && other != name {
+		return fmt.Sprintf(", did you mean %q?", other)
+	}
+	return ""
+}

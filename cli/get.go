@@ -51,7 +51,7 @@ out, and ends with 1 where it was asked for by name.`,
 				return err
 			}
 			for _, n := range missing {
-				a.note("%s is not defined for %s", n, su)
+				a.note("%s is not defined for %s%s", n, su, Schema().Near(n))
 			}
 			if len(missing) > 0 {
 				return silent

@@ -158,7 +158,10 @@ func TestContractRefusals(t *testing.T) {
 	for _, su := range []string{"/contexts/7", "/contexts/7/users/3"} {
 		w.wantAt("DELETE", "/admin/v1"+su+"/properties/a%0Ab", 422, "")
 		w.wantAt("DELETE", "/admin/v1"+su+"/properties?name=a%0Ab", 422, "")
+		w.wantAt("DELETE", "/admin/v1"+su+"?reason=%01", 422, "")
+		w.wantAt("DELETE", "/admin/v1"+su+"/websockets?reason=%01", 422, "")
 	}
+	w.want("POST /admin/v1/plan", 404, `{"overrides":[{"context":7,"property":"q","remove":true}]}`)
 	if w.store.Head() != before {
 		t.Errorf("something was written: %v", w.store.Head())
 	}

@@ -21,10 +21,15 @@ var openAPITag = func() string {
 
 func (s *Server) contract(w http.ResponseWriter, _ *http.Request) error {
 	h := w.Header()
+	h.Set("ETag", openAPITag)
+	if g, ok := w.(*getWriter); ok && g.unchanged(openAPI) {
+		secure(h)
+		w.WriteHeader(http.StatusNotModified)
+		return nil
+	}
 	h.Set("Content-Type", "application/yaml")
 	h.Set("Content-Length", strconv.Itoa(len(openAPI)))
 	secure(h)
-	h.Set("ETag", openAPITag)
 	_, _ = w.Write(openAPI) // a client that has left gets none
 	return nil
 }

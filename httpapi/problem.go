@@ -85,6 +85,7 @@ func plain(h func(http.ResponseWriter, *http.Request) error) func(http.ResponseW
 // handle turns a handler that returns its error into one that answers it.
 func (s *Server) handle(h func(http.ResponseWriter, *http.Request) error) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
+		w = forGet(w, r)
 		err := h(w, r)
 		if err == nil {
 			return
@@ -115,6 +116,11 @@ func (s *Server) write(w http.ResponseWriter, status int, mediaType string, v an
 		return
 	}
 	h := w.Header()
+	if g, ok := w.(*getWriter); ok && status == http.StatusOK && g.unchanged(b.Bytes()) {
+		secure(h)
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
 	h.Set("Content-Type", mediaType)
 	h.Set("Content-Length", strconv.Itoa(b.Len()))
 	secure(h)

@@ -137,6 +137,9 @@ func TestRegistrations(t *testing.T) {
 	second.values["b@x.test"] = "user=9@9"
 	second.mu.Unlock()
 	do(actionStatus, resultRegistered, resultOther, resultNoLogin, resultNoUser, resultLater)
+	if a := w.ask("GET", one, "", "If-None-Match: *"); a.status != 304 {
+		t.Errorf("of a user who is there: %d", a.status)
+	}
 	if a := w.ask("GET", one, ""); !strings.Contains(a.body, `"result":"registered","value":"user=1@7"`) {
 		t.Errorf("%s", a.body)
 	}

@@ -180,14 +180,19 @@ func (s *Server) Public() http.Handler {
 	})
 }
 
-// AdminPages is the handler of the admin listener: Admin, and the console for
-// people beside it.
+// AdminPages is the handler of the admin listener: Admin, and beside it the
+// console and the pages about the API for people.
 func (s *Server) AdminPages() http.Handler {
 	api := s.Admin()
 	pages := s.pace(console.New(console.Options{API: api, Peer: func(r *http.Request) bool { return peerOf(r.Context()) != nil }}))
+	docs := s.pace(http.HandlerFunc(s.docs))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/console" || strings.HasPrefix(r.URL.Path, "/console/") {
 			pages.ServeHTTP(w, r)
+			return
+		}
+		if isDocs(r) {
+			docs.ServeHTTP(w, r)
 			return
 		}
 		api.ServeHTTP(w, r)

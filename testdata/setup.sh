@@ -61,3 +61,6 @@ fi
 if [ -d testdata/clients ]; then
 	npm ci --prefix testdata/clients --no-audit --no-fund --loglevel=error
 fi
+if [ -d testdata/contract ]; then
+	npm ci --prefix testdata/contract --no-audit --no-fund --loglevel=error --ignore-scripts
+fi

@@ -78,6 +78,7 @@ type File struct {
 const (
 	codeBadEscape         = "bad-escape"
 	codeConflictMarker    = "conflict-marker"
+	codeCutKey            = "cut-key"
 	codeControlCharacter  = "control-character"
 	codeEmptyKey          = "empty-key"
 	codeEncoding          = "encoding"
@@ -87,7 +88,9 @@ const (
 	codeLineTooLong       = "line-too-long"
 	codeLoneSurrogate     = "lone-surrogate"
 	codeMoreWarnings      = "more-warnings"
+	codeOtherSyntax       = "other-syntax"
 	codeSuspiciousKey     = "suspicious-key"
+	codeSwallowedLine     = "swallowed-line"
 	codeTooLarge          = "too-large"
 	codeTooManyKeys       = "too-many-keys"
 	codeTrailingBackslash = "trailing-backslash"
@@ -193,6 +196,7 @@ func (p *parser) entry(l *logicalLine) bool {
 		p.warn(l.keyLine, p.lines.column(l.keyAt), codeSuspiciousKey, fmt.Sprintf(
 			"the key %s contains %s; is that meant?", finding.Quote(key), odd))
 	}
+	p.mistakes(l, key, value)
 	p.raw = append(p.raw, rawEntry{rawKey, rawValue})
 	p.entries = append(p.entries, Entry{Key: key, Value: value, Line: l.keyLine})
 	return true
