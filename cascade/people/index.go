@@ -25,11 +25,15 @@ func (s *slot) live() bool { return s.who.User&replaced == 0 }
 
 func (s *slot) subject() Subject { return Subject{s.who.Context, s.who.User &^ replaced} }
 
-// key is one place at which a search may match: an offset into a slot's text.
-type key struct {
-	slot uint32
-	off  uint16
-}
+// key is one place at which a search may match: a slot, in two halves, and an
+// offset into its text. It has six bytes, of which there are some five a user: a
+// struct of the same would have eight.
+type key [3]uint16
+
+func newKey(slot uint32, off uint16) key { return key{uint16(slot), uint16(slot >> 16), off} }
+
+func (k key) slot() uint32 { return uint32(k[0]) | uint32(k[1])<<16 }
+func (k key) off() uint16  { return k[2] }
 
 // mergeAt is the number of keys that are kept beside the large list, so that a
 // write moves some 100 KiB and not all of it; a sixteenth of a longer list is.
@@ -68,7 +72,7 @@ func (x *Index) Put(su Subject, n *Names) {
 	x.at[su] = i
 	x.slots = append(x.slots, slot{su, text})
 	each(text, func(p packed) bool {
-		p.starts(func(off int) { x.pending = append(x.pending, key{i, uint16(off)}) })
+		p.starts(func(off int) { x.pending = append(x.pending, newKey(i, uint16(off))) })
 		return true
 	})
 }
@@ -151,8 +155,8 @@ func (x *Index) compact() {
 	for _, list := range []*[]key{&x.base, &x.fresh, &x.pending} {
 		kept := (*list)[:0]
 		for _, k := range *list {
-			if moved[k.slot] != math.MaxUint32 {
-				kept = append(kept, key{moved[k.slot], k.off})
+			if moved[k.slot()] != math.MaxUint32 {
+				kept = append(kept, newKey(moved[k.slot()], k.off()))
 			}
 		}
 		*list = kept
@@ -162,7 +166,7 @@ func (x *Index) compact() {
 
 // text is what a key matches: from its place to the end of its field.
 func (x *Index) text(k key) string {
-	s, from := x.slots[k.slot].text, int(k.off)
+	s, from := x.slots[k.slot()].text, int(k.off())
 	var out string
 	each(s, func(p packed) bool {
 		if end := p.off + len(p.folded); from < end {
@@ -180,10 +184,10 @@ func compareSubjects(a, b Subject) int {
 
 // compare orders keys by text, then by subject.
 func (x *Index) compare(a, b key) int {
-	if c := x.against(a, x.text(b), x.slots[b.slot].subject()); c != 0 {
+	if c := x.against(a, x.text(b), x.slots[b.slot()].subject()); c != 0 {
 		return c
 	}
-	return cmp.Or(cmp.Compare(a.slot, b.slot), cmp.Compare(a.off, b.off))
+	return cmp.Or(cmp.Compare(a.slot(), b.slot()), cmp.Compare(a.off(), b.off()))
 }
 
 // against compares a key with a text and a subject.
@@ -191,7 +195,7 @@ func (x *Index) against(k key, text string, su Subject) int {
 	if c := strings.Compare(x.text(k), text); c != 0 {
 		return c
 	}
-	return compareSubjects(x.slots[k.slot].subject(), su)
+	return compareSubjects(x.slots[k.slot()].subject(), su)
 }
 
 // sort orders keys. Their first eight bytes decide nearly always, and are

@@ -27,7 +27,7 @@ func (x *Index) Search(text string, users bool, after *Position, limit int) (hit
 	var last Position
 	x.read(func() {
 		x.walk(text, after, func(k key, matched string) bool {
-			s := &x.slots[k.slot]
+			s := &x.slots[k.slot()]
 			if (s.who.User != 0) != users || !x.first(k, text) {
 				return true
 			}
@@ -51,7 +51,7 @@ func (x *Index) Exact(text string, users bool, limit int) (hits []Hit) {
 			if matched != text {
 				return false // what follows is longer
 			}
-			s := &x.slots[k.slot]
+			s := &x.slots[k.slot()]
 			if (s.who.User != 0) != users || !x.names(k, users) {
 				return true
 			}
@@ -116,7 +116,7 @@ func (x *Index) walk(text string, after *Position, f func(k key, matched string)
 		if !strings.HasPrefix(matched, text) {
 			return
 		}
-		if x.slots[k.slot].live() && !f(k, matched) {
+		if x.slots[k.slot()].live() && !f(k, matched) {
 			return
 		}
 	}
@@ -126,11 +126,11 @@ func (x *Index) walk(text string, after *Position, f func(k key, matched string)
 // with text: a subject is found once.
 func (x *Index) first(k key, text string) bool {
 	mine, first := x.text(k), true
-	s := x.slots[k.slot].text
+	s := x.slots[k.slot()].text
 	each(s, func(p packed) bool {
 		p.starts(func(off int) {
 			other := s[off : p.off+len(p.folded)]
-			if strings.HasPrefix(other, text) && (other < mine || other == mine && off < int(k.off)) {
+			if strings.HasPrefix(other, text) && (other < mine || other == mine && off < int(k.off())) {
 				first = false
 			}
 		})
@@ -142,8 +142,8 @@ func (x *Index) first(k key, text string) bool {
 // names reports whether a key is the whole of a field that names its subject:
 // the display name of a user is none.
 func (x *Index) names(k key, users bool) (yes bool) {
-	each(x.slots[k.slot].text, func(p packed) bool {
-		if p.off == int(k.off) {
+	each(x.slots[k.slot()].text, func(p packed) bool {
+		if p.off == int(k.off()) {
 			yes = p.kind != kindName || !users
 			return false
 		}
