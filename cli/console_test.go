@@ -17,13 +17,19 @@ import (
 func TestConsole(t *testing.T) {
 	chromium := testkit.Tool(t, "chromium", "chromium")
 	tree := newTree(t)
-	put(t, tree, "contextSets/console.yml", "switched-off:\n  withTags: \"off\"\n  com.openexchange.websockets.enabled: \"false\"\n")
+	put(t, tree, "contextSets/console.yml", "switched-off:\n  withTags: \"off\"\n  com.openexchange.websockets.enabled: \"false\"\nautumn:\n  withTags: webmail & rollout.autumn.50.context\n  com.openexchange.websockets.enabled: \"true\"\nmixed:\n  withTags: webmail | beta & webmail | gamma\n  com.openexchange.websockets.requestQueueSize: \"10\"\n")
 	put(t, tree, "bad.properties", "a=good\n")
 	p := launch(t, tree, t.TempDir())
 	put(t, tree, "bad.properties", "a=\\uZZZZ\n")
 	p.poll("the bad file is found", func() bool {
 		var ready struct{ Status string }
 		return p.request("GET", "/readyz", "", &ready) == http.StatusOK && ready.Status == "degraded"
+	})
+	put(t, tree, "shown.properties", "com.example.shown=1\n")
+	p.poll("the change is remembered", func() bool {
+		var log struct{ Reloads []struct{ Changed []any } }
+		p.request("GET", "/admin/v1/config/reloads", "", &log)
+		return len(log.Reloads) > 0 && len(log.Reloads[0].Changed) == 1
 	})
 	for _, args := range [][]string{
 		{"context", "set", "1337", "--name", "acme", "--tags", "webmail"},
@@ -34,6 +40,7 @@ func TestConsole(t *testing.T) {
 			t.Fatal(errs)
 		}
 	}
+	site := p.site(t)
 	tokens := map[string]string{}
 	for _, role := range []string{"viewer", "operator", "editor"} {
 		code, out, errs := run("token", "create", role, "--role", role, "--server", p.admin)
@@ -46,7 +53,7 @@ func TestConsole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	args := []string{"console.js", chromium, p.tcp, string(given)}
+	args := []string{"console.js", chromium, p.tcp, string(given), site.URL + "/login?user=17&lib=sio4"}
 	if dir := os.Getenv("SLUICE_PICTURES"); dir != "" {
 		args = append(args, dir)
 	}

@@ -183,7 +183,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: httpapi.NewStoreTokens(s.store), TokenFile: s.tokenFile,
 		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.etc, State: state, Closings: closings,
 	}
-	aopt.RedisWarning = s.redisWarning
+	aopt.RedisWarning, aopt.Doctor = s.redisWarning, examineFor
 	if s.platform != nil {
 		aopt.Platform = s.platform
 	}
@@ -243,6 +243,8 @@ func (s *server) run(ctx context.Context) error {
 	wg.Go(func() { s.gate(background) })
 	wg.Go(func() { s.api.FollowClosings(background) })
 	wg.Go(func() { s.api.RunRegistrations(background, s.state) })
+	wg.Go(func() { s.api.RunSamples(background) })
+	wg.Go(func() { s.api.RunReloadLog(background) })
 	if s.platform != nil {
 		wg.Go(func() { s.platform.Run(background) })
 	}

@@ -164,7 +164,7 @@ func (s *Server) tokenSources() (list []Tokens) {
 	if s.TokenFile != nil {
 		list = append(list, s.TokenFile)
 	}
-	return list
+	return append(list, s.oidc)
 }
 
 // unauthorized answers who has no token that is good.

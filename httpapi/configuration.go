@@ -228,6 +228,11 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) error {
 	return s.answer(w, http.StatusOK, out)
 }
 
+// sourceLines answers with the lines of files that findings are about.
+func (s *Server) sourceLines(w http.ResponseWriter, _ *http.Request) error {
+	return s.answer(w, http.StatusOK, map[string]any{"lines": s.Engine.Snapshot().SourceLines(s.Roots)})
+}
+
 // reload reads the trees now, those of all members where the query says so; 422
 // says that a file did not load, or a folder could not be read.
 func (s *Server) reload(w http.ResponseWriter, r *http.Request) error {

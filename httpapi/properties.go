@@ -39,7 +39,7 @@ const (
 )
 
 // Properties of the listeners, and of what producers of notifications send.
-var Properties = slices.Concat(listenerProperties, pushProperties, registrationProperties)
+var Properties = slices.Concat(listenerProperties, pushProperties, registrationProperties, oidcProperties)
 
 var listenerProperties = []cascade.Declaration{
 	{

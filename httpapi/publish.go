@@ -86,6 +86,7 @@ func (s *Server) Swapped(old, now *cascade.Snapshot) {
 		}
 		e.Changed = append(e.Changed, c)
 	}
+	s.reloads.add(e)
 	s.Events.Publish(EventConfig, cascade.Subject{}, e)
 }
 

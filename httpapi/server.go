@@ -54,6 +54,8 @@ type Options struct {
 	// DigestsAgreed reports whether the key of the digests is that of the
 	// cluster, so that they can be compared; nil: always.
 	DigestsAgreed func() bool
+	// Doctor examines users for the console; nil: it does not.
+	Doctor func(ctx context.Context, api http.RoundTripper, context, user uint32) ([]console.Step, error)
 }
 
 // Server holds the handlers of both listeners.
@@ -80,6 +82,10 @@ type Server struct {
 	deciders    deciders
 	Events      *Events
 	drifts      drifts
+	recent      recent
+	reloads     *reloadLog
+	oidc        *oidcLogins
+	setCounts   setCounts
 	incarnation string // where the link does not name one
 	// streaming ends when a listener shuts down: no message of a stream is
 	// awaited any more.
@@ -106,6 +112,12 @@ func New(o Options) *Server {
 	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count), incarnation: randomID(), started: time.Now().UTC()}
 	s.Events = newEvents(s.incarnation)
 	s.planning = make(chan struct{}, maxPlans)
+	s.oidc = newOIDCLogins(o.Engine)
+	s.setCounts.counting = make(chan struct{}, 1)
+	var err error
+	if s.reloads, err = readReloads(o.State); err != nil {
+		o.Logger.Warn("nothing of the reloads before this start is shown", "err", err)
+	}
 	s.streaming, s.endStreams = context.WithCancel(context.Background())
 	s.errors.log = o.Logger
 	s.pushes, s.registrar = newPushes(s), newRegistrar(s)
@@ -184,7 +196,9 @@ func (s *Server) Public() http.Handler {
 // console and the pages about the API for people.
 func (s *Server) AdminPages() http.Handler {
 	api := s.Admin()
-	pages := s.pace(console.New(console.Options{API: api, Peer: func(r *http.Request) bool { return peerOf(r.Context()) != nil }}))
+	pages := s.pace(console.New(console.Options{
+		API: api, Doctor: s.Doctor, OpenID: s.oidc, Peer: func(r *http.Request) bool { return peerOf(r.Context()) != nil },
+	}))
 	docs := s.pace(http.HandlerFunc(s.docs))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/console" || strings.HasPrefix(r.URL.Path, "/console/") {
@@ -216,6 +230,10 @@ func (s *Server) Admin() http.Handler {
 		r.Post("/config/confirm", s.handle(plain(s.confirm)))
 		r.Get("/platform", s.handle(plain(s.platformStatus)))
 		r.Post("/platform/refresh", s.handle(plain(s.refreshPlatform)))
+		r.Get("/config/lines", s.handle(plain(s.sourceLines)))
+		r.Get("/config/reloads", s.handle(plain(s.listReloads)))
+		r.Get("/contextsets", s.handle(s.contextSets))
+		r.Get("/recent", s.handle(plain(s.recently)))
 		r.Get("/events", s.handle(s.streamEvents))
 		r.Get("/store", s.handle(plain(s.storeStatus)))
 		r.Post("/store/adopt", s.handle(plain(s.adoptStore)))

@@ -1,6 +1,7 @@
 package websockets
 
 import (
+	"maps"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -257,4 +258,23 @@ func noLatency() Latency {
 		l.Bounds = append(l.Bounds, float64(b)/1e9)
 	}
 	return l
+}
+
+// Brief are those of Stats that cost no look at the sockets.
+type Brief struct {
+	Sockets    int64
+	Messages   int64
+	Handshakes map[Handshake]int64
+	Arrivals   Arrivals
+}
+
+// Brief returns counters often, at next to no cost.
+func (s *Server) Brief() Brief {
+	b := Brief{Sockets: s.Count(), Messages: s.totals.messages.Load(), Arrivals: Arrivals{noLatency(), noLatency()}}
+	b.Arrivals.Browser.add(&s.totals.browser)
+	b.Arrivals.Page.add(&s.totals.page)
+	s.totals.mu.Lock()
+	defer s.totals.mu.Unlock()
+	b.Handshakes = maps.Clone(s.totals.handshakes)
+	return b
 }

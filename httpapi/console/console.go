@@ -48,6 +48,11 @@ type Options struct {
 	API http.Handler
 	// Peer reports whether a request comes from somebody who needs no token.
 	Peer func(*http.Request) bool
+	// OpenID has people log in without a token; nil: nobody does.
+	OpenID OpenID
+	// Doctor examines why a user gets no pushes. It asks the API by way of a
+	// transport, on behalf of the visitor.
+	Doctor func(ctx context.Context, api http.RoundTripper, context, user uint32) ([]Step, error)
 }
 
 // Console serves everything below /console/.
@@ -71,10 +76,15 @@ func New(o Options) *Console {
 	r.Get("/console/login", c.login)
 	r.Post("/console/login", c.logIn)
 	r.Post("/console/logout", c.logOut)
+	r.Get("/console/oidc/login", c.beginOpenID)
+	r.Get("/console/oidc/callback", c.endOpenID)
 	r.Get("/console/", c.page(c.search))
 	r.Get("/console/person/{context}/{user}", c.page(c.person))
 	r.Post("/console/person/{context}/{user}/{action}", c.page(c.personAction))
 	r.Get("/console/property/{property}", c.page(c.property))
+	r.Get("/console/person/{context}/{user}/doctor", c.page(c.doctor))
+	r.Get("/console/off", c.page(c.off))
+	r.Post("/console/off", c.page(c.offAction))
 	r.Get("/console/configuration", c.page(c.configuration))
 	r.Post("/console/configuration/{action}", c.page(c.configurationAction))
 	r.Get("/console/cluster", c.page(c.cluster))
@@ -210,6 +220,24 @@ func outside(r *http.Request) context.Context {
 	return context.WithValue(r.Context(), chi.RouteCtxKey, (*chi.Context)(nil))
 }
 
+// ask hands a request to the API, with the visitor's token.
+func (v *visit) ask(req *http.Request) *answer {
+	req.RemoteAddr, req.Host, req.RequestURI = v.r.RemoteAddr, v.r.Host, req.URL.RequestURI()
+	authorize(v.r, req.Header)
+	a := &answer{header: http.Header{}}
+	v.opts.API.ServeHTTP(a, req)
+	return a
+}
+
+// RoundTrip implements http.RoundTripper: the way of Options.Doctor to the API.
+func (v *visit) RoundTrip(req *http.Request) (*http.Response, error) {
+	a := v.ask(req.Clone(outside(v.r))) // what the listener knows of the visitor is in its context
+	return &http.Response{
+		Status: http.StatusText(a.status), StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
+		Header: a.header, Body: io.NopCloser(bytes.NewReader(visible(a.body.Bytes()))), ContentLength: -1, Request: req,
+	}, nil
+}
+
 // call asks the API on the visitor's behalf. out may be nil.
 func (v *visit) call(method, path string, header http.Header, in, out any) (http.Header, error) {
 	body := io.Reader(http.NoBody)
@@ -224,16 +252,13 @@ func (v *visit) call(method, path string, header http.Header, in, out any) (http
 	if err != nil {
 		return nil, err
 	}
-	req.RemoteAddr, req.Host, req.RequestURI = v.r.RemoteAddr, v.r.Host, path
 	for k, values := range header {
 		req.Header[k] = values
 	}
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	authorize(v.r, req.Header)
-	a := &answer{header: http.Header{}}
-	v.opts.API.ServeHTTP(a, req)
+	a := v.ask(req)
 	if a.status >= http.StatusBadRequest {
 		p := &problem{Status: a.status}
 		if json.Unmarshal(visible(a.body.Bytes()), p) != nil || p.Detail == "" {
@@ -274,7 +299,20 @@ func safe(r *http.Request) bool {
 
 type loginData struct {
 	Next, Problem string
-	Safe          bool
+	Safe, Ended   bool
+	OpenID        bool // people can log in so
+}
+
+func (c *Console) loginData(r *http.Request) loginData {
+	return loginData{Next: local(r.FormValue("next")), Safe: safe(r), OpenID: c.opts.OpenID != nil && c.opts.OpenID.On()}
+}
+
+// loginCookie keeps a token in the browser, out of reach of scripts.
+func loginCookie(r *http.Request, token string) *http.Cookie {
+	return &http.Cookie{
+		Name: cookieName, Value: token, Path: "/console/", MaxAge: int(cookieAge.Seconds()),
+		HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
+	}
 }
 
 func (c *Console) login(w http.ResponseWriter, r *http.Request) {
@@ -283,7 +321,9 @@ func (c *Console) login(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	v := &visit{Console: c, w: w, r: r}
-	v.draw(http.StatusOK, "login", loginData{Next: local(r.FormValue("next")), Safe: safe(r)})
+	d := c.loginData(r)
+	d.Ended = r.FormValue("ended") != ""
+	v.draw(http.StatusOK, "login", d)
 }
 
 // local keeps a login from leading out of the console.
@@ -296,15 +336,12 @@ func local(path string) string {
 
 func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 	v := &visit{Console: c, w: w, r: r}
-	d := loginData{Next: local(r.PostFormValue("next")), Safe: safe(r)}
+	d := c.loginData(r)
 	if !d.Safe {
 		v.draw(http.StatusForbidden, "login", d)
 		return
 	}
-	cookie := &http.Cookie{
-		Name: cookieName, Value: strings.TrimSpace(r.PostFormValue("token")), Path: "/console/", MaxAge: int(cookieAge.Seconds()),
-		HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
-	}
+	cookie := loginCookie(r, strings.TrimSpace(r.PostFormValue("token")))
 	if cookie.Valid() != nil {
 		cookie.Value = "-" // no token has such letters
 	}
@@ -325,6 +362,9 @@ func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
 }
 
 func (c *Console) logOut(w http.ResponseWriter, r *http.Request) {
+	if k, err := r.Cookie(cookieName); err == nil && c.opts.OpenID != nil {
+		c.opts.OpenID.End(k.Value)
+	}
 	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/console/", MaxAge: -1, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
 	http.Redirect(w, r, "/console/login", http.StatusSeeOther)
 }

@@ -24,6 +24,8 @@ func api(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"actor":"somebody","role":"viewer"}`)
 	case "/admin/v1/members":
 		fmt.Fprint(w, "{\"status\":\"ok\",\"members\":[{\"member\":\"<b>one\u202e\"}]}")
+	case "/admin/v1/recent":
+		fmt.Fprint(w, `{"interval":"5s","samples":[{"sockets":3,"handshakes":10,"messages":0,"refused":{"<i>":5},"arrivalMs":null},{"sockets":4,"handshakes":0,"messages":50,"arrivalMs":2.5}],"checks":[{"name":"store","status":"ok"}]}`)
 	default:
 		w.WriteHeader(http.StatusTeapot)
 	}
@@ -85,7 +87,7 @@ func TestPages(t *testing.T) {
 	if w.Code != 200 || w.Header().Get("Content-Security-Policy") != policy || w.Header().Get("Cache-Control") != "no-store" {
 		t.Errorf("a page: %d %v", w.Code, w.Header())
 	}
-	if b := w.Body.String(); !strings.Contains(b, "&lt;b&gt;one[U&#43;202E]") || strings.Contains(b, "<script>") || strings.Contains(b, "style=") {
+	if b := w.Body.String(); !strings.Contains(b, "&lt;b&gt;one[U&#43;202E]") || !strings.Contains(b, "<li class=\"b\">&lt;i&gt; 0</li>") || !strings.Contains(b, "Messages a second <strong>10</strong>") || !strings.Contains(b, "Store of the decisions") || strings.Contains(b, "<script>") || strings.Contains(b, "style=") {
 		t.Errorf("what comes from others is not text:\n%s", b)
 	}
 	if w := ask(c, "GET", "/console/nothing", loopback, nil, "right"); w.Code != 404 {
@@ -153,6 +155,39 @@ func TestSubject(t *testing.T) {
 		}
 		if got := e.Subject(); got != want {
 			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestArrived(t *testing.T) {
+	for text, want := range map[string]string{
+		`{"proof":"page","ms":12.4}`:                                "the page has it after 12 ms",
+		`{"proof":"browser","ms":0.6}`:                              "the browser has it after 1 ms",
+		`{"proof":"queued","members":[{"asked":1}]}`:                "written, waiting for the browser's answer",
+		`{"proof":"queued","settled":true,"members":[{"asked":1}]}`: "written; the browser has not answered",
+		`{"proof":"queued"}`:                                        "written; nobody asked the browser",
+		`{"outcome":"disabled"}`:                                    "nowhere: the switch is off",
+		`{"outcome":"no_socket"}`:                                   "nowhere: no socket was open",
+		`{"outcome":"queued"}`:                                      "nowhere: no socket took it",
+	} {
+		var d delivery
+		if err := json.Unmarshal([]byte(text), &d); err != nil {
+			t.Fatal(err)
+		}
+		if got := d.Arrived(); got != want {
+			t.Errorf("%s: %q, want %q", text, got, want)
+		}
+	}
+}
+
+func TestRollout(t *testing.T) {
+	for tag, want := range map[string]string{
+		"rollout.autumn.10":        "the first 10 % of the users of autumn",
+		"rollout.theme.25.context": "the first 25 % of the contexts of theme",
+		"rollout.a.b.1":            "the first 1 % of the users of a.b",
+	} {
+		if got := rollout(tag); got != want {
+			t.Errorf("%s: %q", tag, got)
 		}
 	}
 }

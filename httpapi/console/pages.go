@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strings"
 	"time"
 
 	"github.com/go-chi/chi/v5"
@@ -58,28 +59,101 @@ type configurationData struct {
 		Old, New *string
 	}
 	Member, Version string
+	Reloads         []reload
+	lines           map[string]sourceLine
 	Said            string
 	Search          string
 	Properties      []explanation
 	More            bool
 }
 
+// sourceLine is the line of a file that a finding is about.
+type sourceLine struct {
+	Path            string
+	Line            int
+	Text, Corrected string
+}
+
+// reload is a change of the files.
+type reload struct {
+	Time       time.Time
+	Generation uint64
+	Degraded   bool
+	Held       *struct{ Digest string }
+	Changed    []struct {
+		Property, Result, Because string
+		Old, New                  *string
+	}
+	More int
+}
+
+// At is the line of a finding.
+func (d *configurationData) At(path string, line int) *sourceLine {
+	if l, ok := d.lines[fmt.Sprintf("%s:%d", path, line)]; ok {
+		return &l
+	}
+	return nil
+}
+
 func (c *Console) configuration(v *visit) error {
-	d := &configurationData{Said: v.r.FormValue("said"), Search: v.r.FormValue("prefix")}
+	d := &configurationData{Said: v.r.FormValue("said"), Search: strings.TrimSpace(v.r.FormValue("search"))}
 	if err := v.get("/admin/v1/config", nil, d); err != nil {
 		return err
 	}
-	if d.Search != "" {
+	if err := v.get("/admin/v1/config/reloads", nil, d); err != nil {
+		return err
+	}
+	var found struct{ Lines []sourceLine }
+	if err := v.get("/admin/v1/config/lines", nil, &found); err != nil {
+		return err
+	}
+	d.lines = make(map[string]sourceLine, len(found.Lines))
+	for _, l := range found.Lines {
+		d.lines[fmt.Sprintf("%s:%d", l.Path, l.Line)] = l
+	}
+	if err := v.find(d); err != nil {
+		return err
+	}
+	v.draw(http.StatusOK, "configuration", d)
+	return nil
+}
+
+// The bounds of a search: pages of the API, and what a page here shows.
+const (
+	maxSearched = 10
+	maxFound    = 200
+)
+
+// find looks for the effective values of the server that have a text in their
+// name or value.
+func (v *visit) find(d *configurationData) error {
+	if d.Search == "" {
+		return nil
+	}
+	ask, text := url.Values{"prefix": {""}, "limit": {"1000"}}, strings.ToLower(d.Search)
+	for range maxSearched {
 		var list struct {
 			Properties []explanation
 			Next       string
 		}
-		if err := v.get("/admin/v1/properties", url.Values{"prefix": {d.Search}}, &list); err != nil {
+		if err := v.get("/admin/v1/properties", ask, &list); err != nil {
 			return err
 		}
-		d.Properties, d.More = list.Properties, list.Next != ""
+		for _, x := range list.Properties {
+			if strings.Contains(strings.ToLower(x.Property), text) || x.Value != nil && strings.Contains(strings.ToLower(*x.Value), text) {
+				if len(d.Properties) == maxFound {
+					d.More = true
+					return nil
+				}
+				d.Properties = append(d.Properties, x)
+			}
+		}
+		if list.Next == "" {
+			return nil
+		}
+		ask.Set("cursor", list.Next)
 	}
-	v.draw(http.StatusOK, "configuration", d)
+	d.More = true
 	return nil
 }
 
@@ -104,28 +178,6 @@ func (c *Console) configurationAction(v *visit) error {
 		return err
 	}
 	http.Redirect(v.w, v.r, "/console/configuration?"+url.Values{"said": {said}}.Encode(), http.StatusSeeOther)
-	return nil
-}
-
-type clusterData struct {
-	Cluster, Status, Problem string
-	Members                  []struct {
-		Member, Version, Digest, Incarnation string
-		Started                              time.Time
-		Sockets                              int
-		Degraded, Alive, Self, Drift         bool
-		Age                                  string
-		Store                                struct{ Revision uint64 }
-	}
-	Warnings []string
-}
-
-func (c *Console) cluster(v *visit) error {
-	var d clusterData
-	if err := v.get("/admin/v1/members", nil, &d); err != nil {
-		return err
-	}
-	v.draw(http.StatusOK, "cluster", d)
 	return nil
 }
 

@@ -157,10 +157,24 @@ type personData struct {
 		Code          int
 		Time          time.Time
 	}
-	Entries []auditEntry
-	Done    string // a revision that was just written
-	Pushes  bool   // the property is that of the switch
-	Said    string
+	Refused []struct {
+		Member, Code, Reason, Address string
+		Time                          time.Time
+	}
+	Unreachable []string
+	Sessions    []struct {
+		Hash, Client, Address string
+		Guest, Restricted     bool
+		Created, Expires      *time.Time
+		Sockets               int
+	}
+	NoSessions string // why none are listed
+	Deliveries []delivery
+	Sent       *delivery // the test message that the address names
+	Entries    []auditEntry
+	Done       string // a revision that was just written
+	Pushes     bool   // the property is that of the switch
+	Said       string
 }
 
 // person is the page of a user.
@@ -192,9 +206,14 @@ func (c *Console) person(v *visit) error {
 		return err
 	}
 	if header, err := v.call(http.MethodGet, base+"/websockets", nil, nil, nil); err == nil {
-		d.Revision = header.Get("ETag")
+		if tag := header.Get("ETag"); !strings.HasPrefix(tag, "W/") { // which would be that of an answer, not of an override
+			d.Revision = tag
+		}
 	}
 	if err := v.get("/admin/v1/sockets", url.Values{"context": {ctx}, "user": {user}}, d); err != nil {
+		return err
+	}
+	if err := v.arrivals(d, ctx, user); err != nil {
 		return err
 	}
 	var log struct{ Entries []auditEntry }
@@ -220,10 +239,17 @@ func (c *Console) personAction(v *visit) error {
 		back.Set("said", "The switch is back to what the cascade says.")
 	case "send":
 		back, err = v.sendTest(ctx, user)
+	case "end":
+		var out struct{ Ended int }
+		ask := url.Values{"context": {ctx}, "user": {user}, "session": {v.r.PostFormValue("session")}}
+		_, err = v.call(http.MethodDelete, "/admin/v1/sessions?"+ask.Encode(), nil, nil, &out)
+		back.Set("said", "The session has ended, and its sockets with it.")
+	case "register":
+		back, err = v.register(ctx, user)
 	case "close":
 		var out struct{ Closed int }
 		_, err = v.call(http.MethodDelete, "/admin/v1/sockets?"+url.Values{"context": {ctx}, "user": {user}}.Encode(), nil, nil, &out)
-		back.Set("said", fmt.Sprintf("%d sockets were closed.", out.Closed))
+		back.Set("said", count(out.Closed, "socket")+" closed.")
 	default:
 		return &problem{Status: http.StatusNotFound, Detail: "There is no such action."}
 	}
@@ -269,25 +295,4 @@ func (v *visit) switchPushes(ctx, user string, on bool) (url.Values, error) {
 		return nil, err
 	}
 	return url.Values{"done": {strings.Trim(header.Get("ETag"), `"`)}}, nil
-}
-
-// sendTest sends a message that clients ignore, and says where it went.
-func (v *visit) sendTest(ctx, user string) (url.Values, error) {
-	c, cerr := strconv.ParseInt(ctx, 10, 32)
-	u, uerr := strconv.ParseInt(user, 10, 32)
-	if err := errors.Join(cerr, uerr); err != nil {
-		return nil, &problem{Status: http.StatusBadRequest, Detail: "Context and user are ids."}
-	}
-	var sent struct {
-		Local  int
-		Remote *int
-	}
-	_, err := v.call(http.MethodPost, "/admin/v1/messages", nil, map[string]any{
-		"context": c, "user": u, "name": "sluice:test", "args": []any{map[string]any{"from": "console", "time": time.Now().UTC()}},
-	}, &sent)
-	said := fmt.Sprintf("A test message was queued for %d sockets of this member", sent.Local)
-	if sent.Remote == nil || *sent.Remote > 0 {
-		said += " and is on its way to the others"
-	}
-	return url.Values{"said": {said + "."}}, err
 }

@@ -4,8 +4,22 @@ import (
 	"encoding/json"
 	"fmt"
 	"html/template"
+	"maps"
+	"slices"
 	"strings"
 	"time"
+)
+
+// The names of the charts and of their lines.
+const (
+	textSockets    = "Sockets of this member"
+	textOpen       = "open"
+	textHandshakes = "Handshakes a second"
+	textAccepted   = "accepted"
+	textArrival    = "Arrival in ms"
+	textBrowser    = "browsers"
+	textMessages   = "Messages a second"
+	textQueued     = "queued"
 )
 
 // marks turn text around without being seen; in a name or a reason they make it
@@ -23,11 +37,15 @@ func visible(answer []byte) []byte { return []byte(marks.Replace(string(answer))
 
 // functions are those of the templates.
 var functions = template.FuncMap{
-	"ago":   ago,
-	"where": where,
-	"short": short,
-	"json":  compact,
-	"lower": strings.ToLower,
+	"ago":     ago,
+	"where":   where,
+	"short":   short,
+	"json":    compact,
+	"lower":   strings.ToLower,
+	"rollout": rollout,
+	"count":   count,
+	"checked": checked,
+	"words":   func(code string) string { return strings.ReplaceAll(code, "_", " ") },
 }
 
 // ago is a time as people say it; the exact one is in the element's title.
@@ -81,10 +99,63 @@ func where(o *origin) string {
 // short is the beginning of a digest.
 func short(s string) string { return s[:min(len(s), 12)] }
 
-// compact is a JSON value in one line.
+// apart are what an entry of the audit log shows beside its difference.
+var apart = []string{"actor", "reason", "time"}
+
+// compact is one side of a difference: what is there, a line each.
 func compact(m json.RawMessage) string {
-	if len(m) == 0 {
+	var fields map[string]any
+	if err := json.Unmarshal(m, &fields); err != nil || fields == nil {
 		return "nothing"
 	}
-	return string(m)
+	var lines []string
+	for _, key := range slices.Sorted(maps.Keys(fields)) {
+		if fields[key] == nil || slices.Contains(apart, key) {
+			continue
+		}
+		text, isText := fields[key].(string)
+		if !isText {
+			b, err := json.Marshal(fields[key])
+			if err != nil {
+				continue // of a value that was JSON, which can be
+			}
+			text = string(b)
+		}
+		lines = append(lines, key+": "+text)
+	}
+	return strings.Join(lines, "\n")
+}
+
+// rollout is the tag of a roll-out as people say it.
+func rollout(tag string) string {
+	rest, byContext := strings.CutSuffix(strings.TrimPrefix(tag, "rollout."), ".context")
+	name, percent := rest, ""
+	if at := strings.LastIndexByte(rest, '.'); at >= 0 {
+		name, percent = rest[:at], rest[at+1:]
+	}
+	of := "users"
+	if byContext {
+		of = "contexts"
+	}
+	return fmt.Sprintf("the first %s %% of the %s of %s", percent, of, name)
+}
+
+// checked is a check of the readiness as people say it.
+func checked(name string) string {
+	text, known := map[string]string{
+		"files": "Files", "watch": "Watch of the files", "lastGood": "Last good files", "gate": "Gate", "cluster": "Link to the cluster",
+		"redis": "Redis", "redisTLS": "Way to Redis", "platform": "Platform's database", "store": "Store of the decisions",
+	}[name]
+	if !known {
+		return name
+	}
+	return text
+}
+
+// count is a number of things.
+func count(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }

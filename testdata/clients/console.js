@@ -1,12 +1,13 @@
 // Walks through the console in a headless browser as people of three roles do,
 // with axe-core on every page. Prints what is wrong, a line each, and nothing
 // where all is well. With a folder it saves a picture of every page.
-// usage: node console.js BROWSER URL TOKENS_JSON [FOLDER]
+// usage: node console.js BROWSER URL TOKENS_JSON PAGE [FOLDER]; PAGE is one of Anna's that opens a socket
 const puppeteer = require('puppeteer-core');
 const axe = require('axe-core');
 const path = require('path');
 
-const [executablePath, base, tokensText, folder] = process.argv.slice(2);
+const [executablePath, base, tokensText, anna, folder] = process.argv.slice(2);
+const wait = { timeout: 120000 }; // a loaded machine is slow
 const tokens = JSON.parse(tokensText);
 const wrong = (text) => console.log(text);
 const expect = (ok, text) => ok || wrong(text);
@@ -42,6 +43,7 @@ async function look(page, name) {
 async function login(browser, role) {
   const context = await browser.createBrowserContext();
   const page = await context.newPage();
+  page.setDefaultTimeout(120000);
   page.on('pageerror', (err) => wrong(`${role}: ${err}`));
   page.on('console', (m) => m.type() === 'error' && !/ 4\d\d /.test(m.text()) && wrong(`${role}: ${m.text()}`));
   await page.goto(`${base}/console/cluster`);
@@ -77,16 +79,55 @@ async function viewer(page) {
   await page.goto(`${base}/console/person/1337/17?tags=off`);
   expect((await text(page, '.answer')).includes('is false'), 'what-if: a tag does not change the answer');
   await look(page, 'what-if');
+  await page.goto(`${base}/console/off`);
+  expect((await text(page, '#sets + .scroll')).includes('switched-off'), 'who is off has no set that switches off');
+  expect((await text(page, '#rollouts + .scroll')).includes('the first 50 % of the contexts of autumn'), 'who is off has no roll-out');
+  expect((await text(page, '#never + .scroll')).includes('switched-off'), 'who is off has no set that matches nobody');
+  expect((await page.$$('input[name=key]')).length === 0, 'a viewer may choose overrides');
+  await look(page, 'off-empty');
   await page.goto(`${base}/console/person/0/17`);
   await look(page, 'error');
   const status = await page.evaluate(() => fetch('/console/person/1337/17/off', { method: 'POST', body: new URLSearchParams({ reason: 'x' }) }).then((r) => r.status));
   expect(status === 403, `a viewer who switches gets ${status}`);
 }
 
-async function operator(page) {
+async function operator(page, browser) {
   await page.goto(`${base}/console/person/1337/17`);
+  await page.waitForSelector('#doctor ~ [data-part] li', wait);
+  const problem = await page.$$eval('[data-part] li', (list) => list.filter((li) => li.textContent.includes('no socket is open')).map((li) => li.textContent));
+  expect(problem.length === 1 && problem[0].includes('Next:'), `the steps do not say that no socket is open: ${problem}`);
   await go(page, page.click('form[action$="/send"] button'));
   expect((await text(page, '.said')).includes('A test message was queued for 0 sockets'), `a test message: ${await text(page, '.said')}`);
+  expect((await text(page, '[data-live=deliveries] .said')).includes('no socket was open'), `the proof without a socket: ${await text(page, '[data-live=deliveries] .said')}`);
+  // Anna opens a page: the console shows her socket by itself, and a test message arrives.
+  const other = await browser.createBrowserContext();
+  await (await other.newPage()).goto(anna);
+  await page.waitForFunction(() => document.querySelector('[data-live=sockets] tbody tr'), wait);
+  await go(page, page.click('form[action$="/send"] button'));
+  await page.waitForFunction(() => /the (page|browser) has it after \d+ ms/.test(document.querySelector('[data-live=deliveries] .said')?.textContent ?? ''), wait);
+  expect((await page.$$('form[action$="/end"]')).length === 0, 'an operator is offered to end a session');
+  await page.waitForSelector('#doctor ~ [data-part] li', wait);
+  await look(page, 'person-live');
+  await page.goto(`${base}/console/person/1337/17/doctor`);
+  await look(page, 'doctor');
+  await page.goto(`${base}/console/cluster`);
+  await page.waitForFunction(() => document.querySelector('polyline.a')?.points.length > 1, wait);
+  await look(page, 'cluster-live');
+  return other;
+}
+
+async function bulk(page) {
+  await page.goto(`${base}/console/off`);
+  expect((await text(page, '[data-live=overrides] tbody')).includes('<script>alert(1)</script>'), 'who is off has not the override');
+  await look(page, 'off');
+  await page.click('input[name=key]');
+  await page.type('[data-live=overrides] input[name=reason]', 'over');
+  await go(page, page.click('[data-live=overrides] form button'));
+  expect((await text(page, '.answer')).includes('1 override of'), `the plan: ${await text(page, '.answer')}`);
+  await look(page, 'plan');
+  await go(page, page.click('main form button'));
+  expect((await text(page, '.said')).includes('1 override taken away'), `taken away: ${await text(page, '.said')}`);
+  expect((await page.$$('input[name=key]')).length === 0, 'the override is still there');
 }
 
 async function editor(page, second) {
@@ -105,30 +146,50 @@ async function editor(page, second) {
   await go(second, second.click('button[formaction$="/on"]'));
   expect((await text(second, '.said')).includes('Somebody else changed the switch'), `the second person is told: ${await text(second, '.said')}`);
   expect((await text(second, '.answer')).includes('is false for user 17'), 'the second person has overwritten the first');
+  await bulk(second);
+  await second.goto(`${base}/console/person/1337/17`);
+  expect((await text(second, '.answer')).includes('is true for user 17'), 'an override that was taken away counts');
+  await page.goto(person);
+  await page.type('input[name=reason]', 'ticket 4711');
+  await go(page, page.click('button[formaction$="/off"]'));
   await go(page, page.click('.said button'));
   expect((await text(page, '.answer')).includes('is true for user 17'), `after undo: ${await text(page, '.answer')}`);
   await page.goto(`${base}/console/audit`);
   expect((await page.$$('tbody tr')).length >= 2, 'the audit has no entries');
   await look(page, 'audit');
-  await page.goto(`${base}/console/configuration?prefix=com.openexchange.websockets`);
+  await page.goto(`${base}/console/configuration?search=WEBSOCKETS`);
   expect((await text(page, 'main')).includes('bad.properties:1:3'), 'a finding is not shown with its place');
   await look(page, 'configuration');
   await go(page, page.click('form[action$="/reload"] button'));
   expect((await text(page, '.said')).includes('some have errors'), `reload: ${await text(page, '.said')}`);
-  // A page that is open follows what happens.
+  expect((await text(page, 'main')).includes('a=\\uZZZZ'), 'the line of a finding is not shown');
+  expect((await page.$$('button[data-copy]')).length === 1, 'no line is corrected');
+  expect((await text(page, 'details.reload')).includes('com.example.shown'), 'no reload is remembered');
+  expect((await text(page, '#view ~ .scroll')).includes('com.openexchange.websockets.enabled'), 'the search finds nothing');
+  // A session that is ended takes its sockets along.
   await page.goto(person);
-  await page.evaluate(() => { document.querySelector('[data-live]').dataset.mark = 'old'; });
+  await go(page, page.click('form[action$="/end"] button'));
+  expect((await text(page, '.said')).includes('The session has ended'), `ending a session: ${await text(page, '.said')}`);
+  await page.waitForFunction(() => document.querySelector('[data-live=sockets]').textContent.includes('No socket is open'), wait);
   const cookie = (await page.cookies(`${base}/console/`)).find((c) => c.name === 'sluice_console');
   expect(cookie && cookie.httpOnly && cookie.sameSite === 'Strict' && !(await page.evaluate(() => document.cookie)), 'the cookie is within reach of scripts');
   await go(page, page.click('header form.who button'));
   expect(page.url().includes('/console/login'), 'logging out leads elsewhere');
+  // A login that ends while a page is open leads to the login, and back.
+  await second.goto(`${base}/console/cluster`);
+  await second.deleteCookie(...await second.cookies(`${base}/console/`));
+  await second.waitForFunction(() => location.pathname === '/console/login', wait);
+  expect((await text(second, '.warn')).includes('Your login has ended'), 'nobody is told that the login has ended');
+  await second.type('#token', tokens.editor);
+  await go(second, second.keyboard.press('Enter'));
+  expect(second.url().endsWith('/console/cluster'), `the login leads to ${second.url()}`);
 }
 
 (async () => {
   const args = process.getuid() === 0 ? ['--no-sandbox'] : []; // Chromium has no sandbox for root
   const browser = await puppeteer.launch({ executablePath, args });
   await viewer(await login(browser, 'viewer'));
-  await operator(await login(browser, 'operator'));
+  await operator(await login(browser, 'operator'), browser);
   const [first, second] = [await login(browser, 'editor'), await login(browser, 'editor')];
   await editor(first, second);
   const plain = await (await browser.createBrowserContext()).newPage();

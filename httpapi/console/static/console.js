@@ -1,5 +1,6 @@
-// What pages do beside being read: `/` goes to the search, times keep up, and the
-// parts marked data-live follow what happens on the server.
+// What pages do beside being read: `/` goes to the search, times keep up, parts
+// marked data-live follow what happens on the server, and data-load ones come
+// when the rest of the page is there.
 
 const search = document.querySelector("#who, #q");
 addEventListener("keydown", (e) => {
@@ -28,9 +29,27 @@ function times() {
 }
 setInterval(times, 5000);
 
+function lost(yes) {
+  const note = document.querySelector(".lost");
+  if (note) note.hidden = !yes;
+}
+
+// page asks for a page; a login that has ended leads to the login.
+async function page(address) {
+  const res = await fetch(address, { redirect: "manual" });
+  if (res.type === "opaqueredirect") {
+    location.assign(`/console/login?ended=1&next=${encodeURIComponent(location.pathname + location.search)}`);
+    throw new Error("the login has ended");
+  }
+  const found = new DOMParser().parseFromString(await res.text(), "text/html");
+  if (!res.ok) throw new Error(found.querySelector(".warn")?.textContent ?? String(res.status));
+  return found;
+}
+
 // A part is asked for again at most once a second, and only while the page is
 // looked at, so that a thousand events cost no more than one.
 const live = [...document.querySelectorAll("[data-live]")].map((el) => el.dataset.live);
+const role = document.querySelector(".who span")?.title;
 let due = false;
 let busy = false;
 
@@ -39,18 +58,19 @@ async function refresh() {
   if (busy || document.hidden) return;
   busy = true;
   try {
-    const res = await fetch(location.href, { redirect: "error" });
-    if (!res.ok) throw new Error(String(res.status));
-    const page = new DOMParser().parseFromString(await res.text(), "text/html");
+    const fresh = await page(location.href);
+    // Who may do less, or more, than before is offered what he may now.
+    if (role && fresh.querySelector(".who span")?.title !== role) return location.reload();
     for (const name of live) {
       const old = document.querySelector(`[data-live="${name}"]`);
-      const fresh = page.querySelector(`[data-live="${name}"]`);
+      const next = fresh.querySelector(`[data-live="${name}"]`);
       // Nothing is taken away under the hands of somebody who uses it.
-      if (old && fresh && old.innerHTML !== fresh.innerHTML && !old.contains(document.activeElement)) {
-        old.replaceWith(fresh);
-      }
+      const used = old?.contains(document.activeElement) || old?.querySelector("input:checked");
+      if (old && next && old.innerHTML !== next.innerHTML && !used) old.replaceWith(next);
     }
     times();
+    lost(false);
+    watch();
   } catch {
     lost(true);
   } finally {
@@ -58,22 +78,49 @@ async function refresh() {
   }
 }
 
-function lost(yes) {
-  const note = document.querySelector(".lost");
-  if (note) note.hidden = !yes;
+function soon() {
+  if (due) return;
+  due = true;
+  setTimeout(refresh, 1000);
 }
 
-if (live.length > 0) {
-  const source = new EventSource("/console/events");
+// What is under way is looked at until it has come to its end, or looks stuck.
+let looks = 0;
+function watch() {
+  if (document.querySelector("[data-watch]") && looks++ < 20) soon();
+}
+watch();
+
+function listen() {
+  const source = new EventSource(`/console/events?${document.querySelector("main").dataset.events ?? ""}`);
   source.onopen = () => lost(false);
-  source.onerror = () => lost(true);
-  const soon = () => {
-    if (!due) {
-      due = true;
-      setTimeout(refresh, 1000);
-    }
+  source.onerror = () => {
+    lost(true);
+    if (source.readyState !== EventSource.CLOSED) return; // it connects again by itself
+    soon(); // which finds out whether the login has ended
+    setTimeout(listen, 5000);
   };
-  for (const kind of ["config", "override", "directory", "socket", "member"]) source.addEventListener(kind, soon);
-  source.onmessage = soon;
+  for (const kind of ["config", "override", "directory", "socket", "member", "closing", "reset"]) source.addEventListener(kind, soon);
+}
+if (live.length > 0) {
+  listen();
   addEventListener("visibilitychange", soon);
+  if (document.querySelector("[data-every]")) setInterval(soon, 5000);
+}
+
+// Parts that take longer than a page may.
+for (const part of document.querySelectorAll("[data-load]")) {
+  part.setAttribute("aria-busy", "true");
+  page(part.dataset.load).then(
+    (found) => part.querySelector("p").replaceWith(found.querySelector("[data-part]")),
+    (err) => part.querySelector("p").append(` ${err.message}`),
+  ).finally(() => { part.removeAttribute("aria-busy"); times(); });
+}
+
+for (const button of document.querySelectorAll("button[data-copy]")) {
+  button.hidden = !navigator.clipboard;
+  button.addEventListener("click", () => navigator.clipboard.writeText(button.dataset.copy).then(
+    () => { button.textContent = button.dataset.done; },
+    () => { getSelection().selectAllChildren(button.previousElementSibling); },
+  ));
 }

@@ -1,0 +1,300 @@
+package httpapi
+
+import (
+	"cmp"
+	"context"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/coreos/go-oidc/v3/oidc"
+	"golang.org/x/oauth2"
+
+	"github.com/seed47708276/sluice/cascade"
+)
+
+// Names of the properties of the console's login with OpenID Connect.
+const (
+	PropOIDCIssuer    = "sluice.admin.oidc.issuer"
+	PropOIDCClient    = "sluice.admin.oidc.clientId"
+	PropOIDCSecret    = "sluice.admin.oidc.clientSecret"
+	PropOIDCRedirect  = "sluice.admin.oidc.redirectUrl"
+	PropOIDCScopes    = "sluice.admin.oidc.scopes"
+	PropOIDCClaim     = "sluice.admin.oidc.groupsClaim"
+	PropOIDCViewers   = "sluice.admin.oidc.viewers"
+	PropOIDCOperators = "sluice.admin.oidc.operators"
+	PropOIDCEditors   = "sluice.admin.oidc.editors"
+)
+
+func oidcProperty(name string, kind cascade.Kind, def, doc string) cascade.Declaration {
+	return cascade.Declaration{
+		Name: name, Kind: kind, Default: def, Server: true, File: ownFile, Since: ownSince, Secret: name == PropOIDCSecret,
+		Related: []string{PropOIDCIssuer}, Doc: doc,
+	}
+}
+
+var oidcProperties = []cascade.Declaration{
+	{
+		Name: PropOIDCIssuer, Kind: cascade.Text, Default: "", Server: true, File: ownFile, Since: ownSince,
+		Related: []string{PropOIDCClient, PropOIDCSecret, PropOIDCRedirect},
+		Doc:     "Address of the OpenID Connect provider with which people log in to the console; empty: with tokens alone.",
+	},
+	oidcProperty(PropOIDCClient, cascade.Text, "", "Id of the console as a client of the provider."),
+	oidcProperty(PropOIDCSecret, cascade.Text, "", "Secret of that client; empty: the client is a public one."),
+	oidcProperty(PropOIDCRedirect, cascade.Text, "", "Where the provider sends people back to: the address of the console with oidc/callback at its end."),
+	oidcProperty(PropOIDCScopes, cascade.List, "openid, profile, email", "Scopes that the provider is asked for."),
+	oidcProperty(PropOIDCClaim, cascade.Text, "groups", "Claim of the ID token with the groups of a person."),
+	oidcProperty(PropOIDCViewers, cascade.List, "", "Groups whose members are viewers."),
+	oidcProperty(PropOIDCOperators, cascade.List, "", "Groups whose members are operators."),
+	oidcProperty(PropOIDCEditors, cascade.List, "", "Groups whose members are editors."),
+}
+
+const (
+	// oidcTimeout bounds a request to the provider, for which a person waits.
+	oidcTimeout = 10 * time.Second
+	// oidcPatience is how long a person has at the provider.
+	oidcPatience = 10 * time.Minute
+	// oidcLifetime is how long a login is good: a working day.
+	oidcLifetime = 12 * time.Hour
+	// oidcFresh is how long what the provider says of itself is used; its keys are
+	// asked for when they change.
+	oidcFresh = time.Hour
+	// maxOIDCBegun bounds logins that are at the provider, which anybody can begin;
+	// the oldest give way. maxOIDCLogins bounds those that are good.
+	maxOIDCBegun  = 1000
+	maxOIDCLogins = 1000
+	// maxOIDCGroups bounds what is kept of a person.
+	maxOIDCGroups = 1000
+	// maxOIDCName bounds the name of a person, in bytes, as the audit log has it.
+	maxOIDCName = 200
+)
+
+// actorOIDC comes before the name of a person in the audit log. No token's name
+// has a colon.
+const actorOIDC = "oidc:"
+
+// oidcBegun is a login that is at the provider.
+type oidcBegun struct {
+	nonce, verifier, next string
+	until                 time.Time
+}
+
+// oidcLogin is a person who has logged in on this member.
+type oidcLogin struct {
+	Token
+	issuer string
+	groups []string
+}
+
+// oidcLogins has people log in with OpenID Connect. It is one of the sources of
+// tokens: a login is a token that is in memory alone.
+type oidcLogins struct {
+	engine *cascade.Engine
+
+	mu       sync.Mutex
+	provider *oidc.Provider // of issuer, as of asked
+	issuer   string
+	asked    time.Time
+	begun    map[string]oidcBegun // by state
+	of       map[[sha256.Size]byte]oidcLogin
+}
+
+func newOIDCLogins(e *cascade.Engine) *oidcLogins {
+	return &oidcLogins{engine: e, begun: map[string]oidcBegun{}, of: map[[sha256.Size]byte]oidcLogin{}}
+}
+
+// On reports whether people can log in so.
+func (l *oidcLogins) On() bool { return server[string](l.engine.Snapshot(), PropOIDCIssuer) != "" }
+
+// client is what talks to the provider.
+func (l *oidcLogins) client(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, oidcTimeout)
+	return oidc.ClientContext(ctx, &http.Client{Timeout: oidcTimeout}), cancel
+}
+
+// setup asks the provider what it is, where that is not known.
+func (l *oidcLogins) setup(ctx context.Context, sn *cascade.Snapshot) (*oidc.Provider, *oauth2.Config, error) {
+	issuer := server[string](sn, PropOIDCIssuer)
+	if issuer == "" {
+		return nil, nil, fmt.Errorf("%s is not set: log in with a token", PropOIDCIssuer)
+	}
+	l.mu.Lock()
+	p, fresh := l.provider, l.issuer == issuer && time.Since(l.asked) < oidcFresh
+	l.mu.Unlock()
+	if !fresh {
+		var err error
+		// The provider keeps the client for its keys, beyond this request.
+		if p, err = oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{Timeout: oidcTimeout}), issuer); err != nil {
+			return nil, nil, fmt.Errorf("the OpenID Connect provider %s (%s): %w", issuer, PropOIDCIssuer, err)
+		}
+		l.mu.Lock()
+		l.provider, l.issuer, l.asked = p, issuer, time.Now()
+		l.mu.Unlock()
+	}
+	return p, &oauth2.Config{
+		ClientID: server[string](sn, PropOIDCClient), ClientSecret: server[string](sn, PropOIDCSecret), Endpoint: p.Endpoint(),
+		RedirectURL: server[string](sn, PropOIDCRedirect), Scopes: server[[]string](sn, PropOIDCScopes),
+	}, nil
+}
+
+// Begin returns the provider's address for a login, and the state with which the
+// person comes back.
+func (l *oidcLogins) Begin(ctx context.Context, next string) (address, state string, err error) {
+	ctx, cancel := l.client(ctx)
+	defer cancel()
+	_, conf, err := l.setup(ctx, l.engine.Snapshot())
+	if err != nil {
+		return "", "", err
+	}
+	state = randomID()
+	b, now := oidcBegun{randomID(), oauth2.GenerateVerifier(), next, time.Now().Add(oidcPatience)}, time.Now()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	oldest := ""
+	for k, o := range l.begun {
+		switch {
+		case now.After(o.until):
+			delete(l.begun, k)
+		case oldest == "" || o.until.Before(l.begun[oldest].until):
+			oldest = k
+		}
+	}
+	if len(l.begun) >= maxOIDCBegun {
+		delete(l.begun, oldest)
+	}
+	l.begun[state] = b
+	return conf.AuthCodeURL(state, oidc.Nonce(b.nonce), oauth2.S256ChallengeOption(b.verifier)), state, nil
+}
+
+// Finish takes the code that a person brings back, and returns the token of the
+// login and where the person wanted to go.
+func (l *oidcLogins) Finish(ctx context.Context, state, code string) (token, next string, err error) {
+	ctx, cancel := l.client(ctx)
+	defer cancel()
+	l.mu.Lock()
+	b, known := l.begun[state]
+	delete(l.begun, state) // a state is good once
+	l.mu.Unlock()
+	if !known || time.Now().After(b.until) {
+		return "", "", fmt.Errorf("this login was not begun here, or more than %s ago: begin again", oidcPatience)
+	}
+	sn := l.engine.Snapshot()
+	p, conf, err := l.setup(ctx, sn)
+	if err != nil {
+		return "", "", err
+	}
+	answer, err := conf.Exchange(ctx, code, oauth2.VerifierOption(b.verifier))
+	if err != nil {
+		return "", "", fmt.Errorf("the provider does not take the code: %w", err)
+	}
+	raw, _ := answer.Extra("id_token").(string)
+	id, err := p.Verifier(&oidc.Config{ClientID: conf.ClientID}).Verify(ctx, raw)
+	if err != nil {
+		return "", "", fmt.Errorf("the ID token of the provider: %w", err)
+	}
+	if id.Nonce != b.nonce {
+		return "", "", errors.New("the ID token is not of this login: begin again")
+	}
+	login, err := l.login(id, sn)
+	if err != nil {
+		return "", "", err
+	}
+	token = NewTokenText()
+	login.Hash = HashToken(token)
+	return token, b.next, l.keep(login)
+}
+
+// login reads who somebody is from an ID token.
+func (l *oidcLogins) login(id *oidc.IDToken, sn *cascade.Snapshot) (oidcLogin, error) {
+	claims := map[string]any{}
+	if err := id.Claims(&claims); err != nil {
+		return oidcLogin{}, fmt.Errorf("the claims of the ID token: %w", err)
+	}
+	name := id.Subject
+	for _, claim := range []string{"preferred_username", "email"} {
+		if text, ok := claims[claim].(string); ok && text != "" && (claim != "email" || claims["email_verified"] == true) {
+			name = text
+			break
+		}
+	}
+	now := time.Now()
+	login := oidcLogin{
+		Token:  Token{Name: actorOIDC + name[:min(len(name), maxOIDCName)], Created: now, Expires: now.Add(oidcLifetime)},
+		issuer: id.Issuer,
+	}
+	claim := server[string](sn, PropOIDCClaim)
+	switch groups := claims[claim].(type) {
+	case string:
+		login.groups = []string{groups}
+	case []any:
+		for _, g := range groups[:min(len(groups), maxOIDCGroups)] {
+			if text, ok := g.(string); ok {
+				login.groups = append(login.groups, text)
+			}
+		}
+	}
+	if l.role(&login, sn) == noRole {
+		return login, fmt.Errorf("%s may not use this console: none of the groups (%s) in the claim %s is among %s, %s and %s",
+			name, cmp.Or(strings.Join(login.groups, ", "), "none"), claim, PropOIDCViewers, PropOIDCOperators, PropOIDCEditors)
+	}
+	return login, nil
+}
+
+// role is what a person may do by the configuration as it is now: who takes a
+// group's role away need not wait for logins to end.
+func (l *oidcLogins) role(of *oidcLogin, sn *cascade.Snapshot) Role {
+	if server[string](sn, PropOIDCIssuer) != of.issuer {
+		return noRole
+	}
+	for _, r := range []struct {
+		property string
+		role     Role
+	}{{PropOIDCEditors, Editor}, {PropOIDCOperators, Operator}, {PropOIDCViewers, Viewer}} {
+		if slices.ContainsFunc(server[[]string](sn, r.property), func(g string) bool { return slices.Contains(of.groups, g) }) {
+			return r.role
+		}
+	}
+	return noRole
+}
+
+func (l *oidcLogins) keep(login oidcLogin) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for k := range l.of {
+		if o := l.of[k]; o.Expired(login.Created) {
+			delete(l.of, k)
+		}
+	}
+	if len(l.of) >= maxOIDCLogins {
+		return fmt.Errorf("%d people are logged in on this member, which is the most: log out elsewhere, or use a token", maxOIDCLogins)
+	}
+	l.of[login.Hash] = login
+	return nil
+}
+
+// End ends a login.
+func (l *oidcLogins) End(token string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.of, HashToken(token))
+}
+
+// Lookup implements Tokens.
+func (l *oidcLogins) Lookup(hash [sha256.Size]byte) (Token, bool) {
+	l.mu.Lock()
+	login, ok := l.of[hash]
+	l.mu.Unlock()
+	if !ok {
+		return Token{}, false
+	}
+	login.Role = l.role(&login, l.engine.Snapshot())
+	return login.Token, login.Role != noRole
+}
+
+// Used implements Tokens: nothing of it is kept.
+func (l *oidcLogins) Used(string, time.Time) {}
