@@ -160,12 +160,12 @@ async function editor(page, second) {
   await page.goto(`${base}/console/configuration?search=WEBSOCKETS`);
   expect((await text(page, 'main')).includes('bad.properties:1:3'), 'a finding is not shown with its place');
   await look(page, 'configuration');
+  expect((await text(page, '#view ~ .scroll')).includes('com.openexchange.websockets.enabled'), 'the search finds nothing');
   await go(page, page.click('form[action$="/reload"] button'));
   expect((await text(page, '.said')).includes('some have errors'), `reload: ${await text(page, '.said')}`);
   expect((await text(page, 'main')).includes('a=\\uZZZZ'), 'the line of a finding is not shown');
   expect((await page.$$('button[data-copy]')).length === 1, 'no line is corrected');
   expect((await text(page, 'details.reload')).includes('com.example.shown'), 'no reload is remembered');
-  expect((await text(page, '#view ~ .scroll')).includes('com.openexchange.websockets.enabled'), 'the search finds nothing');
   // A session that is ended takes its sockets along.
   await page.goto(person);
   await go(page, page.click('form[action$="/end"] button'));
