@@ -45,7 +45,7 @@ async function login(browser, role) {
   const page = await context.newPage();
   page.setDefaultTimeout(120000);
   page.on('pageerror', (err) => wrong(`${role}: ${err}`));
-  page.on('console', (m) => m.type() === 'error' && !/ 4\d\d /.test(m.text()) && wrong(`${role}: ${m.text()}`));
+  page.on('console', (m) => m.type() === 'error' && !/ 4\d\d |ERR_INTERNET_DISCONNECTED/.test(m.text()) && wrong(`${role}: ${m.text()}`));
   await page.goto(`${base}/console/cluster`);
   expect(page.url().includes('/console/login'), `${role}: without a login ${page.url()} opens`);
   if (role === 'viewer') await look(page, 'login');
@@ -159,6 +159,7 @@ async function editor(page, second) {
   await look(page, 'audit');
   await page.goto(`${base}/console/configuration?search=WEBSOCKETS`);
   expect((await text(page, 'main')).includes('bad.properties:1:3'), 'a finding is not shown with its place');
+  await page.click('details.reload summary');
   await look(page, 'configuration');
   expect((await text(page, '#view ~ .scroll')).includes('com.openexchange.websockets.enabled'), 'the search finds nothing');
   await go(page, page.click('form[action$="/reload"] button'));
@@ -177,6 +178,11 @@ async function editor(page, second) {
   expect(page.url().includes('/console/login'), 'logging out leads elsewhere');
   // A login that ends while a page is open leads to the login, and back.
   await second.goto(`${base}/console/cluster`);
+  // A connection that is lost is told of, and the page goes on when it is back.
+  await second.setOfflineMode(true);
+  await second.waitForFunction(() => !document.querySelector('.lost').hidden, wait);
+  await second.setOfflineMode(false);
+  await second.waitForFunction(() => document.querySelector('.lost').hidden, wait);
   await second.deleteCookie(...await second.cookies(`${base}/console/`));
   await second.waitForFunction(() => location.pathname === '/console/login', wait);
   expect((await text(second, '.warn')).includes('Your login has ended'), 'nobody is told that the login has ended');
