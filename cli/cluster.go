@@ -40,8 +40,13 @@ func (s *server) openLink() error {
 		Buffered:  func() int { return int(s.engine.Int(remote.PropMaxBuffered).Server()) },
 		Deliverer: deliverer{s},
 		Describe:  func() remote.Member { return s.api.Self() },
-		Seen:      func(what string, m remote.Member) { s.api.Seen(what, m) },
-		Logger:    s.log,
+		Seen: func(what string, m remote.Member) {
+			s.api.Seen(what, m)
+			if what == remote.SeenJoined || what == remote.SeenBack {
+				s.sockets.TellPresent()
+			}
+		},
+		Logger: s.log,
 	})
 	return nil
 }
@@ -91,15 +96,15 @@ func (s *server) followTimings() (cancel func()) {
 // registry is the link as the sockets need it.
 type registry struct{ link *remote.Link }
 
-func (r registry) Register(ctx context.Context, reg websockets.Registration, limit int) error {
-	err := r.link.Register(ctx, remote.Registration(reg), limit)
+func (r registry) Register(ctx context.Context, reg websockets.Registration, limit int) (former string, err error) {
+	former, err = r.link.Register(ctx, remote.Registration(reg), limit)
 	switch {
 	case errors.Is(err, remote.ErrDuplicate):
-		return websockets.ErrDuplicate
+		err = websockets.ErrDuplicate
 	case errors.Is(err, remote.ErrTooMany):
-		return websockets.ErrTooMany
+		err = websockets.ErrTooMany
 	}
-	return err
+	return former, err
 }
 
 func (r registry) Unregister(reg websockets.Registration) {
@@ -128,6 +133,7 @@ func (d deliverer) Deliver(m remote.Message) error {
 	msg := websockets.Message{
 		Name: m.Name, Args: json.RawMessage(m.Args), Conflate: m.Conflate,
 		ID: m.ID, Also: m.IDs, From: m.From, Copied: true, Confirm: m.Confirm,
+		Stamp: websockets.Stamp{Origin: m.Origin, Number: m.Number, Place: websockets.PlaceOf(m.Entry, m.Line)},
 	}
 	target := websockets.Target{PathFilter: m.PathFilter, SourceToken: m.SourceToken}
 	if m.PathFilter != "" {
@@ -163,7 +169,13 @@ func (d deliverer) Replace(context, user int32, id string) {
 }
 
 func (d deliverer) Abandon() int {
-	return d.s.sockets.CloseSockets(websockets.Selector{}, websockets.CauseDrain)
+	return d.s.sockets.CloseSockets(websockets.Selector{}, websockets.CauseMissed)
+}
+
+func (d deliverer) Told(origin, op string, body []byte) {
+	if err := d.s.sockets.Told(origin, op, body); err != nil {
+		d.s.log.Warn("what another member tells is not understood", "op", op, "incarnation", origin, "err", err)
+	}
 }
 
 // opSessionEnded tells that a session has ended.

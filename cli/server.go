@@ -164,6 +164,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if s.link != nil {
 		sopt.Registry = registry{s.link}
 		sopt.Others = s.otherSockets
+		sopt.Peers, sopt.Origin = s.link, s.link.Incarnation()
 	}
 	s.sockets = websockets.New(sopt)
 	s.endOwnersOfLog()
@@ -297,6 +298,9 @@ func (s *server) run(ctx context.Context) error {
 	defer cancel()
 	flushed := s.flush(limit)
 	err = errors.Join(err, s.sockets.Shutdown(limit))
+	if s.link != nil {
+		s.link.Posted(limit) // how far each client has got
+	}
 	err = errors.Join(err, s.stopServing(limit, servers, &running))
 	<-flushed
 	stop()

@@ -210,7 +210,7 @@ func (s *Server) sendMessage(ctx context.Context, m *message) (*sentResult, erro
 	return s.distribute(ctx, result, remote.Message{
 		Confirm: m.Confirm, Apart: apart,
 		ID: result.ID, IDs: m.ids(), Context: int32(su.Context), User: int32(su.User), PathFilter: target.PathFilter, SourceToken: target.SourceToken,
-		Name: msg.Name, Args: string(msg.Args), Conflate: msg.Conflate,
+		Name: msg.Name, Args: string(msg.Args), Conflate: msg.Conflate, Number: msg.Accepted().Number(), Placed: []remote.Placed{msg.Accepted()},
 	}, m.Sync)
 }
 

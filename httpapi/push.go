@@ -280,17 +280,21 @@ func (p *pushes) deliverOne(m *remote.Message, claim remote.Claim, alone bool) {
 		s.Cluster.Release()
 		return
 	}
-	local := 0
+	local, sent := 0, websockets.Accepted{}
 	// Another member's copy may have come before.
 	if len(m.IDs) == 0 || p.firstDelivered(m.IDs) {
 		msg := websockets.Message{
 			Name: m.Name, Args: json.RawMessage(m.Args), Conflate: m.Conflate,
 			ID: m.ID, Also: m.IDs, From: s.Member,
 		}
-		var err error
-		if local, err = s.Sockets.SendToUser(m.Context, m.User, msg, websockets.Target{PathFilter: m.PathFilter, SourceToken: m.SourceToken}); err != nil {
+		err := msg.Validate()
+		if err == nil {
+			local, err = s.Sockets.SendToUser(m.Context, m.User, msg, websockets.Target{PathFilter: m.PathFilter, SourceToken: m.SourceToken})
+		}
+		if err != nil {
 			s.Logger.Error("a notification cannot be sent", "topic", m.Name, "err", err)
 		}
+		sent = msg.Accepted()
 	}
 	switch {
 	case local > 0:
@@ -301,6 +305,7 @@ func (p *pushes) deliverOne(m *remote.Message, claim remote.Claim, alone bool) {
 		p.counts.carried.Add(1)
 	}
 	if s.Cluster != nil {
+		m.Number, m.Placed = sent.Number(), []remote.Placed{sent}
 		s.Cluster.Offer(*m)
 	}
 }

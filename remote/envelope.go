@@ -51,6 +51,7 @@ type envelope struct {
 	Expires     int64           `json:"x,omitempty"`
 	Conflate    string          `json:"y,omitempty"`
 	Confirm     bool            `json:"q,omitempty"`
+	Number      uint64          `json:"z,omitempty"`
 }
 
 // The kinds of what goes through the log, but for kindReply. A member skips those
@@ -61,6 +62,7 @@ const (
 	kindAsk     = "ask"     // Name is an op, Args holds its body: answered to the origin
 	kindReply   = "reply"   // to the ask whose id is Ref: Args holds the body, or an error in Name
 	kindResend  = "resend"  // the member Ref is to post its entries again from the number in Args on
+	kindTell    = "tell"    // Name is an op, Args holds its body: nobody answers
 	kindCanary  = "canary"  // Args holds when it was sent, in microseconds by the clock of Redis
 )
 
@@ -82,7 +84,7 @@ func encodeEnvelope(origin string, p *parcel) ([]byte, error) {
 	enc := json.NewEncoder(&b)
 	enc.SetEscapeHTML(false)
 	err := enc.Encode(envelope{
-		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref, p.IDs, p.Expires, p.Conflate, p.Confirm,
+		envelopeVersion, p.ID, origin, p.Context, p.User, p.PathFilter, p.SourceToken, p.Name, json.RawMessage(p.Args), p.Kind, p.Ref, p.IDs, p.Expires, p.Conflate, p.Confirm, p.Number,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("message %q: %w", p.ID, err)
@@ -145,7 +147,7 @@ func decodeEnvelope(text []byte) (*parcel, error) {
 	return &parcel{
 		Message: Message{
 			ID: e.ID, Context: e.Context, User: e.User, PathFilter: e.PathFilter,
-			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args), IDs: e.IDs, Conflate: e.Conflate, Confirm: e.Confirm,
+			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args), IDs: e.IDs, Conflate: e.Conflate, Confirm: e.Confirm, Number: e.Number,
 		},
 		Kind: e.Kind, Ref: e.Ref, Origin: e.Origin, Expires: e.Expires,
 	}, nil

@@ -280,10 +280,12 @@ func (l *Link) take(e redis.XMessage) {
 		return
 	}
 	l.late(e.ID)
+	i := 0
 	for line := range strings.SplitSeq(text, "\n") {
 		if line != "" {
-			l.takeLine(origin, []byte(line))
+			l.takeLine(origin, number, i, []byte(line))
 		}
+		i++
 	}
 	// Behind the delivery, since the sender forgets what is acknowledged.
 	l.in.mu.Lock()
@@ -393,7 +395,7 @@ func (in *inbox) forget(now time.Time) bool {
 	return true
 }
 
-func (l *Link) takeLine(origin string, line []byte) {
+func (l *Link) takeLine(origin string, entry uint64, place int, line []byte) {
 	p, err := decodeEnvelope(line)
 	switch {
 	case errors.Is(err, ErrVersion):
@@ -409,6 +411,7 @@ func (l *Link) takeLine(origin string, line []byte) {
 	switch p.Kind {
 	case kindMessage:
 		l.counts.received.Add(1)
+		p.Message.Origin, p.Entry, p.Line = origin, entry, place
 		if m := l.view.Load().members[origin]; m != nil {
 			p.From = m.Name
 		}
@@ -419,6 +422,8 @@ func (l *Link) takeLine(origin string, line []byte) {
 		l.opts.Deliverer.Replace(p.Context, p.User, p.Name)
 	case kindAsk:
 		l.answer(p)
+	case kindTell:
+		l.hearTell(origin, p)
 	case kindResend:
 		l.resend(p)
 	case kindCanary:

@@ -38,6 +38,8 @@ type Deliverer interface {
 	// Abandon closes every socket, with a code on which clients come back:
 	// messages may have passed them by. It returns how many.
 	Abandon() int
+	// Told is what another member tells all with Tell.
+	Told(origin, op string, body []byte)
 	// Answer answers a question of another member.
 	Answer(op string, body []byte) ([]byte, error)
 }

@@ -19,11 +19,27 @@ type Message struct {
 	// From is the name of the member that sent it, where that is known. It is set
 	// by the link.
 	From string
+	// Number is what the member that accepted the message counts it as, the highest
+	// of equal ones that were merged; 0: it does not count it.
+	Number uint64
+	// Placed are told which message of which entry of the log it is, once that is
+	// known. They are not sent.
+	Placed []Placed
+	// Origin, Entry and Line are the sender of a message of another member, and its
+	// place in the log.
+	Origin string
+	Entry  uint64
+	Line   int
 	// Apart, where it is not 0, keeps a message from being merged with one of
 	// another number. It is not sent.
 	Apart uint64
 
 	receipt *receipt // of a sync message; nil: nobody waits
+}
+
+// Placed is told the place of a message in the log. It must not block.
+type Placed interface {
+	Placed(entry uint64, line int)
 }
 
 // addressee is whom a message is for.

@@ -30,6 +30,7 @@ type node struct {
 	got       []Message
 	replaced  []string
 	abandoned int
+	told      []string
 
 	answers func(op string, body []byte) ([]byte, error) // nil: see Answer
 }
@@ -77,6 +78,12 @@ func (n *node) Abandon() int {
 	}
 	n.sockets = map[string]Registration{}
 	return 1
+}
+
+func (n *node) Told(origin, op string, body []byte) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.told = append(n.told, origin+" "+op+" "+string(body))
 }
 
 func (n *node) Answer(op string, body []byte) ([]byte, error) {
@@ -181,7 +188,7 @@ func (n *node) open(context_, user int32, connection, session string, limit int)
 	n.mu.Lock()
 	n.sockets[r.ID] = r
 	n.mu.Unlock()
-	err := n.Register(context.Background(), r, limit)
+	_, err := n.Register(context.Background(), r, limit)
 	if err != nil {
 		n.shut(r)
 	}

@@ -76,6 +76,9 @@ func (o *outbox) add(text []byte, messages []Message) uint64 {
 	defer o.mu.Unlock()
 	e := &outEntry{number: o.next, text: text, made: time.Now(), count: len(messages), through: o.through(o.next) + int64(len(messages))}
 	for i := range messages {
+		for _, p := range messages[i].Placed {
+			p.Placed(e.number, i)
+		}
 		switch r := messages[i].receipt; {
 		case r == nil:
 		case o.abandoned:

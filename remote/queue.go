@@ -52,6 +52,7 @@ func (q *queue) offer(m Message, now time.Time) (coalesced bool) {
 	key := m.sameness()
 	if w := q.equal[key]; w != nil && len(w.IDs)+len(m.IDs) <= maxIDs {
 		w.IDs = append(w.IDs, m.IDs...)
+		w.Number, w.Placed = max(w.Number, m.Number), append(w.Placed, m.Placed...)
 		w.last = now
 		q.schedule(w)
 		return true

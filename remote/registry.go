@@ -37,19 +37,19 @@ var (
 // returns ErrTooMany or ErrDuplicate, after which the caller calls Unregister as
 // for every socket that leaves. When Redis cannot say, the socket is admitted and
 // registered later: this member reads what is sent to all. Before it has joined
-// it is ErrUnready.
-func (l *Link) Register(ctx context.Context, r Registration, limit int) error {
+// it is ErrUnready. former is the other member whose socket it takes over.
+func (l *Link) Register(ctx context.Context, r Registration, limit int) (former string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
 	if !l.awaitJoin(ctx) {
-		return ErrUnready
+		return "", ErrUnready
 	}
 	if len(r.ID) > maxPart || len(r.Connection) > maxPart || len(r.Session) != sessionLen {
-		return errors.New("a registration has an id or connection above 255 bytes, or a session that is no digest")
+		return "", errors.New("a registration has an id or connection above 255 bytes, or a session that is no digest")
 	}
 	if !l.healthy() {
 		signal(l.rebuild)
-		return nil
+		return "", nil
 	}
 	me := l.Incarnation()
 	result, err := l.register(ctx, me, r, limit, nil)
@@ -66,15 +66,16 @@ func (l *Link) Register(ctx context.Context, r Registration, limit int) error {
 		l.log.Debug("socket is not registered yet", slog.Any(keyError, err))
 		l.gone.forgot.Store(true) // Redis may do it later, when the socket is closed
 		signal(l.rebuild)
-		return nil
+		return "", nil
 	case result.code == registryDuplicate:
-		return ErrDuplicate
+		return "", ErrDuplicate
 	case result.code == registryFull:
-		return ErrTooMany
+		return "", ErrTooMany
 	case result.code == registryReplaced && result.holders[0] != me:
 		l.publishOrLog(parcel{Message: Message{ID: newIncarnation(), Context: r.Context, User: r.User, Name: result.replaced, Args: "[]"}, Kind: kindReplace})
+		return result.holders[0], nil
 	}
-	return nil
+	return "", nil
 }
 
 // awaitJoin returns when the others can know of this member, or false.
@@ -195,6 +196,14 @@ func (l *Link) remove() {
 		list := l.gone.list
 		l.gone.list = nil
 		l.gone.mu.Unlock()
+		// What was told before a socket left must be there for whoever finds that it
+		// has.
+		l.outbox.mu.Lock()
+		told := l.outbox.next - 1
+		l.outbox.mu.Unlock()
+		if !l.awaitPosted(l.ctx, told) {
+			return
+		}
 		for len(list) > 0 {
 			batch := list[:min(len(list), passBatch)]
 			if err := l.unregister(batch); err != nil {

@@ -174,7 +174,7 @@ func (w *world) open(p *peer, user int32) error {
 	w.sockets = append(w.sockets, s)
 	p.sockets[s.ID] = s
 	w.mu.Unlock()
-	err := p.Register(w.ctx, s.Registration, 1000)
+	_, err := p.Register(w.ctx, s.Registration, 1000)
 	if err != nil {
 		w.shut(s)
 		return err

@@ -386,6 +386,8 @@ func (p *peer) Abandon() int {
 }
 
 // Answer implements Deliverer.
+func (p *peer) Told(string, string, []byte) {}
+
 func (p *peer) Answer(_ string, body []byte) ([]byte, error) { return body, nil }
 
 // worldLog writes what a member logs beside what happens.

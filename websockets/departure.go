@@ -37,6 +37,11 @@ type recovery struct {
 	offsets bool   // Socket.IO's own recovery: each event has an offset
 	ids     bool   // each message of /ws/* has an id
 
+	former string // the member whose socket it takes over, by its incarnation
+
+	asking bool   // the other members are still asked; guarded by talk
+	first  []byte // the client's CONNECT, which came meanwhile
+
 	waits  bool // what the client has missed is not known yet
 	gone   bool // its departure is noted, or is not to be
 	pid    string
@@ -110,6 +115,7 @@ func (s *socket) depart(cause Cause, all bool) {
 
 	server := s.server
 	d.pos = r.base.clone()
+	server.raiseTaken(d.pos)
 	me := server.opts.Origin
 	own := d.pos[me]
 	own.Number = max(own.Number, server.numbers.through())
@@ -147,7 +153,11 @@ func (s *socket) depart(cause Cause, all bool) {
 		}
 	}
 	h.departLocked(d, r.window)
+	told := server.departureText(s.subject, d)
 	h.mu.Unlock()
+	if told != nil {
+		server.opts.Peers.Tell(opDeparted, told)
+	}
 }
 
 // departLocked remembers a departure in the place of an older one of the same

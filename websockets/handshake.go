@@ -64,9 +64,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	s.totals.handshake(Handshake{Result: "ok"})
 	sock.attach(ws, wire)
 	started = true
-	if sock.rec != nil && !sock.rec.offsets {
-		sock.resumeNow()
-	}
+	sock.welcome()
 	if s.watched() {
 		s.opts.Watcher.Opened(sock.info())
 	}
@@ -117,9 +115,18 @@ func (s *Server) register(ctx context.Context, sock *socket) *refusal {
 
 // leave takes a socket out of the hub and the cluster.
 func (s *Server) leave(sock *socket) {
-	if s.hub.leave(sock) {
-		s.withdraw(sock)
+	if !s.hub.leave(sock) {
+		return
 	}
+	if sock.rec != nil && s.opts.Peers != nil {
+		sock.mu.Lock()
+		attached := sock.attached
+		sock.mu.Unlock()
+		if attached {
+			return // finish withdraws it, when the others know how far the client has got
+		}
+	}
+	s.withdraw(sock)
 }
 
 // admit returns a registered socket for a request that passes every check. What

@@ -13,7 +13,8 @@ type Registry interface {
 	// hub, before the 101. limit is how many sockets its user may have in the
 	// cluster. It returns ErrTooMany, ErrDuplicate, nil, or another error when
 	// the other members cannot be told: their messages would pass the socket by.
-	Register(ctx context.Context, r Registration, limit int) error
+	// former is the member whose socket it takes over; "": none, or this one.
+	Register(ctx context.Context, r Registration, limit int) (former string, err error)
 	// Unregister is called for every socket for which Register was called, when
 	// it leaves or was refused. It must not block.
 	Unregister(r Registration)
@@ -52,7 +53,7 @@ func (s *Server) publish(ctx context.Context, sock *socket) *refusal {
 	if s.opts.Registry == nil {
 		return nil
 	}
-	err := s.opts.Registry.Register(ctx, sock.registration(), s.opts.Config().MaxPerUser)
+	former, err := s.opts.Registry.Register(ctx, sock.registration(), s.opts.Config().MaxPerUser)
 	switch {
 	case errors.Is(err, ErrDuplicate):
 		return refuseDuplicate
@@ -60,6 +61,9 @@ func (s *Server) publish(ctx context.Context, sock *socket) *refusal {
 		return refuseTooMany
 	case err != nil:
 		return refuseCluster
+	}
+	if sock.rec != nil {
+		sock.rec.former = former
 	}
 	if !s.hub.has(sock) { // the gate has closed it meanwhile
 		s.opts.Registry.Unregister(sock.registration())
@@ -90,9 +94,18 @@ func (s *Server) Registrations(f func(Registration) bool) {
 	})
 }
 
-// Registered reports whether the socket is in the hub.
+// Registered reports whether the socket is in the hub, or is about to leave.
 func (s *Server) Registered(context, user int32, id string) bool {
 	found := false
 	s.hub.user(subject{context, user}, func(sock *socket) { found = found || hex.EncodeToString(sock.id[:]) == id })
+	if found {
+		return true
+	}
+	sh := s.hub.shard(subject{context, user})
+	sh.mu.RLock()
+	defer sh.mu.RUnlock()
+	for sock := range sh.leaving { // which may tell how far its client has got first
+		found = found || sock.rec != nil && hex.EncodeToString(sock.id[:]) == id
+	}
 	return found
 }

@@ -155,6 +155,10 @@ func (s *socket) receive(kind websocket.MessageType, data []byte, now time.Time)
 	var event *socketio.Incoming
 	var err error
 	s.talk.Lock()
+	if s.delayed(kind, data) {
+		s.talk.Unlock()
+		return CauseNone
+	}
 	pinged := s.asking != nil && s.proto.pinged()
 	if kind == websocket.MessageText {
 		reply, event, err = s.proto.text(data, now)
@@ -338,7 +342,12 @@ func (s *socket) finish(err error) {
 	if idle != nil {
 		<-idle // its write has a deadline
 	}
-	s.depart(cause, agreed && s.answeredClose(cause))
+	if s.rec != nil {
+		s.depart(cause, agreed && s.answeredClose(cause))
+		if s.server.opts.Peers != nil {
+			s.server.withdraw(s)
+		}
+	}
 	if s.wire.err == nil && !agreed {
 		s.linger()
 	}

@@ -120,6 +120,7 @@ type Server struct {
 	histories     atomic.Int64 // how many there are in all shards
 	numbers       numbers
 	reached       reached
+	presence      presence
 	started       time.Time
 	muted         atomic.Int64 // sockets that are muted, see hold.go
 
@@ -150,6 +151,10 @@ func New(opts Options) *Server {
 	s.started, s.reached.wake = time.Now(), make(chan struct{}, 1)
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.work.Go(s.askReached)
+	if opts.Peers != nil {
+		s.presence.wake = make(chan struct{}, 1)
+		s.work.Go(s.tellPresence)
+	}
 	s.work.Go(s.checkSessions)
 	if opts.Others != nil {
 		s.work.Go(s.rebalance)
