@@ -13,14 +13,15 @@ type totals struct {
 	sent, refused, unknown, accepted int
 	deliveries, missing, twice, late int // late: out of order
 	closed                           int // sockets that did not stay
-	away                             int // messages that a client missed because it was not there
+	away                             int // messages that a client missed, in all of its connections
+	again, againOwn                  int // that came to a client in more than one of its connections; to one of Socket.IO's own recovery
 	unflushed                        int // messages of a killed member that reached no other
 	forgotten                        int // messages that Redis had acknowledged and lost
 }
 
 func (s totals) String() string {
-	return fmt.Sprintf("%d sent = %d accepted + %d refused + %d without an answer; %d deliveries, %d missing, %d twice, %d out of order; %d sockets closed, %d missed while a client was away; %d unflushed in a killed member; %d forgotten by Redis",
-		s.sent, s.accepted, s.refused, s.unknown, s.deliveries, s.missing, s.twice, s.late, s.closed, s.away, s.unflushed, s.forgotten)
+	return fmt.Sprintf("%d sent = %d accepted + %d refused + %d without an answer; %d deliveries, %d missing, %d twice, %d out of order; %d sockets closed; clients missed %d and got %d twice, %d of these with Socket.IO's own recovery; %d unflushed in a killed member; %d forgotten by Redis",
+		s.sent, s.accepted, s.refused, s.unknown, s.deliveries, s.missing, s.twice, s.late, s.closed, s.away, s.again+s.againOwn, s.againOwn, s.unflushed, s.forgotten)
 }
 
 // allowance is what a fault may cost.
@@ -29,6 +30,8 @@ type allowance struct {
 	leave     map[int]bool      // members whose sockets may end; clientMember: those of clients
 	closes    int               // sockets of other members that may end
 	forgot    time.Time         // when Redis lost what it had acknowledged; zero: it did not
+	again     bool              // what was on its way may come twice to clients
+	synced    bool              // each message was accepted when Redis had it
 	unordered bool              // a user's messages are posted at the same time
 	passed    map[int]time.Time // members whose sockets are sent away for what they miss, and since when they miss it
 }
@@ -91,6 +94,13 @@ func (l *ledger) balance(allow allowance, say bool) (sum totals) {
 				seen[s.user] = make(map[string]bool)
 			}
 			for id := range got {
+				switch {
+				case !seen[s.user][id]:
+				case recoversItself(s.user):
+					sum.againOwn++
+				default:
+					sum.again++
+				}
 				seen[s.user][id] = true
 			}
 		}
@@ -110,6 +120,8 @@ func (l *ledger) balance(allow allowance, say bool) (sum totals) {
 			killed := allow.killed[a.member]
 			switch {
 			case a.user != s.user || got[id] > 0 || a.unsure:
+			case s.member == clientMember:
+				// It may come to another of the client's connections: see away.
 			case a.at.Before(s.opened), err != nil && a.at.After(ended.Add(-underway)):
 				// It was not there, or may not have been.
 			case err != nil && !allow.passed[s.member].IsZero() && a.at.After(allow.passed[s.member].Add(-underway)):
@@ -130,8 +142,12 @@ func (l *ledger) balance(allow allowance, say bool) (sum totals) {
 		return sum
 	}
 	for id, a := range l.accepted {
-		if !a.unsure && !seen[a.user][id] {
-			sum.away++
+		killed := allow.killed[a.member]
+		if a.unsure || seen[a.user][id] || a.at.Before(killed) && !allow.synced {
+			continue
+		}
+		if sum.away++; say && sum.away <= 5 {
+			l.t.Logf("missed: %s by the client of user %d, accepted %s", id, a.user, a.at.Format(time.StampMilli))
 		}
 	}
 	return sum

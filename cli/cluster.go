@@ -192,6 +192,8 @@ type endedSession struct {
 func (d deliverer) Answer(op string, body []byte) ([]byte, error) {
 	switch op {
 	case opSessionEnded:
+	case websockets.OpHistory:
+		return d.s.sockets.AnswerHistory(body)
 	case remote.OpPropose, remote.OpSince, remote.OpPage, remote.OpLog:
 		if d.s.storeLink == nil || d.s.fixed {
 			return nil, errors.New("this member keeps no store for others")

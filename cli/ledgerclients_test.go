@@ -21,6 +21,8 @@ type balancer struct {
 	addr    string
 	members atomic.Pointer[[]string] // addresses of their public listeners
 	next    atomic.Uint64
+	mu      sync.Mutex
+	open    map[*net.TCPConn]struct{} // to members
 	probe   http.Client
 }
 
@@ -30,7 +32,7 @@ func newBalancer(t *testing.T, f *fleet) *balancer {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &balancer{addr: "http://" + l.Addr().String(), probe: http.Client{Timeout: time.Second}}
+	b := &balancer{open: map[*net.TCPConn]struct{}{}, addr: "http://" + l.Addr().String(), probe: http.Client{Timeout: time.Second}}
 	b.follow(f)
 	var work sync.WaitGroup
 	work.Go(func() {
@@ -72,10 +74,19 @@ func (b *balancer) serve(conn net.Conn) {
 		if res.StatusCode != http.StatusOK {
 			continue
 		}
-		to, err := net.Dial("tcp", base[len("http://"):])
+		dialled, err := net.Dial("tcp", base[len("http://"):])
 		if err != nil {
 			continue
 		}
+		to := dialled.(*net.TCPConn)
+		b.mu.Lock()
+		b.open[to] = struct{}{}
+		b.mu.Unlock()
+		defer func() {
+			b.mu.Lock()
+			defer b.mu.Unlock()
+			delete(b.open, to)
+		}()
 		done := make(chan struct{})
 		go func() {
 			defer close(done)
@@ -91,22 +102,23 @@ func (b *balancer) serve(conn net.Conn) {
 
 // clients runs a real client for every user at one address. What each connection
 // of one gets is a socket of the ledger.
-func (l *ledger) clients(base string) {
+func (l *ledger) clients(base, options string) {
 	l.t.Helper()
 	type client struct {
 		Lib     string `json:"lib"`
+		Query   string `json:"query"`
 		User    int    `json:"user"`
 		Session string `json:"session"`
 		Cookie  string `json:"cookie"`
 	}
 	var list []client
 	for user := 1; user <= ledgerUsers; user++ {
-		lib := "sio4"
-		if user%3 == 0 {
-			lib = "sio2"
+		lib, query := []string{"sio4", "sio1", "sio2", "sio3"}[user%4], ""
+		if recoversItself(user) {
+			query = "&recovery=1"
 		}
 		in := l.members[0].login(user)
-		list = append(list, client{lib, user, in.Session, in.Cookie.Name + "=" + in.Cookie.Value})
+		list = append(list, client{lib, query, user, in.Session, in.Cookie.Name + "=" + in.Cookie.Value})
 	}
 	text, err := json.Marshal(list)
 	if err != nil {
@@ -116,8 +128,24 @@ func (l *ledger) clients(base string) {
 	if err := os.WriteFile(file, text, 0o600); err != nil {
 		l.t.Fatal(err)
 	}
-	l.node = runNode(l.t, "fleet", nil, "fleet.js", base, file)
+	l.node = runNode(l.t, "fleet", nil, "fleet.js", base, file, options)
 	l.members[0].poll("all clients are connected", func() bool { return l.connected() == ledgerUsers })
+}
+
+// recoversItself reports whether the client of a user asks for Socket.IO's own
+// recovery.
+func recoversItself(user int) bool { return user%4 == 0 }
+
+// cut ends all connections through the balancer without a word.
+func (b *balancer) cut() (n int) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for c := range b.open {
+		_ = c.SetLinger(0) // what is under way is lost
+		_ = c.Close()
+		n++
+	}
+	return n
 }
 
 // connected counts the clients that have a connection now.

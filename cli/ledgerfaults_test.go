@@ -262,7 +262,7 @@ func TestLedgerRollingRestart(t *testing.T) {
 	f := newFleet(t, redistest.Start(t), 3)
 	l := newLedger(f, ledgerRate)
 	b := newBalancer(t, f)
-	l.clients(b.addr)
+	l.clients(b.addr, "")
 	l.send()
 	allow := allowance{leave: map[int]bool{clientMember: true}}
 	for i, m := range l.members {
@@ -280,10 +280,28 @@ func TestLedgerRollingRestart(t *testing.T) {
 		m.poll("the clients are back", func() bool { return l.connected() == ledgerUsers })
 	}
 	hold(time.Second)
-	sum := l.close(allow)
-	if returned := len(l.clientSockets()) - ledgerUsers; returned == 0 || sum.away == 0 {
-		t.Errorf("%d connections were made anew, %d messages were missed meanwhile: nothing was put to the test", returned, sum.away)
-	} else {
-		t.Logf("%d clients made %d connections anew", ledgerUsers, returned)
+	l.recovered(allow)
+}
+
+// twicePerMille is how many of a client's messages may come twice where it cannot
+// say itself what it has.
+const twicePerMille = 5
+
+// recovered closes the ledger and reports what clients missed or got twice.
+func (l *ledger) recovered(allow allowance) (sum totals) {
+	l.t.Helper()
+	sum = l.close(allow)
+	returned := len(l.clientSockets()) - ledgerUsers
+	if returned == 0 {
+		l.t.Error("no connection was made anew: nothing was put to the test")
 	}
+	l.t.Logf("%d clients made %d connections anew", ledgerUsers, returned)
+	l.note(sum, 0)
+	// How much is on its way, and may come twice, is a matter of how busy the machine
+	// is: the short round runs beside all other tests.
+	twice := sum.againOwn > 0 || sum.again*1000 > twicePerMille*len(l.accepted)
+	if sum.away > 0 || *torture && !allow.again && twice {
+		l.t.Errorf("clients missed %d messages and got %d twice, of which %d with Socket.IO's own recovery: want none, at most %d per mille, and none", sum.away, sum.again+sum.againOwn, sum.againOwn, twicePerMille)
+	}
+	return sum
 }

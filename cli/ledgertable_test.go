@@ -19,7 +19,11 @@ var ledgerRows sync.Mutex // of ledgerFile
 func (l *ledger) note(sum totals, whole time.Duration) {
 	l.t.Helper()
 	fault := l.t.Name()
-	row := fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %.1f s |\n", fault, sum.sent, sum.missing, sum.twice, sum.late, sum.refused, sum.unflushed, whole.Seconds())
+	clients := "" // there were none
+	if l.node != nil {
+		clients = fmt.Sprintf("%d missed, %d twice", sum.away, sum.again+sum.againOwn)
+	}
+	row := fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %.1f s | %s |\n", fault, sum.sent, sum.missing, sum.twice, sum.late, sum.refused, sum.unflushed, whole.Seconds(), clients)
 	l.t.Log(strings.TrimSpace(row))
 	if *ledgerFile == "" {
 		return
@@ -32,7 +36,7 @@ func (l *ledger) note(sum totals, whole time.Duration) {
 	}
 	defer f.Close()
 	if at, err := f.Seek(0, 2); err == nil && at == 0 {
-		row = "| fault | messages | lost | doubled | out of order | refused | died with their member | whole after |\n|---|---|---|---|---|---|---|---|\n" + row
+		row = "| fault | messages | lost | doubled | out of order | refused | died with their member | whole after | clients |\n|---|---|---|---|---|---|---|---|---|\n" + row
 	}
 	if _, err := f.WriteString(row); err != nil {
 		l.t.Fatal(err)

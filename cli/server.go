@@ -164,7 +164,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if s.link != nil {
 		sopt.Registry = registry{s.link}
 		sopt.Others = s.otherSockets
-		sopt.Peers, sopt.Origin = s.link, s.link.Incarnation()
+		sopt.Peers, sopt.Origin = peers{s.link}, s.link.Incarnation()
 	}
 	s.sockets = websockets.New(sopt)
 	s.endOwnersOfLog()

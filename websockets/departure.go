@@ -2,6 +2,7 @@ package websockets
 
 import (
 	"slices"
+	"sync"
 	"time"
 )
 
@@ -22,6 +23,7 @@ type departure struct {
 	from       int64  // everything that came before has arrived
 	pos        Positions
 	tail       []string // offsets of what may have arrived, in the order of sending
+	had        []string // offsets beyond the positions that have arrived
 	doubt      int      // how many of these were written
 	gap        bool     // messages have passed the member by
 	member     string   // incarnation of the member
@@ -37,7 +39,10 @@ type recovery struct {
 	offsets bool   // Socket.IO's own recovery: each event has an offset
 	ids     bool   // each message of /ws/* has an id
 
-	former string // the member whose socket it takes over, by its incarnation
+	before   *socket       // of the same client, which has not ended yet; nil: there is none
+	departed chan struct{} // closed when the departure is noted, or is not to be
+	once     sync.Once     // of departed
+	former   string        // the member whose socket it takes over, by its incarnation
 
 	asking bool   // the other members are still asked; guarded by talk
 	first  []byte // the client's CONNECT, which came meanwhile
@@ -71,7 +76,7 @@ func (s *Server) newRecovery(cfg *Config, k subject, session *Session, ask *hand
 	if window <= 0 {
 		return nil
 	}
-	return &recovery{session: sessionDigest(session.ID), window: window, waits: true, offsets: ask.offsets, ids: ask.ids, offset: s.start()}
+	return &recovery{session: sessionDigest(session.ID), window: window, waits: true, departed: make(chan struct{}), offsets: ask.offsets, ids: ask.ids, offset: s.start()}
 }
 
 // has reports whether a recovered client had a message before it came.
@@ -96,6 +101,7 @@ func (s *socket) depart(cause Cause, all bool) {
 	if r == nil {
 		return
 	}
+	defer r.once.Do(func() { close(r.departed) })
 	s.mu.Lock()
 	if r.gone || r.waits {
 		s.mu.Unlock()
@@ -150,6 +156,16 @@ func (s *socket) depart(cause Cause, all bool) {
 				at.Number = min(at.Number, n-1)
 			}
 			d.pos[k.stamp.origin] = at
+		}
+	}
+	// What has arrived while others were being delivered has a higher number than
+	// those.
+	for _, k := range h.list {
+		if k.index > confirmed || len(d.had) == maxTail {
+			break
+		}
+		if k.stamp.origin == me && k.stamp.number > d.pos[me].Number && k.matches(s) {
+			d.had = append(d.had, k.stamp.offset())
 		}
 	}
 	h.departLocked(d, r.window)

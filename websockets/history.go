@@ -18,6 +18,8 @@ const (
 	// maxHistoryBytes bounds what a member keeps of all users: two minutes of 2,000
 	// messages a second of 300 bytes. Each shard has its share.
 	maxHistoryBytes = 128 << 20
+	// firstIndex leaves room for older messages that other members have.
+	firstIndex = 1 << 20
 	// keptCost is what a kept message counts as beside its frame.
 	keptCost = 200
 	// MaxRecovery bounds how long a message can be kept.
@@ -47,7 +49,7 @@ type history struct {
 	list       []*kept // oldest first, of consecutive indices
 	last       uint64  // index of the newest; the first has 1
 	bytes      int
-	ahead      int          // messages that are gone, but not yet from the shard's order
+	ahead      int          // messages that are gone, but not yet from the shard's order; below 0: they are there and not in it
 	whole      int64        // every message since then was kept, by Server.clock
 	lost       int64        // the newest message that is gone came then; 0: none is
 	off        bool         // the user is switched off: nothing is kept
@@ -155,8 +157,11 @@ func (l *histories) trim(h *history, at int64, bytes int, now int64) {
 			switch {
 			case d.ahead > 0:
 				d.ahead--
-			case len(d.list) > 0:
-				bytes -= d.dropLocked()
+			default:
+				for n := 1 - d.ahead; n > 0 && len(d.list) > 0; n-- {
+					bytes -= d.dropLocked()
+				}
+				d.ahead = 0
 			}
 			d.mu.Unlock()
 		}
@@ -190,7 +195,7 @@ func (sh *shard) historyLocked(k subject, now int64, count *atomic.Int64) *histo
 		if sh.histories.of == nil {
 			sh.histories.of = make(map[subject]*history)
 		}
-		h = &history{owner: k, whole: now}
+		h = &history{owner: k, whole: now, last: firstIndex}
 		count.Add(1)
 		sh.histories.of[k] = h
 	}

@@ -185,6 +185,11 @@ func (sh *shard) beginHistory(s *socket) {
 	h.sockets++
 	h.window = s.rec.window
 	s.rec.history, s.rec.start = h, h.last
+	for old := range sh.leaving {
+		if old.rec != nil && old.subject == s.subject && old.session == s.session && old.connection == s.connection && (s.rec.before == nil || old.since.After(s.rec.before.since)) {
+			s.rec.before = old
+		}
+	}
 }
 
 // endHistory notes that a socket is not open any more.

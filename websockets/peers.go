@@ -12,7 +12,8 @@ import (
 )
 
 // Peers are the other members of a cluster, for clients that come back to another
-// member than they were connected to. All but CatchUp must not block.
+// member than they were connected to. Those without
+// a context must not block.
 type Peers interface {
 	// Tell tells them all something, once and in order; each hears it through Told.
 	Tell(op string, body []byte)
@@ -21,6 +22,8 @@ type Peers interface {
 	// CatchUp returns when all has been delivered and heard that they had sent and
 	// told when it was called, or false where that cannot be known.
 	CatchUp(ctx context.Context) bool
+	// AskAll asks them all; the answers are of those that have any before ctx ends.
+	AskAll(ctx context.Context, op string, body []byte) [][]byte
 	// LastTaken is Taken of another member, as far as it was known at a time.
 	LastTaken(member string) (taken map[string]uint64, at time.Time, alive, ok bool)
 }
@@ -40,6 +43,9 @@ const (
 	// presentSoon how long a new one waits for others.
 	presentEvery = time.Minute
 	presentSoon  = 20 * time.Millisecond
+	// unknownFor is how long after its start a member keeps the messages of every
+	// user, because the others may not have told yet who has sockets.
+	unknownFor = 30 * time.Second
 	// presentAtOnce bounds what is told at once: some 60 KiB.
 	presentAtOnce = 4000
 )
@@ -52,9 +58,12 @@ type toldDeparture struct {
 	Connection string               `json:"n"`
 	PID        string               `json:"p,omitempty"`
 	SID        string               `json:"i,omitempty"`
-	Age        int64                `json:"a"` // ms since everything that had come by then has arrived
-	Positions  map[string][2]uint64 `json:"v"` // place and number
+	Member     string               `json:"m,omitempty"` // in the history of another one
+	Ago        int64                `json:"b,omitempty"` // ms since it left, in the history of another one
+	Age        int64                `json:"a"`           // ms by which it is older up to where everything has arrived
+	Positions  map[string][2]uint64 `json:"v"`           // place and number
 	Tail       []string             `json:"t,omitempty"`
+	Had        []string             `json:"h,omitempty"`
 	Doubt      int                  `json:"d,omitempty"`
 	Gap        bool                 `json:"g,omitempty"`
 }
@@ -65,16 +74,7 @@ func (s *Server) departureText(k subject, d *departure) []byte {
 	if s.opts.Peers == nil {
 		return nil
 	}
-	t := toldDeparture{
-		Context: k.context, User: k.user, Session: d.session, Connection: d.connection, PID: d.pid, SID: d.sid,
-		Age: (d.at - d.from) / int64(time.Millisecond), Positions: make(map[string][2]uint64, len(d.pos)), Doubt: d.doubt, Gap: d.gap,
-	}
-	for origin, p := range d.pos {
-		t.Positions[origin] = [2]uint64{p.Place, p.Number}
-	}
-	if d.pid != "" { // else nobody names an offset
-		t.Tail = d.tail
-	}
+	t := told(k, d, d.at)
 	body, err := json.Marshal(t)
 	if err != nil {
 		panic(err) // numbers and texts always encode
@@ -98,21 +98,15 @@ func (s *Server) toldDeparted(member string, body []byte) error {
 	if err := json.Unmarshal(body, &t); err != nil {
 		return err
 	}
-	if t.Context <= 0 || t.User <= 0 || len(t.Session) > maxOffset || len(t.Connection) > maxConnectionID || len(t.PID) > maxOffset ||
-		len(t.SID) > maxOffset || t.Age < 0 || t.Age > MaxRecovery.Milliseconds() || len(t.Tail) > maxTail {
-		return errors.New("a departure out of bounds")
-	}
 	window := s.window(t.Context, t.User)
 	if window == 0 {
 		return nil
 	}
 	now := s.clock()
-	d := &departure{
-		member: member, session: t.Session, connection: t.Connection, pid: t.PID, sid: t.SID,
-		at: now, from: now - t.Age*int64(time.Millisecond), pos: make(Positions, len(t.Positions)), tail: t.Tail, doubt: t.Doubt, gap: t.Gap,
-	}
-	for origin, p := range t.Positions {
-		d.pos[origin] = Position{p[0], p[1]}
+	t.Member = member
+	d, err := t.departure(now)
+	if err != nil {
+		return err
 	}
 	h := s.foreignHistory(subject{t.Context, t.User}, now)
 	h.mu.Lock()
@@ -139,6 +133,24 @@ func (s *Server) foreignHistory(k subject, now int64) *history {
 	h := sh.historyOf(k, true, now, &s.histories)
 	s.serveHistory(k, s.opts.Gate.Allowed(k.context, k.user))
 	return h
+}
+
+// keepUnknown has what is accepted for a user be kept although nobody has told of
+// a socket, while that says nothing.
+func (s *Server) keepUnknown(k subject) {
+	now := s.clock()
+	if s.opts.Peers == nil || now > int64(unknownFor) {
+		return
+	}
+	window := s.window(k.context, k.user)
+	if window == 0 {
+		return
+	}
+	h := s.foreignHistory(k, now)
+	h.mu.Lock()
+	h.window = window
+	h.until = max(h.until, int64(unknownFor))
+	h.mu.Unlock()
 }
 
 func (s *Server) toldPresent(body []byte) error {
@@ -256,7 +268,7 @@ func (s *socket) welcome() {
 	r := s.rec
 	switch {
 	case r == nil:
-	case s.server.opts.Peers == nil:
+	case s.server.opts.Peers == nil && r.before == nil:
 		if !r.offsets {
 			s.resumeNow()
 		}
@@ -264,7 +276,9 @@ func (s *socket) welcome() {
 		s.talk.Lock()
 		r.asking = true
 		s.talk.Unlock()
-		s.server.presence.add(s.subject)
+		if s.server.opts.Peers != nil {
+			s.server.presence.add(s.subject)
+		}
 		s.server.work.Go(s.askPeers)
 	}
 }
@@ -275,10 +289,23 @@ func (s *socket) askPeers() {
 	r, peers := s.rec, s.server.opts.Peers
 	ctx, cancel := context.WithTimeout(s.server.stopped, departureWait)
 	defer cancel()
-	if r.former == "" || r.former == s.server.opts.Origin {
+	if r.before != nil {
+		select {
+		case <-r.before.rec.departed:
+		case <-ctx.Done():
+			r.before.depart(CauseTakeover, false)
+		}
+		r.before = nil
+	}
+	switch {
+	case peers == nil:
+	case r.former == "" || r.former == s.server.opts.Origin:
 		peers.CatchUp(ctx)
-	} else if !s.awaitDeparture(ctx) {
+	case !s.awaitDeparture(ctx):
 		s.assumeDeparture()
+	}
+	if peers != nil {
+		s.fetch(ctx)
 	}
 	s.talk.Lock()
 	r.asking = false
@@ -310,7 +337,7 @@ func (s *socket) delayed(kind websocket.MessageType, data []byte) bool {
 // awaitDeparture waits for what the member tells that the client comes from, while
 // that lives.
 func (s *socket) awaitDeparture(ctx context.Context) bool {
-	r := s.rec
+	r, caught := s.rec, false
 	for {
 		r.history.mu.Lock()
 		found := false
@@ -322,7 +349,12 @@ func (s *socket) awaitDeparture(ctx context.Context) bool {
 			return true
 		}
 		if _, _, alive, _ := s.server.opts.Peers.LastTaken(r.former); !alive {
-			return false
+			if caught {
+				return false
+			}
+			caught = true // it may have told before it ended
+			s.server.opts.Peers.CatchUp(ctx)
+			continue
 		}
 		t := time.NewTimer(departureStep)
 		select {

@@ -37,7 +37,7 @@ func (s *socket) resume(pid, offset string) (recovered bool) {
 	r.waits = false
 	now := server.clock()
 	d, foreign := h.findLocked(r, s.connection, pid, now)
-	outcome := recoveredAll
+	outcome, passed := recoveredAll, 0
 	switch {
 	case foreign:
 		outcome = recoveryForeign
@@ -49,6 +49,7 @@ func (s *socket) resume(pid, offset string) (recovered bool) {
 		recovered = d.pid == pid && validOffset(offset)
 		if recovered && offset != startOf(d.member) {
 			r.seen, recovered = d.passed(offset)
+			passed = len(r.seen)
 			recovered = recovered || h.arrivedLocked(d, offset)
 		}
 		if !recovered {
@@ -59,6 +60,12 @@ func (s *socket) resume(pid, offset string) (recovered bool) {
 	from := r.start
 	if d != nil {
 		from, r.base = 0, d.pos
+		for _, offset := range d.had {
+			if r.seen == nil {
+				r.seen = make(map[string]bool, len(d.had))
+			}
+			r.seen[offset] = true
+		}
 		if lost := max(h.lost, h.whole); d.gap || d.from < lost {
 			if d.gap {
 				lost = d.at
@@ -100,7 +107,7 @@ func (s *socket) resume(pid, offset string) (recovered bool) {
 	}
 	if d != nil {
 		server.totals.resent.Add(int64(sent))
-		server.totals.doubtful.Add(int64(max(0, min(sent, d.doubt-len(r.seen)))))
+		server.totals.doubtful.Add(int64(max(0, min(sent, d.doubt-passed))))
 	}
 	s.mu.Unlock()
 	h.mu.Unlock()

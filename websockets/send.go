@@ -12,7 +12,9 @@ import (
 // as too slow (4408). It returns ErrPathFilter, or an error that wraps
 // ErrMessage, and then nothing was queued.
 func (s *Server) SendToUser(context, user int32, m Message, t Target) (int, error) {
-	return s.send(trace.Key{Context: context, User: user}, m, t, func(f receive) { s.hub.toUser(subject{context, user}, f) })
+	k := subject{context, user}
+	s.keepUnknown(k)
+	return s.send(trace.Key{Context: context, User: user}, m, t, func(f receive) { s.hub.toUser(k, f) })
 }
 
 // SendToContext is SendToUser for all connected users of a context.
