@@ -211,7 +211,7 @@ func (s *socket) frameOf(k *kept, m *encoded) *outgoing {
 	default:
 		return f
 	}
-	f.born, f.topic, f.key, f.index = k.born, k.topic, k.key, k.index
+	f.born, f.topic, f.key, f.index, f.trace = k.born, k.topic, k.key, k.index, k.trace
 	return f
 }
 
