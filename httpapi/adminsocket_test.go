@@ -131,7 +131,7 @@ func TestSocketPeers(t *testing.T) {
 			t.Errorf("%s: %d, want %d", c.name, got, c.status)
 		}
 	}
-	if logs := w.logs.String(); !strings.Contains(logs, "reason=peer") || !strings.Contains(logs, "user=nobody") {
+	if logs := w.logs.String(); !strings.Contains(logs, "reason=peer") || !strings.Contains(logs, "address=unix user=nobody") {
 		t.Errorf("who was refused is not in the log: %s", logs)
 	}
 }

@@ -182,5 +182,9 @@ func (s *Server) authFailed(reason string, r *http.Request, more ...any) {
 	case authWrong, authExpired, authRole, authPeer:
 		level = slog.LevelWarn
 	}
-	s.Logger.Log(r.Context(), level, "request refused", append([]any{"reason", reason, "address", clientNetwork(r).Addr().String()}, more...)...)
+	address := "unix" // a socket has none
+	if n := clientNetwork(r); n.IsValid() {
+		address = n.Addr().String()
+	}
+	s.Logger.Log(r.Context(), level, "request refused", append([]any{"reason", reason, "address", address}, more...)...)
 }

@@ -230,6 +230,41 @@ func TestBulkWouldCloseInCluster(t *testing.T) {
 	}
 }
 
+// TestBulkAtOnceOnTwoMembers has another member asked for such a write at the
+// same time: what that one has noted after this one counted its sockets is seen
+// before this one writes.
+func TestBulkAtOnceOnTwoMembers(t *testing.T) {
+	w := newWorld(t, brakedTree)
+	m := &members{self: w, gone: map[string]bool{}}
+	two := m.add("two")
+	w.connect(w.login(17), "a")
+	off := func(confirm string, want int) string {
+		t.Helper()
+		return w.wantAt("POST", "/admin/v1/overrides"+confirm, want, fmt.Sprintf(`{"reason":"r","overrides":[
+			{"context":7,"property":%[1]q,"value":"false"},{"context":9,"property":%[1]q,"value":"false"}]}`, websockets.PropEnabled)).body
+	}
+	var other *bulkClosing
+	m.answer = func(o *world, op string, body []byte) ([]byte, error) {
+		b, err := o.server.AnswerMember(op, body)
+		if op == opUsers && other == nil {
+			other, _ = two.server.bulkClosed.take(1, 1)
+		}
+		return b, err
+	}
+	if got := off("", 409); !strings.Contains(got, "would close 1 socket of 1 user, of 1 that are open") || !strings.Contains(got, "and 2 with those that") {
+		t.Error(got)
+	}
+	if got := w.server.bulkClosed.recent(); got != 0 {
+		t.Errorf("%d are noted of a write that was refused", got)
+	}
+	// The other one was refused as well, and its number is taken back.
+	two.server.bulkClosed.undone(other)
+	off("", 200)
+	if got := w.server.bulkClosed.recent(); got != 1 {
+		t.Errorf("%d are noted", got)
+	}
+}
+
 // TestBulkClosedUndone takes back what was noted of a write that was not done,
 // and lets no two writes at once count as the only one.
 func TestBulkClosedUndone(t *testing.T) {

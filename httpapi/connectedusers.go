@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"slices"
 	"time"
 
@@ -143,6 +144,32 @@ func (s *Server) countOthers(ctx context.Context, c *bulkCount) {
 		}
 		q.After = end
 	}
+}
+
+// recentOthers asks the other members once more what writes of many records
+// close, or are about to: for a page without users.
+func (s *Server) recentOthers(ctx context.Context, c *bulkCount) (sockets int) {
+	ctx, cancel := context.WithTimeout(ctx, countOthersTimeout)
+	defer cancel()
+	q := usersQuestion{After: userPlace{math.MaxInt32, math.MaxInt32}}
+	for id := range c.contexts {
+		q.Contexts = []uint32{id} // a question names one
+		break
+	}
+	body, err := json.Marshal(q)
+	if err != nil {
+		s.Logger.Error("question not encoded", "op", opUsers, "err", err)
+		return 0
+	}
+	for _, answer := range s.Cluster.Ask(ctx, opUsers, body) {
+		a, err := usersOf(answer.Body, answer.Err, q.After)
+		if err != nil {
+			s.Logger.Warn("a member did not answer", "op", opUsers, "asked", answer.Member, "incarnation", answer.Incarnation, "err", err)
+			continue
+		}
+		sockets += a.Recent
+	}
+	return sockets
 }
 
 type memberPage struct {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,11 @@ func TestBodiesRefused(t *testing.T) {
 		t.Errorf("only %d routes", routes)
 	}
 	w.askAt(w.public.URL, "GET", "/readyz", "x").refused(t, 400, "body")
+	pages := httptest.NewServer(w.server.AdminPages())
+	t.Cleanup(pages.Close)
+	for _, path := range []string{"/", "/docs", "/console", "/console/", "/console/login", "/console/static/console.css"} {
+		w.askAt(pages.URL, "GET", path, "x").refused(t, 400, "body")
+	}
 	// Without a length, too, and the rest of it is not awaited.
 	for _, base := range []string{w.tcp.URL, w.public.URL} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(base, "http://"))

@@ -196,10 +196,10 @@ func (s *Server) Public() http.Handler {
 // console and the pages about the API for people.
 func (s *Server) AdminPages() http.Handler {
 	api := s.Admin()
-	pages := s.pace(console.New(console.Options{
+	pages := s.page(console.New(console.Options{
 		API: api, Doctor: s.Doctor, OpenID: s.oidc, Peer: func(r *http.Request) bool { return peerOf(r.Context()) != nil },
 	}))
-	docs := s.pace(http.HandlerFunc(s.docs))
+	docs := s.page(http.HandlerFunc(s.docs))
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path == "/console" || strings.HasPrefix(r.URL.Path, "/console/") {
 			pages.ServeHTTP(w, r)
@@ -211,6 +211,17 @@ func (s *Server) AdminPages() http.Handler {
 		}
 		api.ServeHTTP(w, r)
 	})
+}
+
+// page is the handler of pages for people, which take no body but those of forms.
+func (s *Server) page(h http.Handler) http.Handler {
+	return s.pace(s.handle(func(w http.ResponseWriter, r *http.Request) error {
+		if err := takesNoBody(w, r); err != nil {
+			return err
+		}
+		h.ServeHTTP(w, r)
+		return nil
+	}))
 }
 
 // Admin is the handler of the admin API. Each route is in the tables of

@@ -73,16 +73,20 @@ func (s *Server) checkClosing(r *http.Request, w store.Write) (*bulkClosing, err
 	if c.sockets == 0 {
 		return nil, nil
 	}
-	limit, allowed := maxCloseOf(then, c.connected, 1), -1
-	if limit >= 0 {
-		allowed = max(limit, confirmed) - c.recent
-		if allowed < 0 {
-			allowed = 0 // which c.sockets is above
-		}
-	}
-	noted, recent := s.bulkClosed.take(c.sockets, allowed)
+	limit := maxCloseOf(then, c.connected, 1)
+	noted, recent := s.bulkClosed.take(c.sockets, c.allowed(limit, confirmed))
 	if noted != nil {
-		return noted, nil
+		if limit < 0 || s.Cluster == nil {
+			return noted, nil
+		}
+		// Another member that was asked at the same time has noted its own by now,
+		// or sees what is noted here: at least one of the two refuses.
+		before := c.recent
+		c.recent = max(before, s.recentOthers(r.Context(), c))
+		if c.recent == before || c.sockets+recent <= c.allowed(limit, confirmed) {
+			return noted, nil
+		}
+		s.bulkClosed.undone(noted)
 	}
 	all := c.sockets + c.recent + recent
 	before := ""
@@ -95,6 +99,15 @@ func (s *Server) checkClosing(r *http.Request, w store.Write) (*bulkClosing, err
 	}
 	return nil, fail(http.StatusConflict, "would_close", "this would close %s, of %d that are open%s%s; at most %d go unasked%s: repeat it with ?confirm=%d if that is meant",
 		cascade.Closes(c.sockets, len(c.users)), c.connected, c.where(), before, limit, why, all)
+}
+
+// allowed is how many sockets this write and others that this member was asked
+// for may close; below 0: any number.
+func (c *bulkCount) allowed(limit, confirmed int) int {
+	if limit < 0 {
+		return -1
+	}
+	return max(max(limit, confirmed)-c.recent, 0)
 }
 
 // maxMembersTold bounds the members that a refusal lists.
