@@ -39,6 +39,9 @@ const (
 	// and at the next round where there are more than maxKnown.
 	keepFor  = 24 * time.Hour
 	maxKnown = 2_000_000
+	// maxHomes bounds the places that are remembered of contexts, some 60 bytes
+	// each: beyond it they are asked for again.
+	maxHomes = 200_000
 	// maxProblems are remembered, and logged, one by one; the rest is counted.
 	maxProblems = 1000
 )
@@ -85,6 +88,7 @@ type Platform struct {
 	users     map[string]*sqlpool.Pool // by host list and login
 	servers   map[int64]server         // of db_pool
 	absent    map[string]bool          // tables that this platform does not have
+	homes     map[uint32]home          // where the users of contexts are, of those in seen
 	resting   map[place]rest           // user databases that did not answer
 	resellers uint64                   // sum of the last ones; 0: not read
 	anew      atomic.Bool              // forget what was not there
@@ -94,6 +98,12 @@ type Platform struct {
 type seen struct {
 	at  time.Time
 	sum uint64
+}
+
+// home is where the users of a context were when it was read.
+type home struct {
+	place
+	at time.Time
 }
 
 // rest tells why a user database is left alone, and until when.
@@ -113,7 +123,7 @@ func New(o Options) (*Platform, error) {
 	p := &Platform{
 		opt: o, queue: make(chan request, maxWaiting), reads: make(chan struct{}, 1),
 		seen: map[cascade.Subject]seen{}, problems: map[cascade.Subject]map[string]string{}, users: map[string]*sqlpool.Pool{},
-		servers: map[int64]server{}, absent: map[string]bool{}, resting: map[place]rest{},
+		servers: map[int64]server{}, homes: map[uint32]home{}, absent: map[string]bool{}, resting: map[place]rest{},
 	}
 	o.Config.Stale = true // a read that is a moment old is read again
 	var err error
@@ -213,7 +223,7 @@ func (p *Platform) Run(ctx context.Context) {
 		for i := range batch {
 			subjects[i] = batch[i].su
 		}
-		_, err := p.read(ctx, subjects)
+		_, err := p.read(ctx, subjects, p.opt.Refresh())
 		for _, r := range batch {
 			r.done <- errorOf(err, r.su.Context)
 		}
@@ -265,7 +275,7 @@ func (p *Platform) again(ctx context.Context, pace time.Duration) error {
 	p.due = true // once a round
 	p.mu.Unlock()
 	if len(all) == 0 {
-		_, err := p.read(ctx, nil)
+		_, err := p.read(ctx, nil, 0)
 		if err == nil {
 			p.roundDone(start)
 		}
@@ -273,7 +283,7 @@ func (p *Platform) again(ctx context.Context, pace time.Duration) error {
 	}
 	var failed error
 	for list := range slices.Chunk(all, batchSubjects) {
-		n, err := p.read(ctx, list)
+		n, err := p.read(ctx, list, 0)
 		var part *partError
 		if failed = cmp.Or(failed, err); err != nil && !errors.As(err, &part) {
 			break // the others would fail as well; the next round tries again

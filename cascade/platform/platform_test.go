@@ -206,7 +206,7 @@ func TestWhatIsMissingIsNamed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := p.read(t.Context(), []cascade.Subject{{Context: 12, User: 2}}); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := p.read(t.Context(), []cascade.Subject{{Context: 12, User: 2}}, 0); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s: %v", c.user, err)
 		}
 		if err := p.Close(); err != nil {
@@ -227,7 +227,7 @@ func TestTablesThatMayBeMissing(t *testing.T) {
 		}
 	}
 	before := s.p.Status().Queries
-	s.load(t, 12, 9) // they are not asked for again
+	s.load(t, 13, 2) // they are not asked for again
 	if n := s.p.Status().Queries - before; n != 2 {
 		t.Errorf("%d queries for one more user, want 2", n)
 	}
@@ -331,5 +331,24 @@ func TestParseJDBC(t *testing.T) {
 		if got != want {
 			t.Errorf("%q: %s, want %s", text, got, want)
 		}
+	}
+}
+
+// A context that was just read is not read again with each of its users, but where
+// a user is not there: it may have moved to another database.
+func TestContextIsReadOnce(t *testing.T) {
+	s := newStand(t, nil, time.Hour)
+	s.load(t, 12, 2)
+	before := s.p.Status().Queries
+	s.load(t, 12, 9)
+	if n := s.p.Status().Queries - before; n != 1 {
+		t.Errorf("%d queries for another user of the context, want 1", n)
+	}
+	s.sql("INSERT INTO oxdb_6.user (cid, id, mailEnabled) VALUES (12, 50, 1); UPDATE configdb.context_server2db_pool SET db_schema = 'oxdb_6' WHERE cid = 12")
+	if got := s.load(t, 12, 50).Account(cascade.Subject{Context: 12, User: 50}); got != cascade.AccountOpen {
+		t.Errorf("a user of a context that has moved: %v", got)
+	}
+	if got := s.load(t, 12, 77).Account(cascade.Subject{Context: 12, User: 77}); got != cascade.UserDeleted {
+		t.Errorf("a user who is nowhere: %v", got)
 	}
 }

@@ -53,9 +53,10 @@ func errorOf(err error, context uint32) error {
 	return err
 }
 
-// read reads subjects, hands the engine what is new, and remembers when. It
-// returns how many queries that took.
-func (p *Platform) read(ctx context.Context, subjects []cascade.Subject) (queries int, err error) {
+// read reads subjects, hands the engine what is new, and remembers when. Of
+// contexts that were read within age it reads the users alone. It returns how many
+// queries that took.
+func (p *Platform) read(ctx context.Context, subjects []cascade.Subject, age time.Duration) (queries int, err error) {
 	select {
 	case p.reads <- struct{}{}:
 	case <-ctx.Done():
@@ -65,6 +66,10 @@ func (p *Platform) read(ctx context.Context, subjects []cascade.Subject) (querie
 	if p.anew.Swap(false) {
 		clear(p.absent)
 		clear(p.resting)
+		clear(p.homes)
+	}
+	if len(p.homes) > maxHomes {
+		clear(p.homes)
 	}
 	q := &round{p: p, ctx: ctx}
 	defer func() {
@@ -73,11 +78,11 @@ func (p *Platform) read(ctx context.Context, subjects []cascade.Subject) (querie
 			p.note(err)
 		}
 	}()
-	err = p.readRound(q, subjects)
+	err = p.readRound(q, subjects, age)
 	return queries, err
 }
 
-func (p *Platform) readRound(q *round, subjects []cascade.Subject) error {
+func (p *Platform) readRound(q *round, subjects []cascade.Subject, age time.Duration) error {
 	resellers, err := p.global(q)
 	if err != nil {
 		return err
@@ -88,7 +93,7 @@ func (p *Platform) readRound(q *round, subjects []cascade.Subject) error {
 		odd: map[cascade.Subject]map[string]string{}, letters: map[cascade.Subject]map[string]string{}, failed: map[uint32]error{},
 	}
 	if len(subjects) > 0 {
-		if err := p.fill(q, &f, subjects); err != nil {
+		if err := p.fill(q, &f, subjects, age); err != nil {
 			return err
 		}
 	}
@@ -220,8 +225,10 @@ type place struct {
 	schema string
 }
 
-// fill reads contexts, then what is in their user databases.
-func (p *Platform) fill(q *round, f *found, subjects []cascade.Subject) error {
+// fill reads contexts, then what is in their user databases. Users of a context
+// that was read within age and who are not where they were then may have moved
+// with it: both are read.
+func (p *Platform) fill(q *round, f *found, subjects []cascade.Subject, age time.Duration) error {
 	byContext := map[uint32][]uint32{}
 	for _, su := range subjects {
 		list := byContext[su.Context]
@@ -231,18 +238,51 @@ func (p *Platform) fill(q *round, f *found, subjects []cascade.Subject) error {
 		byContext[su.Context] = list
 	}
 	var ids []uint32
+	places, now := map[place][]uint32{}, time.Now()
 	for id := range byContext {
-		ids = append(ids, id)
-		f.contexts[id] = &cascade.PlatformContext{Context: cascade.Context{ID: id}, Missing: true}
+		if h, ok := p.homes[id]; ok && len(byContext[id]) > 0 && now.Sub(h.at) < age {
+			places[h.place] = append(places[h.place], id)
+		} else {
+			ids = append(ids, id)
+			f.contexts[id] = &cascade.PlatformContext{Context: cascade.Context{ID: id}, Missing: true}
+		}
 		for _, u := range byContext[id] {
 			f.users[cascade.Subject{Context: id, User: u}] = &cascade.PlatformUser{User: cascade.User{Context: id, ID: u}, Missing: true}
 		}
 	}
-	slices.Sort(ids)
-	places, err := p.fillContexts(q, f, ids)
-	if err != nil {
+	if len(ids) > 0 {
+		slices.Sort(ids)
+		if err := p.fillContexts(q, f, ids, places); err != nil {
+			return err
+		}
+	}
+	if err := p.fillPlaces(q, f, places, byContext); err != nil {
 		return err
 	}
+	for _, id := range ids {
+		delete(p.homes, id)
+	}
+	for at, list := range places {
+		for _, id := range list {
+			if f.contexts[id] != nil {
+				p.homes[id] = home{at, now}
+			}
+		}
+	}
+	var moved []cascade.Subject
+	for su, u := range f.users {
+		if u.Missing && f.contexts[su.Context] == nil {
+			moved = append(moved, su)
+		}
+	}
+	if len(moved) == 0 {
+		return nil
+	}
+	return p.fill(q, f, moved, 0)
+}
+
+// fillPlaces reads user databases. One that does not answer rests for a while.
+func (p *Platform) fillPlaces(q *round, f *found, places map[place][]uint32, byContext map[uint32][]uint32) error {
 	for at, ids := range places {
 		rest := p.resting[at]
 		if rest.err == nil || time.Now().After(rest.till) {

@@ -73,11 +73,11 @@ func (q *round) together(pool *sqlpool.Pool, parts []part) error {
 	return nil
 }
 
-// fillContexts reads the configuration database, and tells where the users are.
-func (p *Platform) fillContexts(q *round, f *found, ids []uint32) (map[place][]uint32, error) {
+// fillContexts reads the configuration database, and adds where the users are to
+// places.
+func (p *Platform) fillContexts(q *round, f *found, ids []uint32, places map[place][]uint32) error {
 	name, in := quote(p.opt.Config.Database)+".", " WHERE cid IN ("+idList(ids)+")"
-	places := map[place][]uint32{}
-	return places, q.together(p.config, []part{
+	return q.together(p.config, []part{
 		// NULL counts as false, as it does for the platform.
 		{"", "SELECT cid, 0, " + text("name") + ", " + text("enabled") + " FROM " + name + "context" + in, func(su cascade.Subject, a, b sql.NullString) error {
 			c := f.contexts[su.Context]
@@ -124,20 +124,29 @@ func (p *Platform) fillUsers(q *round, f *found, at place, ids []uint32, byConte
 	}
 	slices.Sort(ids)
 	name := quote(at.schema) + "."
-	parts := []part{{"", "SELECT cid, 0, " + text("name") + ", " + text("value") + " FROM " + name + "contextAttribute WHERE cid IN (" + idList(ids) + ") AND value IS NOT NULL AND (name = 'taxonomy/types' OR name LIKE 'config/%')", func(su cascade.Subject, a, b sql.NullString) error {
-		c := f.contexts[su.Context]
-		x, err := exchange.DecodeAttribute(su, a.String, b.String)
-		f.take(su, a.String, x, err)
-		if x.Override != nil {
-			c.Config = append(c.Config, *x.Override)
+	var parts []part
+	var whole []uint32 // contexts that are read themselves
+	for _, id := range ids {
+		if f.contexts[id] != nil {
+			whole = append(whole, id)
 		}
-		if x.Tags != nil {
-			next := c.Context
-			next.Tags = x.Tags
-			p.keep(f, su, a.String, cascade.Batch{Contexts: []cascade.Context{next}}, func() { c.Tags = x.Tags })
-		}
-		return nil
-	}}}
+	}
+	if len(whole) > 0 {
+		parts = append(parts, part{"", "SELECT cid, 0, " + text("name") + ", " + text("value") + " FROM " + name + "contextAttribute WHERE cid IN (" + idList(whole) + ") AND value IS NOT NULL AND (name = 'taxonomy/types' OR name LIKE 'config/%')", func(su cascade.Subject, a, b sql.NullString) error {
+			c := f.contexts[su.Context]
+			x, err := exchange.DecodeAttribute(su, a.String, b.String)
+			f.take(su, a.String, x, err)
+			if x.Override != nil {
+				c.Config = append(c.Config, *x.Override)
+			}
+			if x.Tags != nil {
+				next := c.Context
+				next.Tags = x.Tags
+				p.keep(f, su, a.String, cascade.Batch{Contexts: []cascade.Context{next}}, func() { c.Tags = x.Tags })
+			}
+			return nil
+		}})
+	}
 	// One range of the primary key for each context: a list of pairs would be a
 	// scan of the table.
 	where := func(table, user string) string {

@@ -115,7 +115,7 @@ func (p *Platform) writer(ctx context.Context, su cascade.Subject) (pool *sqlpoo
 	}
 	defer func() { <-p.reads }()
 	q := &round{p: p, ctx: ctx}
-	if err := p.readRound(q, []cascade.Subject{su}); err != nil {
+	if err := p.readRound(q, []cascade.Subject{su}, 0); err != nil {
 		return nil, "", err
 	}
 	places := map[place]bool{}
@@ -245,7 +245,7 @@ func (p *Platform) show(ctx context.Context, su cascade.Subject, property string
 	tick := time.NewTicker(showEvery)
 	defer tick.Stop()
 	for {
-		if _, err := p.read(ctx, []cascade.Subject{su}); err == nil && (p.shows(su, property, c.After) || !p.shows(su, property, c.Before)) {
+		if _, err := p.read(ctx, []cascade.Subject{su}, 0); err == nil && (p.shows(su, property, c.After) || !p.shows(su, property, c.Before)) {
 			return
 		}
 		select {
@@ -269,6 +269,6 @@ func (p *Platform) shows(su cascade.Subject, property string, stored *string) bo
 
 // Reread reads a subject again, for another member has changed it.
 func (p *Platform) Reread(ctx context.Context, su cascade.Subject) error {
-	_, err := p.read(ctx, []cascade.Subject{su})
+	_, err := p.read(ctx, []cascade.Subject{su}, 0)
 	return err
 }
