@@ -271,6 +271,24 @@ func reason(r *http.Request) string {
 	return "by the console"
 }
 
+// forestalled tells somebody whose page was old what another one did meanwhile.
+func (v *visit) forestalled(ctx, user string) (url.Values, error) {
+	var now struct {
+		Override *struct {
+			Enabled       bool
+			Actor, Reason string
+		}
+	}
+	if err := v.get(websockets(ctx, user), nil, &now); err != nil {
+		return nil, err
+	}
+	did := "Somebody else took the override away meanwhile."
+	if o := now.Override; o != nil {
+		did = fmt.Sprintf("%s switched it %s meanwhile: %s.", o.Actor, map[bool]string{true: "on", false: "off"}[o.Enabled], o.Reason)
+	}
+	return url.Values{"said": {did + " Nothing of yours was saved."}}, nil
+}
+
 // switchPushes writes the switch, on the condition that nobody did since the page
 // was drawn.
 func (v *visit) switchPushes(ctx, user string, on bool) (url.Values, error) {
@@ -289,7 +307,7 @@ func (v *visit) switchPushes(ctx, user string, on bool) (url.Values, error) {
 	header, err := v.call(http.MethodPut, websockets(ctx, user), cond, body, nil)
 	var p *problem
 	if errors.As(err, &p) && p.Status == http.StatusPreconditionFailed {
-		return url.Values{"said": {"Somebody else changed the switch meanwhile. Below is how it is; nothing of yours was saved."}}, nil
+		return v.forestalled(ctx, user)
 	}
 	if err != nil {
 		return nil, err

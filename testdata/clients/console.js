@@ -144,7 +144,7 @@ async function editor(page, second) {
   // Somebody else has the page from before.
   await second.type('input[name=reason]', 'too late');
   await go(second, second.click('button[formaction$="/on"]'));
-  expect((await text(second, '.said')).includes('Somebody else changed the switch'), `the second person is told: ${await text(second, '.said')}`);
+  expect((await text(second, '.said')).includes('editor switched it off meanwhile: <script>alert(1)</script>'), `the second person is told: ${await text(second, '.said')}`);
   expect((await text(second, '.answer')).includes('is false for user 17'), 'the second person has overwritten the first');
   await bulk(second);
   await second.goto(`${base}/console/person/1337/17`);
