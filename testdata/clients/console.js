@@ -78,6 +78,7 @@ async function viewer(page) {
   await look(page, 'property');
   await page.goto(`${base}/console/person/1337/17?tags=off`);
   expect((await text(page, '.answer')).includes('is false'), 'what-if: a tag does not change the answer');
+  expect((await text(page, '.warn')).includes('What if'), 'what-if looks as if it were so');
   await look(page, 'what-if');
   await page.goto(`${base}/console/off`);
   expect((await text(page, '#sets + .scroll')).includes('switched-off'), 'who is off has no set that switches off');
