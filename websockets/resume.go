@@ -199,6 +199,11 @@ func (s *socket) noticePacket(packet []byte) []byte {
 // just been sent.
 func (s *socket) frameOf(k *kept, m *encoded) *outgoing {
 	f := &k.outgoing
+	if m != nil { // whose record the frame has, and what is kept has not
+		live := k.outgoing
+		live.trace = m.packet.trace
+		f = &live
+	}
 	switch {
 	case s.asText && s.rec.ids:
 		f = &outgoing{data: textFrame(textOf(payloadOf(k.data), k.stamp.offset()))}
@@ -211,7 +216,10 @@ func (s *socket) frameOf(k *kept, m *encoded) *outgoing {
 	default:
 		return f
 	}
-	f.born, f.topic, f.key, f.index, f.trace = k.born, k.topic, k.key, k.index, k.trace
+	f.born, f.topic, f.key, f.index = k.born, k.topic, k.key, k.index
+	if m != nil {
+		f.trace = m.packet.trace
+	}
 	return f
 }
 

@@ -140,6 +140,7 @@ func (k *keeping) in(h *history) *kept {
 		return nil
 	}
 	x := &kept{outgoing: *k.frame, stamp: k.stamp, to: k.to, at: k.now}
+	x.trace = nil // which is remembered elsewhere, and not for as long
 	k.bytes = append(k.bytes, keptBytes{h, h.keepLocked(x)})
 	return x
 }
