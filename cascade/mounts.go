@@ -63,11 +63,13 @@ func concerning(numbered map[string]string, paths []string) map[string]string {
 
 // watchMounts kicks until ctx ends.
 func (w *watcher) watchMounts(ctx context.Context) error {
-	f, err := os.Open(mountInfo)
+	// Not with os.Open: the poller of Go's runtime would wait for the same
+	// descriptor, and the kernel tells only one of the two of a change.
+	mounts, err := unix.Open(mountInfo, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
-		return err
+		return &os.PathError{Op: "open", Path: mountInfo, Err: err}
 	}
-	defer f.Close()
+	defer func() { _ = unix.Close(mounts) }()
 	end, held, err := os.Pipe()
 	if err != nil {
 		return fmt.Errorf("pipe: %w", err)
@@ -77,7 +79,7 @@ func (w *watcher) watchMounts(ctx context.Context) error {
 	stop := context.AfterFunc(ctx, func() { _ = held.Close() }) // which the poll sees at the other end
 	defer stop()
 	for {
-		fds := []unix.PollFd{{Fd: int32(f.Fd()), Events: unix.POLLPRI}, {Fd: int32(end.Fd()), Events: unix.POLLIN}}
+		fds := []unix.PollFd{{Fd: int32(mounts), Events: unix.POLLPRI}, {Fd: int32(end.Fd()), Events: unix.POLLIN}}
 		_, err := unix.Poll(fds, -1)
 		switch {
 		case errors.Is(err, unix.EINTR):
