@@ -48,14 +48,6 @@ func (p Positions) has(m *stamp) bool {
 	return place != 0 && place <= at.Place || m.number != 0 && m.number <= at.Number
 }
 
-// raise has the positions include what others include.
-func (p Positions) raise(more Positions) {
-	for origin, at := range more {
-		was := p[origin]
-		p[origin] = Position{max(was.Place, at.Place), max(was.Number, at.Number)}
-	}
-}
-
 func (p Positions) clone() Positions {
 	if p == nil {
 		return Positions{}
