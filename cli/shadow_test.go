@@ -17,16 +17,15 @@ import (
 	"testing"
 )
 
-// middleware is a small server with the paths of spec cascade.md 9.5: a server
-// view, and values of users.
+// middleware is a small server with the read-only paths of the existing one: a
+// server view, and values of users.
 type middleware struct {
 	*httptest.Server
-	t     *testing.T
-	mu    sync.Mutex
-	view  map[string]string
-	users map[string]map[string]string // by "CONTEXT/USER": what differs from the view; "-" is not defined
-	asked atomic.Int64
-	// before is called with each request; true: it has answered.
+	t      *testing.T
+	mu     sync.Mutex
+	view   map[string]string
+	users  map[string]map[string]string // by "CONTEXT/USER": what differs from the view; "-" is not defined
+	asked  atomic.Int64
 	before func(w http.ResponseWriter, r *http.Request) bool
 }
 
@@ -38,6 +37,13 @@ func newMiddleware(t *testing.T) *middleware {
 	return m
 }
 
+// answer sets what comes before all else; true: it has answered.
+func (m *middleware) answer(before func(w http.ResponseWriter, r *http.Request) bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.before = before
+}
+
 func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	m.asked.Add(1)
 	if r.Method != http.MethodGet || r.ContentLength != 0 {
@@ -47,7 +53,10 @@ func (m *middleware) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		w.WriteHeader(http.StatusUnauthorized)
 		return
 	}
-	if m.before != nil && m.before(w, r) {
+	m.mu.Lock()
+	before := m.before
+	m.mu.Unlock()
+	if before != nil && before(w, r) {
 		return
 	}
 	rest, ok := strings.CutPrefix(r.URL.Path, "/preliminary/configuration/v1/")
@@ -259,32 +268,32 @@ func TestShadow(t *testing.T) {
 		}
 		return true
 	}
-	m.before = slow
+	m.answer(slow)
 	s, text = shadow(3, append(all, "--timeout", "50ms")...)
 	if s.Stopped == "" || !strings.Contains(text, "no answer within 50ms") || s.Users >= 80 {
 		t.Errorf("%+v %s", s.Stopped, text)
 	}
 	close(release)
 	for body, want := range map[string]string{"<html>": "no JSON object", "null": "no JSON object", `{"` + enabled + `":`: "no JSON object"} {
-		m.before = func(w http.ResponseWriter, r *http.Request) bool {
+		m.answer(func(w http.ResponseWriter, r *http.Request) bool {
 			if strings.Contains(r.URL.Path, "/1/1") {
 				fmt.Fprint(w, body)
 				return true
 			}
 			return false
-		}
+		})
 		if s, _ := shadow(3, "--users", write("two", "1 1\n1 2"), "--property", seen); len(s.NotCompared) != 1 || !strings.Contains(s.NotCompared[0].Error, want) {
 			t.Errorf("%q: %+v", body, s)
 		}
 	}
-	m.before = func(w http.ResponseWriter, r *http.Request) bool {
+	m.answer(func(w http.ResponseWriter, r *http.Request) bool {
 		http.Redirect(w, r, "http://127.0.0.1:1/", http.StatusFound)
 		return true
-	}
+	})
 	if _, text := shadow(3, all...); !strings.Contains(text, "it answers 302") {
 		t.Error(text)
 	}
-	m.before = nil
+	m.answer(nil)
 
 	for _, bad := range []struct{ text, want string }{
 		{"1 1\n1 x\n", ":2:1: "}, {"1\n", ":1:1: "}, {"0 1\n", ":1:1: "}, {"1 1 1\n", ":1:1: "},
