@@ -233,6 +233,10 @@ func (e *Engine) brake(old, sn *Snapshot) {
 func (e *Engine) hold(base, sn *Snapshot, h *Hold, some []Subject) {
 	accepted := *base
 	accepted.held, accepted.generation, accepted.loaded = nil, sn.generation, sn.loaded
+	// What of the files is not used is told as it is now.
+	tree := *accepted.tree
+	tree.unused = sn.tree.unused
+	accepted.tree = &tree
 	if e.opt.Source == nil {
 		accepted.tables, accepted.names, accepted.revision = sn.tables, sn.names, sn.revision
 	}
