@@ -36,11 +36,33 @@ To begin with nothing, start once with --new-state`, s.state, why, store.FileNam
 
 // mustExist refuses a new state folder where the tree says that there is one.
 func (s *server) mustExist(sn *cascade.Snapshot) error {
+	if why := hadState(sn); why != "" {
+		return s.lostState(why)
+	}
+	return nil
+}
+
+// hadState is what the tree says of a state folder that must exist; "" where it
+// says nothing.
+func hadState(sn *cascade.Snapshot) string {
 	if v, _ := sn.Get(cascade.Subject{}, propMustExist); v.Effective != true {
-		return nil
+		return ""
 	}
 	x := sn.Explain(cascade.Subject{}, propMustExist, cascade.ExplainOptions{})
-	return s.lostState(fmt.Sprintf("%s=true (%s) says that this server had one", propMustExist, x.Origin))
+	return fmt.Sprintf("%s=true (%s) says that this server had one", propMustExist, x.Origin)
+}
+
+// lostStore refuses a state folder that has its other files and no store, where
+// the tree says that there is one.
+func (s *server) lostStore(path string) error {
+	why := hadState(s.engine.Snapshot())
+	if _, err := os.Stat(path); why == "" || !isNotExist(err) {
+		return nil // another error is that of opening it
+	}
+	return fmt.Errorf(`the state folder %s has no %s, and %s.
+Missing are the overrides, the directory, the tokens and sessions that it held: who was switched off would be served.
+Next: copy the file back from a backup; "sluice export" of another member, "sluice import" here bring the directory and the overrides back.
+To begin without them, start once with --new-state`, s.state, store.FileName, why)
 }
 
 // knownTimeout bounds asking Redis for what it knows of this member.

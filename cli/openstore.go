@@ -21,6 +21,12 @@ func (s *server) openStore(opt serverOptions) (err error) {
 	if err := s.chooseStore(&sopt); err != nil {
 		return err
 	}
+	// A copy of decisions that are kept elsewhere is made again.
+	if sopt.Truth == nil && !opt.newState {
+		if err := s.lostStore(sopt.Path); err != nil {
+			return err
+		}
+	}
 	if s.store, err = store.Open(sopt); err != nil {
 		return err
 	}
