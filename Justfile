@@ -74,7 +74,7 @@ lint:
     cd bench && go vet ./...
 
 # The figures of docs/bench.md, against peers in the same run
-bench: bench-cascade bench-store bench-api bench-sockets bench-cluster
+bench: bench-cascade bench-store bench-api bench-mail bench-sockets bench-cluster
 
 # Look-ups, memory and reloads of the cascade
 bench-cascade *ARGS:
@@ -88,6 +88,11 @@ bench-store:
 # Explanations over HTTP, imports, and the link within one process
 bench-api *ARGS:
     go test ./httpapi ./remote -run '^$' -bench . {{ARGS}}
+
+# Notifications of new mails against a plain handler, and a real Dovecot's deliveries
+bench-mail:
+    go test ./httpapi -run '^$' -bench Notify -count 3
+    go test ./cli -run 'TestDovecot$' -count 1 -v -args -torture
 
 # Memory, handshakes and deliveries of the sockets; two cores and half an hour
 bench-sockets *ARGS:

@@ -5,15 +5,18 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -83,6 +86,43 @@ func newFront(t *testing.T) *front {
 	t.Cleanup(f.Close)
 	t.Cleanup(client.CloseIdleConnections)
 	return f
+}
+
+// kill ends the listener and its connections until revive is called. Meanwhile a
+// socket that does not listen keeps the port, so that nobody else can take it.
+func (f *front) kill(t *testing.T) (revive func()) {
+	t.Helper()
+	must := func(err error) {
+		t.Helper()
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	_, text, err := net.SplitHostPort(f.Listener.Addr().String())
+	must(err)
+	port, err := strconv.Atoi(text)
+	must(err)
+	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_CLOEXEC, 0)
+	must(err)
+	keeper := os.NewFile(uintptr(fd), "the endpoint's port")
+	t.Cleanup(func() { _ = keeper.Close() }) // it may be closed already
+	must(syscall.SetsockoptInt(fd, syscall.SOL_SOCKET, syscall.SO_REUSEADDR, 1))
+	must(f.Listener.Close())
+	must(syscall.Bind(fd, &syscall.SockaddrInet4{Port: port, Addr: [4]byte{127, 0, 0, 1}}))
+	f.CloseClientConnections()
+	return func() {
+		t.Helper()
+		must(syscall.Listen(fd, 128))
+		l, err := net.FileListener(keeper)
+		must(err)
+		must(keeper.Close())
+		var work sync.WaitGroup
+		work.Go(func() { _ = f.Config.Serve(l) }) // until l is closed
+		t.Cleanup(func() {
+			_ = l.Close() // it ends with the test
+			work.Wait()
+		})
+	}
 }
 
 func (f *front) set(mode string) { f.mode.Store(&mode) }
@@ -233,13 +273,28 @@ func TestDovecot(t *testing.T) {
 
 	manyMails(t, d, clients, all, number)
 	replyDelays(t, d, clients[0])
+
+	// A mail for a user who has a socket nowhere is counted as one that nothing shows.
+	d.register("bob@example.com", "18@1337")
+	const none = `sluice_push_deliveries_total{outcome="no_socket"}`
+	before, err := strconv.Atoi(a.metric(none))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := d.deliver("bob@example.com", fmt.Sprintf(mailHead, 3000)+"Subject: to nobody\n"+plainText+"\nx\n"); err != nil {
+		t.Fatal(err)
+	}
+	waitFor(t, "it is counted", func() bool { return a.metric(none) == strconv.Itoa(before+1) })
 }
 
 // replyDelays compares how long deliveries take to a user of whom Sluice is told, and
 // to one of whom it is not, in turn.
 func replyDelays(t *testing.T, d *dovecot, c *node) {
 	t.Helper()
-	const pairs = 50
+	pairs := 50
+	if *torture {
+		pairs = 1000
+	}
 	before := len(c.mails())
 	took := map[string][]time.Duration{}
 	for i := range pairs {
@@ -252,10 +307,12 @@ func replyDelays(t *testing.T, d *dovecot, c *node) {
 		}
 	}
 	waitFor(t, "the mails are seen", func() bool { return len(c.mails()) == before+pairs })
-	for to, list := range took {
-		slices.Sort(list)
-		t.Logf("LMTP sessions of one mail to %s: median %v, 98th percentile %v", to, list[pairs/2], list[pairs*98/100])
-	}
+	at := func(list []time.Duration, percent int) time.Duration { return list[len(list)*percent/100] }
+	told, untold := took["alice@example.com"], took["bob@example.com"]
+	slices.Sort(told)
+	slices.Sort(untold)
+	t.Logf("%d LMTP sessions of one mail, of which Sluice is told against not: p50 %v against %v, p99 %v against %v",
+		pairs, at(told, 50), at(untold, 50), at(told, 99), at(untold, 99))
 }
 
 // badEndpoint has the endpoint misbehave: the mail is always delivered, and seen once
@@ -269,16 +326,36 @@ func badEndpoint(t *testing.T, door *front, all func(string, func(*node) bool), 
 		all("it sees the mail although the endpoint is "+mode, func(c *node) bool { return len(c.mails()) >= *number })
 		waitFor(t, "Dovecot repeats it", func() bool { return door.puts.Load() == puts+2 })
 	}
-	// Nobody is there: the notification is lost, the mail is not.
-	door.set("down")
-	deliver(plain("lost"))
-	*number--
-	door.set("")
-	deliver(plain("there again"))
-	all("it sees the next mail", func(c *node) bool { return len(c.mails()) >= *number })
 	if n := door.refused.Load(); n != 1 {
 		t.Errorf("503 was answered %d times", n)
 	}
+	// It breaks off each time: the notification is lost, the mail is not.
+	door.set("down")
+	deliver(plain("lost"))
+	*number--
+	// Nobody listens, in torture for 10 s: each mail is delivered at once, and no
+	// notification is kept for later.
+	puts := door.puts.Load()
+	revive := door.kill(t)
+	until := time.Now()
+	if *torture {
+		until = until.Add(10 * time.Second)
+	}
+	for tick := time.NewTicker(time.Second); ; <-tick.C {
+		deliver(plain("nobody listens"))
+		*number--
+		if !time.Now().Before(until) {
+			tick.Stop()
+			break
+		}
+	}
+	if n := door.puts.Load(); n != puts {
+		t.Errorf("%d requests came while nobody listened", n-puts)
+	}
+	revive()
+	door.set("")
+	deliver(plain("there again"))
+	all("it sees the next mail", func(c *node) bool { return len(c.mails()) >= *number })
 }
 
 // manyMails delivers 200 mails in 8 sessions at once: each is seen once.

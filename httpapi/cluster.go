@@ -43,6 +43,9 @@ type Distributor interface {
 	// Claim takes the id of a message for the window, or tells what has become of
 	// it.
 	Claim(ctx context.Context, id string, window time.Duration) remote.Claim
+	// HaveSockets tells of each of at most remote.MaxHaveSockets users, by Context and
+	// User, whether a member is known to have a socket of it.
+	HaveSockets(ctx context.Context, users []remote.Registration) ([]bool, error)
 	// Offer reports whether an equal message was waiting.
 	Offer(m remote.Message) (coalesced bool)
 	// Send returns when the others have the message for good: how many they are,

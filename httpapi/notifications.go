@@ -183,21 +183,31 @@ func (s *Server) webhookSender(w http.ResponseWriter, r *http.Request) error {
 	return fail(http.StatusUnauthorized, "unauthorized", "send as Authorization what %s has", PropWebhookSecret)
 }
 
-// checkSignature holds a header t=SECONDS, v1=HEX against a body: HEX is the
-// HMAC-SHA256 of "v1:SECONDS:BODY". It returns an id of the signature, by which a
-// replay is known.
+// maxSignatureVersion bounds the digits of a version: the sender's configuration
+// has it, as it has the header's name.
+const maxSignatureVersion = 9
+
+// signatureVersion reports whether the name of a part is v and a number.
+func signatureVersion(name string) bool {
+	digits, ok := strings.CutPrefix(name, "v")
+	return ok && digits != "" && len(digits) <= maxSignatureVersion && strings.Trim(digits, "0123456789") == ""
+}
+
+// checkSignature holds a header t=SECONDS, vN=HEX against a body: HEX is the
+// HMAC-SHA256 of "vN:SECONDS:BODY", where N is the version that the sender is
+// configured with. It returns an id of the signature, by which a replay is known.
 func checkSignature(headers []string, key, body []byte, now time.Time) (id string, err error) {
-	const form = "the signature is one header, whose name " + PropWebhookHeader + " has: t=SECONDS, v1=HEX"
+	const form = "the signature is one header, whose name " + PropWebhookHeader + " has (signatureHeaderName of the sender's webhooks.yml): t=SECONDS, v1=HEX"
 	if len(headers) != 1 {
 		return "", fail(http.StatusUnauthorized, "bad_signature", form)
 	}
-	var at, sum string
+	var at, version, sum string
 	for part := range strings.SplitSeq(headers[0], ",") {
-		switch name, value, _ := strings.Cut(strings.TrimSpace(part), "="); name {
-		case "t":
+		switch name, value, _ := strings.Cut(strings.TrimSpace(part), "="); {
+		case name == "t":
 			at = value
-		case "v1":
-			sum = value
+		case version == "" && signatureVersion(name):
+			version, sum = name, value
 		}
 	}
 	seconds, err := strconv.ParseInt(at, 10, 64)
@@ -206,7 +216,7 @@ func checkSignature(headers []string, key, body []byte, now time.Time) (id strin
 		return "", fail(http.StatusUnauthorized, "bad_signature", form)
 	}
 	mac := hmac.New(sha256.New, key)
-	mac.Write([]byte("v1:" + at + ":")) // never fails, as below
+	mac.Write([]byte(version + ":" + at + ":")) // never fails, as below
 	mac.Write(body)
 	if !hmac.Equal(mac.Sum(nil), given) {
 		return "", fail(http.StatusUnauthorized, "bad_signature", "the signature does not fit the body: compare "+PropWebhookKey)
@@ -219,7 +229,7 @@ func checkSignature(headers []string, key, body []byte, now time.Time) (id strin
 	if off := now.Sub(when); off.Abs() > signatureWindow {
 		return "", fail(http.StatusUnauthorized, "bad_signature", "the signature is of %s, more than %v off: set the clocks", when.UTC().Format(time.RFC3339), signatureWindow)
 	}
-	return hookIDs + sum[:2*16], nil
+	return hookIDs + hex.EncodeToString(given[:16]), nil
 }
 
 // readWebhook reads {"event":TOPIC,"payload":{...,"user":U,"context":C}}. What

@@ -263,8 +263,10 @@ func (p *pushes) readNotification(w http.ResponseWriter, r *http.Request, may fu
 	case err == nil:
 	case asProblem(err).Status == http.StatusRequestEntityTooLarge:
 		p.notify.count(notifyTooLarge)
-	default:
+		p.warn(notifyTooLarge, "a notification cannot be used", "detail", asProblem(err).Detail)
+	default: // it breaks off, or comes too slowly
 		p.notify.count(notifyBad)
+		p.warn("unread", "a notification cannot be read", "detail", asProblem(err).Detail)
 	}
 	return body, err
 }

@@ -247,10 +247,12 @@ func TestNotifications(t *testing.T) {
 	w.ask("POST", "/admin/v1/notifications", `{"context":7,"user":1,"topic":"t","data":{}}`).refused(t, 503, "overload")
 }
 
-func signed(key, body string, at int64) string {
+func signed(key, body string, at int64) string { return signedAs("v1", key, body, at) }
+
+func signedAs(version, key, body string, at int64) string {
 	mac := hmac.New(sha256.New, []byte(key))
-	fmt.Fprintf(mac, "v1:%d:%s", at, body)
-	return fmt.Sprintf("X-OX-Signature: t=%d, v1=%s", at, hex.EncodeToString(mac.Sum(nil)))
+	fmt.Fprintf(mac, "%s:%d:%s", version, at, body)
+	return fmt.Sprintf("X-OX-Signature: t=%d, %s=%s", at, version, hex.EncodeToString(mac.Sum(nil)))
 }
 
 func TestWebhook(t *testing.T) {
@@ -274,7 +276,15 @@ func TestWebhook(t *testing.T) {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
 	one.want(`42["ox:calendar:updates"`)
+	// The version is the sender's, and signed; the replay is one in any writing.
+	if a := post(body, goodLogin, signedAs("v12", "key", body, now)); a.status != 200 {
+		t.Fatalf("%d %s", a.status, a.body)
+	}
+	one.want(`42["ox:calendar:updates"`)
+	head, sum, _ := strings.Cut(signed("key", body, now), "v1=")
+	post(body, goodLogin, head+"v1="+strings.ToUpper(sum)).refused(t, 409, "replay")
 	for _, s := range []string{
+		head + "v2=" + sum, head + "v=" + sum, head + "vx=" + sum, head + "v1=00, v1=" + sum,
 		signed("other", body, now), signed("key", body+" ", now), signed("key", body, now-301), signed("key", body, now+330),
 		"X-OX-Signature: t=x, v1=00", "X-OX-Signature: ", "X-Other: 1",
 	} {

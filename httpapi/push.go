@@ -53,7 +53,7 @@ const (
 	claimsAtOnce = 32
 	// deliverAtOnce is how many notifications are claimed before their deliveries
 	// begin.
-	deliverAtOnce = 256
+	deliverAtOnce = remote.MaxHaveSockets
 )
 
 // pushes are the push notifications on their way to the sockets: accepted,
@@ -78,7 +78,7 @@ type memory struct{ accepted, delivered sentIDs }
 type pushCounts struct {
 	delivered atomic.Int64 // to at least one socket here
 	carried   atomic.Int64 // no socket is here: the other members were told
-	noSocket  atomic.Int64 // nobody had a socket that matches
+	noSocket  atomic.Int64 // no member had a socket of the user
 	duplicate atomic.Int64 // another member had accepted the same
 	unclaimed atomic.Int64 // Redis could not say whether another member had
 }
@@ -210,10 +210,20 @@ func ownID(id string) bool { return strings.HasPrefix(id, mailIDs) || strings.Ha
 func (p *pushes) deliver(messages []remote.Message) {
 	for len(messages) > 0 {
 		n := min(len(messages), deliverAtOnce)
-		claims, alone := p.claim(messages[:n]), p.alone()
+		claims := p.claim(messages[:n])
+		var absent []remote.Registration // users without a socket here
 		for i := range messages[:n] {
-			p.deliverOne(&messages[i], claims[i], alone)
+			m := &messages[i]
+			switch sent, local := p.deliverOne(m, claims[i]); {
+			case !sent:
+				p.counts.duplicate.Add(1)
+			case local > 0:
+				p.counts.delivered.Add(1)
+			default:
+				absent = append(absent, remote.Registration{Context: m.Context, User: m.User})
+			}
 		}
+		p.countAbsent(absent)
 		messages = messages[n:]
 	}
 }
@@ -271,16 +281,15 @@ func (p *pushes) claimOne(ids []string) remote.Claim {
 }
 
 // deliverOne queues a notification on the local matches, and has the link carry
-// it to the other members.
-func (p *pushes) deliverOne(m *remote.Message, claim remote.Claim, alone bool) {
+// it to the other members; sent is false where another member has done that.
+func (p *pushes) deliverOne(m *remote.Message, claim remote.Claim) (sent bool, local int) {
 	s := p.server
 	if claim == remote.ClaimSent {
-		p.counts.duplicate.Add(1)
 		p.outcome(m, trace.Duplicate)
 		s.Cluster.Release()
-		return
+		return false, 0
 	}
-	local, sent := 0, websockets.Accepted{}
+	var accepted websockets.Accepted
 	// Another member's copy may have come before.
 	if len(m.IDs) == 0 || p.firstDelivered(m.IDs) {
 		msg := websockets.Message{
@@ -294,19 +303,38 @@ func (p *pushes) deliverOne(m *remote.Message, claim remote.Claim, alone bool) {
 		if err != nil {
 			s.Logger.Error("a notification cannot be sent", "topic", m.Name, "err", err)
 		}
-		sent = msg.Accepted()
-	}
-	switch {
-	case local > 0:
-		p.counts.delivered.Add(1)
-	case alone:
-		p.counts.noSocket.Add(1)
-	default:
-		p.counts.carried.Add(1)
+		accepted = msg.Accepted()
 	}
 	if s.Cluster != nil {
-		m.Number, m.Placed = sent.Number(), []remote.Placed{sent}
+		m.Number, m.Placed = accepted.Number(), []remote.Placed{accepted}
 		s.Cluster.Offer(*m)
+	}
+	return true, local
+}
+
+// countAbsent counts notifications for users without a matching socket here, after
+// they are on their way: the registry says whether another member has one, and where
+// it cannot say, one has. It decides nothing but the count, since it may be behind.
+func (p *pushes) countAbsent(absent []remote.Registration) {
+	if len(absent) == 0 {
+		return
+	}
+	var have []bool // nil: it is not known
+	switch {
+	case p.alone():
+		have = make([]bool, len(absent))
+	case !p.closing.Load(): // a member that stops does not ask
+		var err error
+		if have, err = p.server.Cluster.HaveSockets(context.Background(), absent); err != nil { // which bounds itself
+			p.server.Logger.Debug("notifications without a socket here count as carried", "err", err)
+		}
+	}
+	for i := range absent {
+		if have == nil || have[i] {
+			p.counts.carried.Add(1)
+		} else {
+			p.counts.noSocket.Add(1)
+		}
 	}
 }
 

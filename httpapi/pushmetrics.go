@@ -8,9 +8,9 @@ type pushCollector struct{ server *Server }
 var (
 	pushRequests  = desc("push_notifications_total", "Notifications of Dovecot, webhooks and the admin API by what became of them.", "result")
 	pushBuffered  = desc("push_buffered", "Notifications that wait for equal ones, or are being delivered.")
-	pushDelivered = desc("push_deliveries_total", "Notifications that left the buffer: to a socket here, to the other members alone, to nobody, or not at all since another member had accepted the same.", "outcome")
+	pushDelivered = desc("push_deliveries_total", "Notifications that left the buffer: to a socket here, to the other members alone, to nobody since the cluster knows of no socket of the user, or not at all since another member had accepted the same.", "outcome")
 	pushKnown     = desc("push_registered_users", "Users that this member knows to be registered with Dovecot.")
-	pushRegisters = desc("push_registrations_total", "Users registered with Dovecot since they opened a socket; left are those for whom no place was.", "outcome")
+	pushRegisters = desc("push_registrations_total", "Users registered with Dovecot since they opened a socket; left are those for whom no place was, and no_login sockets of users whom the directory gives no name.", "outcome")
 	pushUnclaimed = desc("push_unclaimed_total", "Notifications of which Redis could not say whether another member had accepted the same.")
 )
 
@@ -41,5 +41,6 @@ func (c pushCollector) Collect(ch chan<- prometheus.Metric) {
 	counter(pushRegisters, r.done.Load(), "done")
 	counter(pushRegisters, r.failed.Load(), "failed")
 	counter(pushRegisters, r.left.Load(), "left")
+	counter(pushRegisters, r.nameless.Load(), "no_login")
 	counter(pushUnclaimed, counts.unclaimed.Load())
 }

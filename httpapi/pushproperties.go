@@ -86,7 +86,7 @@ var pushProperties = []cascade.Declaration{
 	{
 		Name: PropWebhookHeader, Kind: cascade.Text, Default: "X-OX-Signature", Server: true, File: ownFile, Since: ownSince,
 		Related: []string{PropWebhookKey},
-		Doc:     "Header with the signature of a webhook.",
+		Doc:     "Header with the signature of a webhook: signatureHeaderName in the sender's webhooks.yml.",
 	},
 }
 

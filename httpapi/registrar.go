@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/url"
 	"path/filepath"
 	"strings"
@@ -79,6 +80,14 @@ const (
 	registerEvery = time.Second
 	// registerRetry is the pause after a failure of Dovecot.
 	registerRetry = 10 * time.Second
+	// registerAgain is how long a user is left alone whose registration failed for a
+	// reason of the user's own: no socket of those before has Dovecot asked.
+	registerAgain = time.Hour
+	// maxRefused bounds the users who are left alone, some 100 bytes each.
+	maxRefused = 20_000
+	// registerSweep is how often users with open sockets are looked at, whose
+	// registration has become old since they opened them.
+	registerSweep = 10 * time.Minute
 	// registeredSaved is how often the cache is written.
 	registeredSaved = 5 * time.Minute
 	knownFile       = "mailpush-registered"
@@ -93,15 +102,23 @@ type registrar struct {
 
 	mu      sync.Mutex
 	pending map[cascade.Subject]bool
-	order   []cascade.Subject // of pending
+	order   []cascade.Subject         // of pending
+	refused map[refusedUser]time.Time // until when they are left alone; maxRefused at most
 	client  *doveadm.Client
 	made    string // what client was made from
 
-	done, failed, left atomic.Int64
+	done, failed, left, nameless atomic.Int64
+}
+
+// refusedUser is a user by the name that Dovecot refused: another name is another
+// try.
+type refusedUser struct {
+	cascade.Subject
+	login string
 }
 
 func newRegistrar(s *Server) *registrar {
-	return &registrar{server: s, wake: make(chan struct{}, 1), pending: map[cascade.Subject]bool{}}
+	return &registrar{server: s, wake: make(chan struct{}, 1), pending: map[cascade.Subject]bool{}, refused: map[refusedUser]time.Time{}}
 }
 
 var errNoDoveAdm = errors.New("the HTTP API of Dovecot is not configured: set " + PropDoveAdm + "=true, " + PropDoveAdmEndpoints + " and " + PropDoveAdmSecret)
@@ -162,10 +179,16 @@ func (r *registrar) opened(su cascade.Subject) {
 	if !r.auto() || r.recent(su) {
 		return
 	}
+	user := refusedUser{su, r.login(su)}
+	if user.login == "" { // the directory may have it by the next socket
+		r.nameless.Add(1)
+		r.server.pushes.warn("register", "a user cannot be registered with Dovecot: the directory has neither a login nor a mail address", "context", su.Context, "user", su.User)
+		return
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	switch {
-	case r.pending[su]:
+	case r.pending[su] || time.Now().Before(r.refused[user]):
 		return
 	case len(r.order) >= maxToRegister:
 		r.left.Add(1)
@@ -177,6 +200,35 @@ func (r *registrar) opened(su cascade.Subject) {
 	case r.wake <- struct{}{}:
 	default:
 	}
+}
+
+// leaveAlone has no socket of a user register it for a while. Where too many are
+// left alone, some of them have another try before their time.
+func (r *registrar) leaveAlone(user refusedUser, now time.Time) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.refused) >= maxRefused {
+		maps.DeleteFunc(r.refused, func(_ refusedUser, until time.Time) bool { return now.After(until) })
+		for other := range r.refused {
+			if len(r.refused) < maxRefused {
+				break
+			}
+			delete(r.refused, other)
+		}
+	}
+	r.refused[user] = now.Add(registerAgain)
+}
+
+// sweep has the users registered who have had a socket for long, as if they opened
+// it now.
+func (r *registrar) sweep() {
+	if !r.auto() {
+		return
+	}
+	r.server.Sockets.Users(func(context, user int32) bool {
+		r.opened(cascade.Subject{Context: uint32(context), User: uint32(user)})
+		return true
+	})
 }
 
 func (r *registrar) take() []cascade.Subject {
@@ -205,20 +257,34 @@ func (s *Server) RunRegistrations(ctx context.Context, dir string) {
 		}
 	}
 	defer save()
+	r.run(ctx, save, r.turn)
+}
+
+// run calls turn while somebody waits, and save now and then.
+func (r *registrar) run(ctx context.Context, save func(), turn func(context.Context) time.Duration) {
 	saving := time.NewTicker(registeredSaved)
 	defer saving.Stop()
 	timer := time.NewTimer(registerEvery)
 	defer timer.Stop()
+	armed := true // sockets that come meanwhile put nothing off
+	sweeping := time.NewTicker(registerSweep)
+	defer sweeping.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
+		case <-sweeping.C:
+			r.sweep()
 		case <-saving.C:
 			save()
 		case <-r.wake:
-			timer.Reset(registerEvery)
+			if !armed {
+				timer.Reset(registerEvery)
+				armed = true
+			}
 		case <-timer.C:
-			if wait := r.turn(ctx); wait > 0 {
+			wait := turn(ctx)
+			if armed = wait > 0; armed {
 				timer.Reset(wait)
 			}
 		}
@@ -236,13 +302,14 @@ func (r *registrar) turn(ctx context.Context) time.Duration {
 		switch result.Result {
 		case resultRegistered:
 			r.done.Add(1)
-		case resultLater, resultUncertain, resultSetup:
+		case resultUncertain, resultSetup: // of all
 			r.failed.Add(1)
 			r.server.pushes.warn("register", "a user is not registered with Dovecot yet", "context", batch[i].Context, "user", batch[i].User, "result", result.Result, "detail", result.Detail)
 			r.opened(batch[i])
 			wait = registerRetry
-		default:
+		default: // of this one: no such user, or a home that is not there
 			r.failed.Add(1)
+			r.leaveAlone(refusedUser{batch[i], result.Login}, time.Now())
 			r.server.pushes.warn("register", "a user cannot be registered with Dovecot", "context", batch[i].Context, "user", batch[i].User, "result", result.Result, "detail", result.Detail)
 		}
 	}

@@ -1,6 +1,7 @@
 package httpapi
 
 import (
+	"context"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -8,6 +9,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/seed47708276/sluice/cascade"
 )
@@ -171,8 +174,8 @@ func TestRegisterAtFirstSocket(t *testing.T) {
 	for _, id := range []uint32{1, 1, 2} {
 		r.opened(cascade.Subject{Context: 7, User: id})
 	}
-	if n := len(r.order); n != 2 {
-		t.Errorf("%d wait", n)
+	if n := len(r.order); n != 1 || r.nameless.Load() != 1 {
+		t.Errorf("%d wait, %d have no login", n, r.nameless.Load())
 	}
 	if wait := r.turn(t.Context()); wait != registerEvery || d.value("a@x.test") != "user=1@7" || !r.recent(su) {
 		t.Errorf("%v, %q", wait, d.value("a@x.test"))
@@ -181,9 +184,40 @@ func TestRegisterAtFirstSocket(t *testing.T) {
 	if r.opened(su); len(r.order) != 0 || r.turn(t.Context()) != 0 || d.requests() != asked {
 		t.Error("registered again")
 	}
-	if r.done.Load() != 1 || r.failed.Load() != 1 {
-		t.Errorf("%d done, %d failed", r.done.Load(), r.failed.Load())
+	// Whom Dovecot does not know, or whose home is not there, is left alone, until the
+	// user has another name; and puts nobody else off.
+	stranger := cascade.Subject{Context: 7, User: 4}
+	must(t, w.engine.Apply(cascade.Batch{Users: []cascade.User{{Context: 7, ID: 4, Enabled: true, Mails: []string{"stranger@x.test"}}, {Context: 7, ID: 5, Enabled: true, Mails: []string{"busy@x.test"}}}}))
+	busy := cascade.Subject{Context: 7, User: 5}
+	r.opened(stranger)
+	r.opened(busy)
+	if wait := r.turn(t.Context()); wait != registerEvery || r.failed.Load() != 2 {
+		t.Errorf("%v, %d failed", wait, r.failed.Load())
 	}
+	asked = d.requests()
+	r.opened(stranger)
+	r.opened(busy)
+	if len(r.order) != 0 || r.turn(t.Context()) != 0 || d.requests() != asked {
+		t.Errorf("%d wait, %d requests more", len(r.order), d.requests()-asked)
+	}
+	must(t, w.engine.Apply(cascade.Batch{Users: []cascade.User{{Context: 7, ID: 4, Enabled: true, Mails: []string{"b@x.test"}}}}))
+	r.opened(stranger)
+	if wait := r.turn(t.Context()); wait != registerEvery || d.value("b@x.test") != "user=4@7" || r.done.Load() != 2 {
+		t.Errorf("%v, %q", wait, d.value("b@x.test"))
+	}
+	// A long-lived socket has its user registered again.
+	w.connect(w.login(1), "c1")
+	w.poll("the hub has it", func() bool { return w.server.Sockets.Count() == 1 })
+	r.sweep()
+	if len(r.order) != 0 {
+		t.Error("registered again before its time")
+	}
+	r.known.Put(7, 1, time.Now().Add(-25*time.Hour))
+	r.sweep()
+	if len(r.order) != 1 || r.order[0] != su {
+		t.Errorf("%v wait", r.order)
+	}
+	r.turn(t.Context())
 	// A failure of Dovecot is tried again later.
 	d.mu.Lock()
 	d.broken = true
@@ -192,5 +226,41 @@ func TestRegisterAtFirstSocket(t *testing.T) {
 	r.opened(cascade.Subject{Context: 7, User: 3})
 	if wait := r.turn(t.Context()); wait != registerRetry || len(r.order) != 1 {
 		t.Errorf("%v, %d wait", wait, len(r.order))
+	}
+}
+
+// Sockets that open all the time put off nobody's registration.
+func TestRegisterInARush(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRegistrar(nil)
+		ctx, stop := context.WithCancel(t.Context())
+		turns := 0
+		var work sync.WaitGroup
+		work.Go(func() {
+			r.run(ctx, func() {}, func(context.Context) time.Duration { turns++; return 0 })
+		})
+		for range 100 {
+			select {
+			case r.wake <- struct{}{}:
+			default:
+			}
+			time.Sleep(registerEvery / 10)
+		}
+		stop()
+		work.Wait()
+		if turns < 9 {
+			t.Errorf("%d turns in 10 s", turns)
+		}
+	})
+}
+
+// The memory of those who are left alone is bounded.
+func TestLeftAlone(t *testing.T) {
+	r := newRegistrar(nil)
+	for user := range uint32(3 * maxRefused) {
+		r.leaveAlone(refusedUser{cascade.Subject{Context: 7, User: user + 1}, "x"}, time.Unix(1_900_000_000, 0))
+	}
+	if n := len(r.refused); n != maxRefused {
+		t.Errorf("%d are left alone", n)
 	}
 }

@@ -14,7 +14,8 @@ import (
 )
 
 // The registry tells which sockets a user has in the cluster: for limits, for
-// one socket per connection id, and for nothing else. No message depends on it.
+// one socket per connection id, for counting, and for nothing else. No message
+// depends on it.
 
 const (
 	// registerTimeout bounds what the registry adds to a handshake.
@@ -31,6 +32,8 @@ var (
 	ErrDuplicate = errors.New("another session of the user has a socket with this connection id")
 	// ErrUnready: what others accept for the socket from now on could pass it by.
 	ErrUnready = errors.New("the other members do not know of this one yet: try again")
+
+	errNoRegistry = errors.New("Redis does not answer: who has sockets on other members is not known")
 )
 
 // Register makes a socket known to all members, before its 101 is written. It
@@ -142,6 +145,38 @@ func (l *Link) register(ctx context.Context, me string, r Registration, limit in
 		l.shelves.answered(n, count, was, told.counts[n])
 	}
 	return &result, nil
+}
+
+// MaxHaveSockets is how many users HaveSockets is asked about at once.
+const MaxHaveSockets = 256
+
+// haveSocketsTimeout bounds HaveSockets.
+const haveSocketsTimeout = 500 * time.Millisecond
+
+// HaveSockets tells for each of at most MaxHaveSockets users, named by Context and
+// User, whether the registry has a socket of it on any member; on one that died it
+// stays for some lease times. Where Redis cannot say it is an error.
+func (l *Link) HaveSockets(ctx context.Context, users []Registration) ([]bool, error) {
+	if !l.healthy() {
+		return nil, errNoRegistry
+	}
+	ctx, cancel := context.WithTimeout(ctx, haveSocketsTimeout)
+	defer cancel()
+	pipe := l.opts.Client.Pipeline()
+	cmds := make([]*redis.StringCmd, len(users))
+	for i := range users {
+		field := users[i].field()
+		cmds[i] = pipe.HGet(ctx, l.keys.bucket(bucketOf(field)), field)
+	}
+	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
+	have := make([]bool, len(users))
+	for i, c := range cmds {
+		if err := c.Err(); err != nil && !errors.Is(err, redis.Nil) {
+			return nil, err
+		}
+		have[i] = c.Val() != ""
+	}
+	return have, nil
 }
 
 // dead are those of the incarnations whose lease is over.

@@ -50,3 +50,38 @@ func TestConflate(t *testing.T) {
 	c.want(`42["ox:calendar:updates","INBOX",1]`)
 	c.want(`42["ox:mail:new","Drafts",1]`)
 }
+
+// A flood in more folders than a queue has places for leaves the socket open, and
+// room for what may not be given up; the newest of the folders come.
+func TestConflateManyFolders(t *testing.T) {
+	w := newWorld(t)
+	c := w.dial(w.login(1, 2), eio4) // which has not joined: all waits
+	send := func(name, key string, n int) {
+		t.Helper()
+		m := Message{Name: name, Conflate: key, Args: json.RawMessage(fmt.Sprintf("[%d]", n))}
+		if queued, err := w.server.SendToUser(1, 2, m, Target{}); queued != 1 || err != nil {
+			t.Fatal(queued, err)
+		}
+	}
+	const folders = 1000
+	const most = DefaultQueueMessages / conflatedShare
+	for i := range folders {
+		topic := "ox:mail:new"
+		if i%2 == 1 {
+			topic = "ox:calendar:updates"
+		}
+		send(topic, fmt.Sprint(i), i)
+	}
+	for i := range DefaultQueueMessages - most - 1 { // one place is the CONNECT's
+		send("other", "", i)
+	}
+	if n := w.server.Stats().Conflated; n != folders-most {
+		t.Errorf("%d were given up, want %d", n, folders-most)
+	}
+	c.join()
+	for i := folders - most; i < folders; i += 2 {
+		c.want(fmt.Sprintf(`42["ox:mail:new",%d]`, i))
+		c.want(fmt.Sprintf(`42["ox:calendar:updates",%d]`, i+1))
+	}
+	c.want(`42["other",0]`)
+}

@@ -194,6 +194,7 @@ func (s *socket) pushLocked(f *outgoing, cfg *Config, again bool) pushResult {
 	}
 	if f.topic != "" {
 		s.conflateLocked(f, cfg.MaxWaiting)
+		s.crowdedLocked(f, cfg)
 	}
 	if again {
 		s.rec.grace.add(f)

@@ -139,7 +139,9 @@ func (c *Client) Do(ctx context.Context, op Op, commands []Command) []Result {
 	last := fmt.Errorf("%w: none is configured", ErrUncertain)
 	for _, e := range c.order() {
 		err := c.try(ctx, e, op, commands, batch, results)
-		c.note(e, err)
+		if ctx.Err() == nil || err == nil { // a caller who went away says nothing of it
+			c.note(e, err)
+		}
 		if err == nil {
 			return results
 		}

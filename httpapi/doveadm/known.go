@@ -22,6 +22,7 @@ type Known struct {
 	keys  []uint64 // sorted: context, user
 	at    []uint32 // minutes since 1970, by the same index; 0: unregistered
 	fresh map[uint64]uint32
+	count int // of those who are registered
 	dirty bool
 }
 
@@ -59,14 +60,17 @@ func (k *Known) Put(context, user uint32, at time.Time) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.dirty = true
-	if i, found := slices.BinarySearch(k.keys, knownKey(context, user)); found {
+	key := knownKey(context, user)
+	if i, found := slices.BinarySearch(k.keys, key); found {
+		k.count += registered(minutes) - registered(k.at[i])
 		k.at[i] = minutes
 		return
 	}
 	if k.fresh == nil {
 		k.fresh = map[uint64]uint32{}
 	}
-	k.fresh[knownKey(context, user)] = minutes
+	k.count += registered(minutes) - registered(k.fresh[key])
+	k.fresh[key] = minutes
 	if len(k.fresh) > max(mergeAt, len(k.keys)/16) {
 		k.merge()
 	}
@@ -76,8 +80,15 @@ func (k *Known) Put(context, user uint32, at time.Time) {
 func (k *Known) Len() (n int) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	k.merge()
-	return len(k.keys)
+	return k.count
+}
+
+// registered counts one who is.
+func registered(minutes uint32) int {
+	if minutes == 0 {
+		return 0
+	}
+	return 1
 }
 
 // merge drops who is registered no more.
@@ -133,8 +144,9 @@ func (k *Known) Load(path string) error {
 		k.keys = append(k.keys, binary.BigEndian.Uint64(body))
 		k.at = append(k.at, binary.BigEndian.Uint32(body[8:]))
 	}
+	k.count = len(k.keys)
 	if !slices.IsSorted(k.keys) {
-		k.keys, k.at = nil, nil
+		k.keys, k.at, k.count = nil, nil, 0
 		return fmt.Errorf("%s is not in order: who is registered is asked of Dovecot again", path)
 	}
 	return nil
