@@ -28,7 +28,7 @@ put 644 deploy/debian/sluice.service lib/systemd/system/sluice.service
 put 644 deploy/debian/sluice.default etc/default/sluice
 # Only files in which every line is a comment: a second root wins over the
 # platform's own files.
-for f in sluice redis; do
+for f in sluice redis pns doveadm; do
 	put 644 "etc/$f.properties" "etc/sluice/$f.properties"
 done
 
