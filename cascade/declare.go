@@ -133,19 +133,19 @@ var Properties = []Declaration{
 		Doc: "Tags of the subject, from every scope of the path except contextSets together.",
 	},
 	{
-		Name: PropStrict, Kind: Bool, Default: "false", Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropStrict, Kind: Bool, Default: "false", Server: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "Refuse contexts and users that the directory does not know.",
 	},
 	{
-		Name: PropShrinkHold, Kind: TimeSpan, Default: "3s", Min: 0, Max: 600_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropShrinkHold, Kind: TimeSpan, Default: "3s", Min: 0, Max: 600_000, Server: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "How long a file that became empty, or lost more than half of at least 10 keys, waits before it counts.",
 	},
 	{
-		Name: PropRescan, Kind: TimeSpan, Default: "30s", Min: 1_000, Max: 3_600_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropRescan, Kind: TimeSpan, Default: "30s", Min: 1_000, Max: 3_600_000, Server: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "How often the trees are read again even though the kernel reported nothing.",
 	},
 	{
-		Name: PropSecrets, Kind: List, NoDefault: true, Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropSecrets, Kind: List, NoDefault: true, Server: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "Names whose values are masked beside those that say so themselves; * stands for any text.",
 	},
 }

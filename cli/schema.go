@@ -19,12 +19,12 @@ const (
 // properties of the server process itself.
 var properties = []cascade.Declaration{
 	{
-		Name: propMustExist, Kind: cascade.Bool, Default: "false", Server: true, Local: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: propMustExist, Kind: cascade.Bool, Default: "false", Server: true, Local: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "Whether a start is refused where the state folder is new or empty: with it the overrides, the directory and the tokens are lost, and everybody who was switched off is served.",
 	},
 	{
 		Name: propLogLevel, Kind: cascade.Enum, Enum: []string{"debug", "info", "warn", "error"}, Default: "info", Server: true,
-		File: "sluice.properties", Since: "sluice 1.0", Doc: "Least level that is logged.",
+		File: "sluice.properties", Since: "sluice 0.9", Doc: "Least level that is logged.",
 	},
 }
 

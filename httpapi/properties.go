@@ -35,7 +35,7 @@ const (
 
 const (
 	ownFile  = "sluice.properties"
-	ownSince = "sluice 1.0"
+	ownSince = "sluice 0.9"
 )
 
 // Properties of the listeners, and of what producers of notifications send.

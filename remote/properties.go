@@ -161,32 +161,32 @@ var Properties = []cascade.Declaration{
 	},
 
 	{
-		Name: PropCA, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropCA, Kind: cascade.Text, Default: "", Server: true, Local: true, Restart: true, File: "sluice.properties", Since: "sluice 0.9",
 		Related: []string{"com.openexchange.redis.verifyPeer", "com.openexchange.redis.ssl"},
 		Doc:     "PEM file of the authorities that the certificate of Redis is checked with; empty: those of the system.",
 	},
 	{
-		Name: PropCluster, Kind: cascade.Text, Default: "sluice", Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropCluster, Kind: cascade.Text, Default: "sluice", Server: true, Restart: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "Name that the keys in Redis carry, so that several clusters may share one.",
 	},
 	{
-		Name: PropMember, Kind: cascade.Text, NoDefault: true, Server: true, Local: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropMember, Kind: cascade.Text, NoDefault: true, Server: true, Local: true, Restart: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "Name of this member; the host name where it is not set.",
 	},
 	{
-		Name: PropLease, Kind: cascade.TimeSpan, Default: "5s", Min: 1_000, Max: 60_000, Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropLease, Kind: cascade.TimeSpan, Default: "5s", Min: 1_000, Max: 60_000, Server: true, Restart: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "How long a member that says nothing counts as alive.",
 	},
 	{
-		Name: PropKeep, Kind: cascade.TimeSpan, Default: "2m", Min: 1_000, Max: 600_000, Server: true, Restart: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropKeep, Kind: cascade.TimeSpan, Default: "2m", Min: 1_000, Max: 600_000, Server: true, Restart: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "How long beyond its lease what a member that is away lacks is kept for it.",
 	},
 	{
-		Name: PropMaxBuffered, Kind: cascade.Int, Default: "100000", Min: 1, Max: 10_000_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropMaxBuffered, Kind: cascade.Int, Default: "100000", Min: 1, Max: 10_000_000, Server: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "Messages for other members that may wait at once.",
 	},
 	{
-		Name: PropDedupWindow, Kind: cascade.TimeSpan, Default: "5m", Min: 1_000, Max: 3_600_000, Server: true, File: "sluice.properties", Since: "sluice 1.0",
+		Name: PropDedupWindow, Kind: cascade.TimeSpan, Default: "5m", Min: 1_000, Max: 3_600_000, Server: true, File: "sluice.properties", Since: "sluice 0.9",
 		Doc: "How long the id of a message is remembered.",
 	},
 }

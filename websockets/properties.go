@@ -73,7 +73,7 @@ const (
 	ownFile    = "sluice.properties"
 	serverFile = "server.properties"
 	sessFile   = "sessiond.properties"
-	ownSince   = "sluice 1.0"
+	ownSince   = "sluice 0.9"
 )
 
 // Properties of the sockets (docs/reference/handshake.md#listener-properties,

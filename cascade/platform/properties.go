@@ -21,7 +21,7 @@ var Prefixes = []string{"sluice.platform."}
 
 const (
 	propFile  = "sluice.properties"
-	propSince = "sluice 1.0"
+	propSince = "sluice 0.9"
 )
 
 // Properties of the platform's database.

@@ -18,7 +18,7 @@ var Prefixes = []string{"sluice.store.", "sluice.database."}
 
 const (
 	propFile  = "sluice.properties"
-	propSince = "sluice 1.0"
+	propSince = "sluice 0.9"
 )
 
 // Properties of the store.
