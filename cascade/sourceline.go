@@ -90,12 +90,36 @@ func (sn *Snapshot) sourceLine(f finding.Finding, lines []string) (l SourceLine,
 		return l, false
 	}
 	l = SourceLine{Path: f.Path, Line: f.Line, Text: text}
-	if key, value := m[1], m[2]; sn.schema.Masks(key, value) {
+	if key, value := m[1], m[2]; sn.schema.Masks(key, value) || form == yamlLine && sn.inSecret(lines, f.Line-1) {
 		l.Text = strings.TrimSuffix(text, value) + Mask
 		return l, true
 	}
 	l.Corrected = corrected(f, text, m[2])
 	return l, true
+}
+
+// inSecret reports whether a line of a YAML file is, by its indentation, part of
+// what a secret is set to, or of a collection that began on a line before.
+func (sn *Snapshot) inSecret(lines []string, at int) bool {
+	indent := func(s string) int { return len(s) - len(strings.TrimLeft(s, " \t")) }
+	depth := indent(lines[at])
+	for i, first := at-1, true; i >= 0 && depth > 0; i-- {
+		line := strings.TrimRight(lines[i], " \t\r")
+		if line == "" {
+			continue
+		}
+		if first && strings.ContainsAny(line[len(line)-1:], "{[,") {
+			return true
+		}
+		first = false
+		if d := indent(line); d < depth {
+			depth = d
+			if m := yamlLine.FindStringSubmatch(line); m != nil && sn.schema.Masks(m[1], "x") {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 var (

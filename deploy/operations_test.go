@@ -63,7 +63,8 @@ var documentedPages = []documentedPage{
 		before: "printf 'brand:\\n  withTags: brand\\n' >brand.yml\n", files: map[string]string{"wave2.yml": "yaml"},
 		left: map[string]string{
 			"mailpush": "there is no Dovecot", "database": "there is no MariaDB", "https://": "there is no server of that name", "LOGIN:PASSWORD": "names that a reader puts in",
-			"--session ID": "a name that a reader puts in",
+			"--session ID": "a name that a reader puts in", "someone@example.com": "a name that a reader puts in",
+			"shadow": "there is no middleware", "./sluice trace": "no message was sent",
 		},
 		replaced: []string{
 			"./sluice watch\n", "./sluice watch --for 1s\n", "--kinds socket,override\n", "--kinds socket,override --for 1s\n",

@@ -226,7 +226,7 @@ func TestRandomPlatforms(t *testing.T) {
 		w.contexts[id] = &modelContext{users: map[uint32]*modelUser{}}
 		for u := uint32(1); u <= users; u++ {
 			w.contexts[id].users[u] = w.user()
-			st.connected = append(st.connected, cascade.Subject{Context: id, User: u})
+			st.connect(cascade.Subject{Context: id, User: u})
 		}
 		w.change(id)
 	}

@@ -282,7 +282,7 @@ func TestOddRowsCountAlone(t *testing.T) {
 func TestRestoredToYesterday(t *testing.T) {
 	s := newStand(t, nil, time.Hour)
 	su := cascade.Subject{Context: 12, User: 2}
-	s.connected = []cascade.Subject{su}
+	s.connect(su)
 	s.load(t, 12, 2)
 	s.sql("UPDATE configdb.context SET name = 'renamed' WHERE cid = 12; INSERT INTO oxdb_5.user_attribute (cid, id, name, value) VALUES (12, 2, 'config/today', 'x'); UPDATE oxdb_5.user_configuration SET permissions = 0 WHERE cid = 12 AND user = 2; DELETE FROM oxdb_5.login2user")
 	if err := s.p.Refresh(t.Context()); err != nil {
@@ -292,7 +292,7 @@ func TestRestoredToYesterday(t *testing.T) {
 		t.Fatal("the change of today does not count")
 	}
 	s.sql("UPDATE configdb.context SET name = 'acme' WHERE cid = 12; DELETE FROM oxdb_5.user_attribute WHERE name = 'config/today'; UPDATE oxdb_5.user_configuration SET permissions = 1 WHERE cid = 12 AND user = 2; DELETE FROM oxdb_5.user WHERE cid = 12 AND id = 9")
-	s.connected = append(s.connected, cascade.Subject{Context: 12, User: 9})
+	s.connect(cascade.Subject{Context: 12, User: 9})
 	if err := s.p.Refresh(t.Context()); err != nil {
 		t.Fatal(err)
 	}

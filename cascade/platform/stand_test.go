@@ -89,6 +89,13 @@ type stand struct {
 // stands counts them: each has databases of its own on the server of all.
 var stands atomic.Int64
 
+// connect adds to those who have a socket.
+func (s *stand) connect(su cascade.Subject) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.connected = append(s.connected, su)
+}
+
 // sql runs statements, whose names of databases are those of the stand.
 func (s *stand) sql(text string) string {
 	return s.db.SQL("SET NAMES utf8mb4;" + strings.NewReplacer("configdb", s.prefix+"configdb", "oxdb_", s.prefix+"oxdb_").Replace(text))

@@ -62,15 +62,32 @@ func Start(t testing.TB, args ...string) *Server {
 	return s
 }
 
-// freeAddr is an address that nobody listens on now.
+// busOffset is how far the port of a cluster's bus is above that of its clients.
+const busOffset = 10_000
+
+// freeAddr is an address that nobody listens on now, and whose port for a cluster's
+// bus is free as well.
 func freeAddr(t testing.TB) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		l, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		addr := l.Addr().(*net.TCPAddr)
+		if addr.Port+busOffset > 65_535 {
+			continue
+		}
+		bus, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", addr.Port+busOffset))
+		if err != nil {
+			continue
+		}
+		_ = bus.Close() // it was free
+		return addr.String()
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free that has a free one for the bus of a cluster")
+	return ""
 }
 
 func (s *Server) run() {
