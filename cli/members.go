@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -45,16 +46,18 @@ type memberList struct {
 		Late            bool
 		Missed          int64
 	}
-	Members []struct {
-		Member, Version, Digest, Age string
-		Started                      time.Time
-		Sockets                      int64
-		Generation                   uint64
-		Alive, Self, Degraded, Drift bool
-		Draining                     bool
-		Restart                      []string
-	}
+	Members  []listedMember
 	Warnings []string
+}
+
+type listedMember struct {
+	Member, Version, Digest, Age string
+	Started                      time.Time
+	Sockets                      int64
+	Generation                   uint64
+	Alive, Self, Degraded, Drift bool
+	Draining                     bool
+	Restart                      []string
 }
 
 // canary tells in a few words whether messages of the other members come
@@ -72,6 +75,8 @@ func (l *memberList) canary() string {
 	switch {
 	case l.Status == "alone":
 		return ""
+	case len(l.Canaries) == 0 && slices.ContainsFunc(l.Members, func(m listedMember) bool { return m.Alive && !m.Self }):
+		return "canary: nothing has come from the other members yet"
 	case len(l.Canaries) == 0:
 		return "canary: no other member is alive"
 	case len(late) > 0:
