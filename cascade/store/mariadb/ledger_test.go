@@ -93,19 +93,11 @@ func (l *ledger) more(n int) {
 	l.mu.Lock()
 	want := len(l.acknowledged) + n
 	l.mu.Unlock()
-	deadline := time.Now().Add(3 * time.Minute)
-	for {
+	testkit.Within(l.t, 3*time.Minute, fmt.Sprintf("%d writes are acknowledged", want), func() bool {
 		l.mu.Lock()
-		have := len(l.acknowledged)
-		l.mu.Unlock()
-		if have >= want {
-			return
-		}
-		if time.Now().After(deadline) {
-			l.t.Fatalf("%d writes are acknowledged instead of %d", have, want)
-		}
-		time.Sleep(10 * time.Millisecond)
-	}
+		defer l.mu.Unlock()
+		return len(l.acknowledged) >= want
+	})
 }
 
 // end stops the writers, and holds every member to what was acknowledged.
