@@ -73,11 +73,7 @@ overrides, contexts, users and tokens. With a REVISION shows that entry whole.
 					q.Set(name, text)
 				}
 			}
-			for name, id := range map[string]uint32{"context": who.Context, "user": who.User} {
-				if id != 0 {
-					q.Set(name, strconv.FormatUint(uint64(id), 10))
-				}
-			}
+			addSubject(q, who)
 			if cmd.Flags().Changed("since") {
 				at, err := sinceTime(since)
 				if err != nil {

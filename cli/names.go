@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/url"
+	"strconv"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -17,6 +18,15 @@ type subjectFlags struct{ context, user string }
 func (s *subjectFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&s.context, "context", "c", "", "the context: its id, name or login mapping")
 	cmd.Flags().StringVarP(&s.user, "user", "u", "", "the user: an id of the context, USER@CONTEXT, a login or a mail address")
+}
+
+// addSubject narrows a query to a context, or to a user of it.
+func addSubject(q url.Values, su cascade.Subject) {
+	for name, id := range map[string]uint32{"context": su.Context, "user": su.User} {
+		if id != 0 {
+			q.Set(name, strconv.FormatUint(uint64(id), 10))
+		}
+	}
 }
 
 // take is the argument of commands that are about one user.

@@ -67,11 +67,7 @@ that end before. Values of secrets are *** and found by no --value.`,
 				}
 				q.Set(name, text)
 			}
-			for name, id := range map[string]uint32{"context": who.Context, "user": who.User} {
-				if id != 0 {
-					q.Set(name, strconv.FormatUint(uint64(id), 10))
-				}
-			}
+			addSubject(q, who)
 			if cmd.Flags().Changed("expires-before") {
 				at, err := untilTime(before)
 				if err != nil {

@@ -54,11 +54,7 @@ Ends with 1 where nothing is known, or a member did not answer.`,
 			if id != "" {
 				q.Set("id", id)
 			}
-			for name, n := range map[string]uint32{"context": who.Context, "user": who.User} {
-				if n != 0 {
-					q.Set(name, strconv.FormatUint(uint64(n), 10))
-				}
-			}
+			addSubject(q, who)
 			c, err := a.onlyServer("trace")
 			if err != nil {
 				return err
