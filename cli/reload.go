@@ -19,8 +19,8 @@ func (a *app) reloadCmd() *cobra.Command {
 		Long: `Makes a running server read everything again, without any of the holds that
 apply to changes it notices itself; with --cluster all its members, each its own
 files. Prints each changed property with what came of it, also those of a change
-that the server noticed by itself within the last minute. Ends with 1 where a
-file did not load, or a member did not answer, or where a change is held because
+that the server noticed by itself within the last minute. Ends with 1 where the
+tree has an error, or a member did not answer, or where a change is held because
 it would close more sockets than sluice.gate.maxClose allows. --confirm lets the
 change with this digest through, on every member that has it now or gets it
 within 10 minutes; of a change that is another by now nothing is let through.
@@ -102,7 +102,7 @@ func (a *app) reload(command string, cluster, accept bool) error {
 	if err != nil {
 		return err
 	}
-	if status == http.StatusUnprocessableEntity || r.Held != nil {
+	if status == http.StatusUnprocessableEntity || len(r.Errors) > 0 || r.Held != nil {
 		return silent
 	}
 	return nil
@@ -137,7 +137,7 @@ func (a *app) reloadCluster(c *client, path string) error {
 		return err
 	}
 	for _, m := range all.Members {
-		bad = bad || m.Status != "ok" || m.Held != nil
+		bad = bad || m.Status != "ok" || len(m.Errors) > 0 || m.Held != nil
 	}
 	if bad {
 		return silent
@@ -173,7 +173,7 @@ func (a *app) showReload(r *cascade.ReloadResult) {
 	if r.Held != nil {
 		a.showHold(r.Held)
 	}
-	a.printf("generation %d, %d changed, %d errors\n", r.Generation, len(r.Changed), len(r.Errors))
+	a.printf("generation %d, %d changed, %s\n", r.Generation, len(r.Changed), counted(len(r.Errors), "error"))
 }
 
 // showHold tells of a change that the gate does not follow yet.

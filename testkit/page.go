@@ -1,7 +1,10 @@
 package testkit
 
 import (
+	"errors"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"regexp"
 	"strings"
 	"testing"
@@ -28,4 +31,25 @@ func Block(t testing.TB, page, language string, replace ...string) string {
 		text = strings.ReplaceAll(text, replace[i], replace[i+1])
 	}
 	return text
+}
+
+// Root is the folder of the repository: the nearest one above the test's own
+// that has the papers. It does not ask the compiler, which -trimpath makes silent.
+func Root(t testing.TB) string {
+	t.Helper()
+	dir, err := os.Getwd()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for {
+		_, err := os.Stat(filepath.Join(dir, "CONTRIBUTING.md"))
+		if err == nil {
+			return dir
+		}
+		up := filepath.Dir(dir)
+		if !errors.Is(err, fs.ErrNotExist) || up == dir {
+			t.Fatalf("no folder above the test's own is the repository: %v", err)
+		}
+		dir = up
+	}
 }

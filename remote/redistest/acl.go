@@ -5,12 +5,13 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // Every server has the user that docs/cluster.md describes, so that what runs as
@@ -35,8 +36,7 @@ const documentedSuite = "it needs beside these\n  `"
 // beside them.
 func rules(t testing.TB) (own, suite string) {
 	t.Helper()
-	_, here, _, _ := runtime.Caller(0)
-	page, err := os.ReadFile(filepath.Join(filepath.Dir(here), "../../docs/cluster.md"))
+	page, err := os.ReadFile(filepath.Join(testkit.Root(t), "docs", "cluster.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
