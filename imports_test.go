@@ -11,7 +11,7 @@ import (
 )
 
 // TestImportDirection holds the packages to the one direction of
-// docs/architecture.md#imports: cli -> httpapi -> {websockets, remote} -> cascade.
+// docs/architecture.md#imports: cli -> node -> httpapi -> {websockets, remote} -> cascade.
 func TestImportDirection(t *testing.T) {
 	const module = "github.com/seed47708276/sluice"
 	allowed := map[string][]string{
@@ -24,7 +24,8 @@ func TestImportDirection(t *testing.T) {
 		"websockets": {"cascade", "redispipe"},
 		"remote":     {"cascade", "redispipe"},
 		"httpapi":    {"cascade", "websockets", "remote"},
-		"cli":        {"cascade", "websockets", "remote", "httpapi", "etc"},
+		"node":       {"cascade", "websockets", "remote", "httpapi"},
+		"cli":        {"cascade", "websockets", "remote", "httpapi", "node", "etc"},
 	}
 	// What a part must not know, however it came by it.
 	foreign := map[string][]string{
@@ -32,6 +33,7 @@ func TestImportDirection(t *testing.T) {
 		"websockets": {"github.com/go-chi/chi/v5", "github.com/spf13/cobra"},
 		"remote":     {"github.com/coder/websocket", "github.com/go-chi/chi/v5", "github.com/spf13/cobra"},
 		"httpapi":    {"github.com/spf13/cobra"},
+		"node":       {"github.com/spf13/cobra"},
 	}
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
 	if err != nil {

@@ -46,11 +46,7 @@ type Handle[T any] struct {
 
 // For returns the effective value for a subject; the zero value where the
 // property is not defined and has no default.
-func (h Handle[T]) For(su Subject) T {
-	v, _ := h.e.Snapshot().Get(su, h.name)
-	t, _ := v.Effective.(T)
-	return t
-}
+func (h Handle[T]) For(su Subject) T { return ValueOf[T](h.e.Snapshot(), su, h.name) }
 
 // Server returns the effective value of the server view.
 func (h Handle[T]) Server() T { return h.For(Subject{}) }
@@ -79,3 +75,14 @@ func (e *Engine) List(name string) Handle[[]string] {
 	e.declared(name, List)
 	return Handle[[]string]{e, name}
 }
+
+// ValueOf is the effective value of a property in a snapshot, for who needs several
+// of the same state; the zero value where it has none or one of another type.
+func ValueOf[T any](sn *Snapshot, su Subject, name string) T {
+	v, _ := sn.Get(su, name)
+	t, _ := v.Effective.(T)
+	return t
+}
+
+// ServerValue is ValueOf in the server view.
+func ServerValue[T any](sn *Snapshot, name string) T { return ValueOf[T](sn, Subject{}, name) }

@@ -13,7 +13,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
-	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/node"
 )
 
 const (
@@ -21,29 +21,9 @@ const (
 	unixScheme = "unix:"
 	// socketBase is where a request over the socket goes: HTTP wants a host.
 	socketBase = "http://sluice"
-	// systemSocket is that of the server of a machine; its folder outlives no
-	// restart of the machine.
-	systemSocket = "/run/sluice/admin.sock"
-	// stateSocket is the socket's name in a state folder.
-	stateSocket = "admin.sock"
 	// socketDial bounds a connect to a socket whose server does not accept.
 	socketDial = 10 * time.Second
 )
-
-// socketPath is where a server makes its socket. One whose state folder is
-// named is one of several on the machine, and keeps to that folder.
-func (s *server) socketPath(opt serverOptions) string {
-	if opt.socket != "" {
-		return opt.socket
-	}
-	if path := s.engine.Text(httpapi.PropAdminSocket).Server(); path != "" {
-		return path
-	}
-	if dir := filepath.Dir(systemSocket); !opt.ownState && os.MkdirAll(dir, 0o755) == nil && unix.Access(dir, unix.W_OK) == nil {
-		return systemSocket
-	}
-	return filepath.Join(opt.state, stateSocket)
-}
 
 // socketPlace is where a server may have its socket.
 type socketPlace struct {
@@ -56,11 +36,11 @@ type socketPlace struct {
 // usualSockets are where servers make their sockets, in the order in which they
 // are tried: that of the machine, and those of the usual state folders.
 func usualSockets() []socketPlace {
-	places := []socketPlace{{path: systemSocket}}
+	places := []socketPlace{{path: node.SystemSocket}}
 	if d := os.Getenv("STATE_DIRECTORY"); d != "" {
-		places = append(places, socketPlace{path: filepath.Join(filepath.SplitList(d)[0], stateSocket)})
+		places = append(places, socketPlace{path: filepath.Join(filepath.SplitList(d)[0], node.StateSocket)})
 	}
-	return append(places, socketPlace{path: filepath.Join(systemState, stateSocket)}, socketPlace{path: filepath.Join(localState, stateSocket), anybodys: true})
+	return append(places, socketPlace{path: filepath.Join(systemState, node.StateSocket)}, socketPlace{path: filepath.Join(localState, node.StateSocket), anybodys: true})
 }
 
 func joinPlaces(places []socketPlace) string {

@@ -3,8 +3,6 @@ package cli
 import (
 	"cmp"
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"os"
@@ -16,6 +14,7 @@ import (
 	"github.com/seed47708276/sluice/cascade/sqlpool"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/cascade/store/mariadb"
+	"github.com/seed47708276/sluice/node"
 )
 
 // databaseTimeout bounds what the commands ask a database.
@@ -23,38 +22,6 @@ const databaseTimeout = 2 * time.Minute
 
 // databasePassword holds the password of --as.
 const databasePassword = "SLUICE_DATABASE_PASSWORD"
-
-// databaseOptions reads where the database is; ok is false where none is named.
-func databaseOptions(e *cascade.Engine) (o sqlpool.Options, ok bool, err error) {
-	o = sqlpool.Options{
-		Hosts: e.List(store.PropDatabaseHosts).Server(), Database: e.Text(store.PropDatabaseName).Server(),
-		User: e.Text(store.PropDatabaseUser).Server(), Password: e.Text(store.PropDatabasePassword).Server(),
-	}
-	if len(o.Hosts) == 0 {
-		return o, false, nil
-	}
-	o.TLS, err = databaseTLS(e, store.PropDatabaseTLS, store.PropDatabaseCA)
-	return o, true, err
-}
-
-// databaseTLS is what two properties say of TLS to a database; nil: none is used.
-func databaseTLS(e *cascade.Engine, use, ca string) (*tls.Config, error) {
-	if !e.Bool(use).For(cascade.Subject{}) {
-		return nil, nil
-	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if file := e.Text(ca).Server(); file != "" {
-		b, err := os.ReadFile(file)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", ca, err)
-		}
-		c.RootCAs = x509.NewCertPool()
-		if !c.RootCAs.AppendCertsFromPEM(b) {
-			return nil, fmt.Errorf("%s: %s has no certificate in PEM", ca, file)
-		}
-	}
-	return c, nil
-}
 
 func (a *app) databaseCmd() *cobra.Command {
 	cmd := &cobra.Command{
@@ -72,11 +39,11 @@ func (a *app) database() (o sqlpool.Options, err error) {
 	if len(roots) == 0 {
 		roots = presentRoots(installedRoots)
 	}
-	e, err := cascade.Open(cascade.Options{Roots: roots, Schema: Schema(), TolerateBadFiles: true})
+	e, err := cascade.Open(cascade.Options{Roots: roots, Schema: node.Schema(), TolerateBadFiles: true})
 	if err != nil {
 		return o, err
 	}
-	o, ok, err := databaseOptions(e)
+	o, ok, err := node.DatabaseOptions(e)
 	if err == nil && !ok {
 		err = fmt.Errorf("no file of the tree sets %s: name the database there", store.PropDatabaseHosts)
 	}

@@ -19,6 +19,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/etc"
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/node"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -111,9 +112,9 @@ func (a *app) demo(ctx context.Context, once, mail bool) (err error) {
 		return err
 	}
 	defer logs.Close()
-	s, err := openServer(serverOptions{
-		etc: []string{tree}, directory: directory, state: filepath.Join(dir, "state"), ownState: true, stderr: logs,
-		public: public, admin: freeAddr("127.0.0.1:8012"),
+	s, err := node.Open(node.Options{
+		Roots: []string{tree}, Directory: directory, State: filepath.Join(dir, "state"), Log: logs,
+		Public: public, Admin: freeAddr("127.0.0.1:8012"), Version: thisBuild().Version, Doctor: examineFor,
 	})
 	if err != nil {
 		return err
@@ -121,11 +122,11 @@ func (a *app) demo(ctx context.Context, once, mail bool) (err error) {
 	serving, stop := context.WithCancel(ctx)
 	done := make(chan error, 1)
 	var wg sync.WaitGroup
-	wg.Go(func() { done <- s.run(serving) })
+	wg.Go(func() { done <- s.Run(serving) })
 	defer wg.Wait()
 	defer stop()
 
-	a.server = unixScheme + s.socket.Path()
+	a.server = unixScheme + s.SocketPath()
 	d := &tour{app: a, server: s, tree: tree, mailServer: dovecot}
 	if err := d.run(ctx); err != nil {
 		return err
@@ -157,7 +158,7 @@ func freeAddr(usual string) string {
 // tour is what the demo shows. Every line it prints reports what happened.
 type tour struct {
 	*app
-	server *server
+	server *node.Node
 	tree   string
 	client *client
 	cookie string
@@ -172,7 +173,7 @@ func (t *tour) run(ctx context.Context) (err error) {
 	if t.client, err = t.app.client(); err != nil {
 		return err
 	}
-	t.printf("Sluice serves the shipped tree in %s\n  clients        http://%s\n  administrators %s%s\n", t.tree, t.server.public.Addr(), unixScheme, t.server.socket.Path())
+	t.printf("Sluice serves the shipped tree in %s\n  clients        http://%s\n  administrators %s%s\n", t.tree, t.server.PublicAddr(), unixScheme, t.server.SocketPath())
 
 	t.say("Who is served? Two users of context %d, one property:", demoContext)
 	for _, user := range []uint32{demoOn, demoOff} {
@@ -269,7 +270,7 @@ func (t *tour) login() error {
 	_, err := t.client.call(t.app, http.MethodPost, "/admin/v1/sessions",
 		map[string]any{"context": demoContext, "user": demoOn, "client": "open-xchange-appsuite"}, &s)
 	t.cookie = s.Cookie.Name + "=" + s.Cookie.Value
-	t.url = fmt.Sprintf("ws://%s/socket.io/appsuite/?session=%s&EIO=4&transport=websocket", t.server.public.Addr(), s.Session)
+	t.url = fmt.Sprintf("ws://%s/socket.io/appsuite/?session=%s&EIO=4&transport=websocket", t.server.PublicAddr(), s.Session)
 	return err
 }
 
@@ -302,7 +303,7 @@ func (t *tour) push(ctx context.Context, c *socketClient, subject string) error 
 
 // save edits the file as `sluice set` does.
 func (t *tour) save(value string) (time.Time, error) {
-	ed, err := t.server.engine.PlanSet(websockets.PropEnabled, value, "")
+	ed, err := t.server.Engine().PlanSet(websockets.PropEnabled, value, "")
 	if err != nil {
 		return time.Time{}, err
 	}
@@ -428,5 +429,5 @@ func (t *tour) next(directory, dir string) {
   curl -s --unix-socket %[6]s -H 'Content-Type: application/json' -d '{"context":%[4]d,"user":%[5]d,"name":"ox:mail:new","args":[{"folder":"default0/INBOX"}]}' http://sluice/admin/v1/messages
   curl -s -X PUT -u %[8]s:%[9]s -d '{"user":"%[11]d@%[4]d","event":"messageNew","folder":"INBOX","imap-uid":0,"from":"Zoe <zoe@example.org>","subject":"Hello"}' http://%[10]s/preliminary/http-notify/v1/notify
   the server's log is %[7]s/log
-`, t.tree, directory, websockets.PropEnabled, demoContext, demoOff, t.server.socket.Path(), dir, demoLogin, demoPassword, t.server.public.Addr(), demoOn)
+`, t.tree, directory, websockets.PropEnabled, demoContext, demoOff, t.server.SocketPath(), dir, demoLogin, demoPassword, t.server.PublicAddr(), demoOn)
 }

@@ -248,7 +248,7 @@ func (t *tour) notified(ctx context.Context, c *socketClient) error {
 	defer cancel()
 	start := time.Now()
 	const body = `{"user":"17@1337","event":"messageNew","folder":"INBOX","imap-uidvalidity":1,"imap-uid":0,"from":"=?utf-8?q?J=C3=BCrgen?= <juergen@example.org>","subject":"=?utf-8?q?Gr=C3=BC=C3=9Fe?=","snippet":"Are you there?","unseen":1}`
-	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+t.server.public.Addr().String()+"/preliminary/http-notify/v1/notify", strings.NewReader(body))
+	req, err := http.NewRequestWithContext(ctx, http.MethodPut, "http://"+t.server.PublicAddr()+"/preliminary/http-notify/v1/notify", strings.NewReader(body))
 	if err != nil {
 		return err
 	}

@@ -9,6 +9,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/node"
 )
 
 // got is a property as get prints it.
@@ -51,7 +52,7 @@ out, and ends with 1 where it was asked for by name.`,
 				return err
 			}
 			for _, n := range missing {
-				a.note("%s is not defined for %s%s", n, su, Schema().Near(n))
+				a.note("%s is not defined for %s%s", n, su, node.Schema().Near(n))
 			}
 			if len(missing) > 0 {
 				return silent

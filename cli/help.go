@@ -5,6 +5,8 @@ import (
 	"strings"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed47708276/sluice/node"
 )
 
 // helpCmd is cobra's, except that a command which does not exist is a mistake
@@ -52,7 +54,7 @@ func completeProperties(_ *cobra.Command, args []string, prefix string) ([]strin
 		return nil, cobra.ShellCompDirectiveNoFileComp
 	}
 	var out []string
-	for _, d := range Schema().All() {
+	for _, d := range node.Schema().All() {
 		if strings.HasPrefix(d.Name, prefix) {
 			out = append(out, cobra.CompletionWithDesc(d.Name, d.Doc))
 		}

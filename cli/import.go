@@ -13,6 +13,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/exchange"
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/node"
 )
 
 const (
@@ -150,13 +151,13 @@ func (im *importer) read() (fs []finding.Finding, err error) {
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
-		more, err := exchange.ReadYAML(name, data, Schema(), im)
+		more, err := exchange.ReadYAML(name, data, node.Schema(), im)
 		if fs = append(fs, more...); err != nil {
 			return fs, err
 		}
 	}
 	if im.format == "tsv" {
-		return exchange.ReadTSV(Schema(), im, inputs...)
+		return exchange.ReadTSV(node.Schema(), im, inputs...)
 	}
 	return fs, nil
 }

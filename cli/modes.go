@@ -10,6 +10,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/node"
 )
 
 // Permissions that what holds secrets should not give: to everybody at all, and
@@ -68,7 +69,7 @@ func ownerOf(dir string) (uid uint32, ok bool) {
 // presentState is the state folder of `sluice serve`, where there is one.
 func presentState() string {
 	for _, dir := range append(filepath.SplitList(os.Getenv("STATE_DIRECTORY")), systemState, localState) {
-		if _, err := os.Stat(filepath.Join(dir, saltFile)); err == nil {
+		if _, err := os.Stat(filepath.Join(dir, node.SaltFile)); err == nil {
 			return dir
 		}
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/node"
 )
 
 const (
@@ -149,7 +150,7 @@ func (a *app) planBody(tree string, files, gone []string) (*planBody, error) {
 
 // treeFiles lists what a load of a tree reads.
 func (a *app) treeFiles(dir string) ([]string, error) {
-	e, err := cascade.Open(cascade.Options{Roots: []string{dir}, Schema: Schema(), TolerateBadFiles: true})
+	e, err := cascade.Open(cascade.Options{Roots: []string{dir}, Schema: node.Schema(), TolerateBadFiles: true})
 	if err != nil {
 		return nil, exit(exitFindings, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/node"
 )
 
 // documented is a declaration as `properties -o json` prints it. Every field
@@ -94,7 +95,7 @@ server is asked and no file is read: the code itself declares them.`,
 // selected picks declarations by name, or all that contain a text; unknown has
 // a sentence for each thing that was asked for and is not there.
 func selected(names []string, search string) (list []documented, unknown []string) {
-	schema := Schema()
+	schema := node.Schema()
 	for _, n := range names {
 		d := schema.Lookup(n)
 		switch {

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/seed47708276/sluice/node"
 )
 
 // TestGoldenProperties holds docs/properties.md to the declarations; -update
@@ -42,7 +44,7 @@ func runProperties(t *testing.T, args ...string) string {
 // TestPropertiesComplete finds every declaration in every form, and every
 // related one among them: a reference with holes sends its readers elsewhere.
 func TestPropertiesComplete(t *testing.T) {
-	all := Schema().All()
+	all := node.Schema().All()
 	var page struct{ Properties []documented }
 	if err := json.Unmarshal([]byte(runProperties(t, "-o", "json")), &page); err != nil {
 		t.Fatal(err)
@@ -57,7 +59,7 @@ func TestPropertiesComplete(t *testing.T) {
 			t.Errorf("%s lacks something: %+v", d.Name, p)
 		}
 		for _, r := range p.Related {
-			if Schema().Lookup(r) == nil {
+			if node.Schema().Lookup(r) == nil {
 				t.Errorf("%s names %s, which is not declared", d.Name, r)
 			}
 		}

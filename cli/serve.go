@@ -9,6 +9,8 @@ import (
 	"syscall"
 
 	"github.com/spf13/cobra"
+
+	"github.com/seed47708276/sluice/node"
 )
 
 // The usual folders.
@@ -18,7 +20,7 @@ const (
 )
 
 func (a *app) serveCmd() *cobra.Command {
-	opt := serverOptions{}
+	opt := node.Options{Version: thisBuild().Version, Env: os.Getenv, Doctor: examineFor}
 	cmd := &cobra.Command{
 		Use:   "serve [--etc DIR] [--directory FILE] [--state DIR]",
 		Short: "Serve Web Sockets and the admin API",
@@ -29,31 +31,30 @@ is missed, not passed over.
 The state folder is $STATE_DIRECTORY, else /var/lib/sluice where that can be
 written, else ./var.
 
-The command line reaches the server over a Unix socket: ` + systemSocket + `
+The command line reaches the server over a Unix socket: ` + node.SystemSocket + `
 where that can be written and --state is not given, else admin.sock in the state
 folder.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
-			opt.etc, opt.directory, opt.stderr = a.etc, a.directory, a.stderr
-			opt.ownState = opt.state != ""
-			if opt.state == "" {
-				opt.state = defaultState()
+			opt.Roots, opt.Directory, opt.Log = a.etc, a.directory, a.stderr
+			if opt.MachineSocket = opt.State == ""; opt.MachineSocket {
+				opt.State = defaultState()
 			}
-			if len(opt.etc) == 0 {
+			if len(opt.Roots) == 0 {
 				var err error
-				if opt.etc, err = defaultRoots(opt.state, installedRoots); err != nil {
+				if opt.Roots, err = defaultRoots(opt.State, installedRoots); err != nil {
 					return exit(exitFindings, err)
 				}
 			}
 			return a.serve(opt)
 		},
 	}
-	cmd.Flags().StringVar(&opt.state, "state", "", "folder for what must outlive a restart")
-	cmd.Flags().BoolVar(&opt.newState, "new-state", false, "start with an empty state folder although this member had one")
-	cmd.Flags().BoolVar(&opt.tolerate, "tolerate-bad-files", false, "start although a file has errors and no last good contents")
-	cmd.Flags().StringVar(&opt.public, "public", "", "HOST:PORT for clients, instead of the properties")
-	cmd.Flags().StringVar(&opt.admin, "admin", "", "HOST:PORT for administrators, instead of the properties")
-	cmd.Flags().StringVar(&opt.socket, "socket", "", "path of the Unix socket for administrators, instead of the property")
+	cmd.Flags().StringVar(&opt.State, "state", "", "folder for what must outlive a restart")
+	cmd.Flags().BoolVar(&opt.NewState, "new-state", false, "start with an empty state folder although this member had one")
+	cmd.Flags().BoolVar(&opt.TolerateBadFiles, "tolerate-bad-files", false, "start although a file has errors and no last good contents")
+	cmd.Flags().StringVar(&opt.Public, "public", "", "HOST:PORT for clients, instead of the properties")
+	cmd.Flags().StringVar(&opt.Admin, "admin", "", "HOST:PORT for administrators, instead of the properties")
+	cmd.Flags().StringVar(&opt.Socket, "socket", "", "path of the Unix socket for administrators, instead of the property")
 	return cmd
 }
 
@@ -71,8 +72,8 @@ func defaultState() string {
 }
 
 // serve runs a server until a signal ends it.
-func (a *app) serve(opt serverOptions) error {
-	s, err := openServer(opt)
+func (a *app) serve(opt node.Options) error {
+	s, err := node.Open(opt)
 	if err != nil {
 		return exit(exitFindings, err)
 	}
@@ -82,7 +83,7 @@ func (a *app) serve(opt serverOptions) error {
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
 	done := make(chan error, 1)
-	go func() { done <- s.run(ctx) }()
+	go func() { done <- s.Run(ctx) }()
 	for draining := false; ; {
 		select {
 		case err := <-done:
@@ -93,17 +94,15 @@ func (a *app) serve(opt serverOptions) error {
 		case sig := <-signals:
 			switch {
 			case sig == syscall.SIGHUP:
-				s.manager.reloading()
-				if _, err := s.engine.Reload(ctx); err != nil {
-					s.log.Error("reload failed", "err", err)
+				if err := s.Reload(ctx); err != nil {
+					s.Logger().Error("reload failed", "err", err)
 				}
-				s.manager.ready(s.api.StatusLine())
 			case draining:
-				s.log.Warn("ending at once", "signal", sig.String())
+				s.Logger().Warn("ending at once", "signal", sig.String())
 				os.Exit(exitFindings)
 			default:
 				draining = true
-				s.log.Info("draining", "signal", sig.String())
+				s.Logger().Info("draining", "signal", sig.String())
 				stop()
 			}
 		}

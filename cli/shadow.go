@@ -15,6 +15,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/node"
 )
 
 const (
@@ -86,7 +87,7 @@ func (o *shadowOptions) wanted() (list []what) {
 	if len(list) > 0 {
 		return list
 	}
-	for _, d := range Schema().All() {
+	for _, d := range node.Schema().All() {
 		if !d.Server && !d.Secret && !strings.HasPrefix(d.Name, "sluice.") {
 			list = append(list, what{d.Name, false})
 		}

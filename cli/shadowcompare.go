@@ -12,6 +12,7 @@ import (
 	"sync"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/node"
 )
 
 // shadower compares users, some at a time.
@@ -203,7 +204,7 @@ func (s *shadower) once(su cascade.Subject) compared {
 // leftOut reports what cannot be compared, since Sluice shows no secrets, or need
 // not be: its own properties.
 func leftOut(name, there string, here *cascade.Explanation) bool {
-	return strings.HasPrefix(name, "sluice.") || Schema().Secret(name) || Schema().Masks(name, there) ||
+	return strings.HasPrefix(name, "sluice.") || node.Schema().Secret(name) || node.Schema().Masks(name, there) ||
 		here != nil && here.Value != nil && strings.Contains(*here.Value, cascade.Mask)
 }
 
@@ -249,7 +250,7 @@ func differs(su cascade.Subject, name string, x *cascade.Explanation, there stri
 		d.Here = answerOf{x.Value, x.Summary}
 	}
 	if has {
-		shown := Schema().Show(name, there)
+		shown := node.Schema().Show(name, there)
 		d.There.Value = &shown
 	}
 	switch here := d.Here.Value; {
@@ -265,7 +266,7 @@ func same(name, a, b string) bool {
 	if a == b {
 		return true
 	}
-	d := Schema().Lookup(name)
+	d := node.Schema().Lookup(name)
 	if d == nil {
 		return false
 	}
@@ -284,7 +285,7 @@ func (s *shadower) why(w what, su cascade.Subject, name, value string, has bool,
 	case hasCommon && common == value:
 		text += ": as its server view has it"
 	case hasCommon:
-		text += ": more specific than its server view, which has " + oneLine(Schema().Show(name, common))
+		text += ": more specific than its server view, which has " + oneLine(node.Schema().Show(name, common))
 	default:
 		text += ": its server view does not define it"
 	}

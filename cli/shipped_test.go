@@ -10,6 +10,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/etc"
+	"github.com/seed47708276/sluice/node"
 )
 
 // commented is a setting that the shipped tree shows and does not make: prose
@@ -41,7 +42,7 @@ func shippedTree(t *testing.T) (dir string, files []string) {
 // line gets a property that is declared, in the file of its declaration, with
 // the default that the comment promises.
 func TestShippedSettings(t *testing.T) {
-	schema := Schema()
+	schema := node.Schema()
 	dir, _ := shippedTree(t)
 	e, err := cascade.Open(cascade.Options{Roots: []string{dir}, Schema: schema})
 	if err != nil {

@@ -8,12 +8,13 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/node"
 )
 
 // openAll reads the trees of --etc and the directory file, whatever errors
 // they have.
 func (a *app) openAll(roots []string) (*cascade.Engine, error) {
-	opt := cascade.Options{Roots: append([]string(nil), roots...), Schema: Schema(), TolerateBadFiles: true}
+	opt := cascade.Options{Roots: append([]string(nil), roots...), Schema: node.Schema(), TolerateBadFiles: true}
 	if a.directory != "" {
 		opt.Source = cascade.NewDirectoryFile(a.directory)
 	}

@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/node"
 )
 
 func (a *app) tokenCmd() *cobra.Command {
@@ -134,7 +135,7 @@ func (a *app) tokenOffline(state string, t newToken) error {
 	if t.Role < httpapi.Editor {
 		return usage("--role %s: the first token must have the role %s: nobody could make another", t.Role, httpapi.Editor)
 	}
-	lock, err := lockState(state)
+	lock, err := node.LockState(state)
 	if err != nil {
 		return exit(exitFindings, err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"github.com/seed47708276/sluice/cascade/propfile"
+	"github.com/seed47708276/sluice/node"
 )
 
 // maxGivenValue is the longest value that is read from standard input or a file,
@@ -30,7 +31,7 @@ func (a *app) givenValue(args []string, from string) (string, error) {
 	case len(args) < 2:
 		return "", usage("give a value, - to read it from standard input, or --from FILE")
 	case args[1] != "-":
-		if Schema().Hides(args[0], args[1]) {
+		if node.Schema().Hides(args[0], args[1]) {
 			a.note("%s is a secret, and stood on the command line, where the history of the shell and the list of processes show it: use - or --from FILE", args[0])
 		}
 		return args[1], nil

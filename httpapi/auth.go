@@ -8,6 +8,8 @@ import (
 	"net/http"
 	"strings"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade"
 )
 
 type actorKey struct{}
@@ -64,7 +66,7 @@ func (s *Server) whoMay(w http.ResponseWriter, r *http.Request) (string, error) 
 		return s.socketPeer(p, r, route)
 	}
 	switch {
-	case route == routeMetrics && server[bool](s.Engine.Snapshot(), PropMetricsPublic):
+	case route == routeMetrics && cascade.ServerValue[bool](s.Engine.Snapshot(), PropMetricsPublic):
 		return "", nil
 	case isServicePath(r):
 		return s.serviceAccount(w, r)

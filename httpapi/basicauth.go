@@ -5,6 +5,8 @@ import (
 	"crypto/subtle"
 	"net/http"
 	"strings"
+
+	"github.com/seed47708276/sluice/cascade"
 )
 
 // basicRealm is that of the existing system.
@@ -15,8 +17,8 @@ const basicRealm = `Basic realm="OX REST", encoding="UTF-8"`
 // in while login or password is empty, as they are shipped.
 func (s *Server) serviceAccount(w http.ResponseWriter, r *http.Request) (string, error) {
 	sn := s.Engine.Snapshot()
-	login := strings.TrimSpace(server[string](sn, PropBasicLogin))
-	password := strings.TrimSpace(server[string](sn, PropBasicPassword))
+	login := strings.TrimSpace(cascade.ServerValue[string](sn, PropBasicLogin))
+	password := strings.TrimSpace(cascade.ServerValue[string](sn, PropBasicPassword))
 	if login == "" || password == "" {
 		s.authFailed(authNotConfigured, r)
 		return "", fail(http.StatusForbidden, "not_configured", "nobody may use this: set %s and %s", PropBasicLogin, PropBasicPassword)

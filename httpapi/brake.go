@@ -83,7 +83,7 @@ func (s *Server) maxClose(sn *cascade.Snapshot, sockets int) int {
 // maxCloseOf is what PropMaxClose allows, of so many sockets that are open, to
 // one of so many members; below 0: any number.
 func maxCloseOf(sn *cascade.Snapshot, sockets, members int) int {
-	switch v := value[any](sn, cascade.Subject{}, PropMaxClose).(type) {
+	switch v := cascade.ValueOf[any](sn, cascade.Subject{}, PropMaxClose).(type) {
 	case int64:
 		return int(v)
 	case string:

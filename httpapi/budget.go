@@ -33,8 +33,8 @@ func FileLimit() (int, error) {
 	return int(min(l.Cur, enough)), nil
 }
 
-// maxSockets is how many sockets a process with that many descriptors may have.
-func maxSockets(files int) int {
+// MaxSockets is how many sockets a process with that many descriptors may have.
+func MaxSockets(files int) int {
 	if files < leastFiles {
 		return max(1, files/4)
 	}

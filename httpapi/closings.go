@@ -101,6 +101,12 @@ func (c *Closings) of(sn *cascade.Snapshot, su cascade.Subject) (x closing, ok b
 	return whole, scope == nil || *scope != cascade.ScopeUser
 }
 
+// Closed implements gate.Closings.
+func (c *Closings) Closed(sn *cascade.Snapshot, su cascade.Subject) (account, closed bool) {
+	x, closed := c.of(sn, su)
+	return x.whole, closed
+}
+
 // revoked reports whether a token of the store is refused here.
 func (c *Closings) revoked(name string) bool {
 	if c == nil || c.count.Load() == 0 {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/node/gate"
 )
 
 // breakStore has the file of the store go bad under it, until mend is called.
@@ -123,7 +124,7 @@ func TestClosedHere(t *testing.T) {
 
 // served asks the gate.
 func (w *world) served(user int32) bool {
-	return NewGate(w.engine, w.server.Closings).Allowed(7, user).Allowed
+	return gate.New(w.engine, w.server.Closings).Allowed(7, user).Allowed
 }
 
 // A token that is revoked while the store takes nothing is refused here.

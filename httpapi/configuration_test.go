@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/node/gate"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -22,7 +23,7 @@ func TestGate(t *testing.T) {
 		Users: []cascade.User{{Context: 1, ID: 1, Enabled: true}, {Context: 1, ID: 2, Enabled: false}, {Context: 1, ID: 3, Enabled: true}},
 	}))
 	must(t, w.engine.Apply(cascade.Batch{DeleteContexts: []uint32{4}, DeleteUsers: []cascade.Subject{{Context: 1, User: 3}}}))
-	g := NewGate(w.engine, nil)
+	g := gate.New(w.engine, nil)
 	check := func(context, user int32, want websockets.Verdict) {
 		t.Helper()
 		if got := g.Allowed(context, user); got != want {
@@ -54,7 +55,7 @@ func TestSettings(t *testing.T) {
 	want := *websockets.DefaultConfig()
 	want.AllowedOrigins, want.Cookie.Fields = []string{}, []string{}
 	want.Cookie.Hash, want.Cookie.Salt = "calculate", ownSalt
-	want.MaxSockets = maxSockets(10_000)
+	want.MaxSockets = MaxSockets(10_000)
 	if got, _ := json.Marshal(first); string(got) != string(mustJSON(t, want)) {
 		t.Errorf("without a tree: %s", got)
 	}
@@ -75,7 +76,7 @@ func TestSettings(t *testing.T) {
 	if c.MaxPerUser != 3 || c.PingInterval != 7*time.Second || c.PingTimeout != 6*time.Second || c.ConnectTimeout != 5*time.Second ||
 		c.MaxPayload != 2048 || c.QueueMessages != 9 || c.QueueBytes != 2<<20 || !slices.Equal(c.AllowedOrigins, []string{"https://a.example", "https://b.example"}) ||
 		c.Cookie.Hash != websockets.CookieRemember || !slices.Equal(c.Cookie.Fields, []string{"X-One", "X-Two"}) || c.Cookie.Salt != "theirs" ||
-		c.ConsiderXForwards || c.ForHeader != "X-Client" || c.MaxSockets != maxSockets(10_000) {
+		c.ConsiderXForwards || c.ForHeader != "X-Client" || c.MaxSockets != MaxSockets(10_000) {
 		t.Errorf("%+v", c)
 	}
 	ten := []websockets.AddrRange{{From: netip.MustParseAddr("10.0.0.0"), To: netip.MustParseAddr("10.255.255.255")}}

@@ -95,7 +95,7 @@ func (s *Server) copyTime(sync bool) time.Duration {
 	case sync:
 		return copyPatience
 	}
-	return server[time.Duration](s.Engine.Snapshot(), remote.PropMaxDelay) + copyPatience
+	return cascade.ServerValue[time.Duration](s.Engine.Snapshot(), remote.PropMaxDelay) + copyPatience
 }
 
 // deliveryOf is what is known of a message that was sent just now; nil: nothing.

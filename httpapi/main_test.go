@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/node/gate"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
@@ -40,7 +41,7 @@ type world struct {
 	engine      *cascade.Engine
 	store       *store.Store
 	storePath   string
-	settings    *Settings
+	settings    *gate.Settings
 	sockets     *websockets.Server
 	sessions    *websockets.MemorySessions
 	server      *Server
@@ -72,11 +73,11 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	log := slog.New(slog.NewTextHandler(&w.logs, &slog.HandlerOptions{Level: slog.LevelDebug}))
 	w.engine, err = cascade.Open(cascade.Options{Roots: []string{w.etc}, Schema: schema, Logger: log, Gate: websockets.PropEnabled})
 	must(t, err)
-	w.settings = NewSettings(w.engine, log, ownSalt, 10_000)
+	w.settings = gate.NewSettings(w.engine, log, ownSalt, MaxSockets(10_000))
 	w.sessions = websockets.NewMemorySessions(func(s *websockets.Session) { w.sockets.CloseSession(s) })
 	closings := NewClosings()
 	w.sockets = websockets.New(websockets.Options{
-		Gate: NewGate(w.engine, closings), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
+		Gate: gate.New(w.engine, closings), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
 	})
 	w.storePath = filepath.Join(t.TempDir(), store.FileName)
 	w.store, err = store.Open(store.Options{Path: w.storePath, Logger: log})

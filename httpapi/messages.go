@@ -223,7 +223,7 @@ func (s *Server) deliver(ctx context.Context, m *message, msg *websockets.Messag
 		result.ID = randomID()
 	} else {
 		m.chosen, result.ID = true, m.ID
-		now, window := time.Now(), server[time.Duration](s.Engine.Snapshot(), remote.PropDedupWindow)
+		now, window := time.Now(), cascade.ServerValue[time.Duration](s.Engine.Snapshot(), remote.PropDedupWindow)
 		if !s.accepted.first(now, window, m.ID) {
 			result.Duplicate = true
 			s.duplicate(m, su)

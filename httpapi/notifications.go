@@ -136,8 +136,8 @@ func (s *Server) webhook(w http.ResponseWriter, r *http.Request) error {
 	if len(body) > maxWebhook {
 		return p.reject(notifyTooLarge, http.StatusRequestEntityTooLarge, "too_large", "a webhook has at most "+strconv.Itoa(maxWebhook)+" bytes")
 	}
-	key := []byte(server[string](s.Engine.Snapshot(), PropWebhookKey))
-	id, err := checkSignature(r.Header.Values(server[string](s.Engine.Snapshot(), PropWebhookHeader)), key, body, time.Now())
+	key := []byte(cascade.ServerValue[string](s.Engine.Snapshot(), PropWebhookKey))
+	id, err := checkSignature(r.Header.Values(cascade.ServerValue[string](s.Engine.Snapshot(), PropWebhookHeader)), key, body, time.Now())
 	if err != nil {
 		return p.reject(notifySignature, http.StatusUnauthorized, "bad_signature", err.Error())
 	}
@@ -162,10 +162,10 @@ func (s *Server) webhook(w http.ResponseWriter, r *http.Request) error {
 // account where there is none.
 func (s *Server) webhookSender(w http.ResponseWriter, r *http.Request) error {
 	sn := s.Engine.Snapshot()
-	if server[string](sn, PropWebhookKey) == "" {
+	if cascade.ServerValue[string](sn, PropWebhookKey) == "" {
 		return fail(http.StatusForbidden, "not_configured", "nobody may send webhooks: set %s", PropWebhookKey)
 	}
-	secret := server[string](sn, PropWebhookSecret)
+	secret := cascade.ServerValue[string](sn, PropWebhookSecret)
 	if secret == "" {
 		return s.notifier(w, r)
 	}

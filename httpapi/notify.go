@@ -114,7 +114,7 @@ func (n *notifyState) addUnknown(user string) {
 
 // ranges are the allowed addresses. A list that cannot be read changes nothing.
 func (p *pushes) ranges() []websockets.AddrRange {
-	text := server[string](p.server.Engine.Snapshot(), PropNotifyAddresses)
+	text := cascade.ServerValue[string](p.server.Engine.Snapshot(), PropNotifyAddresses)
 	n := &p.notify
 	n.mu.Lock()
 	defer n.mu.Unlock()

@@ -109,7 +109,9 @@ func newOIDCLogins(e *cascade.Engine) *oidcLogins {
 }
 
 // On reports whether people can log in so.
-func (l *oidcLogins) On() bool { return server[string](l.engine.Snapshot(), PropOIDCIssuer) != "" }
+func (l *oidcLogins) On() bool {
+	return cascade.ServerValue[string](l.engine.Snapshot(), PropOIDCIssuer) != ""
+}
 
 // client is what talks to the provider.
 func (l *oidcLogins) client(ctx context.Context) (context.Context, context.CancelFunc) {
@@ -119,7 +121,7 @@ func (l *oidcLogins) client(ctx context.Context) (context.Context, context.Cance
 
 // setup asks the provider what it is, where that is not known.
 func (l *oidcLogins) setup(ctx context.Context, sn *cascade.Snapshot) (*oidc.Provider, *oauth2.Config, error) {
-	issuer := server[string](sn, PropOIDCIssuer)
+	issuer := cascade.ServerValue[string](sn, PropOIDCIssuer)
 	if issuer == "" {
 		return nil, nil, fmt.Errorf("%s is not set: log in with a token", PropOIDCIssuer)
 	}
@@ -137,8 +139,8 @@ func (l *oidcLogins) setup(ctx context.Context, sn *cascade.Snapshot) (*oidc.Pro
 		l.mu.Unlock()
 	}
 	return p, &oauth2.Config{
-		ClientID: server[string](sn, PropOIDCClient), ClientSecret: server[string](sn, PropOIDCSecret), Endpoint: p.Endpoint(),
-		RedirectURL: server[string](sn, PropOIDCRedirect), Scopes: server[[]string](sn, PropOIDCScopes),
+		ClientID: cascade.ServerValue[string](sn, PropOIDCClient), ClientSecret: cascade.ServerValue[string](sn, PropOIDCSecret), Endpoint: p.Endpoint(),
+		RedirectURL: cascade.ServerValue[string](sn, PropOIDCRedirect), Scopes: cascade.ServerValue[[]string](sn, PropOIDCScopes),
 	}, nil
 }
 
@@ -227,7 +229,7 @@ func (l *oidcLogins) login(id *oidc.IDToken, sn *cascade.Snapshot) (oidcLogin, e
 		Token:  Token{Name: actorOIDC + name[:min(len(name), maxOIDCName)], Created: now, Expires: now.Add(oidcLifetime)},
 		issuer: id.Issuer,
 	}
-	claim := server[string](sn, PropOIDCClaim)
+	claim := cascade.ServerValue[string](sn, PropOIDCClaim)
 	switch groups := claims[claim].(type) {
 	case string:
 		login.groups = []string{groups}
@@ -248,14 +250,14 @@ func (l *oidcLogins) login(id *oidc.IDToken, sn *cascade.Snapshot) (oidcLogin, e
 // role is what a person may do by the configuration as it is now: who takes a
 // group's role away need not wait for logins to end.
 func (l *oidcLogins) role(of *oidcLogin, sn *cascade.Snapshot) Role {
-	if server[string](sn, PropOIDCIssuer) != of.issuer {
+	if cascade.ServerValue[string](sn, PropOIDCIssuer) != of.issuer {
 		return noRole
 	}
 	for _, r := range []struct {
 		property string
 		role     Role
 	}{{PropOIDCEditors, Editor}, {PropOIDCOperators, Operator}, {PropOIDCViewers, Viewer}} {
-		if slices.ContainsFunc(server[[]string](sn, r.property), func(g string) bool { return slices.Contains(of.groups, g) }) {
+		if slices.ContainsFunc(cascade.ServerValue[[]string](sn, r.property), func(g string) bool { return slices.Contains(of.groups, g) }) {
 			return r.role
 		}
 	}

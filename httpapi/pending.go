@@ -5,6 +5,8 @@ import (
 	"net/http"
 	"net/netip"
 	"sync"
+
+	"github.com/seed47708276/sluice/cascade"
 )
 
 // pending counts the connections of the listener for clients that are no sockets
@@ -44,7 +46,7 @@ func (s *Server) followClients(c net.Conn, state http.ConnState) {
 	switch state {
 	case http.StateNew:
 		mine := s.pending.add(peer)
-		over := mine > server[int64](s.Engine.Snapshot(), PropMaxPending) && !peer.IsLoopback() && !s.Config().KnownProxy(peer)
+		over := mine > cascade.ServerValue[int64](s.Engine.Snapshot(), PropMaxPending) && !peer.IsLoopback() && !s.Config().KnownProxy(peer)
 		if s.budget.open.Add(1)+s.budget.sockets() > s.budget.clients || over {
 			s.budget.refused.Add(1)
 			_ = c.Close() // the server finds out, and says StateClosed

@@ -58,8 +58,8 @@ func TestPendingConnections(t *testing.T) {
 func TestBudgetOfAdministrators(t *testing.T) {
 	for _, files := range []int{64, 1024, 1 << 20} {
 		b := newBudget(files, func() int64 { return 0 })
-		if b.clients <= 0 || b.clients >= b.max || int64(maxSockets(files)) > b.clients {
-			t.Errorf("of %d: %d, clients %d, sockets %d", files, b.max, b.clients, maxSockets(files))
+		if b.clients <= 0 || b.clients >= b.max || int64(MaxSockets(files)) > b.clients {
+			t.Errorf("of %d: %d, clients %d, sockets %d", files, b.max, b.clients, MaxSockets(files))
 		}
 	}
 }

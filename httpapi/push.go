@@ -90,7 +90,7 @@ func newPushes(s *Server) *pushes {
 		t = remote.Timings{Delay: time.Second, MaxDelay: 10 * time.Second, Frequency: 500 * time.Millisecond}
 	}
 	p.timings = t
-	limit := func() int { return int(server[int64](s.Engine.Snapshot(), PropPushBuffered)) }
+	limit := func() int { return int(cascade.ServerValue[int64](s.Engine.Snapshot(), PropPushBuffered)) }
 	for i := range p.buffers {
 		p.buffers[i] = remote.NewBuffer(scaled(t, priority(i)), limit, p.deliver)
 	}
@@ -188,7 +188,7 @@ func (p *pushes) memory(id string) (accepted, delivered *sentIDs, window time.Du
 	case strings.HasPrefix(id, hookIDs):
 		return &p.hooks.accepted, &p.hooks.delivered, 2 * signatureWindow
 	}
-	return &p.server.accepted, &p.server.delivered, server[time.Duration](p.server.Engine.Snapshot(), remote.PropDedupWindow)
+	return &p.server.accepted, &p.server.delivered, cascade.ServerValue[time.Duration](p.server.Engine.Snapshot(), remote.PropDedupWindow)
 }
 
 // firstAccepted and firstDelivered report whether one of the ids, which are of one

@@ -114,7 +114,9 @@ func checkPushTimings(t remote.Timings) error {
 
 // readPushTimings are those of high priority.
 func readPushTimings(sn *cascade.Snapshot) (remote.Timings, error) {
-	ms := func(name string) time.Duration { return time.Duration(server[int64](sn, name)) * time.Millisecond }
+	ms := func(name string) time.Duration {
+		return time.Duration(cascade.ServerValue[int64](sn, name)) * time.Millisecond
+	}
 	t := remote.Timings{Delay: ms(PropPushDelay), MaxDelay: ms(PropPushMaxDelay), Frequency: ms(PropPushFrequency)}
 	return t, checkPushTimings(t)
 }
@@ -138,5 +140,5 @@ func pushEnabled(sn *cascade.Snapshot, su cascade.Subject, client, topic string)
 			return false
 		}
 	}
-	return value[bool](sn, su, PropPushEnabled)
+	return cascade.ValueOf[bool](sn, su, PropPushEnabled)
 }

@@ -126,8 +126,8 @@ var errNoDoveAdm = errors.New("the HTTP API of Dovecot is not configured: set " 
 // doveAdm is the client that fits the configuration of now.
 func (r *registrar) doveAdm() (*doveadm.Client, error) {
 	sn := r.server.Engine.Snapshot()
-	endpoints, key := server[[]string](sn, PropDoveAdmEndpoints), server[string](sn, PropDoveAdmSecret)
-	if !server[bool](sn, PropDoveAdm) || len(endpoints) == 0 || key == "" {
+	endpoints, key := cascade.ServerValue[[]string](sn, PropDoveAdmEndpoints), cascade.ServerValue[string](sn, PropDoveAdmSecret)
+	if !cascade.ServerValue[bool](sn, PropDoveAdm) || len(endpoints) == 0 || key == "" {
 		return nil, errNoDoveAdm
 	}
 	for _, e := range endpoints {
@@ -154,7 +154,7 @@ func (r *registrar) login(su cascade.Subject) string {
 	if len(n.Mails) > 0 {
 		mail = n.Mails[0]
 	}
-	if mail == "" || n.Login != "" && server[string](r.server.Engine.Snapshot(), PropMailLogin) == loginByLogin {
+	if mail == "" || n.Login != "" && cascade.ServerValue[string](r.server.Engine.Snapshot(), PropMailLogin) == loginByLogin {
 		return n.Login
 	}
 	return mail
@@ -166,12 +166,12 @@ func metadata(su cascade.Subject) string { return fmt.Sprintf("user=%d@%d", su.U
 // auto reports whether opened is to be told of sockets.
 func (r *registrar) auto() bool {
 	sn := r.server.Engine.Snapshot()
-	return server[string](sn, PropRegister) == registerAuto && server[bool](sn, PropDoveAdm)
+	return cascade.ServerValue[string](sn, PropRegister) == registerAuto && cascade.ServerValue[bool](sn, PropDoveAdm)
 }
 
 // recent reports whether a user was registered not long ago.
 func (r *registrar) recent(su cascade.Subject) bool {
-	return time.Since(r.known.Registered(su.Context, su.User)) < server[time.Duration](r.server.Engine.Snapshot(), PropRefresh)
+	return time.Since(r.known.Registered(su.Context, su.User)) < cascade.ServerValue[time.Duration](r.server.Engine.Snapshot(), PropRefresh)
 }
 
 // opened has a user be registered who has opened a socket. It does not wait.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/seed47708276/sluice/node/gate"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -132,7 +133,7 @@ func TestSessionOfAdministrator(t *testing.T) {
 // resalting are sessions during whose making the cluster's salt becomes known.
 type resalting struct {
 	*websockets.MemorySessions
-	settings *Settings
+	settings *gate.Settings
 	salts    []string
 }
 

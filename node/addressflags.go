@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"net"
@@ -10,11 +10,11 @@ import (
 
 // addressFlags are the properties that flags of serve set. An address that cannot
 // be read sets none: listening on it is what fails.
-func addressFlags(opt serverOptions) map[string]cascade.Flag {
+func addressFlags(opt Options) map[string]cascade.Flag {
 	out := map[string]cascade.Flag{}
 	for _, f := range []struct{ name, address, host, port string }{
-		{"--public", opt.public, httpapi.PropPublicHost, httpapi.PropPublicPort},
-		{"--admin", opt.admin, httpapi.PropAdminHost, httpapi.PropAdminPort},
+		{"--public", opt.Public, httpapi.PropPublicHost, httpapi.PropPublicPort},
+		{"--admin", opt.Admin, httpapi.PropAdminHost, httpapi.PropAdminPort},
 	} {
 		host, text, err := net.SplitHostPort(f.address)
 		if err != nil {
@@ -26,8 +26,8 @@ func addressFlags(opt serverOptions) map[string]cascade.Flag {
 		}
 		out[f.host], out[f.port] = cascade.Flag{Name: f.name, Value: host}, cascade.Flag{Name: f.name, Value: port}
 	}
-	if opt.socket != "" {
-		out[httpapi.PropAdminSocket] = cascade.Flag{Name: "--socket", Value: opt.socket}
+	if opt.Socket != "" {
+		out[httpapi.PropAdminSocket] = cascade.Flag{Name: "--socket", Value: opt.Socket}
 	}
 	return out
 }

@@ -1,10 +1,10 @@
-package cli
+package node
 
 import "strings"
 
 // startLine is what the first line of a server's log tells: what runs, from
 // where, and how to ask it.
-func (s *server) startLine() []any {
+func (s *Node) startLine() []any {
 	st := s.engine.Status()
 	cluster := "none: this member is alone"
 	if s.link != nil {
@@ -19,7 +19,7 @@ func (s *server) startLine() []any {
 	}
 	return []any{
 		"public", s.public.Addr().String(), "admin", s.admin.Addr().String(), "socket", s.socket.Path(),
-		"version", thisBuild().Version, "member", s.member, "cluster", cluster,
+		"version", s.version, "member", s.member, "cluster", cluster,
 		"trees", strings.Join(s.roots, " "), "files", len(st.Files), "state", s.state, "sessions", sessions,
 		"status", st.Status, "ask", "sluice status --server unix:" + s.socket.Path(),
 	}

@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"context"
@@ -69,7 +69,7 @@ func platformOptions(e *cascade.Engine) (o sqlpool.Options, own bool, err error)
 
 // openPlatform makes the reader of the platform's database, where the tree wants
 // it.
-func (s *server) openPlatform() error {
+func (s *Node) openPlatform() error {
 	if !s.engine.Bool(platform.PropEnabled).For(cascade.Subject{}) {
 		return nil
 	}
@@ -93,6 +93,6 @@ func (s *server) openPlatform() error {
 }
 
 // loadUser makes the gate know a user.
-func (s *server) loadUser(ctx context.Context, contextID, user int32) error {
+func (s *Node) loadUser(ctx context.Context, contextID, user int32) error {
 	return s.platform.Load(ctx, cascade.Subject{Context: uint32(contextID), User: uint32(user)})
 }

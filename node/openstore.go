@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"context"
@@ -16,13 +16,13 @@ const noStore = "the cluster does not say where its decisions are kept: name a m
 	store.PropKeeper + "), or a database (" + store.PropDatabaseHosts + "), on all members, start them again, and run `sluice store adopt` on the one that has the right ones"
 
 // openStore opens the store and fills the engine from it.
-func (s *server) openStore(opt serverOptions) (err error) {
-	sopt := store.Options{Path: filepath.Join(opt.state, store.FileName), Logger: s.log}
+func (s *Node) openStore(opt Options) (err error) {
+	sopt := store.Options{Path: filepath.Join(opt.State, store.FileName), Logger: s.log}
 	if err := s.chooseStore(&sopt); err != nil {
 		return err
 	}
 	// A copy of decisions that are kept elsewhere is made again.
-	if sopt.Truth == nil && !opt.newState {
+	if sopt.Truth == nil && !opt.NewState {
 		if err := s.lostStore(sopt.Path); err != nil {
 			return err
 		}
@@ -30,14 +30,14 @@ func (s *server) openStore(opt serverOptions) (err error) {
 	if s.store, err = store.Open(sopt); err != nil {
 		return err
 	}
-	s.fixed = opt.directory != ""
+	s.fixed = opt.Directory != ""
 	return s.store.Load(s.apply)
 }
 
 // chooseStore says where the decisions are kept.
-func (s *server) chooseStore(sopt *store.Options) error {
+func (s *Node) chooseStore(sopt *store.Options) error {
 	keeper := s.engine.Text(store.PropKeeper).Server()
-	database, named, err := databaseOptions(s.engine)
+	database, named, err := DatabaseOptions(s.engine)
 	if err != nil {
 		return err
 	}
@@ -75,7 +75,7 @@ func (s *server) chooseStore(sopt *store.Options) error {
 }
 
 // adoptKeeper makes this member's file that of the keeper.
-func (s *server) adoptKeeper(ctx context.Context, force bool) error {
+func (s *Node) adoptKeeper(ctx context.Context, force bool) error {
 	return s.store.Adopt(store.Adoption{
 		Force: force,
 		Missing: func(at store.Head) ([]store.Sealed, bool, error) {
@@ -88,7 +88,7 @@ func (s *server) adoptKeeper(ctx context.Context, force bool) error {
 }
 
 // adoptDatabase makes what this member's file has the truth in the database.
-func (s *server) adoptDatabase(ctx context.Context, force bool) error {
+func (s *Node) adoptDatabase(ctx context.Context, force bool) error {
 	return s.store.Adopt(store.Adoption{
 		Force: force,
 		Register: func(_ store.Identity, head store.Head) (store.Identity, error) {

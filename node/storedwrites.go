@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"time"
@@ -10,7 +10,7 @@ import (
 
 // apply hands the engine what the store has, unless the directory comes from a
 // file.
-func (s *server) apply(b cascade.Batch) error {
+func (s *Node) apply(b cascade.Batch) error {
 	if s.fixed {
 		return nil
 	}
@@ -18,7 +18,7 @@ func (s *server) apply(b cascade.Batch) error {
 }
 
 // stored is told of each write.
-func (s *server) stored(b cascade.Batch, entries []store.Entry) {
+func (s *Node) stored(b cascade.Batch, entries []store.Entry) {
 	// What is stored was checked by the same rules.
 	if err := s.apply(b); err != nil {
 		s.log.Error("a stored write cannot be applied", "err", err)
@@ -32,7 +32,7 @@ func (s *server) stored(b cascade.Batch, entries []store.Entry) {
 
 // endOwners ends the sessions of contexts and users that were deleted or have a
 // new owner, be it that the ids are taken again already.
-func (s *server) endOwners(entries []store.Entry) {
+func (s *Node) endOwners(entries []store.Entry) {
 	if s.fixed {
 		return
 	}
@@ -48,7 +48,7 @@ func (s *server) endOwners(entries []store.Entry) {
 // endOwnersOfLog does the same for what the log tells: a deletion counts over a
 // restart, since it is on the disk before it is acknowledged, and on a member that
 // took the whole state over.
-func (s *server) endOwnersOfLog() {
+func (s *Node) endOwnersOfLog() {
 	if s.fixed {
 		return
 	}

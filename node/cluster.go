@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"context"
@@ -14,7 +14,7 @@ import (
 )
 
 // openLink makes the link to the other members where a Redis is configured.
-func (s *server) openLink() error {
+func (s *Node) openLink() error {
 	way, enabled, err := remote.ReadRedis(s.engine.Snapshot())
 	if err != nil {
 		return err
@@ -55,7 +55,7 @@ func (s *server) openLink() error {
 // there; what is left is removed by the others.
 const leaveTimeout = 5 * time.Second
 
-func (s *server) leave() {
+func (s *Node) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	if err := s.link.Leave(ctx); err != nil {
@@ -64,7 +64,7 @@ func (s *server) leave() {
 }
 
 // memberName is this member's name in the cluster.
-func (s *server) memberName() (string, error) {
+func (s *Node) memberName() (string, error) {
 	if name := s.engine.Text(remote.PropMember).Server(); name != "" {
 		return name, nil
 	}
@@ -73,7 +73,7 @@ func (s *server) memberName() (string, error) {
 
 // timings are the buffer's as the tree has them, or those before where the
 // three do not fit together.
-func (s *server) timings(before remote.Timings) remote.Timings {
+func (s *Node) timings(before remote.Timings) remote.Timings {
 	t, err := remote.ReadTimings(s.engine.Snapshot())
 	if err != nil {
 		s.log.Error("the buffer's timings stay as they were: correct the three together", slog.Any("error", err),
@@ -85,7 +85,7 @@ func (s *server) timings(before remote.Timings) remote.Timings {
 
 // followTimings hands the buffer its timings whenever they change. The caller
 // calls cancel.
-func (s *server) followTimings() (cancel func()) {
+func (s *Node) followTimings() (cancel func()) {
 	current := s.timings(remote.DefaultTimings)
 	return s.engine.Subscribe([]string{remote.PropDelay, remote.PropMaxDelay, remote.PropFrequency}, func([]cascade.EffectiveChange) {
 		current = s.timings(current)
@@ -113,7 +113,7 @@ func (r registry) Unregister(reg websockets.Registration) {
 
 // otherSockets are the sockets of each other member that takes some. A link that
 // is not whole does not know.
-func (s *server) otherSockets() (counts []int64) {
+func (s *Node) otherSockets() (counts []int64) {
 	members, status := s.link.Members()
 	if status != "ok" {
 		return nil
@@ -127,7 +127,7 @@ func (s *server) otherSockets() (counts []int64) {
 }
 
 // deliverer is the sockets as the link needs them.
-type deliverer struct{ s *server }
+type deliverer struct{ s *Node }
 
 func (d deliverer) Deliver(m remote.Message) error {
 	msg := websockets.Message{
@@ -218,7 +218,7 @@ func (d deliverer) Answer(op string, body []byte) ([]byte, error) {
 const tellTimeout = 2 * time.Second
 
 // sessionEnded closes the sockets of a session on all members.
-func (s *server) sessionEnded(ses *websockets.Session) {
+func (s *Node) sessionEnded(ses *websockets.Session) {
 	s.sockets.CloseSession(ses)
 	if s.link == nil {
 		return
@@ -238,7 +238,7 @@ func (s *server) sessionEnded(ses *websockets.Session) {
 }
 
 // watcher is the API as the sockets need it, which is made after them.
-type watcher struct{ s *server }
+type watcher struct{ s *Node }
 
 func (w watcher) Watched() bool                                      { return w.s.api.Watched() }
 func (w watcher) Opened(i websockets.SocketInfo)                     { w.s.api.Opened(i) }

@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"context"
@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+	"io/fs"
 	"os"
 	"slices"
 	"strings"
@@ -19,8 +20,8 @@ import (
 
 const (
 	saltBytes = 16
-	// saltFile is its name in the state folder.
-	saltFile    = "cookie-salt"
+	// SaltFile is its name in the state folder.
+	SaltFile    = "cookie-salt"
 	maxSaltText = 256 // of what the cluster may have
 	// saltKey is the name of the cluster's salt in Redis.
 	saltKey = "salt"
@@ -47,7 +48,7 @@ func (o *ownSalt) read() (string, error) {
 	if o.text = strings.TrimSpace(string(b)); err == nil && len(o.text) >= 2*saltBytes {
 		return o.text, nil
 	}
-	if err != nil && !isNotExist(err) {
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return "", err
 	}
 	raw := make([]byte, saltBytes)
@@ -73,7 +74,7 @@ func digestKey(salt string) []byte {
 
 // agreeSalt returns nil when the salt is that of the cluster. The first time that
 // it is another it says so, because its caller has used the old one.
-func (s *server) agreeSalt(ctx context.Context) error {
+func (s *Node) agreeSalt(ctx context.Context) error {
 	if s.salt.agreed.Load() {
 		return nil
 	}
@@ -85,7 +86,7 @@ func (s *server) agreeSalt(ctx context.Context) error {
 }
 
 // takeSalt asks the cluster for its salt.
-func (s *server) takeSalt(ctx context.Context) (changed bool, err error) {
+func (s *Node) takeSalt(ctx context.Context) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, saltTimeout)
 	defer cancel()
 	select {
@@ -116,7 +117,7 @@ func (s *server) takeSalt(ctx context.Context) (changed bool, err error) {
 
 // followSalt keeps the cluster's salt, also over a Redis that loses it, and says
 // when another member has another one.
-func (s *server) followSalt(ctx context.Context) {
+func (s *Node) followSalt(ctx context.Context) {
 	var said []string
 	failed := false
 	for {

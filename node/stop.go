@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"context"
@@ -60,7 +60,7 @@ func (r *requests) end(ctx context.Context) error {
 
 // flush sends what waits for other members. It returns when all is sent, or
 // after flushFirst; the caller waits for done, at the latest when ctx ends.
-func (s *server) flush(ctx context.Context) (done <-chan struct{}) {
+func (s *Node) flush(ctx context.Context) (done <-chan struct{}) {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
@@ -84,7 +84,7 @@ func (s *server) flush(ctx context.Context) (done <-chan struct{}) {
 // stopServing closes the listeners, lets requests that run end, and cuts off
 // those that do not: a client that never sends the rest of its body, or never
 // reads its answer, is no reason to stop late or with an error.
-func (s *server) stopServing(limit context.Context, servers []*http.Server, running *requests) error {
+func (s *Node) stopServing(limit context.Context, servers []*http.Server, running *requests) error {
 	ctx, cancel := context.WithTimeout(limit, requestGrace)
 	defer cancel()
 	var wg sync.WaitGroup

@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"fmt"
@@ -12,7 +12,7 @@ import (
 
 // openSessions returns those of App Suite where it keeps them in Redis, else our
 // own: in the Redis of the cluster, or in memory.
-func (s *server) openSessions() (websockets.Sessions, error) {
+func (s *Node) openSessions() (websockets.Sessions, error) {
 	if sn := s.engine.Snapshot(); !s.engine.Bool(websockets.PropRedisSessions).In(sn, cascade.Subject{}) {
 		if s.link != nil {
 			return redissessions.New(redissessions.Options{

@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"errors"
@@ -11,9 +11,9 @@ import (
 	"syscall"
 )
 
-// lockState makes the state folder and holds it: two servers would overwrite
+// LockState makes the state folder and holds it: two servers would overwrite
 // each other's files.
-func lockState(dir string) (*os.File, error) {
+func LockState(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o700); err != nil {
 		return nil, fmt.Errorf("state folder: %w: choose another with --state", err)
 	}

@@ -1,4 +1,6 @@
-package httpapi
+// Package gate is what the cascade says to the sockets: whom they serve, and with
+// which settings.
+package gate
 
 import (
 	"github.com/seed47708276/sluice/cascade"
@@ -10,12 +12,20 @@ import (
 type Gate struct {
 	engine   *cascade.Engine
 	enabled  cascade.BoolHandle
-	closings *Closings
+	closings Closings
 }
 
-// NewGate returns the gate of an engine whose schema has the declarations of
+// Closings are the users and contexts that were switched off while the store
+// could not be asked.
+type Closings interface {
+	// Closed reports whether a user is refused; account: not only by the switch,
+	// so that no override of the user's own lets him in.
+	Closed(sn *cascade.Snapshot, su cascade.Subject) (account, closed bool)
+}
+
+// New returns the gate of an engine whose schema has the declarations of
 // websockets; c refuses more, nil: nobody.
-func NewGate(e *cascade.Engine, c *Closings) Gate {
+func New(e *cascade.Engine, c Closings) Gate {
 	return Gate{e, e.Bool(websockets.PropEnabled), c}
 }
 
@@ -25,12 +35,15 @@ func (g Gate) Allowed(context, user int32) websockets.Verdict {
 	reason := websockets.SwitchedOff
 	switch sn.Account(su) {
 	case cascade.AccountOpen:
-		closing, closed := g.closings.of(sn, su)
+		account, closed := false, false
+		if g.closings != nil {
+			account, closed = g.closings.Closed(sn, su)
+		}
 		if !closed && g.enabled.In(sn, su) {
 			return websockets.Verdict{Allowed: true}
 		}
 		// An account that the store could not disable for good is not held either.
-		hold := !closing.whole && value[string](sn, su, websockets.PropWhenDisabled) == websockets.WhenDisabledHold
+		hold := !account && cascade.ValueOf[string](sn, su, websockets.PropWhenDisabled) == websockets.WhenDisabledHold
 		return websockets.Verdict{Reason: reason, Hold: hold}
 	case cascade.ContextDisabled:
 		reason = websockets.ContextDisabled

@@ -1,4 +1,7 @@
-package cli
+// Package node is one Sluice: it joins the cascade, the sockets, the link to the
+// cluster and the API. `sluice serve` runs one, and so does a program that embeds
+// Sluice.
+package node
 
 import (
 	"context"
@@ -22,27 +25,44 @@ import (
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/cascade/store/mariadb"
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/httpapi/console"
+	"github.com/seed47708276/sluice/node/gate"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 	"github.com/seed47708276/sluice/websockets/appsuite"
 )
 
-// serverOptions are the flags of serve.
-type serverOptions struct {
-	etc       []string
-	directory string
-	state     string
-	newState  bool // the state folder may be new, whatever is known of an older one
-	tolerate  bool
-	public    string // HOST:PORT instead of the properties
-	admin     string
-	socket    string // path of the admin socket instead of the property
-	ownState  bool   // the command line names the state folder
-	stderr    io.Writer
+// Options are what a node is opened with. State is required; everything else
+// has a zero value that works.
+type Options struct {
+	Roots     []string // folders with trees of files; what a later one says wins
+	Directory string   // YAML file with contexts and users instead of the store's; "": the store's
+	// State is the folder of what must outlive a restart; it is made where it is
+	// missing. One process at a time has it.
+	State            string
+	NewState         bool // it may be new, whatever is known of an older one
+	TolerateBadFiles bool // open although a file has errors and no last good contents
+
+	// Public and Admin are HOST:PORT of the listeners, instead of the properties.
+	Public, Admin string
+	// Socket is the path of the Unix socket for administrators, instead of the
+	// property. Without either it is in the state folder, or at SystemSocket where
+	// MachineSocket is set and that can be written.
+	Socket        string
+	MachineSocket bool
+
+	Log     io.Writer // lines of slog; nil: they are discarded
+	Version string    // of the build, for administrators
+	// Env is the environment in which a service manager says how it wants to be
+	// told of the state, see sd_notify(3): os.Getenv. nil: nobody is told.
+	Env func(string) string
+	// Doctor examines users for the console; nil: it does not.
+	Doctor func(ctx context.Context, api http.RoundTripper, context, user uint32) ([]console.Step, error)
 }
 
-// server is one running Sluice: what serve and demo start.
-type server struct {
+// Node is one running Sluice: the cascade, the sockets, the link to the cluster
+// and the API, joined.
+type Node struct {
 	engine  *cascade.Engine
 	sockets *websockets.Server
 	api     *httpapi.Server
@@ -56,7 +76,7 @@ type server struct {
 	database      *mariadb.Database  // nil: it is not in one
 	platform      *platform.Platform // nil: its database is not read
 	fixed         bool               // the directory comes from a file
-	settings      *httpapi.Settings
+	settings      *gate.Settings
 	certificate   *httpapi.Certificate       // of the public listener; nil: no TLS
 	adminCert     *httpapi.Certificate       // of the admin listener; nil: no TLS
 	tokenFile     *httpapi.TokenFile         // nil: none is configured
@@ -69,32 +89,43 @@ type server struct {
 	redisWarning  string // what is not safe about the way to Redis; "": nothing
 	public, admin net.Listener
 	socket        *httpapi.AdminSocket
-	recheck       chan struct{} // a swap happened: ask the gate for everybody
+	recheck       gate.Recheck
 	roots         []string
 	state         string
 	fresh         bool            // the state folder is new or empty
 	manager       *serviceManager // nil: no service manager asked for word
+	version       string
 }
 
 // drainGrace bounds the time from the end of sluice.drain.spread to that of the
 // process: the last sockets have 2 s, and requests that run the rest.
 const drainGrace = 20 * time.Second
 
-func openServer(opt serverOptions) (_ *server, err error) {
-	s := &server{roots: opt.etc, state: opt.state, level: &slog.LevelVar{}, recheck: make(chan struct{}, 1)}
-	s.log = slog.New(slog.NewTextHandler(opt.stderr, &slog.HandlerOptions{Level: s.level}))
-	if s.manager, err = newServiceManager(os.Getenv, s.log); err != nil {
-		return nil, err
+// Open reads the trees, opens the store and the way to Redis, and takes the
+// listeners. Who opens a node runs it, or closes it. Errors say what to change.
+func Open(opt Options) (_ *Node, err error) {
+	if opt.State == "" {
+		return nil, errors.New("a node needs a state folder: set Options.State")
 	}
-	if s.lock, err = lockState(opt.state); err != nil {
+	if opt.Log == nil {
+		opt.Log = io.Discard
+	}
+	s := &Node{roots: opt.Roots, state: opt.State, version: opt.Version, level: &slog.LevelVar{}, recheck: gate.NewRecheck()}
+	s.log = slog.New(slog.NewTextHandler(opt.Log, &slog.HandlerOptions{Level: s.level}))
+	if opt.Env != nil {
+		if s.manager, err = newServiceManager(opt.Env, s.log); err != nil {
+			return nil, err
+		}
+	}
+	if s.lock, err = LockState(opt.State); err != nil {
 		return nil, err
 	}
 	defer func() {
 		if err != nil {
-			s.close()
+			s.Close()
 		}
 	}()
-	state, err := filepath.Abs(opt.state)
+	state, err := filepath.Abs(opt.State)
 	if err != nil {
 		return nil, err
 	}
@@ -102,17 +133,17 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		s.log.Warn("temporary files of plans, left by a killed server, cannot be removed", "err", err)
 	}
 	copt := cascade.Options{
-		Roots: opt.etc, Schema: Schema(), State: opt.state, TolerateBadFiles: opt.tolerate, Logger: s.log,
+		Roots: opt.Roots, Schema: Schema(), State: opt.State, TolerateBadFiles: opt.TolerateBadFiles, Logger: s.log,
 		Gate: websockets.PropEnabled, Flags: addressFlags(opt),
 	}
-	s.fresh = freshState(opt.state)
-	if s.fresh && !opt.newState {
+	s.fresh = freshState(opt.State)
+	if s.fresh && !opt.NewState {
 		copt.Ready = s.mustExist
 	}
-	if opt.directory != "" {
-		copt.Source = cascade.NewDirectoryFile(opt.directory)
+	if opt.Directory != "" {
+		copt.Source = cascade.NewDirectoryFile(opt.Directory)
 	}
-	s.salt.path = filepath.Join(opt.state, saltFile)
+	s.salt.path = filepath.Join(opt.State, SaltFile)
 	salt, err := s.salt.read()
 	if err != nil {
 		return nil, err
@@ -127,7 +158,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if err != nil {
 		return nil, err
 	}
-	s.settings = httpapi.NewSettings(s.engine, s.log, salt, files)
+	s.settings = gate.NewSettings(s.engine, s.log, salt, httpapi.MaxSockets(files))
 	if s.certificate, err = s.loadCertificate(httpapi.PropPublicCert, httpapi.PropPublicKey); err != nil {
 		return nil, err
 	}
@@ -143,7 +174,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	if err := s.openLink(); err != nil {
 		return nil, err
 	}
-	if err := s.knownState(opt.newState); err != nil {
+	if err := s.knownState(opt.NewState); err != nil {
 		return nil, err
 	}
 	if err := s.openStore(opt); err != nil {
@@ -157,7 +188,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 		return nil, err
 	}
 	closings := httpapi.NewClosings()
-	sopt := websockets.Options{Gate: httpapi.NewGate(s.engine, closings), Sessions: sessions, Config: s.settings.Config, Logger: s.log, Watcher: watcher{s}}
+	sopt := websockets.Options{Gate: gate.New(s.engine, closings), Sessions: sessions, Config: s.settings.Config, Logger: s.log, Watcher: watcher{s}}
 	if s.platform != nil {
 		sopt.Load = s.loadUser
 	}
@@ -168,10 +199,10 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	}
 	s.sockets = websockets.New(sopt)
 	s.endOwnersOfLog()
-	if s.public, err = s.listen(opt.public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
+	if s.public, err = s.listen(opt.Public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
 		return nil, err
 	}
-	if s.admin, err = s.listen(opt.admin, httpapi.PropAdminHost, httpapi.PropAdminPort); err != nil {
+	if s.admin, err = s.listen(opt.Admin, httpapi.PropAdminHost, httpapi.PropAdminPort); err != nil {
 		return nil, err
 	}
 	s.warnOfPlainTokens()
@@ -180,11 +211,11 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	}
 	aopt := httpapi.Options{
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
-		Member: s.member, Version: thisBuild().Version, Files: files,
+		Member: s.member, Version: opt.Version, Files: files,
 		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: httpapi.NewStoreTokens(s.store), TokenFile: s.tokenFile,
-		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.etc, State: state, Closings: closings,
+		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.Roots, State: state, Closings: closings,
 	}
-	aopt.RedisWarning, aopt.Doctor = s.redisWarning, examineFor
+	aopt.RedisWarning, aopt.Doctor = s.redisWarning, opt.Doctor
 	if s.platform != nil {
 		aopt.Platform = s.platform
 	}
@@ -195,7 +226,7 @@ func openServer(opt serverOptions) (_ *server, err error) {
 	return s, nil
 }
 
-func (s *server) listen(flag, host, port string) (net.Listener, error) {
+func (s *Node) listen(flag, host, port string) (net.Listener, error) {
 	addr := flag
 	if addr == "" {
 		addr = net.JoinHostPort(s.engine.Text(host).Server(), strconv.FormatInt(s.engine.Int(port).Server(), 10))
@@ -207,16 +238,17 @@ func (s *server) listen(flag, host, port string) (net.Listener, error) {
 	return l, nil
 }
 
-func (s *server) setLevel() {
+func (s *Node) setLevel() {
 	// The property's values are slog's own names.
 	if err := s.level.UnmarshalText([]byte(s.engine.Text(propLogLevel).Server())); err != nil {
 		s.log.Error("log level", "err", err)
 	}
 }
 
-// run serves until ctx ends, then drains.
-func (s *server) run(ctx context.Context) error {
-	defer s.close()
+// Run serves until ctx ends, then drains and closes the node: see
+// docs/operations.md. It is called once.
+func (s *Node) Run(ctx context.Context) error {
+	defer s.Close()
 	cancelLevel := s.engine.Subscribe([]string{propLogLevel}, func([]cascade.EffectiveChange) { s.setLevel() })
 	defer cancelLevel()
 	s.engine.SetBrake(s.api.CountClosing)
@@ -225,10 +257,7 @@ func (s *server) run(ctx context.Context) error {
 		if s.link != nil {
 			s.link.Announce()
 		}
-		select {
-		case s.recheck <- struct{}{}:
-		default:
-		}
+		s.recheck.Changed()
 	})
 	defer cancelGate()
 
@@ -241,7 +270,7 @@ func (s *server) run(ctx context.Context) error {
 			failed <- err
 		}
 	})
-	wg.Go(func() { s.gate(background) })
+	wg.Go(func() { s.recheck.Run(background, s.api.CloseRefused) })
 	wg.Go(func() { s.api.FollowClosings(background) })
 	wg.Go(func() { s.api.RunRegistrations(background, s.state) })
 	wg.Go(func() { s.api.RunSamples(background) })
@@ -312,21 +341,36 @@ func (s *server) run(ctx context.Context) error {
 	return err
 }
 
-// gate asks again for every connected user after each change of files,
-// directory or overrides. Swaps that come while it works count as one.
-func (s *server) gate(ctx context.Context) {
-	for {
-		select {
-		case <-ctx.Done():
-			return
-		case <-s.recheck:
-			s.api.CloseRefused()
-		}
-	}
+// Reload reads the trees again and tells the service manager. It returns when
+// what they say now counts, or why it does not.
+func (s *Node) Reload(ctx context.Context) error {
+	s.manager.reloading()
+	_, err := s.engine.Reload(ctx)
+	s.manager.ready(s.api.StatusLine())
+	return err
 }
 
-// close releases what openServer took; what run has closed already stays so.
-func (s *server) close() {
+// Engine is the cascade of the node.
+func (s *Node) Engine() *cascade.Engine { return s.engine }
+
+// Sockets is the server of the Web Sockets of the node.
+func (s *Node) Sockets() *websockets.Server { return s.sockets }
+
+// Logger is what the node logs with.
+func (s *Node) Logger() *slog.Logger { return s.log }
+
+// PublicAddr is HOST:PORT of the listener for clients.
+func (s *Node) PublicAddr() string { return s.public.Addr().String() }
+
+// AdminAddr is HOST:PORT of the listener for administrators.
+func (s *Node) AdminAddr() string { return s.admin.Addr().String() }
+
+// SocketPath is the path of the Unix socket for administrators.
+func (s *Node) SocketPath() string { return s.socket.Path() }
+
+// Close releases what Open took, for a node that is not run. What Run has closed
+// already stays so.
+func (s *Node) Close() {
 	for _, l := range []net.Listener{s.public, s.admin} {
 		if l != nil {
 			_ = l.Close()

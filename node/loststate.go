@@ -1,9 +1,10 @@
-package cli
+package node
 
 import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"time"
@@ -19,7 +20,7 @@ const lastGoodDir = "lastgood"
 // there: neither the store nor the last good files.
 func freshState(dir string) bool {
 	for _, name := range []string{store.FileName, filepath.Join(lastGoodDir, "manifest")} {
-		if _, err := os.Stat(filepath.Join(dir, name)); !isNotExist(err) {
+		if _, err := os.Stat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
 			return false
 		}
 	}
@@ -27,7 +28,7 @@ func freshState(dir string) bool {
 }
 
 // lostState says what is missing with a state folder, and what to do.
-func (s *server) lostState(why string) error {
+func (s *Node) lostState(why string) error {
 	return fmt.Errorf(`the state folder %s is empty, and %s.
 Missing are the overrides, the directory, the tokens and sessions that it held, and the last good files: who was switched off would be served.
 Next: mount it, or stop here and copy its files (%s, lastgood/, cookie-salt) back from a backup; "sluice export" of another member, "sluice import" here bring the directory and the overrides back.
@@ -35,7 +36,7 @@ To begin with nothing, start once with --new-state`, s.state, why, store.FileNam
 }
 
 // mustExist refuses a new state folder where the tree says that there is one.
-func (s *server) mustExist(sn *cascade.Snapshot) error {
+func (s *Node) mustExist(sn *cascade.Snapshot) error {
 	if why := hadState(sn); why != "" {
 		return s.lostState(why)
 	}
@@ -54,9 +55,9 @@ func hadState(sn *cascade.Snapshot) string {
 
 // lostStore refuses a state folder that has its other files and no store, where
 // the tree says that there is one.
-func (s *server) lostStore(path string) error {
+func (s *Node) lostStore(path string) error {
 	why := hadState(s.engine.Snapshot())
-	if _, err := os.Stat(path); why == "" || !isNotExist(err) {
+	if _, err := os.Stat(path); why == "" || !errors.Is(err, fs.ErrNotExist) {
 		return nil // another error is that of opening it
 	}
 	return fmt.Errorf(`the state folder %s has no %s, and %s.
@@ -71,7 +72,7 @@ const knownTimeout = 3 * time.Second
 // knownState refuses a new state folder of the keeper of a cluster that knows it
 // to have had one, and has the cluster know this one. Where the decisions are on
 // another member or in a database, nothing of them is lost with the folder.
-func (s *server) knownState(newState bool) error {
+func (s *Node) knownState(newState bool) error {
 	if s.link == nil || s.engine.Text(store.PropKeeper).Server() != s.member {
 		return nil
 	}

@@ -1,4 +1,4 @@
-package cli
+package node
 
 import (
 	"fmt"
@@ -8,7 +8,7 @@ import (
 )
 
 // loadCertificate returns nil where no TLS is configured.
-func (s *server) loadCertificate(propCert, propKey string) (*httpapi.Certificate, error) {
+func (s *Node) loadCertificate(propCert, propKey string) (*httpapi.Certificate, error) {
 	cert, key := s.engine.Text(propCert).Server(), s.engine.Text(propKey).Server()
 	switch {
 	case cert == "" && key == "":
@@ -24,7 +24,7 @@ func (s *server) loadCertificate(propCert, propKey string) (*httpapi.Certificate
 }
 
 // loadTokens returns nil where no file of tokens is configured.
-func (s *server) loadTokens() (*httpapi.TokenFile, error) {
+func (s *Node) loadTokens() (*httpapi.TokenFile, error) {
 	path := s.engine.Text(httpapi.PropTokenFile).Server()
 	if path == "" {
 		return nil, nil
@@ -41,7 +41,7 @@ func (s *server) loadTokens() (*httpapi.TokenFile, error) {
 
 // warnOfPlainTokens tells that tokens can be read on their way, where the
 // listener for administrators takes them from other machines without TLS.
-func (s *server) warnOfPlainTokens() {
+func (s *Node) warnOfPlainTokens() {
 	if a, ok := s.admin.Addr().(*net.TCPAddr); ok && a.IP.IsLoopback() || s.adminCert != nil {
 		return
 	}
