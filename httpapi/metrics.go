@@ -65,6 +65,11 @@ func newMetrics(s *Server) *metrics {
 	return m
 }
 
+func (s *Server) showMetrics(w http.ResponseWriter, r *http.Request) error {
+	s.metrics.handler.ServeHTTP(w, r)
+	return nil
+}
+
 // measure counts the requests of a listener by their route, of which there are
 // as many as there are patterns; those that no pattern has are one.
 func (m *metrics) measure(next http.Handler) http.Handler {

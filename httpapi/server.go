@@ -75,6 +75,7 @@ type Server struct {
 	pending pending
 	errors  errorLog
 	metrics *metrics
+	roles   map[string]Role // by route
 	// wrongTokens and wrongPasswords are apart, so that a script with an old
 	// token does not keep the existing system's peers out.
 	wrongTokens, wrongPasswords failures
@@ -122,6 +123,7 @@ func New(o Options) *Server {
 	s.errors.log = o.Logger
 	s.pushes, s.registrar = newPushes(s), newRegistrar(s)
 	s.metrics = newMetrics(s)
+	s.roles = rolesOf(s.routes())
 	return s
 }
 
@@ -222,88 +224,4 @@ func (s *Server) page(h http.Handler) http.Handler {
 		h.ServeHTTP(w, r)
 		return nil
 	}))
-}
-
-// Admin is the handler of the admin API. Each route is in the tables of
-// access.go.
-func (s *Server) Admin() http.Handler {
-	r := chi.NewRouter()
-	r.Use(s.pace, s.metrics.measure, s.admit, middleware.GetHead)
-	r.NotFound(s.handle(notFound))
-	r.MethodNotAllowed(s.handle(methodNotAllowed))
-	r.Method(http.MethodGet, "/metrics", s.metrics.handler)
-	r.Get("/livez", s.handle(s.livez))
-	r.Get("/readyz", s.handle(s.readyz))
-	r.Get("/openapi.yaml", s.handle(s.contract))
-	r.Route("/admin/v1", func(r chi.Router) {
-		r.Get("/config", s.handle(plain(s.config)))
-		r.Post("/config/reload", s.handle(s.reload))
-		r.Post("/config/confirm", s.handle(plain(s.confirm)))
-		r.Get("/platform", s.handle(plain(s.platformStatus)))
-		r.Post("/platform/refresh", s.handle(plain(s.refreshPlatform)))
-		r.Get("/config/lines", s.handle(plain(s.sourceLines)))
-		r.Get("/config/reloads", s.handle(plain(s.listReloads)))
-		r.Get("/contextsets", s.handle(s.contextSets))
-		r.Get("/recent", s.handle(plain(s.recently)))
-		r.Get("/events", s.handle(s.streamEvents))
-		r.Get("/store", s.handle(plain(s.storeStatus)))
-		r.Post("/store/adopt", s.handle(plain(s.adoptStore)))
-		r.Get("/whoami", s.handle(plain(s.whoAmI)))
-		r.Get("/members", s.handle(plain(s.members)))
-		r.Get("/sessions", s.handle(s.listSessions))
-		r.Delete("/sessions", s.handle(s.endSessions))
-		r.Post("/sessions", s.handle(plain(s.createSession)))
-		r.Get("/sessions/{session}", s.handle(plain(s.session)))
-		r.Delete("/sessions/{session}", s.handle(plain(s.deleteSession)))
-		r.Get("/sockets", s.handle(s.listSockets))
-		r.Post("/sockets/probe", s.handle(s.probeSockets))
-		r.Delete("/sockets", s.handle(s.closeSockets))
-		r.Get("/deliveries", s.handle(s.listDeliveries))
-		r.Post("/messages", s.handle(plain(s.sendMessages)))
-		r.Post("/notifications", s.handle(plain(s.sendNotification)))
-		r.Get("/mailpush", s.handle(plain(s.mailPush)))
-		r.Post("/mailpush/registrations", s.handle(plain(s.registrations)))
-		r.Get("/contexts/{context}/users/{user}/mailpush", s.handle(plain(s.registered)))
-		r.Get("/tags", s.handle(s.tags))
-		r.Get("/tokens", s.handle(plain(s.listTokens)))
-		r.Post("/tokens", s.handle(plain(s.createToken)))
-		r.Delete("/tokens/{token}", s.handle(plain(s.deleteToken)))
-		for _, base := range []string{"/properties", "/contexts/{context}/properties", "/contexts/{context}/users/{user}/properties"} {
-			r.Get(base, s.handle(s.properties))
-			r.Get(base+"/", s.handle(s.property)) // chi takes no empty parameter at the end
-			r.Get(base+"/{property}", s.handle(s.property))
-			if base != "/properties" {
-				r.Put(base, s.handle(s.putOverride))
-				r.Put(base+"/{property}", s.handle(s.putOverride))
-				r.Delete(base, s.handle(s.deleteOverride))
-				r.Delete(base+"/{property}", s.handle(s.deleteOverride))
-			}
-		}
-		for _, base := range []string{"/contexts/{context}/websockets", "/contexts/{context}/users/{user}/websockets"} {
-			r.Get(base, s.handle(plain(s.getEnablement)))
-			r.Put(base, s.handle(s.putEnablement))
-			r.Delete(base, s.handle(s.deleteEnablement))
-		}
-		r.Get("/names", s.handle(s.whoIs))
-		r.Get("/users", s.handle(s.searchUsers))
-		r.Get("/users/sample", s.handle(s.sampleOfUsers))
-		r.Get("/contexts", s.handle(s.listRecords(store.KindContext)))
-		r.Get("/contexts/{context}", s.handle(plain(s.getRecord)))
-		r.Put("/contexts/{context}", s.handle(s.putContext))
-		r.Delete("/contexts/{context}", s.handle(s.deleteRecord))
-		r.Get("/contexts/{context}/users", s.handle(s.listRecords(store.KindUser)))
-		r.Get("/contexts/{context}/users/{user}", s.handle(plain(s.getRecord)))
-		r.Put("/contexts/{context}/users/{user}", s.handle(s.putUser))
-		r.Delete("/contexts/{context}/users/{user}", s.handle(s.deleteRecord))
-		r.Get("/overrides", s.handle(s.listOverrides))
-		r.Post("/overrides", s.handle(s.bulkOverrides))
-		r.Post("/plan", s.handle(plain(s.plan)))
-		r.Post("/import", s.handle(s.importRecords))
-		r.Get("/export", s.handle(plain(s.exportRecords)))
-		r.Get("/audit", s.handle(s.audit))
-		r.Get("/audit/{revision}", s.handle(plain(s.auditEntry)))
-		r.Post("/audit/{revision}/revert", s.handle(s.revert))
-	})
-	r.Route("/preliminary", s.preliminary)
-	return r
 }
