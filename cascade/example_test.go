@@ -121,7 +121,7 @@ func ExampleSnapshot_Explain() {
 		fmt.Println(step.Scope, step.Status)
 	}
 	// Output:
-	// com.example.chat is false for user 17 in context 1: an override of the user sets it by alice on 2026-12-01T09:00:00Z (ticket 4711).
+	// com.example.chat is false for user 17 in context 1: an override of the user by alice on 2026-12-01T09:00:00Z (ticket 4711) sets it.
 	// user wins
 	// context undefined
 	// contextSets undefined

@@ -69,7 +69,7 @@ func (x *Explanation) Decides() string {
 	case *x.Scope == ScopeDefault:
 		return "no scope sets it, so its default applies"
 	case x.Origin.Override != nil:
-		return fmt.Sprintf("an override of the %s sets it%s", *x.Scope, x.Origin.Override.details())
+		return fmt.Sprintf("an override of the %s%s sets it", *x.Scope, x.Origin.Override.details())
 	case x.Origin.Set != "":
 		return fmt.Sprintf("context set %s (%s) matches its tags", x.Origin.Set, x.Origin)
 	}
