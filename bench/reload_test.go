@@ -2,6 +2,7 @@ package bench
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -106,6 +107,78 @@ func p(d []time.Duration, percent int) time.Duration {
 	return d[len(d)*percent/100]
 }
 
+// BenchmarkPutToEffect measures from a rename until a subscriber has seen the
+// value, on the shipped tree: a file that is renamed over another one, and the
+// swap of ..data as Kubernetes does it.
+func BenchmarkPutToEffect(b *testing.B) {
+	for _, style := range []string{"rename over", "..data swap"} {
+		b.Run(style, func(b *testing.B) {
+			dir := b.TempDir()
+			if err := os.CopyFS(dir, os.DirFS("../etc")); err != nil {
+				b.Fatal(err)
+			}
+			round := 0
+			put := func() {
+				round++
+				text, err := fmt.Sprintf("%s=%t\n", plain, round%2 == 0), error(nil)
+				if style == "rename over" {
+					save(b, filepath.Join(dir, "zz.new"), text)
+					err = os.Rename(filepath.Join(dir, "zz.new"), filepath.Join(dir, "zz.properties"))
+				} else {
+					version := fmt.Sprintf("..v%d", round)
+					save(b, filepath.Join(dir, version, "zz.properties"), text)
+					err = errors.Join(os.Symlink(version, filepath.Join(dir, "..next")), os.Rename(filepath.Join(dir, "..next"), filepath.Join(dir, "..data")))
+				}
+				if err != nil {
+					b.Fatal(err)
+				}
+			}
+			put()
+			if style == "..data swap" {
+				if err := os.Symlink("..data/zz.properties", filepath.Join(dir, "zz.properties")); err != nil {
+					b.Fatal(err)
+				}
+			}
+			e := open(b, dir)
+			seen := make(chan struct{}, 1)
+			defer e.Subscribe([]string{plain}, func([]cascade.EffectiveChange) { seen <- struct{}{} })()
+			defer watch(b, e)()
+			var took []time.Duration
+			for b.Loop() {
+				put()
+				at := time.Now()
+				select {
+				case <-seen:
+				case <-time.After(10 * time.Second):
+					b.Fatal("not seen within 10 s")
+				}
+				took = append(took, time.Since(at))
+				time.Sleep(150 * time.Millisecond) // until the folders are watched again
+			}
+			b.ReportMetric(float64(p(took, 50).Microseconds())/1000, "p50-ms")
+			b.ReportMetric(float64(p(took, 99).Microseconds())/1000, "p99-ms")
+		})
+	}
+}
+
+// watch runs the engine until stop.
+func watch(b *testing.B, e *cascade.Engine) (stop func()) {
+	ctx, cancel := context.WithCancel(context.Background())
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		if err := e.Run(ctx); err != nil {
+			b.Error(err)
+		}
+	})
+	for e.Status().Watch.Mode != cascade.WatchInotify {
+		time.Sleep(time.Millisecond)
+	}
+	return func() {
+		cancel()
+		wg.Wait()
+	}
+}
+
 // BenchmarkSaveToEffect measures from the end of a save until a subscriber has
 // seen the value: 200 saves in five styles.
 func BenchmarkSaveToEffect(b *testing.B) {
@@ -115,18 +188,7 @@ func BenchmarkSaveToEffect(b *testing.B) {
 	e := open(b, dir)
 	seen := make(chan bool, 1)
 	defer e.Subscribe([]string{plain}, func(ch []cascade.EffectiveChange) { seen <- ch[0].New.(bool) })()
-	ctx, cancel := context.WithCancel(context.Background())
-	var wg sync.WaitGroup
-	wg.Go(func() {
-		if err := e.Run(ctx); err != nil {
-			b.Error(err)
-		}
-	})
-	defer wg.Wait()
-	defer cancel()
-	for e.Status().Watch.Mode != cascade.WatchInotify {
-		time.Sleep(time.Millisecond)
-	}
+	defer watch(b, e)()
 	styles := map[string]func(text string) error{
 		"in place": func(t string) error { return os.WriteFile(target, []byte(t), 0o644) },
 		"rename over": func(t string) error {

@@ -46,6 +46,7 @@ const (
 type treeFile struct {
 	root     int
 	rel, abs string
+	links    []string // on its way: see hops
 	kind     kind
 
 	digest   digest
@@ -75,8 +76,9 @@ type fileSet struct {
 	now        func() time.Time
 	shrinkHold time.Duration
 	guards     guards
-	unreadable []folder    // what the last scan could not read
-	ended      func() bool // nobody waits for the scan any more; nil: somebody does
+	unreadable []folder                               // what the last scan could not read
+	whole      func(path string, links []string) bool // of a file that was put into place, see arrivals; nil: nobody watches
+	ended      func() bool                            // nobody waits for the scan any more; nil: somebody does
 }
 
 func newFileSet(roots []string) *fileSet {
@@ -139,7 +141,7 @@ func (fs *fileSet) scanAll(force, accept bool) (changed bool, again time.Duratio
 				tf = &treeFile{root: i, rel: f.rel, kind: f.kind}
 				fs.files[key] = tf
 			}
-			tf.abs = f.abs
+			tf.abs, tf.links = f.abs, f.links
 			c, d := fs.look(tf, f.err, force)
 			changed = changed || c
 			wait(d)
@@ -247,7 +249,9 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 	// clock that was set back, a touch into the future) says nothing: then two
 	// equal looks in a row do.
 	if age := fs.now().Sub(st.mtime); !force && age < settleAge && (tf.last != st || age >= 0) {
-		return fs.unsettled(tf, st, settleAge-max(age, 0))
+		if left := min(settleAge-max(age, 0), fs.putLeft(tf, st)); left > 0 {
+			return fs.unsettled(tf, st, left)
+		}
 	}
 	if left := fs.lookTwice(tf, st, sum); left > 0 && !force {
 		return false, left
@@ -266,6 +270,18 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 	tf.have, tf.digest, tf.data = c, sum, data
 	tf.status, tf.findings, tf.from = FileOK, c.findings, time.Time{}
 	return true, 0
+}
+
+// putLeft returns how much longer a young file waits that was put into place
+// whole. The time of its last change is the first of two looks: a file system
+// sets it with each write, so one that is as old as the wait says that the file
+// was the same then. Another name of a file may be written without an event.
+func (fs *fileSet) putLeft(tf *treeFile, st stamp) time.Duration {
+	rest := fs.now().Sub(time.Unix(0, st.ctime))
+	if st.ctime == 0 || rest < 0 || st.size == 0 || st.names != 1 || fs.whole == nil || !fs.whole(tf.abs, tf.links) {
+		return settleAge
+	}
+	return putQuiet - rest
 }
 
 // unsettled leaves a file for another look, and reports one that is written

@@ -27,13 +27,14 @@ type stamp struct {
 	inode
 	size  int64
 	mtime time.Time
-	ctime int64
+	ctime int64  // nanoseconds since 1970; 0: not known
+	names uint64 // hard links
 }
 
 func stampOf(fi fs.FileInfo) stamp {
 	s := stamp{inode: inodeOf(fi), size: fi.Size(), mtime: fi.ModTime()}
 	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		s.ctime = changeTime(st)
+		s.ctime, s.names = changeTime(st), uint64(st.Nlink)
 	}
 	return s
 }

@@ -76,6 +76,7 @@ func (d *DirectoryFile) setHold(hold time.Duration) { d.set.shrinkHold = hold }
 // Load reads the file.
 func (d *DirectoryFile) Load(schema *Schema, force bool) SourceLoad {
 	l := SourceLoad{}
+	d.file.links = hops(d.path)
 	l.Changed, l.Again = d.set.look(d.file, nil, force)
 	if d.file.have != nil && (!d.any || d.sent != d.file.digest) {
 		l.Batch, d.more, l.slips = directoryBatch(d.file.rel, d.file.have.directory, schema)

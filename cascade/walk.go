@@ -73,6 +73,7 @@ type found struct {
 	rel, abs string
 	kind     kind
 	err      error
+	links    []string // on its way below the root: see hops
 }
 
 // walk is one pass over a root.
@@ -81,6 +82,7 @@ type walk struct {
 	files      []found
 	dirs       []string          // real paths of the folders to watch
 	hops       []string          // links, and what they lead to: see hops
+	through    []string          // those on the way to the folder that is read
 	devices    map[string]uint64 // of the folders, by slash path
 	unreadable []string          // slash paths whose contents are not known now
 	findings   []finding.Finding
@@ -156,34 +158,38 @@ func (w *walk) entry(abs, rel string, e fs.DirEntry, above []inode) error {
 	if k == kindNone && !link && !e.IsDir() {
 		return nil
 	}
-	end := abs
+	end, links := abs, w.through
 	if link {
 		h := hopsFrom(filepath.Dir(abs), e.Name())
-		w.hops, end = append(w.hops, h...), h[len(h)-1]
+		w.hops, end, links = append(w.hops, h...), h[len(h)-1], slices.Concat(links, h)
 	}
 	fi, err := os.Stat(abs)
 	switch {
 	case err != nil && errors.Is(err, fs.ErrNotExist) && !link:
 		return nil // removed since the folder was read
 	case err != nil && k != kindNone:
-		return w.add(found{rel, abs, k, linkError(err, link)})
+		return w.add(found{rel: rel, abs: abs, kind: k, err: linkError(err, link)})
 	case err != nil:
 		w.lost(rel, err, link)
 		return nil
 	case fi.IsDir():
 		if k != kindNone {
 			err := errors.New("it is a folder, not a regular file: rename it")
-			if err := w.add(found{rel, abs, k, err}); err != nil {
+			if err := w.add(found{rel: rel, abs: abs, kind: k, err: err}); err != nil {
 				return err
 			}
 		}
-		return w.folder(end, rel, inodeOf(fi), link, above)
+		before := w.through
+		w.through = links
+		err := w.folder(end, rel, inodeOf(fi), link, above)
+		w.through = before
+		return err
 	case k == kindNone:
 		return nil
 	case !fi.Mode().IsRegular():
-		return w.add(found{rel, abs, k, fmt.Errorf("it is %s, not a regular file", modeName(fi.Mode()))})
+		return w.add(found{rel: rel, abs: abs, kind: k, err: fmt.Errorf("it is %s, not a regular file", modeName(fi.Mode()))})
 	}
-	return w.add(found{rel, abs, k, nil})
+	return w.add(found{rel: rel, abs: abs, kind: k, links: links})
 }
 
 // folder reads a folder below the root, or what a link to one leads to; abs is

@@ -18,6 +18,7 @@ import (
 // Timing of the reload (docs/reference/cascade.md#reload).
 const (
 	quietTime    = 100 * time.Millisecond // after the last event
+	putQuiet     = 20 * time.Millisecond  // after the last event, where files were only put into place
 	quietMax     = time.Second            // after the first event
 	fallbackScan = 5 * time.Second        // between scans while there are no events, or a folder cannot be read
 )
@@ -50,6 +51,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			e.log.Warn("mounts cannot be watched: what is mounted over a file or folder counts at the next rescan", "err", err)
 		}
 	})
+	defer e.putBy(w.whole)()
 	kicks := w.kicks
 	w.sync(e.watchDirs())
 	// A change between Open and the first watch made no event.
@@ -63,6 +65,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	var first time.Time
 	load := func() {
 		first = time.Time{}
+		w.nextBurst()
 		_, wait := e.reload(false, false)
 		if w.sync(e.watchDirs()) {
 			// New folders may have changed before they were watched.
@@ -82,7 +85,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			if first.IsZero() {
 				first = now
 			}
-			quiet.Reset(max(0, min(quietTime, first.Add(quietMax).Sub(now))))
+			quiet.Reset(max(0, min(w.quiet(), first.Add(quietMax).Sub(now))))
 		case <-quiet.C:
 			load()
 		case <-again.C:
@@ -133,6 +136,21 @@ func (e *Engine) rescanEvery() time.Duration {
 	return every
 }
 
+// putBy has the trees and the source ask whole for files that were put into
+// place, until done.
+func (e *Engine) putBy(whole func(path string, links []string) bool) (done func()) {
+	set := func(f func(string, []string) bool) {
+		e.load.Lock()
+		defer e.load.Unlock()
+		e.set.whole = f
+		if d, ok := e.opt.Source.(*DirectoryFile); ok {
+			d.set.whole = f
+		}
+	}
+	set(whole)
+	return func() { set(nil) }
+}
+
 // watchDirs lists the folders to watch, and the paths of which only events
 // that name them count.
 func (e *Engine) watchDirs() (tree, names []string) {
@@ -170,6 +188,8 @@ type watcher struct {
 	want   map[string]*watched // what is to be watched, by real path
 	paths  []string            // of want, and the roots: what mounts may concern
 	mounts map[string]string   // those that do, as last seen: see mountPoints
+	seen   arrivals
+	mark   *marker // nil: there is none
 }
 
 // watched is a folder with a watch. Two names of one folder share it, as they
@@ -194,6 +214,7 @@ func (w *watcher) start() {
 		return
 	}
 	w.fs, w.have = n, map[string]inode{}
+	w.remark()
 	w.done.Go(func() { w.pump(n) })
 }
 
@@ -204,7 +225,7 @@ func (w *watcher) pump(n *fsnotify.Watcher) {
 			if !ok {
 				return
 			}
-			if !w.relevant(ev.Name) {
+			if !w.take(ev) {
 				continue
 			}
 		case err, ok := <-n.Errors:
@@ -213,6 +234,9 @@ func (w *watcher) pump(n *fsnotify.Watcher) {
 			}
 			// Lost events (an overflowing queue among them) count as one.
 			w.e.log.Warn("file events lost, reading everything again", "err", err)
+			w.mu.Lock()
+			w.seen.lost()
+			w.mu.Unlock()
 		}
 		w.kick()
 	}
@@ -225,14 +249,21 @@ func (w *watcher) kick() {
 	}
 }
 
-func (w *watcher) relevant(path string) bool {
+// nextBurst begins the events of the next load.
+func (w *watcher) nextBurst() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	if w.want[path] != nil {
-		return true // the watched folder itself
+	w.seen.wrote, w.seen.gone, w.seen.put = false, false, false
+}
+
+// quiet is how long after the last event everything is read.
+func (w *watcher) quiet() time.Duration {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.seen.rested() {
+		return putQuiet
 	}
-	s := w.want[filepath.Dir(path)]
-	return s != nil && (s.all || s.names[filepath.Base(path)])
+	return quietTime
 }
 
 // plan works out which folders to watch, and for what.
@@ -268,7 +299,7 @@ func plan(tree, names []string) map[string]*watched {
 
 // sync watches what is to be watched now, and reports whether it added any. A
 // folder that was replaced under its name is watched anew.
-func (w *watcher) sync(tree, names []string) (added bool) {
+func (w *watcher) sync(tree, names []string) bool {
 	if w.fs == nil {
 		if w.start(); w.fs == nil {
 			return false
@@ -291,6 +322,7 @@ func (w *watcher) sync(tree, names []string) (added bool) {
 		alive[d] = true
 	}
 	var failed error
+	anew := map[string]bool{}
 	// In order, so that where watches run out it is the same folders each time.
 	for _, d := range slices.Sorted(maps.Keys(want)) {
 		s := want[d]
@@ -303,14 +335,17 @@ func (w *watcher) sync(tree, names []string) (added bool) {
 			}
 			continue
 		}
-		w.have[d], added = s.id, true
+		w.have[d], anew[d] = s.id, true
 	}
+	w.mu.Lock()
+	w.seen.forget(anew)
+	w.mu.Unlock()
 	if failed != nil {
 		w.problem(failed)
 	} else {
 		w.e.watchMode.Store(&WatchMode{Mode: WatchInotify})
 	}
-	return added
+	return len(anew) > 0
 }
 
 func (w *watcher) drop(dir string) {
@@ -340,6 +375,7 @@ func (w *watcher) problem(err error) {
 
 func (w *watcher) close() {
 	if w.fs != nil {
+		w.unmark()
 		if err := w.fs.Close(); err != nil {
 			w.e.log.Debug("watcher not closed", "err", err)
 		}
