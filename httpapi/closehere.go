@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/httpapi/events"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -18,7 +19,7 @@ func (s *Server) FollowClosings(ctx context.Context) {
 	s.Closings.follow(ctx, s.Store.Probe, s.closingsOver)
 }
 
-// closingEvent is the data of EventClosing.
+// closingEvent is the data of events.Closing.
 type closingEvent struct {
 	Time    time.Time `json:"time"`
 	What    string    `json:"what"` // closed or over
@@ -37,7 +38,7 @@ func (s *Server) publishClosing(su cascade.Subject, token, what, why string, x c
 	if su.User != 0 {
 		e.User = &su.User
 	}
-	s.Events.Publish(EventClosing, su, e)
+	s.Events.Publish(events.Closing, su, e)
 }
 
 func (s *Server) closingsOver(list []ended, why string) {

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/httpapi/events"
 	"github.com/seed47708276/sluice/node/gate"
 )
 
@@ -90,11 +91,11 @@ func TestClosedHere(t *testing.T) {
 			if logs := w.logs.String(); !strings.Contains(logs, "switched off on this member alone") || !strings.Contains(logs, "reason=stolen") {
 				t.Error(logs)
 			}
-			if w.server.Events.counts[EventClosing].Load() != 1 {
+			if w.server.Events.Counts()[events.Closing] != 1 {
 				t.Error("there is no event")
 			}
-			kept := w.server.Events.kept[len(w.server.Events.kept)-1]
-			if text := string(kept.data); !strings.Contains(text, `"what":"closed"`) || !strings.Contains(text, `"context":7`) || !strings.Contains(text, `"reason":"stolen"`) {
+			kept := w.server.Events.Since(events.NewStream(), w.server.incarnation+"-0").Events
+			if text := string(kept[len(kept)-1].Data); !strings.Contains(text, `"what":"closed"`) || !strings.Contains(text, `"context":7`) || !strings.Contains(text, `"reason":"stolen"`) {
 				t.Errorf("the event: %s", text)
 			}
 			stop := w.follow()
@@ -113,7 +114,7 @@ func TestClosedHere(t *testing.T) {
 			}
 			w.connect(l, "b")
 			// Users are served first, and told of second.
-			for limit := time.Now().Add(30 * time.Second); w.server.Events.counts[EventClosing].Load() != 2 || !strings.Contains(w.logs.String(), overAnswers); time.Sleep(time.Millisecond) {
+			for limit := time.Now().Add(30 * time.Second); w.server.Events.Counts()[events.Closing] != 2 || !strings.Contains(w.logs.String(), overAnswers); time.Sleep(time.Millisecond) {
 				if time.Now().After(limit) {
 					t.Fatal("nobody is told that it is over")
 				}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/httpapi/events"
 )
 
 const (
@@ -24,7 +25,7 @@ const (
 
 // clusterKinds are those that happen on one member. What is stored is told by
 // each, and what a member sees of another is its own view.
-var clusterKinds = []string{EventConfig, EventSocket, EventClosing}
+var clusterKinds = []string{events.Config, events.Socket, events.Closing}
 
 // eventsQuestion asks what has happened since an id; those that are not known
 // begin with what happens now.
@@ -34,26 +35,14 @@ type eventsQuestion struct {
 	cascade.Subject
 }
 
-type eventsAnswer struct {
-	Next   string      `json:"next"`
-	Reset  bool        `json:"reset,omitempty"` // some are missing before these
-	Events []toldEvent `json:"events"`
-}
-
-// toldEvent is one as another member tells it.
-type toldEvent struct {
-	Kind string          `json:"kind"`
-	Data json.RawMessage `json:"data"`
-}
-
 // answerEvents answers another member, and follows the sockets for a while.
 func (s *Server) answerEvents(body []byte) ([]byte, error) {
 	var q eventsQuestion
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, err
 	}
-	st := &stream{kinds: q.Kinds, su: q.Subject}
-	a := s.Events.since(st, q.After[s.incarnationHere()])
+	st := &events.Stream{Kinds: q.Kinds, Subject: q.Subject}
+	a := s.Events.Since(st, q.After[s.incarnationHere()])
 	for size := 0; ; {
 		size = 0
 		for _, e := range a.Events {
@@ -74,31 +63,11 @@ func (s *Server) incarnationHere() string {
 	return s.incarnation
 }
 
-// since is what a stream would get after an id, which keeps events coming as if
-// somebody watched.
-func (e *Events) since(st *stream, after string) eventsAnswer {
-	e.left.Store(time.Now().UnixNano())
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	a := eventsAnswer{Next: e.idOf(e.last), Events: []toldEvent{}}
-	if after == "" {
-		return a
-	}
-	from, reset := e.placeOf(after)
-	a.Reset = reset
-	for _, ev := range e.kept[from-(e.last-uint64(len(e.kept))):] {
-		if st.wants(&ev) {
-			a.Events = append(a.Events, toldEvent{ev.kind, ev.data})
-		}
-	}
-	return a
-}
-
 // eventsOf is the question of a stream.
-func eventsOf(st *stream) *eventsQuestion {
-	q := &eventsQuestion{After: map[string]string{}, Subject: st.su}
+func eventsOf(st *streamRequest) *eventsQuestion {
+	q := &eventsQuestion{After: map[string]string{}, Subject: st.Subject}
 	for _, k := range clusterKinds {
-		if st.kinds == nil || slices.Contains(st.kinds, k) {
+		if st.Kinds == nil || slices.Contains(st.Kinds, k) {
 			q.Kinds = append(q.Kinds, k)
 		}
 	}
@@ -106,7 +75,7 @@ func eventsOf(st *stream) *eventsQuestion {
 }
 
 // askOthers asks the other members what came since the last time.
-func (s *Server) askOthers(ctx context.Context, q *eventsQuestion) (came []toldEvent) {
+func (s *Server) askOthers(ctx context.Context, q *eventsQuestion) (came []events.Told) {
 	body, err := json.Marshal(q)
 	if err != nil {
 		s.Logger.Error("question not encoded", "op", opEvents, "err", err)
@@ -117,13 +86,13 @@ func (s *Server) askOthers(ctx context.Context, q *eventsQuestion) (came []toldE
 	alive := map[string]string{}
 	for _, a := range s.Cluster.Ask(ctx, opEvents, body) {
 		alive[a.Incarnation] = q.After[a.Incarnation]
-		var theirs eventsAnswer
+		var theirs events.Answer
 		if a.Err != nil || json.Unmarshal(a.Body, &theirs) != nil {
 			continue // it is asked again, from where it was
 		}
 		alive[a.Incarnation] = theirs.Next
 		if theirs.Reset {
-			came = append(came, toldEvent{Kind: eventReset, Data: json.RawMessage("{}")})
+			came = append(came, events.Told{Kind: events.Reset, Data: json.RawMessage("{}")})
 		}
 		came = append(came, theirs.Events...)
 	}
@@ -132,7 +101,7 @@ func (s *Server) askOthers(ctx context.Context, q *eventsQuestion) (came []toldE
 }
 
 // watchOthers asks again and again, until ctx ends, and hands on what came.
-func (s *Server) watchOthers(ctx context.Context, q *eventsQuestion, out chan<- []toldEvent) {
+func (s *Server) watchOthers(ctx context.Context, q *eventsQuestion, out chan<- []events.Told) {
 	tick := time.NewTicker(clusterEvery)
 	defer tick.Stop()
 	for {
@@ -155,7 +124,7 @@ func (s *Server) watchOthers(ctx context.Context, q *eventsQuestion, out chan<- 
 
 // joinOthers begins to watch the other members for a stream that wants them; the
 // channel is nil where there is nothing to watch. end waits until that is over.
-func (s *Server) joinOthers(r *http.Request, st *stream) (others <-chan []toldEvent, end func(), err error) {
+func (s *Server) joinOthers(r *http.Request, st *streamRequest) (others <-chan []events.Told, end func(), err error) {
 	q := eventsOf(st)
 	if !st.cluster || s.Cluster == nil || len(q.Kinds) == 0 {
 		return nil, func() {}, nil
@@ -166,7 +135,7 @@ func (s *Server) joinOthers(r *http.Request, st *stream) (others <-chan []toldEv
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	s.askOthers(ctx, q) // from here on nothing is missed
-	out, done := make(chan []toldEvent), make(chan struct{})
+	out, done := make(chan []events.Told), make(chan struct{})
 	go func() {
 		defer close(done)
 		s.watchOthers(ctx, q, out)

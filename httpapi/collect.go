@@ -261,10 +261,10 @@ func (s *Server) collectStore(out samples) {
 }
 
 func (s *Server) collectEvent(out samples) {
-	gauge(out, eventStreams, s.Events.watchers.Load())
-	counter(out, eventDrops, s.Events.dropped.Load())
-	for kind, n := range s.Events.counts {
-		counter(out, eventsTotal, n.Load(), kind)
+	gauge(out, eventStreams, s.Events.Watchers())
+	counter(out, eventDrops, s.Events.Dropped())
+	for kind, n := range s.Events.Counts() {
+		counter(out, eventsTotal, n, kind)
 	}
 }
 

@@ -6,10 +6,11 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/httpapi/events"
 	"github.com/seed47708276/sluice/remote"
 )
 
-// memberEvent is the data of EventMember.
+// memberEvent is the data of events.Member.
 type memberEvent struct {
 	What        string    `json:"what"` // joined, left, lost, back, drift or agrees
 	Time        time.Time `json:"time"`
@@ -35,7 +36,7 @@ func (s *Server) Seen(what string, m remote.Member) {
 }
 
 func (s *Server) publishMember(what string, m remote.Member) {
-	s.Events.Publish(EventMember, cascade.Subject{}, memberEvent{what, time.Now().UTC(), m.Name, m.Incarnation, m.Generation, m.Digest})
+	s.Events.Publish(events.Member, cascade.Subject{}, memberEvent{what, time.Now().UTC(), m.Name, m.Incarnation, m.Generation, m.Digest})
 }
 
 // all compares each member with a configuration of this one that has changed.

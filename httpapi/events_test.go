@@ -7,7 +7,6 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/remote"
 )
 
@@ -98,39 +97,6 @@ func TestEvents(t *testing.T) {
 		}
 	}
 	t.Error("a drain does not end the stream")
-}
-
-// What is kept is bounded, and so is what waits for one who does not read.
-func TestEventsBounds(t *testing.T) {
-	e := newEvents("me")
-	st := &stream{queue: make(chan event, eventsQueued)}
-	if _, _, _, err := e.join(st, ""); err != nil {
-		t.Fatal(err)
-	}
-	for i := range eventsKept + 10 {
-		e.Publish(EventConfig, cascade.Subject{}, i)
-	}
-	if e.watchers.Load() != 0 || e.dropped.Load() != 1 || len(e.kept) != eventsKept {
-		t.Errorf("%d watch, %d dropped, %d kept", e.watchers.Load(), e.dropped.Load(), len(e.kept))
-	}
-	for after, want := range map[int]struct {
-		missed int
-		reset  bool
-	}{5: {eventsKept, true}, 10: {eventsKept, false}, 11: {eventsKept - 1, false}, eventsKept + 10: {0, false}} {
-		missed, _, reset, _ := e.join(&stream{queue: make(chan event, 1)}, fmt.Sprintf("me-%d", after))
-		if len(missed) != want.missed || reset != want.reset {
-			t.Errorf("after %d: %d missed, reset %v", after, len(missed), reset)
-		}
-		if len(missed) > 0 && string(missed[len(missed)-1].data) != fmt.Sprint(eventsKept+9) {
-			t.Errorf("the last is %s", missed[len(missed)-1].data)
-		}
-	}
-	for i := range maxStreams {
-		e.join(&stream{queue: make(chan event, 1), actor: fmt.Sprint(i)}, "")
-	}
-	if _, _, _, err := e.join(&stream{}, ""); err == nil {
-		t.Error("more streams than the bound")
-	}
 }
 
 // A load tells what it changed in context sets too, masks secrets, and is short

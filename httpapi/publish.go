@@ -6,13 +6,14 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/httpapi/events"
 	"github.com/seed47708276/sluice/websockets"
 )
 
 // Watched implements websockets.Watcher.
 func (s *Server) Watched() bool { return s.Events.Watched() || s.registrar.auto() }
 
-// socketEvent is the data of EventSocket.
+// socketEvent is the data of events.Socket.
 type socketEvent struct {
 	What       string    `json:"what"` // opened or closed
 	Member     string    `json:"member"`
@@ -39,12 +40,12 @@ func (s *Server) Closed(i websockets.SocketInfo, cause websockets.Cause) {
 }
 
 func (s *Server) publishSocket(what string, i websockets.SocketInfo, cause string, code int) {
-	s.Events.Publish(EventSocket, cascade.Subject{Context: uint32(i.Context), User: uint32(i.User)}, socketEvent{
+	s.Events.Publish(events.Socket, cascade.Subject{Context: uint32(i.Context), User: uint32(i.User)}, socketEvent{
 		what, s.Member, time.Now().UTC(), i.ID, i.Context, i.User, i.Connection, i.Path, i.Client, cause, code,
 	})
 }
 
-// configEvent is the data of EventConfig.
+// configEvent is the data of events.Config.
 type configEvent struct {
 	Member     string           `json:"member"`
 	Time       time.Time        `json:"time"`
@@ -87,10 +88,10 @@ func (s *Server) Swapped(old, now *cascade.Snapshot) {
 		e.Changed = append(e.Changed, c)
 	}
 	s.reloads.add(e)
-	s.Events.Publish(EventConfig, cascade.Subject{}, e)
+	s.Events.Publish(events.Config, cascade.Subject{}, e)
 }
 
-// storeEvent is the data of EventOverride, EventDirectory and EventToken.
+// storeEvent is the data of events.Override, events.Directory and events.Token.
 type storeEvent struct {
 	Revision uint64    `json:"revision"`
 	Time     time.Time `json:"time"`
@@ -108,14 +109,14 @@ func (s *Server) Stored(entries []store.Entry) {
 		s.logStored(e)
 		shown := s.showEntry(e, maxPublished)
 		for _, c := range shown.Changes {
-			kind := EventDirectory
+			kind := events.Directory
 			switch c.Kind {
 			case store.KindOverride:
-				kind = EventOverride
+				kind = events.Override
 			case store.KindToken:
-				kind = EventToken
+				kind = events.Token
 			case kindPlatform:
-				kind = EventOverride
+				kind = events.Override
 			}
 			var su cascade.Subject
 			if c.Context != nil {

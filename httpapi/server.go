@@ -16,6 +16,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/httpapi/console"
+	"github.com/seed47708276/sluice/httpapi/events"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -81,7 +82,7 @@ type Server struct {
 	wrongTokens, wrongPasswords failures
 
 	deciders    deciders
-	Events      *Events
+	Events      *events.Log
 	drifts      drifts
 	recent      recent
 	reloads     *reloadLog
@@ -111,7 +112,7 @@ func New(o Options) *Server {
 		o.Closings = NewClosings()
 	}
 	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count), incarnation: randomID(), started: time.Now().UTC()}
-	s.Events = newEvents(s.incarnation)
+	s.Events = events.New(s.incarnation)
 	s.planning = make(chan struct{}, maxPlans)
 	s.oidc = newOIDCLogins(o.Engine)
 	s.setCounts.counting = make(chan struct{}, 1)
@@ -134,7 +135,7 @@ func (s *Server) SetReady(yes bool) {
 		s.state.Store(ready)
 	} else {
 		s.state.CompareAndSwap(ready, draining)
-		s.Events.end()
+		s.Events.End()
 	}
 }
 

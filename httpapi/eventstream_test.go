@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"log/slog"
 	"net"
@@ -15,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/httpapi/events"
 	"github.com/seed47708276/sluice/testkit"
 )
 
@@ -54,14 +54,14 @@ func streamsIn(t *testing.T, f func(t *testing.T, p *piped)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := &piped{t: t, net: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
-		p.s = &Server{Options: Options{Logger: slog.New(slog.NewTextHandler(&p.logs, nil))}, Events: newEvents("me")}
+		p.s = &Server{Options: Options{Logger: slog.New(slog.NewTextHandler(&p.logs, nil))}, Events: events.New("me")}
 		p.http = &http.Server{Handler: p.s.handle(p.s.streamEvents), ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			return context.WithValue(ctx, peerKey{}, &peer{editor: true})
 		}}
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = p.http.Serve(p.net) }) // until Close
 		f(t, p)
-		p.s.Events.end()
+		p.s.Events.End()
 		_ = p.http.Close() // its clients are not asked
 		serving.Wait()
 	})
@@ -82,7 +82,7 @@ func (p *piped) dial(last string) *tail {
 	res, err := http.ReadResponse(bufio.NewReader(client), req)
 	must(p.t, err)
 	s := &tail{t: p.t, res: res, lines: bufio.NewScanner(res.Body)}
-	s.lines.Buffer(nil, 2*eventsQueuedBytes)
+	s.lines.Buffer(nil, 2*events.MaxQueuedBytes)
 	if last == "" {
 		s.block("retry: 2000", "id: ")
 	}
@@ -111,7 +111,7 @@ func TestStreamBeats(t *testing.T) {
 		if d := time.Since(began); d != eventsBeat {
 			t.Errorf("the first beat came after %v", d)
 		}
-		p.s.Events.Publish(EventMember, cascade.Subject{}, "x")
+		p.s.Events.Publish(events.Member, cascade.Subject{}, "x")
 		s.want("member", `"x"`)
 		s.block()
 		s.block(":", "id: me-1")
@@ -126,21 +126,21 @@ func TestStreamBeats(t *testing.T) {
 func TestStreamNotRead(t *testing.T) {
 	streamsIn(t, func(t *testing.T, p *piped) {
 		s := p.dial("")
-		p.s.Events.Publish(EventMember, cascade.Subject{}, 1)
+		p.s.Events.Publish(events.Member, cascade.Subject{}, 1)
 		s.want("member 1")
 		s.block()
 		at := s.last
 		for i := range 5 {
-			p.s.Events.Publish(EventMember, cascade.Subject{}, i+2)
+			p.s.Events.Publish(events.Member, cascade.Subject{}, i+2)
 		}
-		time.Sleep(eventsWrite - time.Millisecond)
+		time.Sleep(events.WriteTimeout - time.Millisecond)
 		synctest.Wait()
-		if p.s.Events.watchers.Load() != 1 {
+		if p.s.Events.Watchers() != 1 {
 			t.Error("it was given up before its time")
 		}
 		time.Sleep(time.Millisecond)
 		synctest.Wait()
-		if p.s.Events.watchers.Load() != 0 {
+		if p.s.Events.Watchers() != 0 {
 			t.Error("it still holds a goroutine")
 		}
 		again := p.dial(at)
@@ -153,24 +153,24 @@ func TestStreamNotRead(t *testing.T) {
 // One that reads too slowly is dropped when its queue is full, in events or in
 // bytes; that is counted, and logged once it has what was queued.
 func TestStreamSlow(t *testing.T) {
-	long := strings.Repeat("x", eventsQueuedBytes/4)
+	long := strings.Repeat("x", events.MaxQueuedBytes/4)
 	for name, c := range map[string]struct {
 		data any
 		fit  int
-	}{"events": {1, eventsQueued}, "bytes": {long, 3}} {
+	}{"events": {1, events.MaxQueued}, "bytes": {long, 3}} {
 		t.Run(name, func(t *testing.T) {
 			streamsIn(t, func(t *testing.T, p *piped) {
 				s := p.dial("")
-				p.s.Events.Publish(EventMember, cascade.Subject{}, "first")
+				p.s.Events.Publish(events.Member, cascade.Subject{}, "first")
 				synctest.Wait() // its write hangs, and nothing is queued
 				for range c.fit {
-					p.s.Events.Publish(EventMember, cascade.Subject{}, c.data)
+					p.s.Events.Publish(events.Member, cascade.Subject{}, c.data)
 				}
-				if p.s.Events.dropped.Load() != 0 {
+				if p.s.Events.Dropped() != 0 {
 					t.Error("dropped although it fits")
 				}
-				p.s.Events.Publish(EventMember, cascade.Subject{}, c.data)
-				if p.s.Events.dropped.Load() != 1 || p.s.Events.watchers.Load() != 0 {
+				p.s.Events.Publish(events.Member, cascade.Subject{}, c.data)
+				if p.s.Events.Dropped() != 1 || p.s.Events.Watchers() != 0 {
 					t.Error("not dropped")
 				}
 				got := 0
@@ -191,105 +191,45 @@ func TestStreamSlow(t *testing.T) {
 	streamsIn(t, func(t *testing.T, p *piped) {
 		s := p.dial("")
 		for range 6 {
-			p.s.Events.Publish(EventMember, cascade.Subject{}, long)
+			p.s.Events.Publish(events.Member, cascade.Subject{}, long)
 			s.want("member")
 		}
-		p.s.Events.Publish(EventMember, cascade.Subject{}, strings.Repeat("x", eventsQueuedBytes+1))
+		p.s.Events.Publish(events.Member, cascade.Subject{}, strings.Repeat("x", events.MaxQueuedBytes+1))
 		s.want("member")
 	})
 }
 
 // A drain ends all streams: at once those that read, cleanly, and within
-// eventsLast those that do not, whatever waits for them.
+// events.LastWrite those that do not, whatever waits for them.
 func TestStreamDrain(t *testing.T) {
 	streamsIn(t, func(t *testing.T, p *piped) {
 		reads, hangs := p.dial(""), p.dial("")
-		p.s.Events.Publish(EventMember, cascade.Subject{}, 1)
+		p.s.Events.Publish(events.Member, cascade.Subject{}, 1)
 		reads.want("member 1")
 		for i := range 100 {
-			p.s.Events.Publish(EventMember, cascade.Subject{}, i)
+			p.s.Events.Publish(events.Member, cascade.Subject{}, i)
 		}
 		for range 100 {
 			reads.want("member")
 		}
 		synctest.Wait() // one handler waits for events, the other for its client
 		began := time.Now()
-		p.s.Events.end()
+		p.s.Events.End()
 		if got := reads.next(); got != "end" || reads.lines.Err() != nil || time.Since(began) != 0 {
 			t.Errorf("got %s, %v after %v", got, reads.lines.Err(), time.Since(began))
 		}
 		if err := p.http.Shutdown(t.Context()); err != nil {
 			t.Error(err)
 		}
-		if d := time.Since(began); d > 2*eventsLast {
+		if d := time.Since(began); d > 2*events.LastWrite {
 			t.Errorf("a client that does not read held the shutdown for %v", d)
 		}
 		_ = hangs // until then
-		p.s.Events.Publish(EventMember, cascade.Subject{}, 1)
-		if n := p.s.Events.counts[EventMember].Load(); n != 101 {
+		p.s.Events.Publish(events.Member, cascade.Subject{}, 1)
+		if n := p.s.Events.Counts()[events.Member]; n != 101 {
 			t.Errorf("%d events counted", n)
 		}
 	})
-}
-
-// What comes after the id of a reset, of a start and of a beat is what follows.
-func TestStreamResumes(t *testing.T) {
-	e := newEvents("me")
-	publish := func(n int, kind string) {
-		for range n {
-			e.Publish(kind, cascade.Subject{}, 0)
-		}
-	}
-	join := func(after string, kinds ...string) (missed int, at string, reset bool) {
-		t.Helper()
-		m, at, reset, err := e.join(&stream{kinds: kinds, queue: make(chan event, 1)}, after)
-		must(t, err)
-		return len(m), at, reset
-	}
-	for _, c := range []struct {
-		publish int
-		after   string
-		missed  int
-		at      string
-		reset   bool
-	}{
-		{0, "", 0, "me-0", false},
-		{3, "me-0", 3, "me-0", false},
-		{0, "other-7", 3, "me-0", true}, // a process before this one
-		{0, "me-4", 3, "me-0", true},    // never given
-		{0, "nonsense", 3, "me-0", true},
-		{0, "", 0, "me-3", false},
-		{eventsKept, "me-2", eventsKept, "me-3", true},
-		{0, "me-3", eventsKept, "me-3", false},
-	} {
-		publish(c.publish, EventMember)
-		if missed, at, reset := join(c.after); missed != c.missed || at != c.at || reset != c.reset {
-			t.Errorf("after %q: %d missed from %s, reset %v; want %+v", c.after, missed, at, reset, c)
-		}
-	}
-	// What others want does not make one miss anything.
-	st := &stream{kinds: []string{EventOverride}, queue: make(chan event, 1)}
-	_, _, _, err := e.join(st, "")
-	must(t, err)
-	publish(2*eventsKept, EventMember)
-	at, ok := e.position(st)
-	if _, _, reset := join(at, EventOverride); !ok || reset {
-		t.Errorf("position %s %v, reset %v", at, ok, reset)
-	}
-	// One that was dropped has no position: it missed what did not fit.
-	publish(2, EventOverride)
-	<-st.queue
-	if _, ok := e.position(st); ok {
-		t.Error("one that was dropped has a position")
-	}
-	// Long events are fewer.
-	long := bytes.Repeat([]byte("x"), eventsKeptBytes/8)
-	for range 20 {
-		e.Publish(EventMember, cascade.Subject{}, string(long))
-	}
-	if len(e.kept) != 7 || e.bytes > eventsKeptBytes {
-		t.Errorf("%d kept with %d bytes", len(e.kept), e.bytes)
-	}
 }
 
 // A stream that nobody is left to read ends.
@@ -308,7 +248,7 @@ func TestStreamLeaves(t *testing.T) {
 	}
 	w.wantMetric("sluice_event_streams", "1")
 	cancel()
-	w.poll("the stream ends", func() bool { return w.server.Events.watchers.Load() == 0 })
+	w.poll("the stream ends", func() bool { return w.server.Events.Watchers() == 0 })
 	w.server.SetReady(false)
 	w.ask("GET", "/admin/v1/events", "").refused(t, 503, "draining")
 }
@@ -318,18 +258,20 @@ func TestStreamsBound(t *testing.T) {
 	w := newWorld(t, tree)
 	join := func(n int, actor string) {
 		for range n {
-			_, _, _, err := w.server.Events.join(&stream{queue: make(chan event, 1), actor: actor}, "")
+			st := events.NewStream()
+			st.Actor = actor
+			_, _, _, err := w.server.Events.Join(st, "")
 			must(t, err)
 		}
 	}
-	join(maxStreamsEach, me)
+	join(events.MaxStreamsEach, me)
 	a := w.ask("GET", "/admin/v1/events", "")
 	a.refused(t, 429, "too_many_streams")
 	if a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
 	join(1, "somebody else")
-	for i := range maxStreams - maxStreamsEach - 1 {
+	for i := range events.MaxStreams - events.MaxStreamsEach - 1 {
 		join(1, strconv.Itoa(i))
 	}
 	w.server.Tokens = &memoryTokens{}
