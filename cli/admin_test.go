@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/seed47708276/sluice/httpapi"
 	"github.com/seed47708276/sluice/testkit"
 )
@@ -18,7 +20,7 @@ func tokenFile(t *testing.T, lines ...string) (path string, tokens map[string]st
 	var b strings.Builder
 	for _, line := range lines {
 		name, _, _ := strings.Cut(line, " ")
-		tokens[name] = httpapi.NewTokenText()
+		tokens[name] = auth.NewTokenText()
 		b.WriteString(line + " " + tokens[name] + "\n")
 	}
 	path = filepath.Join(t.TempDir(), "tokens")

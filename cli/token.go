@@ -11,6 +11,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/spf13/cobra"
 
 	"github.com/seed47708276/sluice/cascade/store"
@@ -31,9 +33,9 @@ func (a *app) tokenCmd() *cobra.Command {
 
 // newToken is what is asked for.
 type newToken struct {
-	Name    string       `json:"name"`
-	Role    httpapi.Role `json:"role"`
-	Expires string       `json:"expires,omitempty"` // RFC 3339
+	Name    string    `json:"name"`
+	Role    auth.Role `json:"role"`
+	Expires string    `json:"expires,omitempty"` // RFC 3339
 }
 
 // tokenKeeper is what keeps tokens. The raw answers are those of the admin API,
@@ -87,10 +89,10 @@ sluice.admin.tokenFile names, and the token for whoever is to use it.`,
 		RunE: func(_ *cobra.Command, args []string) error {
 			t := newToken{Name: args[0]}
 			var err error
-			if err = httpapi.CheckTokenName(t.Name); err != nil {
+			if err = auth.CheckTokenName(t.Name); err != nil {
 				return usage("token create: %w", err)
 			}
-			if t.Role, err = httpapi.ParseRole(role); err != nil {
+			if t.Role, err = auth.ParseRole(role); err != nil {
 				return usage("--role: %w", err)
 			}
 			if expires != "" {
@@ -126,22 +128,22 @@ sluice.admin.tokenFile names, and the token for whoever is to use it.`,
 	cmd.Flags().StringVar(&expires, "expires", "", "until when it is valid; without it, for ever")
 	cmd.Flags().StringVar(&state, "state", "", "offline: state folder of a server that does not run and has no token yet")
 	cmd.Flags().BoolVar(&forFile, "for-file", false, "print a line for a file of tokens, and ask no server")
-	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(httpapi.Roles, cobra.ShellCompDirectiveNoFileComp))
+	_ = cmd.RegisterFlagCompletionFunc("role", cobra.FixedCompletions(auth.Roles, cobra.ShellCompDirectiveNoFileComp))
 	return cmd
 }
 
 // tokenOffline makes the first token of a state folder.
 func (a *app) tokenOffline(state string, t newToken) error {
-	if t.Role < httpapi.Editor {
-		return usage("--role %s: the first token must have the role %s: nobody could make another", t.Role, httpapi.Editor)
+	if t.Role < auth.Editor {
+		return usage("--role %s: the first token must have the role %s: nobody could make another", t.Role, auth.Editor)
 	}
 	lock, err := node.LockState(state)
 	if err != nil {
 		return exit(exitFindings, err)
 	}
 	defer lock.Close()
-	text := httpapi.NewTokenText()
-	hash := httpapi.HashToken(text)
+	text := auth.NewTokenText()
+	hash := auth.HashToken(text)
 	kept := &store.Token{Role: t.Role.String(), Hash: hash[:], Actor: actorOffline, Created: time.Now().UTC().Truncate(time.Second)}
 	made := httpapi.CreatedToken{Name: t.Name, Role: t.Role, Token: text, Created: kept.Created}
 	if t.Expires != "" {
@@ -167,8 +169,8 @@ const actorOffline = "offline"
 
 // tokenLine prints a token and the line of a file that makes it good.
 func (a *app) tokenLine(t newToken) error {
-	text := httpapi.NewTokenText()
-	hash := httpapi.HashToken(text)
+	text := auth.NewTokenText()
+	hash := auth.HashToken(text)
 	fields := []string{t.Name, t.Role.String(), "sha256:" + hex.EncodeToString(hash[:])}
 	if t.Expires != "" {
 		fields = append(fields, t.Expires)
@@ -270,7 +272,7 @@ func (a *app) tokenDeleteCmd() *cobra.Command {
 		Short: "Delete a token: it is refused from then on",
 		Args:  cobra.ExactArgs(1),
 		RunE: func(_ *cobra.Command, args []string) error {
-			if err := httpapi.CheckTokenName(args[0]); err != nil {
+			if err := auth.CheckTokenName(args[0]); err != nil {
 				return usage("token delete: %w", err)
 			}
 			keeper, err := a.tokens("token delete")

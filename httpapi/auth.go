@@ -5,9 +5,14 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"log/slog"
+	"math"
 	"net/http"
+	"net/netip"
+	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed47708276/sluice/httpapi/auth"
 
 	"github.com/seed47708276/sluice/cascade"
 )
@@ -95,42 +100,42 @@ func (s *Server) socketPeer(p *peer, r *http.Request, route string) (string, err
 	if isServicePath(r) {
 		return actorUnix + p.name, nil
 	}
-	return actorUnix + p.name, s.mayUse(Editor, actorUnix+p.name, route)
+	return actorUnix + p.name, s.mayUse(auth.Editor, actorUnix+p.name, route)
 }
 
 // presented returns the token that a request brings along; given reports whether
 // it brings anything.
-func (s *Server) presented(r *http.Request) (t Token, from Tokens, given, ok bool) {
+func (s *Server) presented(r *http.Request) (t auth.Token, from auth.Tokens, given, ok bool) {
 	headers := r.Header.Values("Authorization")
 	if len(headers) == 0 {
 		return t, nil, false, false
 	}
 	scheme, text, _ := strings.Cut(headers[0], " ")
 	text = strings.TrimSpace(text)
-	t, from, ok = s.lookup(HashToken(text))
+	t, from, ok = s.lookup(auth.HashToken(text))
 	// Not even the hash of a word that somebody put into the file makes that
 	// word a token.
-	return t, from, true, ok && tokenText.MatchString(text) && len(headers) == 1 && strings.EqualFold(scheme, "Bearer")
+	return t, from, true, ok && auth.IsTokenText(text) && len(headers) == 1 && strings.EqualFold(scheme, "Bearer")
 }
 
 // bearer returns the token of a request. A right one is always good: failures
 // before it, whoever made them, only count for wrong ones.
-func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (Token, error) {
+func (s *Server) bearer(w http.ResponseWriter, r *http.Request) (auth.Token, error) {
 	t, from, given, ok := s.presented(r)
 	switch now := time.Now(); {
 	case !given:
 		s.authFailed(authMissing, r)
-		return Token{}, unauthorized(w, "", "no token came along")
+		return auth.Token{}, unauthorized(w, "", "no token came along")
 	case !ok:
-		if wait := s.wrongTokens.add(clientNetwork(r)); wait > 0 {
+		if wait := s.wrongTokens.Add(clientNetwork(r)); wait > 0 {
 			s.authFailed(authLimited, r)
-			return Token{}, retryLater(w, wait)
+			return auth.Token{}, retryLater(w, wait)
 		}
 		s.authFailed(authWrong, r)
-		return Token{}, unauthorized(w, `, error="invalid_token"`, "the token is not one of this server")
+		return auth.Token{}, unauthorized(w, `, error="invalid_token"`, "the token is not one of this server")
 	case t.Expired(now):
 		s.authFailed(authExpired, r, "token", t.Name)
-		return Token{}, unauthorized(w, `, error="invalid_token"`, "the token "+t.Name+" has expired")
+		return auth.Token{}, unauthorized(w, `, error="invalid_token"`, "the token "+t.Name+" has expired")
 	default:
 		from.Used(t.Name, now)
 		return t, nil
@@ -148,7 +153,7 @@ func (s *Server) stillAdmitted(r *http.Request) bool {
 }
 
 // lookup finds a token in the store, or else in the file.
-func (s *Server) lookup(hash [sha256.Size]byte) (Token, Tokens, bool) {
+func (s *Server) lookup(hash [sha256.Size]byte) (auth.Token, auth.Tokens, bool) {
 	for _, from := range s.tokenSources() {
 		// The hash is compared again, so that it takes the same time however
 		// much of it fits.
@@ -156,10 +161,10 @@ func (s *Server) lookup(hash [sha256.Size]byte) (Token, Tokens, bool) {
 			return t, from, true
 		}
 	}
-	return Token{}, nil, false
+	return auth.Token{}, nil, false
 }
 
-func (s *Server) tokenSources() (list []Tokens) {
+func (s *Server) tokenSources() (list []auth.Tokens) {
 	if s.Tokens != nil {
 		list = append(list, s.Tokens)
 	}
@@ -189,4 +194,26 @@ func (s *Server) authFailed(reason string, r *http.Request, more ...any) {
 		address = n.Addr().String()
 	}
 	s.Logger.Log(r.Context(), level, "request refused", append([]any{"reason", reason, "address", address}, more...)...)
+}
+
+// clientNetwork is that of the connection: on this listener nobody is believed
+// who says that he speaks for another.
+func clientNetwork(r *http.Request) netip.Prefix {
+	ap, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Prefix{}
+	}
+	a, bits := ap.Addr().Unmap().WithZone(""), 32
+	if a.Is6() {
+		bits = 64
+	}
+	p, _ := a.Prefix(bits) // never fails: the bits fit
+	return p
+}
+
+// retryLater answers an address that must wait.
+func retryLater(w http.ResponseWriter, wait time.Duration) error {
+	seconds := int(math.Ceil(wait.Seconds()))
+	w.Header().Set("Retry-After", strconv.Itoa(seconds))
+	return fail(http.StatusTooManyRequests, "too_many_failures", "too many wrong tokens or passwords came from your address: correct yours, and try again in %d s", seconds)
 }

@@ -11,17 +11,19 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/go-chi/chi/v5"
 )
 
 // memoryTokens keep tokens as the store does, but for the disk.
 type memoryTokens struct {
 	mu   sync.Mutex
-	all  map[string]Token
+	all  map[string]auth.Token
 	fail error // of every write
 }
 
-func (m *memoryTokens) Lookup(hash [sha256.Size]byte) (Token, bool) {
+func (m *memoryTokens) Lookup(hash [sha256.Size]byte) (auth.Token, bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, t := range m.all {
@@ -29,7 +31,7 @@ func (m *memoryTokens) Lookup(hash [sha256.Size]byte) (Token, bool) {
 			return t, true
 		}
 	}
-	return Token{}, false
+	return auth.Token{}, false
 }
 
 func (m *memoryTokens) Used(name string, at time.Time) {
@@ -40,17 +42,17 @@ func (m *memoryTokens) Used(name string, at time.Time) {
 	m.all[name] = t
 }
 
-func (m *memoryTokens) CreateToken(_ context.Context, t Token, actor string) error {
+func (m *memoryTokens) CreateToken(_ context.Context, t auth.Token, actor string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.fail != nil {
 		return m.fail
 	}
 	if _, ok := m.all[t.Name]; ok {
-		return ErrTokenExists
+		return auth.ErrTokenExists
 	}
 	if m.all == nil {
-		m.all = map[string]Token{}
+		m.all = map[string]auth.Token{}
 	}
 	t.Actor = actor
 	m.all[t.Name] = t
@@ -64,13 +66,13 @@ func (m *memoryTokens) DeleteToken(_ context.Context, name, _ string) error {
 		return m.fail
 	}
 	if _, ok := m.all[name]; !ok {
-		return ErrNoToken
+		return auth.ErrNoToken
 	}
 	delete(m.all, name)
 	return nil
 }
 
-func (m *memoryTokens) List() (list []Token) {
+func (m *memoryTokens) List() (list []auth.Token) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, t := range m.all {
@@ -80,21 +82,21 @@ func (m *memoryTokens) List() (list []Token) {
 }
 
 // give makes a token and returns the header that uses it.
-func (m *memoryTokens) give(t testing.TB, name string, role Role, expires time.Time) string {
+func (m *memoryTokens) give(t testing.TB, name string, role auth.Role, expires time.Time) string {
 	t.Helper()
-	text := NewTokenText()
-	must(t, m.CreateToken(t.Context(), Token{Name: name, Role: role, Hash: HashToken(text), Expires: expires}, "test"))
+	text := auth.NewTokenText()
+	must(t, m.CreateToken(t.Context(), auth.Token{Name: name, Role: role, Hash: auth.HashToken(text), Expires: expires}, "test"))
 	return "Authorization: Bearer " + text
 }
 
 // newGuarded is a world with a store of tokens, and one token of each role.
-func newGuarded(t testing.TB) (*world, map[Role]string) {
+func newGuarded(t testing.TB) (*world, map[auth.Role]string) {
 	w := newWorld(t, tree)
 	w.admin = w.tcp
 	m := &memoryTokens{}
 	w.server.Tokens = m
-	headers := map[Role]string{}
-	for _, role := range []Role{Viewer, Operator, Editor} {
+	headers := map[auth.Role]string{}
+	for _, role := range []auth.Role{auth.Viewer, auth.Operator, auth.Editor} {
 		headers[role] = m.give(t, "the-"+role.String(), role, time.Time{})
 	}
 	return w, headers
@@ -130,7 +132,7 @@ func TestRouteTable(t *testing.T) {
 		}
 	}
 	for _, route := range w.server.routes() {
-		if routes[route.pattern] == "" || route.role > Editor {
+		if routes[route.pattern] == "" || route.role > auth.Editor {
 			t.Errorf("%s has the role %s and is no route", route.pattern, route.role)
 		}
 		if probe := strings.HasSuffix(route.pattern, "z"); probe != (route.role == anyone) {
@@ -171,7 +173,7 @@ func TestRoleMatrix(t *testing.T) {
 			}
 		}
 	}
-	w.wantMetric401(t, headers[Viewer])
+	w.wantMetric401(t, headers[auth.Viewer])
 }
 
 func (w *world) wantMetric401(t *testing.T, header string) {
@@ -200,7 +202,7 @@ func TestUnlistedRoute(t *testing.T) {
 	}
 	m := &memoryTokens{}
 	w.server.Tokens = m
-	if code := ask(m.give(t, "a", Editor, time.Time{})); code != 404 {
+	if code := ask(m.give(t, "a", auth.Editor, time.Time{})); code != 404 {
 		t.Errorf("as editor: %d", code)
 	}
 	if code := ask(""); code != 401 {
@@ -231,15 +233,15 @@ func TestTokensAndStrangePaths(t *testing.T) {
 		{"OPTIONS", "/admin/v1/config", 405, "method_not_allowed"},
 	} {
 		w.ask(c.method, c.path, "").refused(t, 401, "unauthorized")
-		w.ask(c.method, c.path, "", headers[Viewer]).refused(t, c.status, c.code)
+		w.ask(c.method, c.path, "", headers[auth.Viewer]).refused(t, c.status, c.code)
 	}
 }
 
 func TestWrongTokens(t *testing.T) {
 	w, headers := newGuarded(t)
 	m := w.server.Tokens.(*memoryTokens)
-	text := strings.TrimPrefix(headers[Editor], "Authorization: Bearer ")
-	must(t, m.CreateToken(t.Context(), Token{Name: "weak", Role: Editor, Hash: HashToken("hunter2")}, "test"))
+	text := strings.TrimPrefix(headers[auth.Editor], "Authorization: Bearer ")
+	must(t, m.CreateToken(t.Context(), auth.Token{Name: "weak", Role: auth.Editor, Hash: auth.HashToken("hunter2")}, "test"))
 	for _, c := range []struct{ header, reason, detail string }{
 		{"Authorization: Bearer " + text[:len(text)-1], authWrong, "not one of this server"},
 		{"Authorization: Bearer " + text + "x", authWrong, "not one of this server"},
@@ -248,7 +250,7 @@ func TestWrongTokens(t *testing.T) {
 		{"Authorization: Basic " + text, authWrong, "not one of this server"},
 		{"Authorization: Bearer hunter2", authWrong, "not one of this server"},
 		{"X-Token: " + text, authMissing, "no token"},
-		{m.give(t, "old", Editor, time.Now().Add(-time.Second)), authExpired, "the token old has expired"},
+		{m.give(t, "old", auth.Editor, time.Now().Add(-time.Second)), authExpired, "the token old has expired"},
 	} {
 		before := w.failed(c.reason)
 		a := w.ask("GET", "/admin/v1/config", "", c.header)
@@ -266,7 +268,7 @@ func TestWrongTokens(t *testing.T) {
 			t.Errorf("%q: %d", scheme, a.status)
 		}
 	}
-	if logs := w.logs.String(); strings.Contains(logs, text[8:30]) || strings.Contains(logs, tokenPrefix) {
+	if logs := w.logs.String(); strings.Contains(logs, text[8:30]) || strings.Contains(logs, "slt_") {
 		t.Errorf("a token is in the log: %s", logs)
 	}
 }
@@ -295,14 +297,14 @@ func TestHashIsComparedAgain(t *testing.T) {
 	w := newWorld(t, tree)
 	w.admin = w.tcp
 	w.server.Tokens = &trusting{}
-	w.ask("GET", "/admin/v1/config", "", "Authorization: Bearer "+NewTokenText()).refused(t, 401, "unauthorized")
+	w.ask("GET", "/admin/v1/config", "", "Authorization: Bearer "+auth.NewTokenText()).refused(t, 401, "unauthorized")
 }
 
 type trusting struct{ memoryTokens }
 
-func (*trusting) Lookup(hash [sha256.Size]byte) (Token, bool) {
+func (*trusting) Lookup(hash [sha256.Size]byte) (auth.Token, bool) {
 	hash[sha256.Size-1]++
-	return Token{Name: "a", Role: Editor, Hash: hash}, true
+	return auth.Token{Name: "a", Role: auth.Editor, Hash: hash}, true
 }
 
 // Over TCP a token is wanted always: with none in the store, from this machine,
@@ -321,7 +323,7 @@ func TestTokensAlways(t *testing.T) {
 			}
 		}
 	}
-	token := m.give(t, "a", Editor, time.Time{})
+	token := m.give(t, "a", auth.Editor, time.Time{})
 	if a := w.ask("GET", path, "", token, host, proxy); a.status != 200 {
 		t.Errorf("with a token through a proxy: %d %s", a.status, a.body)
 	}
@@ -329,7 +331,7 @@ func TestTokensAlways(t *testing.T) {
 	w.ask("POST", path+"/reload", "{}", token, "Sec-Fetch-Site: cross-site").refused(t, 403, "cross_origin")
 	w.ask("POST", path+"/reload", "{}", token, "Content-Type: text/plain").refused(t, 415, "content_type")
 	must(t, m.DeleteToken(t.Context(), "a", ""))
-	m.give(t, "old", Editor, time.Now().Add(-time.Hour))
+	m.give(t, "old", auth.Editor, time.Now().Add(-time.Hour))
 	w.ask("GET", path, "", token).refused(t, 401, "unauthorized")
 	must(t, m.DeleteToken(t.Context(), "old", ""))
 	w.ask("GET", path, "").refused(t, 401, "unauthorized")
@@ -355,7 +357,7 @@ func TestStillAdmitted(t *testing.T) {
 	w.server.Tokens = m
 	r := httptest.NewRequest("GET", "/", nil)
 	as := func(who string) *http.Request { return r.WithContext(context.WithValue(t.Context(), actorKey{}, who)) }
-	header := m.give(t, "a", Viewer, time.Time{})
+	header := m.give(t, "a", auth.Viewer, time.Time{})
 	if w.server.stillAdmitted(as("a")) {
 		t.Error("without a token")
 	}
@@ -366,7 +368,7 @@ func TestStillAdmitted(t *testing.T) {
 	if !w.server.stillAdmitted(as("a")) {
 		t.Error("a token that is good")
 	}
-	m.give(t, "b", Viewer, time.Time{})
+	m.give(t, "b", auth.Viewer, time.Time{})
 	must(t, m.DeleteToken(t.Context(), "a", ""))
 	if w.server.stillAdmitted(as("a")) {
 		t.Error("a token that is deleted")
@@ -379,7 +381,7 @@ func TestActor(t *testing.T) {
 	var who string
 	r := w.server.Admin().(chi.Router)
 	const route = "GET /who"
-	w.server.roles[route] = Viewer
+	w.server.roles[route] = auth.Viewer
 	r.Get("/who", func(_ http.ResponseWriter, r *http.Request) { who = Actor(r.Context()) })
 	ask := func(header string) string {
 		req := httptest.NewRequest("GET", "http://localhost/who", nil)
@@ -389,7 +391,7 @@ func TestActor(t *testing.T) {
 	}
 	m := &memoryTokens{}
 	w.server.Tokens = m
-	if got := ask(m.give(t, "ops@example.com", Viewer, time.Time{})); got != "ops@example.com" {
+	if got := ask(m.give(t, "ops@example.com", auth.Viewer, time.Time{})); got != "ops@example.com" {
 		t.Errorf("token: %q", got)
 	}
 	if m.all["ops@example.com"].LastUsed.IsZero() {

@@ -26,7 +26,7 @@ func (s *Server) serviceAccount(w http.ResponseWriter, r *http.Request) (string,
 	// A password may be guessed, so that who guesses must wait even for the
 	// right one.
 	from := clientNetwork(r)
-	if wait := s.wrongPasswords.locked(from); wait > 0 {
+	if wait := s.wrongPasswords.Locked(from); wait > 0 {
 		s.authFailed(authLimited, r)
 		return "", retryLater(w, wait)
 	}
@@ -37,7 +37,7 @@ func (s *Server) serviceAccount(w http.ResponseWriter, r *http.Request) (string,
 	reason := authMissing
 	if r.Header.Get("Authorization") != "" {
 		reason = authWrong
-		s.wrongPasswords.add(from)
+		s.wrongPasswords.Add(from)
 	}
 	s.authFailed(reason, r)
 	w.Header().Set("WWW-Authenticate", basicRealm)

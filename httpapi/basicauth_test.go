@@ -5,6 +5,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/httpapi/auth"
 )
 
 // What the service account may read is asked for with its login; nobody may
@@ -20,7 +22,7 @@ func TestBasicAuth(t *testing.T) {
 	w.ask("GET", path, "").refused(t, 404, "not_found")
 	w.admin = w.tcp
 	w.server.Tokens = &memoryTokens{}
-	token := w.server.Tokens.(*memoryTokens).give(t, "a", Editor, time.Time{})
+	token := w.server.Tokens.(*memoryTokens).give(t, "a", auth.Editor, time.Time{})
 	for _, file := range []string{"x=y\n", PropBasicLogin + "=mw\n", PropBasicPassword + "=pw\n", PropBasicLogin + "=\n" + PropBasicPassword + "=pw\n"} {
 		w.file("auth.properties", file)
 		w.reload()

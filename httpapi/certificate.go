@@ -9,6 +9,8 @@ import (
 	"os"
 	"sync/atomic"
 	"time"
+
+	"github.com/seed47708276/sluice/httpapi/internal/follow"
 )
 
 // maxCertificate bounds each file in bytes: chains have a few KiB.
@@ -85,7 +87,7 @@ func (c *Certificate) Config() *tls.Config {
 
 // Run follows the files until ctx ends.
 func (c *Certificate) Run(ctx context.Context) {
-	followFiles(ctx, c.log, c.reload, c.cert, c.key)
+	follow.Files(ctx, c.log, c.reload, c.cert, c.key)
 }
 
 func (c *Certificate) reload() {

@@ -16,7 +16,6 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
-	"github.com/fsnotify/fsnotify"
 
 	"github.com/seed47708276/sluice/testkit"
 )
@@ -129,46 +128,6 @@ func TestCertificateFollowsItsFiles(t *testing.T) {
 	w.ask("POST", "/admin/v1/messages", `{"context":7,"user":17,"name":"n"}`)
 	s.want(`42["n"]`)
 	_ = conn.CloseNow()
-}
-
-// A folder that another one replaces is watched once it is looked for again.
-func TestCertificateFolderReplaced(t *testing.T) {
-	dir := filepath.Join(t.TempDir(), "tls")
-	must(t, os.Mkdir(dir, 0o755))
-	cert, key := testkit.Issue(t, "a")
-	files := func() {
-		save(t, filepath.Join(dir, "cert"), cert)
-		save(t, filepath.Join(dir, "key"), key)
-	}
-	files()
-	c, err := LoadCertificate(filepath.Join(dir, "cert"), filepath.Join(dir, "key"), slog.New(slog.DiscardHandler))
-	must(t, err)
-	watcher, err := fsnotify.NewWatcher()
-	must(t, err)
-	defer watcher.Close()
-	must(t, watchFolders(watcher, []string{c.cert, c.key}))
-	must(t, os.Rename(dir, dir+".old"))
-	if err := watchFolders(watcher, []string{c.cert, c.key}); err == nil {
-		t.Error("a folder that is not there is watched")
-	}
-	must(t, os.Mkdir(dir, 0o755))
-	must(t, watchFolders(watcher, []string{c.cert, c.key}))
-	files()
-	heard := func() bool {
-		for deadline := time.After(patience); ; {
-			select {
-			case e := <-watcher.Events:
-				if e.Name == filepath.Join(dir, "key") {
-					return true
-				}
-			case <-deadline:
-				return false
-			}
-		}
-	}
-	if !heard() {
-		t.Error("nothing is heard of the new folder")
-	}
 }
 
 // What anybody can cause by not speaking TLS is counted, and no error.

@@ -10,6 +10,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/httpapi/events"
@@ -131,7 +133,7 @@ func (w *world) served(user int32) bool {
 // A token that is revoked while the store takes nothing is refused here.
 func TestTokenClosedHere(t *testing.T) {
 	w := newWorld(t, tree)
-	w.server.Tokens = NewStoreTokens(w.store)
+	w.server.Tokens = auth.NewStoreTokens(w.store)
 	var made CreatedToken
 	w.ask("POST", "/admin/v1/tokens", `{"name":"lost","role":"viewer"}`).into(t, &made)
 	w.admin = w.tcp

@@ -123,7 +123,7 @@ func (s *Server) collectProcess(out samples) {
 		}
 	}
 	if f := s.TokenFile; f != nil {
-		gauge(out, tokenFileFailed, oneIf(f.failed.Load()))
+		gauge(out, tokenFileFailed, oneIf(f.Failed()))
 	}
 }
 

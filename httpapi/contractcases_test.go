@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/platform"
 	"github.com/seed47708276/sluice/cascade/store"
@@ -110,7 +112,7 @@ func (w *world) wantAt(method, path string, status int, body string, headers ...
 // What is refused before it is looked at, is so everywhere.
 func TestContractRefusals(t *testing.T) {
 	w := newWorld(t, tree)
-	w.server.Tokens = NewStoreTokens(w.store)
+	w.server.Tokens = auth.NewStoreTokens(w.store)
 	before := w.store.Head()
 	w.admin = w.strangers()
 	for _, op := range withStatus("403") {
@@ -175,7 +177,7 @@ func TestContractTokens(t *testing.T) {
 			w.want(op, 401, "")
 		}
 	}
-	wrong := "Authorization: Bearer " + NewTokenText()
+	wrong := "Authorization: Bearer " + auth.NewTokenText()
 	w.poll("too many", func() bool { return w.ask("GET", "/admin/v1/config", "", wrong).status == 429 })
 	for _, op := range withStatus("429") {
 		if !strings.Contains(op, servicePaths) {
@@ -258,7 +260,7 @@ func TestContractUnavailable(t *testing.T) {
 	w := newWorld(t, tree)
 	w.want("PUT /admin/v1/contexts/{context}", 201, "{}")
 	must(t, w.store.Close())
-	w.server.Tokens = NewStoreTokens(w.store)
+	w.server.Tokens = auth.NewStoreTokens(w.store)
 	w.server.Sessions = brokenSessions{foreign{err: http.ErrServerClosed}}
 	w.server.StoreSetup.Adopt = func(context.Context, bool) error { return store.ErrClosed }
 	w.server.Platform = platformAway{}

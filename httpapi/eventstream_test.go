@@ -13,6 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/httpapi/events"
 	"github.com/seed47708276/sluice/testkit"
@@ -276,7 +278,7 @@ func TestStreamsBound(t *testing.T) {
 	}
 	w.server.Tokens = &memoryTokens{}
 	w.admin = w.tcp
-	a = w.ask("GET", "/admin/v1/events", "", w.server.Tokens.(*memoryTokens).give(t, "late", Viewer, time.Time{}))
+	a = w.ask("GET", "/admin/v1/events", "", w.server.Tokens.(*memoryTokens).give(t, "late", auth.Viewer, time.Time{}))
 	a.refused(t, 503, "too_many_streams")
 	if a.header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")

@@ -171,13 +171,13 @@ func (s *Server) webhookSender(w http.ResponseWriter, r *http.Request) error {
 	}
 	from := clientNetwork(r)
 	headers := r.Header.Values("Authorization")
-	if s.wrongPasswords.locked(from) == 0 && len(headers) == 1 && same(headers[0], secret) == 1 {
+	if s.wrongPasswords.Locked(from) == 0 && len(headers) == 1 && same(headers[0], secret) == 1 {
 		return nil
 	}
 	reason := authMissing
 	if len(headers) > 0 {
 		reason = authWrong
-		s.wrongPasswords.add(from)
+		s.wrongPasswords.Add(from)
 	}
 	s.authFailed(reason, r)
 	return fail(http.StatusUnauthorized, "unauthorized", "send as Authorization what %s has", PropWebhookSecret)

@@ -4,6 +4,8 @@ import (
 	"math"
 	"slices"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/websockets"
 )
@@ -39,7 +41,7 @@ const (
 )
 
 // Properties of the listeners, and of what producers of notifications send.
-var Properties = slices.Concat(listenerProperties, pushProperties, registrationProperties, oidcProperties)
+var Properties = slices.Concat(listenerProperties, pushProperties, registrationProperties, auth.Properties)
 
 var listenerProperties = []cascade.Declaration{
 	{

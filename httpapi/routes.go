@@ -4,6 +4,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
@@ -12,14 +14,14 @@ import (
 
 // route is one of the admin listener.
 type route struct {
-	pattern string // METHOD /path, as chi reads it
-	role    Role   // who may use it: this role and those above; anyone: no token is wanted
+	pattern string    // METHOD /path, as chi reads it
+	role    auth.Role // who may use it: this role and those above; anyone: no token is wanted
 	answer  func(http.ResponseWriter, *http.Request) error
 }
 
 // anyone is the role of the probes of whatever runs Sluice, which say nothing but
 // whether it is up.
-const anyone = noRole
+const anyone = auth.None
 
 // routeMetrics wants no token where sluice.metrics.public says so.
 const routeMetrics = "GET /metrics"
@@ -30,88 +32,88 @@ func (s *Server) routes() []route {
 	list := []route{
 		{"GET /livez", anyone, s.livez},
 		{"GET /readyz", anyone, s.readyz},
-		{routeMetrics, Viewer, s.showMetrics},
-		{"GET /openapi.yaml", Viewer, s.contract},
+		{routeMetrics, auth.Viewer, s.showMetrics},
+		{"GET /openapi.yaml", auth.Viewer, s.contract},
 
-		{"GET /admin/v1/config", Viewer, plain(s.config)},
-		{"POST /admin/v1/config/reload", Editor, s.reload},
-		{"POST /admin/v1/config/confirm", Editor, plain(s.confirm)},
-		{"GET /admin/v1/platform", Viewer, plain(s.platformStatus)},
-		{"POST /admin/v1/platform/refresh", Editor, plain(s.refreshPlatform)},
-		{"GET /admin/v1/config/lines", Viewer, plain(s.sourceLines)},
-		{"GET /admin/v1/config/reloads", Viewer, plain(s.listReloads)},
-		{"GET /admin/v1/contextsets", Viewer, s.contextSets},
-		{"GET /admin/v1/recent", Viewer, plain(s.recently)},
-		{"GET /admin/v1/events", Viewer, s.streamEvents},
-		{"GET /admin/v1/store", Viewer, plain(s.storeStatus)},
-		{"POST /admin/v1/store/adopt", Editor, plain(s.adoptStore)},
-		{"GET /admin/v1/whoami", Viewer, plain(s.whoAmI)},
-		{"GET /admin/v1/members", Viewer, plain(s.members)},
-		{"GET /admin/v1/sessions", Viewer, s.listSessions},
-		{"DELETE /admin/v1/sessions", Editor, s.endSessions},
-		{"POST /admin/v1/sessions", Editor, plain(s.createSession)},
-		{"GET /admin/v1/sessions/{session}", Viewer, plain(s.session)},
-		{"DELETE /admin/v1/sessions/{session}", Editor, plain(s.deleteSession)},
-		{"GET /admin/v1/sockets", Viewer, s.listSockets},
-		{"POST /admin/v1/sockets/probe", Viewer, s.probeSockets},
-		{"DELETE /admin/v1/sockets", Operator, s.closeSockets},
-		{"GET /admin/v1/deliveries", Viewer, s.listDeliveries},
-		{"POST /admin/v1/messages", Operator, plain(s.sendMessages)},
-		{"POST /admin/v1/notifications", Operator, plain(s.sendNotification)},
-		{"GET /admin/v1/mailpush", Viewer, plain(s.mailPush)},
-		{"POST /admin/v1/mailpush/registrations", Editor, plain(s.registrations)},
-		{"GET /admin/v1/contexts/{context}/users/{user}/mailpush", Viewer, plain(s.registered)},
-		{"GET /admin/v1/tags", Viewer, s.tags},
-		{"GET /admin/v1/tokens", Editor, plain(s.listTokens)},
-		{"POST /admin/v1/tokens", Editor, plain(s.createToken)},
-		{"DELETE /admin/v1/tokens/{token}", Editor, plain(s.deleteToken)},
-		{"GET /admin/v1/names", Viewer, s.whoIs},
-		{"GET /admin/v1/users", Viewer, s.searchUsers},
-		{"GET /admin/v1/users/sample", Viewer, s.sampleOfUsers},
-		{"GET /admin/v1/contexts", Viewer, s.listRecords(store.KindContext)},
-		{"GET /admin/v1/contexts/{context}", Viewer, plain(s.getRecord)},
-		{"PUT /admin/v1/contexts/{context}", Editor, s.putContext},
-		{"DELETE /admin/v1/contexts/{context}", Editor, s.deleteRecord},
-		{"GET /admin/v1/contexts/{context}/users", Viewer, s.listRecords(store.KindUser)},
-		{"GET /admin/v1/contexts/{context}/users/{user}", Viewer, plain(s.getRecord)},
-		{"PUT /admin/v1/contexts/{context}/users/{user}", Editor, s.putUser},
-		{"DELETE /admin/v1/contexts/{context}/users/{user}", Editor, s.deleteRecord},
-		{"GET /admin/v1/overrides", Viewer, s.listOverrides},
-		{"POST /admin/v1/overrides", Editor, s.bulkOverrides},
-		{"POST /admin/v1/plan", Viewer, plain(s.plan)},
-		{"POST /admin/v1/import", Editor, s.importRecords},
-		{"GET /admin/v1/export", Viewer, plain(s.exportRecords)},
-		{"GET /admin/v1/audit", Viewer, s.audit},
-		{"GET /admin/v1/audit/{revision}", Viewer, plain(s.auditEntry)},
-		{"POST /admin/v1/audit/{revision}/revert", Editor, s.revert},
+		{"GET /admin/v1/config", auth.Viewer, plain(s.config)},
+		{"POST /admin/v1/config/reload", auth.Editor, s.reload},
+		{"POST /admin/v1/config/confirm", auth.Editor, plain(s.confirm)},
+		{"GET /admin/v1/platform", auth.Viewer, plain(s.platformStatus)},
+		{"POST /admin/v1/platform/refresh", auth.Editor, plain(s.refreshPlatform)},
+		{"GET /admin/v1/config/lines", auth.Viewer, plain(s.sourceLines)},
+		{"GET /admin/v1/config/reloads", auth.Viewer, plain(s.listReloads)},
+		{"GET /admin/v1/contextsets", auth.Viewer, s.contextSets},
+		{"GET /admin/v1/recent", auth.Viewer, plain(s.recently)},
+		{"GET /admin/v1/events", auth.Viewer, s.streamEvents},
+		{"GET /admin/v1/store", auth.Viewer, plain(s.storeStatus)},
+		{"POST /admin/v1/store/adopt", auth.Editor, plain(s.adoptStore)},
+		{"GET /admin/v1/whoami", auth.Viewer, plain(s.whoAmI)},
+		{"GET /admin/v1/members", auth.Viewer, plain(s.members)},
+		{"GET /admin/v1/sessions", auth.Viewer, s.listSessions},
+		{"DELETE /admin/v1/sessions", auth.Editor, s.endSessions},
+		{"POST /admin/v1/sessions", auth.Editor, plain(s.createSession)},
+		{"GET /admin/v1/sessions/{session}", auth.Viewer, plain(s.session)},
+		{"DELETE /admin/v1/sessions/{session}", auth.Editor, plain(s.deleteSession)},
+		{"GET /admin/v1/sockets", auth.Viewer, s.listSockets},
+		{"POST /admin/v1/sockets/probe", auth.Viewer, s.probeSockets},
+		{"DELETE /admin/v1/sockets", auth.Operator, s.closeSockets},
+		{"GET /admin/v1/deliveries", auth.Viewer, s.listDeliveries},
+		{"POST /admin/v1/messages", auth.Operator, plain(s.sendMessages)},
+		{"POST /admin/v1/notifications", auth.Operator, plain(s.sendNotification)},
+		{"GET /admin/v1/mailpush", auth.Viewer, plain(s.mailPush)},
+		{"POST /admin/v1/mailpush/registrations", auth.Editor, plain(s.registrations)},
+		{"GET /admin/v1/contexts/{context}/users/{user}/mailpush", auth.Viewer, plain(s.registered)},
+		{"GET /admin/v1/tags", auth.Viewer, s.tags},
+		{"GET /admin/v1/tokens", auth.Editor, plain(s.listTokens)},
+		{"POST /admin/v1/tokens", auth.Editor, plain(s.createToken)},
+		{"DELETE /admin/v1/tokens/{token}", auth.Editor, plain(s.deleteToken)},
+		{"GET /admin/v1/names", auth.Viewer, s.whoIs},
+		{"GET /admin/v1/users", auth.Viewer, s.searchUsers},
+		{"GET /admin/v1/users/sample", auth.Viewer, s.sampleOfUsers},
+		{"GET /admin/v1/contexts", auth.Viewer, s.listRecords(store.KindContext)},
+		{"GET /admin/v1/contexts/{context}", auth.Viewer, plain(s.getRecord)},
+		{"PUT /admin/v1/contexts/{context}", auth.Editor, s.putContext},
+		{"DELETE /admin/v1/contexts/{context}", auth.Editor, s.deleteRecord},
+		{"GET /admin/v1/contexts/{context}/users", auth.Viewer, s.listRecords(store.KindUser)},
+		{"GET /admin/v1/contexts/{context}/users/{user}", auth.Viewer, plain(s.getRecord)},
+		{"PUT /admin/v1/contexts/{context}/users/{user}", auth.Editor, s.putUser},
+		{"DELETE /admin/v1/contexts/{context}/users/{user}", auth.Editor, s.deleteRecord},
+		{"GET /admin/v1/overrides", auth.Viewer, s.listOverrides},
+		{"POST /admin/v1/overrides", auth.Editor, s.bulkOverrides},
+		{"POST /admin/v1/plan", auth.Viewer, plain(s.plan)},
+		{"POST /admin/v1/import", auth.Editor, s.importRecords},
+		{"GET /admin/v1/export", auth.Viewer, plain(s.exportRecords)},
+		{"GET /admin/v1/audit", auth.Viewer, s.audit},
+		{"GET /admin/v1/audit/{revision}", auth.Viewer, plain(s.auditEntry)},
+		{"POST /admin/v1/audit/{revision}/revert", auth.Editor, s.revert},
 	}
 	for _, subject := range []string{"", "/contexts/{context}", "/contexts/{context}/users/{user}"} {
 		properties := "/admin/v1" + subject + "/properties"
 		list = append(list,
-			route{"GET " + properties, Viewer, s.properties},
-			route{"GET " + properties + "/", Viewer, s.property}, // chi takes no empty parameter at the end
-			route{"GET " + properties + "/{property}", Viewer, s.property},
+			route{"GET " + properties, auth.Viewer, s.properties},
+			route{"GET " + properties + "/", auth.Viewer, s.property}, // chi takes no empty parameter at the end
+			route{"GET " + properties + "/{property}", auth.Viewer, s.property},
 		)
 		if subject == "" {
 			continue
 		}
 		websockets := "/admin/v1" + subject + "/websockets"
 		list = append(list,
-			route{"PUT " + properties, Editor, s.putOverride},
-			route{"PUT " + properties + "/{property}", Editor, s.putOverride},
-			route{"DELETE " + properties, Editor, s.deleteOverride},
-			route{"DELETE " + properties + "/{property}", Editor, s.deleteOverride},
-			route{"GET " + websockets, Viewer, plain(s.getEnablement)},
-			route{"PUT " + websockets, Editor, s.putEnablement},
-			route{"DELETE " + websockets, Editor, s.deleteEnablement},
+			route{"PUT " + properties, auth.Editor, s.putOverride},
+			route{"PUT " + properties + "/{property}", auth.Editor, s.putOverride},
+			route{"DELETE " + properties, auth.Editor, s.deleteOverride},
+			route{"DELETE " + properties + "/{property}", auth.Editor, s.deleteOverride},
+			route{"GET " + websockets, auth.Viewer, plain(s.getEnablement)},
+			route{"PUT " + websockets, auth.Editor, s.putEnablement},
+			route{"DELETE " + websockets, auth.Editor, s.deleteEnablement},
 		)
 	}
 	return list
 }
 
 // rolesOf is what the routes say of roles, by pattern.
-func rolesOf(routes []route) map[string]Role {
-	of := make(map[string]Role, len(routes))
+func rolesOf(routes []route) map[string]auth.Role {
+	of := make(map[string]auth.Role, len(routes))
 	for _, r := range routes {
 		of[r.pattern] = r.role
 	}
@@ -155,7 +157,7 @@ func routeOf(r *http.Request) string {
 
 // mayUse holds a role to a route. Where there is no route, the router says so to
 // everybody who has a token; one that is not listed is as good as none.
-func (s *Server) mayUse(role Role, who, route string) error {
+func (s *Server) mayUse(role auth.Role, who, route string) error {
 	need, listed := s.roles[route]
 	switch {
 	case route == "" || listed && role >= need:
@@ -170,7 +172,7 @@ func isServicePath(r *http.Request) bool { return strings.HasPrefix(r.URL.Path, 
 
 // whoAmI tells the caller its own name and role.
 func (s *Server) whoAmI(w http.ResponseWriter, r *http.Request) error {
-	role := Editor // of the admin socket
+	role := auth.Editor // of the admin socket
 	if peerOf(r.Context()) == nil {
 		t, _, _, _ := s.presented(r)
 		role = t.Role

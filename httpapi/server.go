@@ -10,6 +10,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
@@ -41,11 +43,11 @@ type Options struct {
 	// AdminCertificate is that of the admin listener; nil: it has none.
 	AdminCertificate *Certificate
 	// Tokens are those that the server keeps, see TokenWriter; nil: it keeps none.
-	Tokens Tokens
+	Tokens auth.Tokens
 	// Closings are those that the gate of the sockets has; nil: none of it.
 	Closings *Closings
 	// TokenFile has more of them; nil: no file is configured.
-	TokenFile *TokenFile
+	TokenFile *auth.TokenFile
 	// Cluster are the other members; nil: there are none.
 	Cluster Cluster
 	// Platform is the platform's own database; nil: it is not read.
@@ -76,17 +78,17 @@ type Server struct {
 	pending pending
 	errors  errorLog
 	metrics *metrics
-	roles   map[string]Role // by route
+	roles   map[string]auth.Role // by route
 	// wrongTokens and wrongPasswords are apart, so that a script with an old
 	// token does not keep the existing system's peers out.
-	wrongTokens, wrongPasswords failures
+	wrongTokens, wrongPasswords auth.Failures
 
 	deciders    deciders
 	Events      *events.Log
 	drifts      drifts
 	recent      recent
 	reloads     *reloadLog
-	oidc        *oidcLogins
+	oidc        *auth.Logins
 	setCounts   setCounts
 	incarnation string // where the link does not name one
 	// streaming ends when a listener shuts down: no message of a stream is
@@ -114,7 +116,7 @@ func New(o Options) *Server {
 	s := &Server{Options: o, budget: newBudget(o.Files, o.Sockets.Count), incarnation: randomID(), started: time.Now().UTC()}
 	s.Events = events.New(s.incarnation)
 	s.planning = make(chan struct{}, maxPlans)
-	s.oidc = newOIDCLogins(o.Engine)
+	s.oidc = auth.NewLogins(o.Engine)
 	s.setCounts.counting = make(chan struct{}, 1)
 	var err error
 	if s.reloads, err = readReloads(o.State); err != nil {

@@ -6,6 +6,8 @@ import (
 	"net/http"
 	"slices"
 	"time"
+
+	"github.com/seed47708276/sluice/httpapi/auth"
 )
 
 // Where a token is kept.
@@ -17,7 +19,7 @@ const (
 // ListedToken is what is shown of a token.
 type ListedToken struct {
 	Name     string     `json:"name"`
-	Role     Role       `json:"role"`
+	Role     auth.Role  `json:"role"`
 	From     string     `json:"from"` // store or file
 	Actor    string     `json:"actor,omitempty"`
 	Created  *time.Time `json:"created"`
@@ -29,7 +31,7 @@ type ListedToken struct {
 // CreatedToken is a token with its text, which is shown this once.
 type CreatedToken struct {
 	Name    string     `json:"name"`
-	Role    Role       `json:"role"`
+	Role    auth.Role  `json:"role"`
 	Token   string     `json:"token"`
 	Created time.Time  `json:"created"`
 	Expires *time.Time `json:"expires"`
@@ -38,7 +40,7 @@ type CreatedToken struct {
 // listTokens shows all tokens: there are at most 2 * maxTokens.
 func (s *Server) listTokens(w http.ResponseWriter, _ *http.Request) error {
 	list := []ListedToken{}
-	add := func(from string, tokens []Token) {
+	add := func(from string, tokens []auth.Token) {
 		now := time.Now()
 		for _, t := range tokens {
 			list = append(list, ListedToken{
@@ -46,7 +48,7 @@ func (s *Server) listTokens(w http.ResponseWriter, _ *http.Request) error {
 			})
 		}
 	}
-	if store, ok := s.Tokens.(TokenWriter); ok {
+	if store, ok := s.Tokens.(auth.TokenWriter); ok {
 		add(fromStore, store.List())
 	}
 	if s.TokenFile != nil {
@@ -60,7 +62,7 @@ var errNoTokenStore = fail(http.StatusConflict, "no_token_store", "this server k
 
 // createToken makes a token and shows its text.
 func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
-	store, ok := s.Tokens.(TokenWriter)
+	store, ok := s.Tokens.(auth.TokenWriter)
 	if !ok {
 		return errNoTokenStore
 	}
@@ -72,12 +74,12 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
 	if err := readJSON(w, r, &in); err != nil {
 		return err
 	}
-	t := Token{Name: in.Name, Created: time.Now().UTC().Truncate(time.Second), Actor: Actor(r.Context())}
-	err := CheckTokenName(t.Name)
+	t := auth.Token{Name: in.Name, Created: time.Now().UTC().Truncate(time.Second), Actor: Actor(r.Context())}
+	err := auth.CheckTokenName(t.Name)
 	if err != nil {
 		return fail(http.StatusBadRequest, "bad_name", "%s", err)
 	}
-	if t.Role, err = ParseRole(in.Role); err != nil {
+	if t.Role, err = auth.ParseRole(in.Role); err != nil {
 		return fail(http.StatusBadRequest, "bad_role", "%s", err)
 	}
 	if in.Expires != "" {
@@ -86,16 +88,16 @@ func (s *Server) createToken(w http.ResponseWriter, r *http.Request) error {
 		}
 	}
 	switch {
-	case s.TokenFile.has(t.Name):
+	case s.TokenFile.Has(t.Name):
 		return fail(http.StatusConflict, "token_exists", "the file of %s has a token of this name: choose another", PropTokenFile)
-	case len(store.List()) >= maxTokens:
-		return fail(http.StatusConflict, "too_many_tokens", "there are %d tokens, and no room for more: delete those that nobody uses", maxTokens)
+	case len(store.List()) >= auth.MaxTokens:
+		return fail(http.StatusConflict, "too_many_tokens", "there are %d tokens, and no room for more: delete those that nobody uses", auth.MaxTokens)
 	}
-	text := NewTokenText()
-	t.Hash = HashToken(text)
+	text := auth.NewTokenText()
+	t.Hash = auth.HashToken(text)
 	err = store.CreateToken(r.Context(), t, t.Actor)
 	switch {
-	case errors.Is(err, ErrTokenExists):
+	case errors.Is(err, auth.ErrTokenExists):
 		return fail(http.StatusConflict, "token_exists", "there is a token of this name: choose another, or delete that one first")
 	case err != nil:
 		return s.storeProblem(err)
@@ -110,14 +112,14 @@ func (s *Server) deleteToken(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	err = ErrNoToken
-	if store, ok := s.Tokens.(TokenWriter); ok && CheckTokenName(name) == nil {
+	err = auth.ErrNoToken
+	if store, ok := s.Tokens.(auth.TokenWriter); ok && auth.CheckTokenName(name) == nil {
 		err = store.DeleteToken(r.Context(), name, Actor(r.Context()))
 	}
 	switch {
-	case errors.Is(err, ErrNoToken) && s.TokenFile.has(name):
+	case errors.Is(err, auth.ErrNoToken) && s.TokenFile.Has(name):
 		return fail(http.StatusConflict, "file_token", "the token is in the file of %s: delete its line there", PropTokenFile)
-	case errors.Is(err, ErrNoToken):
+	case errors.Is(err, auth.ErrNoToken):
 		return fail(http.StatusNotFound, "no_token", "there is no token of this name: GET /admin/v1/tokens lists them")
 	case err != nil:
 		return s.closeToken(r, name, err)

@@ -6,6 +6,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/seed47708276/sluice/cascade/store"
 )
 
@@ -24,10 +26,10 @@ func TestTokenAPI(t *testing.T) {
 	var made CreatedToken
 	a := w.ask("POST", path, `{"name":"ops","role":"editor"}`)
 	a.into(t, &made)
-	if a.status != 201 || !tokenText.MatchString(made.Token) || made.Name != "ops" || made.Role != Editor || made.Expires != nil || a.header.Get("Cache-Control") != "no-store" {
+	if a.status != 201 || !auth.IsTokenText(made.Token) || made.Name != "ops" || made.Role != auth.Editor || made.Expires != nil || a.header.Get("Cache-Control") != "no-store" {
 		t.Fatalf("%d %s", a.status, a.body)
 	}
-	if got := m.all["ops"]; got.Actor != me || got.Hash != HashToken(made.Token) || !got.Created.Equal(made.Created) {
+	if got := m.all["ops"]; got.Actor != me || got.Hash != auth.HashToken(made.Token) || !got.Created.Equal(made.Created) {
 		t.Errorf("kept: %+v", got)
 	}
 	w.admin = w.tcp
@@ -42,7 +44,7 @@ func TestTokenAPI(t *testing.T) {
 		`{"name":"a/b","role":"viewer"}`:                                "bad_name",
 		`{"name":"unix:root","role":"viewer"}`:                          "bad_name",
 		`{"name":"` + strings.Repeat("x", 65) + `","role":"viewer"}`:    "bad_name",
-		`{"name":"` + NewTokenText() + `","role":"viewer"}`:             "bad_name",
+		`{"name":"` + auth.NewTokenText() + `","role":"viewer"}`:        "bad_name",
 		`{"name":"b","role":"viewer","expires":"soon"}`:                 "bad_expires",
 		`{"name":"b","role":"viewer","expires":"2020-01-01T00:00:00Z"}`: "bad_expires",
 		`{"name":"b","role":"viewer","hash":"x"}`:                       "bad_json",
@@ -67,8 +69,8 @@ func TestTokenAPI(t *testing.T) {
 	w.ask("GET", "/admin/v1/config", "", "Authorization: Bearer "+viewer.Token)
 
 	file := filepath.Join(t.TempDir(), "tokens")
-	save(t, file, []byte("scraper viewer "+NewTokenText()))
-	f, err := LoadTokenFile(file, w.server.Logger)
+	save(t, file, []byte("scraper viewer "+auth.NewTokenText()))
+	f, err := auth.LoadTokenFile(file, w.server.Logger)
 	must(t, err)
 	w.server.TokenFile = f
 	w.ask("POST", path, `{"name":"scraper","role":"viewer"}`, editor).refused(t, 409, "token_exists")
@@ -102,12 +104,12 @@ func TestTokenAPI(t *testing.T) {
 	w.ask("POST", path, `{"name":"c","role":"viewer"}`, editor).refused(t, 503, "store_unavailable")
 	w.ask("DELETE", path+"/ops", "", editor).refused(t, 503, "store_unavailable")
 	m.fail = nil
-	for i := len(m.all); i < maxTokens; i++ {
-		m.all[NewTokenText()] = Token{}
+	for i := len(m.all); i < auth.MaxTokens; i++ {
+		m.all[auth.NewTokenText()] = auth.Token{}
 	}
 	w.ask("POST", path, `{"name":"c","role":"viewer"}`, editor).refused(t, 409, "too_many_tokens")
 	logs := w.logs.String()
-	if strings.Contains(logs, tokenPrefix) || !strings.Contains(logs, "token created") || !strings.Contains(logs, "token deleted") {
+	if strings.Contains(logs, "slt_") || !strings.Contains(logs, "token created") || !strings.Contains(logs, "token deleted") {
 		t.Errorf("log: %s", logs)
 	}
 }
@@ -115,7 +117,7 @@ func TestTokenAPI(t *testing.T) {
 // The store keeps tokens as the API wants it to.
 func TestStoreTokens(t *testing.T) {
 	w := newWorld(t, tree)
-	w.server.Tokens = NewStoreTokens(w.store)
+	w.server.Tokens = auth.NewStoreTokens(w.store)
 	const path = "/admin/v1/tokens"
 	var made, viewer CreatedToken
 	w.ask("POST", path, `{"name":"ops","role":"editor"}`).into(t, &made)
@@ -128,10 +130,10 @@ func TestStoreTokens(t *testing.T) {
 	var list struct{ Tokens []ListedToken }
 	w.ask("GET", path, "", editor).into(t, &list)
 	if len(list.Tokens) != 2 || list.Tokens[0].Name != "b" || list.Tokens[0].Actor != "ops" || list.Tokens[0].Expires.Year() != 2999 ||
-		list.Tokens[0].LastUsed == nil || list.Tokens[1].Role != Editor || list.Tokens[1].Actor != me {
+		list.Tokens[0].LastUsed == nil || list.Tokens[1].Role != auth.Editor || list.Tokens[1].Actor != me {
 		t.Errorf("%+v", list.Tokens)
 	}
-	if a := w.ask("GET", "/admin/v1/audit", "", editor); !strings.Contains(a.body, `"token.create"`) || strings.Contains(a.body, tokenPrefix) {
+	if a := w.ask("GET", "/admin/v1/audit", "", editor); !strings.Contains(a.body, `"token.create"`) || strings.Contains(a.body, "slt_") {
 		t.Errorf("audit: %s", a.body)
 	}
 	for name, status := range map[string]int{"b": 204, "nobody": 404} {
@@ -141,8 +143,8 @@ func TestStoreTokens(t *testing.T) {
 	}
 	w.ask("GET", "/admin/v1/config", "", "Authorization: Bearer "+viewer.Token).refused(t, 401, "unauthorized")
 	// A role of a newer version may do nothing.
-	text := NewTokenText()
-	hash := HashToken(text)
+	text := auth.NewTokenText()
+	hash := auth.HashToken(text)
 	_, err := w.store.Do(t.Context(), store.Write{Actor: "test", Action: "token.create", Changes: []store.Change{
 		{Key: store.TokenKey("newer"), Body: &store.Token{Role: "auditor", Hash: hash[:], Created: time.Now()}},
 	}})

@@ -10,6 +10,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/httpapi/auth"
 )
 
 // A file of tokens is followed as Kubernetes replaces it, and what is wrong in
@@ -26,10 +28,10 @@ func TestTokenFileFollowsItsFile(t *testing.T) {
 		must(t, os.Symlink(name, filepath.Join(mount, "..new")))
 		must(t, os.Rename(filepath.Join(mount, "..new"), filepath.Join(mount, "..data")))
 	}
-	first, second, third := NewTokenText(), NewTokenText(), NewTokenText()
+	first, second, third := auth.NewTokenText(), auth.NewTokenText(), auth.NewTokenText()
 	version("..1", "scraper viewer "+first+"\n", 0o440)
 	must(t, os.Symlink(filepath.Join("..data", "tokens"), file))
-	f, err := LoadTokenFile(file, w.server.Logger)
+	f, err := auth.LoadTokenFile(file, w.server.Logger)
 	must(t, err)
 	w.server.TokenFile = f
 	w.admin = w.tcp
@@ -108,24 +110,24 @@ func (w *world) askWith(text, path string) string {
 func TestTokenFileRefusals(t *testing.T) {
 	dir := t.TempDir()
 	path := func(name string) string { return filepath.Join(dir, name) }
-	save(t, path("good"), []byte("a viewer "+NewTokenText()))
+	save(t, path("good"), []byte("a viewer "+auth.NewTokenText()))
 	for _, mode := range []os.FileMode{0o604, 0o602, 0o601, 0o777} {
 		must(t, os.Chmod(path("good"), mode))
-		_, err := LoadTokenFile(path("good"), slog.New(slog.DiscardHandler))
+		_, err := auth.LoadTokenFile(path("good"), slog.New(slog.DiscardHandler))
 		if err == nil || !strings.Contains(err.Error(), "chmod o=") || !strings.Contains(err.Error(), path("good")) {
 			t.Errorf("%o: %v", mode, err)
 		}
 	}
 	for _, mode := range []os.FileMode{0o400, 0o440, 0o660} {
 		must(t, os.Chmod(path("good"), mode))
-		if _, err := LoadTokenFile(path("good"), slog.New(slog.DiscardHandler)); err != nil {
+		if _, err := auth.LoadTokenFile(path("good"), slog.New(slog.DiscardHandler)); err != nil {
 			t.Errorf("%o: %v", mode, err)
 		}
 	}
-	save(t, path("big"), make([]byte, maxTokenFile+1))
+	save(t, path("big"), make([]byte, auth.MaxTokenFile+1))
 	must(t, syscall.Mkfifo(path("fifo"), 0o600))
 	for name, want := range map[string]string{"missing": "no such file", ".": "regular file", "big": "regular file", "fifo": "regular file"} {
-		if _, err := LoadTokenFile(path(name), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := auth.LoadTokenFile(path(name), slog.New(slog.DiscardHandler)); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -134,9 +136,9 @@ func TestTokenFileRefusals(t *testing.T) {
 // An expired token of the file is none that opens anything.
 func TestTokenFileExpires(t *testing.T) {
 	w := newWorld(t, tree)
-	file, text := filepath.Join(t.TempDir(), "tokens"), NewTokenText()
+	file, text := filepath.Join(t.TempDir(), "tokens"), auth.NewTokenText()
 	save(t, file, []byte("a viewer "+text+" "+time.Now().Add(-time.Minute).UTC().Format(time.RFC3339)))
-	f, err := LoadTokenFile(file, w.server.Logger)
+	f, err := auth.LoadTokenFile(file, w.server.Logger)
 	must(t, err)
 	w.server.TokenFile = f
 	w.admin = w.tcp

@@ -18,6 +18,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/cascade"
@@ -79,7 +81,7 @@ type Node struct {
 	settings      *gate.Settings
 	certificate   *httpapi.Certificate       // of the public listener; nil: no TLS
 	adminCert     *httpapi.Certificate       // of the admin listener; nil: no TLS
-	tokenFile     *httpapi.TokenFile         // nil: none is configured
+	tokenFile     *auth.TokenFile            // nil: none is configured
 	own           *websockets.MemorySessions // nil: they are in Redis
 	appSuite      *appsuite.Store            // nil: they are our own
 	redis         redis.UniversalClient      // nil: it is not used
@@ -212,7 +214,7 @@ func Open(opt Options) (_ *Node, err error) {
 	aopt := httpapi.Options{
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 		Member: s.member, Version: opt.Version, Files: files,
-		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: httpapi.NewStoreTokens(s.store), TokenFile: s.tokenFile,
+		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: auth.NewStoreTokens(s.store), TokenFile: s.tokenFile,
 		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.Roots, State: state, Closings: closings,
 	}
 	aopt.RedisWarning, aopt.Doctor = s.redisWarning, opt.Doctor

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/seed47708276/sluice/httpapi/auth"
+
 	"github.com/seed47708276/sluice/httpapi"
 )
 
@@ -24,12 +26,12 @@ func (s *Node) loadCertificate(propCert, propKey string) (*httpapi.Certificate, 
 }
 
 // loadTokens returns nil where no file of tokens is configured.
-func (s *Node) loadTokens() (*httpapi.TokenFile, error) {
+func (s *Node) loadTokens() (*auth.TokenFile, error) {
 	path := s.engine.Text(httpapi.PropTokenFile).Server()
 	if path == "" {
 		return nil, nil
 	}
-	f, err := httpapi.LoadTokenFile(path, s.log)
+	f, err := auth.LoadTokenFile(path, s.log)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", httpapi.PropTokenFile, err)
 	}

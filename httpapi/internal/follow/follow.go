@@ -1,4 +1,6 @@
-package httpapi
+// Package follow tells when files change that are read again then: certificates and
+// tokens.
+package follow
 
 import (
 	"context"
@@ -11,18 +13,18 @@ import (
 )
 
 const (
-	// followQuiet is how long files must be left alone before they are read:
+	// quietTime is how long files must be left alone before they are read:
 	// whoever renews a certificate writes two.
-	followQuiet = 200 * time.Millisecond
-	// followRescan finds what no event tells.
-	followRescan = 30 * time.Second
+	quietTime = 200 * time.Millisecond
+	// rescanEvery finds what no event tells.
+	rescanEvery = 30 * time.Second
 )
 
-// followFiles calls read when something has happened to the files, until ctx
+// Files calls read when something has happened to the files, until ctx
 // ends. Their folders are watched, because files are replaced: by renaming, or
 // as Kubernetes does by a link beside them. Where that is not possible they are
 // looked at now and then.
-func followFiles(ctx context.Context, log *slog.Logger, read func(), files ...string) {
+func Files(ctx context.Context, log *slog.Logger, read func(), files ...string) {
 	var events chan fsnotify.Event
 	var errs chan error
 	watcher, err := fsnotify.NewWatcher()
@@ -32,22 +34,22 @@ func followFiles(ctx context.Context, log *slog.Logger, read func(), files ...st
 		err = watchFolders(watcher, files)
 	}
 	if err != nil {
-		log.Warn("a folder cannot be watched: its files are read again at an interval", "files", files, "every", followRescan, "err", err)
+		log.Warn("a folder cannot be watched: its files are read again at an interval", "files", files, "every", rescanEvery, "err", err)
 	}
 	// What happened between the first read and the watch made no event.
-	quiet := time.NewTimer(followQuiet)
+	quiet := time.NewTimer(quietTime)
 	defer quiet.Stop()
-	rescan := time.NewTicker(followRescan)
+	rescan := time.NewTicker(rescanEvery)
 	defer rescan.Stop()
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-events:
-			quiet.Reset(followQuiet)
+			quiet.Reset(quietTime)
 		case err := <-errs:
 			log.Warn("watching files", "files", files, "err", err)
-			quiet.Reset(followQuiet)
+			quiet.Reset(quietTime)
 		case <-quiet.C:
 			read()
 		case <-rescan.C:

@@ -1,4 +1,4 @@
-package httpapi
+package auth
 
 import (
 	"bytes"
@@ -84,8 +84,8 @@ func parseTokens(path string, data []byte) (tokens []Token, bad []finding.Findin
 			report(number, fs[2].col, "token-repeated", "line %d has the same token: make another one", first)
 			continue
 		}
-		if len(tokens) == maxTokens {
-			report(number, 1, "token-many", "the tokens from here on do not count: a file has at most %d", maxTokens)
+		if len(tokens) == MaxTokens {
+			report(number, 1, "token-many", "the tokens from here on do not count: a file has at most %d", MaxTokens)
 			break
 		}
 		names[t.Name], hashes[t.Hash] = number, number

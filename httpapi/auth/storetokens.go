@@ -1,4 +1,4 @@
-package httpapi
+package auth
 
 import (
 	"context"
@@ -8,6 +8,9 @@ import (
 
 	"github.com/seed47708276/sluice/cascade/store"
 )
+
+// writeTimeout bounds a write of a token, as of everything that the API writes.
+const writeTimeout = 20 * time.Second
 
 // storeTokens are the tokens in the store: those of all members of a cluster.
 type storeTokens struct{ store *store.Store }
@@ -29,7 +32,11 @@ func (s storeTokens) Used(name string, at time.Time) { s.store.TokenUsed(name, a
 
 // CreateToken implements TokenWriter.
 func (s storeTokens) CreateToken(ctx context.Context, t Token, actor string) error {
-	body := &store.Token{Role: t.Role.String(), Hash: t.Hash[:], Actor: actor, Created: t.Created, Expires: known(t.Expires)}
+	var expires *time.Time // nil: never
+	if !t.Expires.IsZero() {
+		expires = &t.Expires
+	}
+	body := &store.Token{Role: t.Role.String(), Hash: t.Hash[:], Actor: actor, Created: t.Created, Expires: expires}
 	err := s.write(ctx, "token.create", actor, store.Change{Key: store.TokenKey(t.Name), Body: body, If: new(uint64)})
 	var taken *store.ConditionError
 	if errors.As(err, &taken) {

@@ -1,8 +1,9 @@
-package httpapi
+package auth
 
 import (
 	"cmp"
 	"context"
+	"crypto/rand"
 	"crypto/sha256"
 	"errors"
 	"fmt"
@@ -31,47 +32,48 @@ const (
 	PropOIDCEditors   = "sluice.admin.oidc.editors"
 )
 
-func oidcProperty(name string, kind cascade.Kind, def, doc string) cascade.Declaration {
+func property(name string, kind cascade.Kind, def, doc string) cascade.Declaration {
 	return cascade.Declaration{
-		Name: name, Kind: kind, Default: def, Server: true, File: ownFile, Since: ownSince, Secret: name == PropOIDCSecret,
+		Name: name, Kind: kind, Default: def, Server: true, File: "sluice.properties", Since: "sluice 0.9", Secret: name == PropOIDCSecret,
 		Related: []string{PropOIDCIssuer}, Doc: doc,
 	}
 }
 
-var oidcProperties = []cascade.Declaration{
+// Properties are the declarations of the login with OpenID Connect.
+var Properties = []cascade.Declaration{
 	{
-		Name: PropOIDCIssuer, Kind: cascade.Text, Default: "", Server: true, File: ownFile, Since: ownSince,
+		Name: PropOIDCIssuer, Kind: cascade.Text, Default: "", Server: true, File: "sluice.properties", Since: "sluice 0.9",
 		Related: []string{PropOIDCClient, PropOIDCSecret, PropOIDCRedirect},
 		Doc:     "Address of the OpenID Connect provider with which people log in to the console; empty: with tokens alone.",
 	},
-	oidcProperty(PropOIDCClient, cascade.Text, "", "Id of the console as a client of the provider."),
-	oidcProperty(PropOIDCSecret, cascade.Text, "", "Secret of that client; empty: the client is a public one."),
-	oidcProperty(PropOIDCRedirect, cascade.Text, "", "Where the provider sends people back to: the address of the console with oidc/callback at its end."),
-	oidcProperty(PropOIDCScopes, cascade.List, "openid, profile, email", "Scopes that the provider is asked for."),
-	oidcProperty(PropOIDCClaim, cascade.Text, "groups", "Claim of the ID token with the groups of a person."),
-	oidcProperty(PropOIDCViewers, cascade.List, "", "Groups whose members are viewers."),
-	oidcProperty(PropOIDCOperators, cascade.List, "", "Groups whose members are operators."),
-	oidcProperty(PropOIDCEditors, cascade.List, "", "Groups whose members are editors."),
+	property(PropOIDCClient, cascade.Text, "", "Id of the console as a client of the provider."),
+	property(PropOIDCSecret, cascade.Text, "", "Secret of that client; empty: the client is a public one."),
+	property(PropOIDCRedirect, cascade.Text, "", "Where the provider sends people back to: the address of the console with oidc/callback at its end."),
+	property(PropOIDCScopes, cascade.List, "openid, profile, email", "Scopes that the provider is asked for."),
+	property(PropOIDCClaim, cascade.Text, "groups", "Claim of the ID token with the groups of a person."),
+	property(PropOIDCViewers, cascade.List, "", "Groups whose members are viewers."),
+	property(PropOIDCOperators, cascade.List, "", "Groups whose members are operators."),
+	property(PropOIDCEditors, cascade.List, "", "Groups whose members are editors."),
 }
 
 const (
-	// oidcTimeout bounds a request to the provider, for which a person waits.
-	oidcTimeout = 10 * time.Second
-	// oidcPatience is how long a person has at the provider.
-	oidcPatience = 10 * time.Minute
-	// oidcLifetime is how long a login is good: a working day.
-	oidcLifetime = 12 * time.Hour
-	// oidcFresh is how long what the provider says of itself is used; its keys are
+	// timeout bounds a request to the provider, for which a person waits.
+	timeout = 10 * time.Second
+	// patience is how long a person has at the provider.
+	patience = 10 * time.Minute
+	// lifetime is how long a login is good: a working day.
+	lifetime = 12 * time.Hour
+	// providerFresh is how long what the provider says of itself is used; its keys are
 	// asked for when they change.
-	oidcFresh = time.Hour
-	// maxOIDCBegun bounds logins that are at the provider, which anybody can begin;
-	// the oldest give way. maxOIDCLogins bounds those that are good.
-	maxOIDCBegun  = 1000
-	maxOIDCLogins = 1000
-	// maxOIDCGroups bounds what is kept of a person.
-	maxOIDCGroups = 1000
-	// maxOIDCName bounds the name of a person, in bytes, as the audit log has it.
-	maxOIDCName = 200
+	providerFresh = time.Hour
+	// maxBegun bounds logins that are at the provider, which anybody can begin;
+	// the oldest give way. maxLogins bounds those that are good.
+	maxBegun  = 1000
+	maxLogins = 1000
+	// maxGroups bounds what is kept of a person.
+	maxGroups = 1000
+	// maxPersonName bounds the name of a person, in bytes, as the audit log has it.
+	maxPersonName = 200
 )
 
 // actorOIDC comes before the name of a person in the audit log. No token's name
@@ -91,9 +93,9 @@ type oidcLogin struct {
 	groups []string
 }
 
-// oidcLogins has people log in with OpenID Connect. It is one of the sources of
+// Logins has people log in with OpenID Connect. It is one of the sources of
 // tokens: a login is a token that is in memory alone.
-type oidcLogins struct {
+type Logins struct {
 	engine *cascade.Engine
 
 	mu       sync.Mutex
@@ -104,34 +106,35 @@ type oidcLogins struct {
 	of       map[[sha256.Size]byte]oidcLogin
 }
 
-func newOIDCLogins(e *cascade.Engine) *oidcLogins {
-	return &oidcLogins{engine: e, begun: map[string]oidcBegun{}, of: map[[sha256.Size]byte]oidcLogin{}}
+// NewLogins returns logins of nobody.
+func NewLogins(e *cascade.Engine) *Logins {
+	return &Logins{engine: e, begun: map[string]oidcBegun{}, of: map[[sha256.Size]byte]oidcLogin{}}
 }
 
 // On reports whether people can log in so.
-func (l *oidcLogins) On() bool {
+func (l *Logins) On() bool {
 	return cascade.ServerValue[string](l.engine.Snapshot(), PropOIDCIssuer) != ""
 }
 
 // client is what talks to the provider.
-func (l *oidcLogins) client(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, oidcTimeout)
-	return oidc.ClientContext(ctx, &http.Client{Timeout: oidcTimeout}), cancel
+func (l *Logins) client(ctx context.Context) (context.Context, context.CancelFunc) {
+	ctx, cancel := context.WithTimeout(ctx, timeout)
+	return oidc.ClientContext(ctx, &http.Client{Timeout: timeout}), cancel
 }
 
 // setup asks the provider what it is, where that is not known.
-func (l *oidcLogins) setup(ctx context.Context, sn *cascade.Snapshot) (*oidc.Provider, *oauth2.Config, error) {
+func (l *Logins) setup(ctx context.Context, sn *cascade.Snapshot) (*oidc.Provider, *oauth2.Config, error) {
 	issuer := cascade.ServerValue[string](sn, PropOIDCIssuer)
 	if issuer == "" {
 		return nil, nil, fmt.Errorf("%s is not set: log in with a token", PropOIDCIssuer)
 	}
 	l.mu.Lock()
-	p, fresh := l.provider, l.issuer == issuer && time.Since(l.asked) < oidcFresh
+	p, fresh := l.provider, l.issuer == issuer && time.Since(l.asked) < providerFresh
 	l.mu.Unlock()
 	if !fresh {
 		var err error
 		// The provider keeps the client for its keys, beyond this request.
-		if p, err = oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{Timeout: oidcTimeout}), issuer); err != nil {
+		if p, err = oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{Timeout: timeout}), issuer); err != nil {
 			return nil, nil, fmt.Errorf("the OpenID Connect provider %s (%s): %w", issuer, PropOIDCIssuer, err)
 		}
 		l.mu.Lock()
@@ -146,15 +149,15 @@ func (l *oidcLogins) setup(ctx context.Context, sn *cascade.Snapshot) (*oidc.Pro
 
 // Begin returns the provider's address for a login, and the state with which the
 // person comes back.
-func (l *oidcLogins) Begin(ctx context.Context, next string) (address, state string, err error) {
+func (l *Logins) Begin(ctx context.Context, next string) (address, state string, err error) {
 	ctx, cancel := l.client(ctx)
 	defer cancel()
 	_, conf, err := l.setup(ctx, l.engine.Snapshot())
 	if err != nil {
 		return "", "", err
 	}
-	state = randomID()
-	b, now := oidcBegun{randomID(), oauth2.GenerateVerifier(), next, time.Now().Add(oidcPatience)}, time.Now()
+	state = rand.Text()
+	b, now := oidcBegun{rand.Text(), oauth2.GenerateVerifier(), next, time.Now().Add(patience)}, time.Now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	oldest := ""
@@ -166,7 +169,7 @@ func (l *oidcLogins) Begin(ctx context.Context, next string) (address, state str
 			oldest = k
 		}
 	}
-	if len(l.begun) >= maxOIDCBegun {
+	if len(l.begun) >= maxBegun {
 		delete(l.begun, oldest)
 	}
 	l.begun[state] = b
@@ -175,7 +178,7 @@ func (l *oidcLogins) Begin(ctx context.Context, next string) (address, state str
 
 // Finish takes the code that a person brings back, and returns the token of the
 // login and where the person wanted to go.
-func (l *oidcLogins) Finish(ctx context.Context, state, code string) (token, next string, err error) {
+func (l *Logins) Finish(ctx context.Context, state, code string) (token, next string, err error) {
 	ctx, cancel := l.client(ctx)
 	defer cancel()
 	l.mu.Lock()
@@ -183,7 +186,7 @@ func (l *oidcLogins) Finish(ctx context.Context, state, code string) (token, nex
 	delete(l.begun, state) // a state is good once
 	l.mu.Unlock()
 	if !known || time.Now().After(b.until) {
-		return "", "", fmt.Errorf("this login was not begun here, or more than %s ago: begin again", oidcPatience)
+		return "", "", fmt.Errorf("this login was not begun here, or more than %s ago: begin again", patience)
 	}
 	sn := l.engine.Snapshot()
 	p, conf, err := l.setup(ctx, sn)
@@ -212,7 +215,7 @@ func (l *oidcLogins) Finish(ctx context.Context, state, code string) (token, nex
 }
 
 // login reads who somebody is from an ID token.
-func (l *oidcLogins) login(id *oidc.IDToken, sn *cascade.Snapshot) (oidcLogin, error) {
+func (l *Logins) login(id *oidc.IDToken, sn *cascade.Snapshot) (oidcLogin, error) {
 	claims := map[string]any{}
 	if err := id.Claims(&claims); err != nil {
 		return oidcLogin{}, fmt.Errorf("the claims of the ID token: %w", err)
@@ -226,7 +229,7 @@ func (l *oidcLogins) login(id *oidc.IDToken, sn *cascade.Snapshot) (oidcLogin, e
 	}
 	now := time.Now()
 	login := oidcLogin{
-		Token:  Token{Name: actorOIDC + name[:min(len(name), maxOIDCName)], Created: now, Expires: now.Add(oidcLifetime)},
+		Token:  Token{Name: actorOIDC + name[:min(len(name), maxPersonName)], Created: now, Expires: now.Add(lifetime)},
 		issuer: id.Issuer,
 	}
 	claim := cascade.ServerValue[string](sn, PropOIDCClaim)
@@ -234,13 +237,13 @@ func (l *oidcLogins) login(id *oidc.IDToken, sn *cascade.Snapshot) (oidcLogin, e
 	case string:
 		login.groups = []string{groups}
 	case []any:
-		for _, g := range groups[:min(len(groups), maxOIDCGroups)] {
+		for _, g := range groups[:min(len(groups), maxGroups)] {
 			if text, ok := g.(string); ok {
 				login.groups = append(login.groups, text)
 			}
 		}
 	}
-	if l.role(&login, sn) == noRole {
+	if l.role(&login, sn) == None {
 		return login, fmt.Errorf("%s may not use this console: none of the groups (%s) in the claim %s is among %s, %s and %s",
 			name, cmp.Or(strings.Join(login.groups, ", "), "none"), claim, PropOIDCViewers, PropOIDCOperators, PropOIDCEditors)
 	}
@@ -249,9 +252,9 @@ func (l *oidcLogins) login(id *oidc.IDToken, sn *cascade.Snapshot) (oidcLogin, e
 
 // role is what a person may do by the configuration as it is now: who takes a
 // group's role away need not wait for logins to end.
-func (l *oidcLogins) role(of *oidcLogin, sn *cascade.Snapshot) Role {
+func (l *Logins) role(of *oidcLogin, sn *cascade.Snapshot) Role {
 	if cascade.ServerValue[string](sn, PropOIDCIssuer) != of.issuer {
-		return noRole
+		return None
 	}
 	for _, r := range []struct {
 		property string
@@ -261,10 +264,10 @@ func (l *oidcLogins) role(of *oidcLogin, sn *cascade.Snapshot) Role {
 			return r.role
 		}
 	}
-	return noRole
+	return None
 }
 
-func (l *oidcLogins) keep(login oidcLogin) error {
+func (l *Logins) keep(login oidcLogin) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for k := range l.of {
@@ -272,22 +275,22 @@ func (l *oidcLogins) keep(login oidcLogin) error {
 			delete(l.of, k)
 		}
 	}
-	if len(l.of) >= maxOIDCLogins {
-		return fmt.Errorf("%d people are logged in on this member, which is the most: log out elsewhere, or use a token", maxOIDCLogins)
+	if len(l.of) >= maxLogins {
+		return fmt.Errorf("%d people are logged in on this member, which is the most: log out elsewhere, or use a token", maxLogins)
 	}
 	l.of[login.Hash] = login
 	return nil
 }
 
 // End ends a login.
-func (l *oidcLogins) End(token string) {
+func (l *Logins) End(token string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	delete(l.of, HashToken(token))
 }
 
 // Lookup implements Tokens.
-func (l *oidcLogins) Lookup(hash [sha256.Size]byte) (Token, bool) {
+func (l *Logins) Lookup(hash [sha256.Size]byte) (Token, bool) {
 	l.mu.Lock()
 	login, ok := l.of[hash]
 	l.mu.Unlock()
@@ -295,8 +298,8 @@ func (l *oidcLogins) Lookup(hash [sha256.Size]byte) (Token, bool) {
 		return Token{}, false
 	}
 	login.Role = l.role(&login, l.engine.Snapshot())
-	return login.Token, login.Role != noRole
+	return login.Token, login.Role != None
 }
 
 // Used implements Tokens: nothing of it is kept.
-func (l *oidcLogins) Used(string, time.Time) {}
+func (l *Logins) Used(string, time.Time) {}

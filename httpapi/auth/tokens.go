@@ -1,4 +1,4 @@
-package httpapi
+package auth
 
 import (
 	"context"
@@ -53,9 +53,9 @@ var (
 const (
 	tokenPrefix = "slt_" // what scanners for leaked secrets may look for
 	tokenBytes  = 32     // random ones, so that no salt or slow hash is needed
-	// maxTokens bounds those of the store and those of the file, each: one for
+	// MaxTokens bounds those of the store and those of the file, each: one for
 	// every administrator and every script.
-	maxTokens    = 1000
+	MaxTokens    = 1000
 	maxTokenName = 64 // as much as a table has room for
 )
 
@@ -69,7 +69,9 @@ func NewTokenText() string {
 // HashToken is what is kept of a token's text.
 func HashToken(text string) [sha256.Size]byte { return sha256.Sum256([]byte(text)) }
 
-// tokenText is the form that NewTokenText gives.
+// IsTokenText reports whether a text has the form that NewTokenText gives.
+func IsTokenText(text string) bool { return tokenText.MatchString(text) }
+
 var tokenText = regexp.MustCompile(`^slt_[0-9A-Za-z_-]{43}$`)
 
 // A name stands in paths, in logs and in the audit log, where one with a colon

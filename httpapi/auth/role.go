@@ -1,4 +1,6 @@
-package httpapi
+// Package auth is who may use the admin listener: roles, tokens and where they are
+// kept, logins with OpenID Connect, and how often somebody may be wrong.
+package auth
 
 import (
 	"fmt"
@@ -11,7 +13,8 @@ type Role uint8
 
 // The roles. The zero value may do nothing.
 const (
-	noRole Role = iota
+	// None is that of nobody.
+	None Role = iota
 	// Viewer reads.
 	Viewer
 	// Operator also sends messages and closes sockets.
@@ -29,7 +32,7 @@ var Roles = []string{"viewer", "operator", "editor"}
 func ParseRole(name string) (Role, error) {
 	i := slices.Index(Roles, name)
 	if i < 0 {
-		return noRole, fmt.Errorf("the role is none of %s, %s and %s", Roles[0], Roles[1], Roles[2])
+		return None, fmt.Errorf("the role is none of %s, %s and %s", Roles[0], Roles[1], Roles[2])
 	}
 	return Viewer + Role(i), nil
 }

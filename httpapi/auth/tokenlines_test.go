@@ -1,4 +1,4 @@
-package httpapi
+package auth
 
 import (
 	"encoding/hex"
@@ -68,14 +68,14 @@ func TestParseTokens(t *testing.T) {
 
 func TestParseManyTokens(t *testing.T) {
 	var b strings.Builder
-	for i := range maxTokens + 5 {
+	for i := range MaxTokens + 5 {
 		fmt.Fprintf(&b, "t%d viewer %s\n", i, NewTokenText())
 	}
-	if b.Len() > maxTokenFile {
-		t.Errorf("%d tokens have %d bytes, and a file may have %d", maxTokens, b.Len(), maxTokenFile)
+	if b.Len() > MaxTokenFile {
+		t.Errorf("%d tokens have %d bytes, and a file may have %d", MaxTokens, b.Len(), MaxTokenFile)
 	}
 	tokens, bad := parseTokens("f", []byte(b.String()))
-	if len(tokens) != maxTokens || len(bad) != 1 || bad[0].Line != maxTokens+1 || bad[0].Code != "token-many" {
+	if len(tokens) != MaxTokens || len(bad) != 1 || bad[0].Line != MaxTokens+1 || bad[0].Code != "token-many" {
 		t.Errorf("%d tokens, %v", len(tokens), bad)
 	}
 }
@@ -103,7 +103,7 @@ func FuzzTokenFile(f *testing.F) {
 				t.Fatalf("finding %s", b)
 			}
 		}
-		if len(tokens) > maxTokens-1 {
+		if len(tokens) > MaxTokens-1 {
 			return
 		}
 		const name = "the-neighbour"

@@ -1,4 +1,4 @@
-package httpapi
+package auth
 
 import (
 	"context"
@@ -10,22 +10,23 @@ import (
 	"sync/atomic"
 	"syscall"
 	"time"
+
+	"github.com/seed47708276/sluice/httpapi/internal/follow"
 )
 
-// maxTokenFile bounds the file in bytes: maxTokens lines have less than 200 each.
-const maxTokenFile = 256 << 10
+// MaxTokenFile bounds the file in bytes: MaxTokens lines have less than 200 each.
+const MaxTokenFile = 256 << 10
 
 // TokenFile are the tokens that a file has (sluice.admin.tokenFile). It is read
 // again when it changes; one that cannot be read leaves the tokens as they
 // were, and a line that is wrong has none.
 type TokenFile struct {
-	path    string
-	log     *slog.Logger
-	digest  [sha256.Size]byte
-	current atomic.Pointer[fileTokens]
-	// failed: the file cannot be read, or has lines that are wrong.
-	failed   atomic.Bool
-	reported string // the failure that the log has; Run's goroutine only
+	path     string
+	log      *slog.Logger
+	digest   [sha256.Size]byte
+	current  atomic.Pointer[fileTokens]
+	failed   atomic.Bool // see Failed
+	reported string      // the failure that the log has; Run's goroutine only
 }
 
 // fileTokens are those of one state of the file. They do not change, but for
@@ -52,7 +53,7 @@ func LoadTokenFile(path string, log *slog.Logger) (*TokenFile, error) {
 
 // Run follows the file until ctx ends.
 func (f *TokenFile) Run(ctx context.Context) {
-	followFiles(ctx, f.log, f.reload, f.path)
+	follow.Files(ctx, f.log, f.reload, f.path)
 }
 
 func (f *TokenFile) reload() {
@@ -110,17 +111,20 @@ func readSecret(path string) ([]byte, error) {
 	switch {
 	case err != nil:
 		return nil, err
-	case !fi.Mode().IsRegular() || fi.Size() > maxTokenFile:
-		return nil, fmt.Errorf("%s is no regular file of at most %d bytes", path, maxTokenFile)
+	case !fi.Mode().IsRegular() || fi.Size() > MaxTokenFile:
+		return nil, fmt.Errorf("%s is no regular file of at most %d bytes", path, MaxTokenFile)
 	case fi.Mode().Perm()&0o007 != 0:
 		return nil, fmt.Errorf("%s has tokens and can be used by everybody on this machine (mode %04o): run chmod o= on it; where Kubernetes mounts it, set defaultMode: 0440", path, fi.Mode().Perm())
 	}
-	data, err := io.ReadAll(io.LimitReader(f, maxTokenFile+1))
-	if err == nil && len(data) > maxTokenFile {
-		err = fmt.Errorf("%s grew beyond %d bytes while it was read", path, maxTokenFile)
+	data, err := io.ReadAll(io.LimitReader(f, MaxTokenFile+1))
+	if err == nil && len(data) > MaxTokenFile {
+		err = fmt.Errorf("%s grew beyond %d bytes while it was read", path, MaxTokenFile)
 	}
 	return data, err
 }
+
+// Failed reports whether the file cannot be read, or has lines that are wrong.
+func (f *TokenFile) Failed() bool { return f.failed.Load() }
 
 // Lookup implements Tokens.
 func (f *TokenFile) Lookup(hash [sha256.Size]byte) (Token, bool) {
@@ -154,5 +158,5 @@ func (f *TokenFile) List() []Token {
 	return all
 }
 
-// has reports whether the file has a token of this name.
-func (f *TokenFile) has(name string) bool { return f != nil && f.current.Load().byName[name] != nil }
+// Has reports whether the file has a token of this name.
+func (f *TokenFile) Has(name string) bool { return f != nil && f.current.Load().byName[name] != nil }
