@@ -61,6 +61,10 @@ type Options struct {
 	// Seen is told what happens to other members: SeenJoined and so on. It must
 	// not block; nil: nobody is.
 	Seen func(what string, m Member)
+	// State is what a link of the same member had, and Since what its times count
+	// from; nil: there was none.
+	State *State
+	Since time.Time
 }
 
 // Link connects this member with the others through Redis (docs/cluster.md).
@@ -111,6 +115,9 @@ func New(o Options) *Link {
 	l.in.sources = make(map[string]*source)
 	// A member that lives and lags slows its senders down.
 	l.buffer = NewBuffer(o.Timings, func() int { return o.Buffered() - l.outbox.waiting() }, l.flush)
+	if o.State != nil {
+		l.thaw(o.State, o.Since)
+	}
 	o.Client.AddHook(&l.counts)
 	return l
 }

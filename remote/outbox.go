@@ -46,6 +46,7 @@ type outbox struct {
 	owed      int  // messages that members which read have not acknowledged
 	create    bool // the log is not there: the next entry makes it
 	abandoned bool
+	halted    bool // see Link.Halt
 	wake      chan struct{}
 }
 
@@ -95,14 +96,29 @@ func (o *outbox) add(text []byte, messages []Message) uint64 {
 	return e.number
 }
 
-// await returns when Redis has had the entry, or false when it is abandoned.
+// await returns when Redis has had the entry, or false when it is abandoned or
+// stays for who goes on with the outbox.
 func (o *outbox) await(number uint64) bool {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	for o.confirmed < number && !o.abandoned {
+	for o.confirmed < number && !o.abandoned && !o.halted {
 		o.changed.Wait()
 	}
 	return o.confirmed >= number
+}
+
+// halt ends the waits for entries that somebody else will post.
+func (o *outbox) halt() {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.halted = true
+	o.changed.Broadcast()
+}
+
+func (o *outbox) isHalted() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.halted
 }
 
 // abandon ends the waits. The receipts of what Redis has not had are settled.
@@ -264,6 +280,10 @@ func (l *Link) flush(messages []Message) {
 	for len(messages) > 0 {
 		text, n := l.encode(messages)
 		if !l.outbox.await(l.outbox.add(text, messages[:n])) {
+			if l.outbox.isHalted() {
+				messages = messages[n:]
+				continue
+			}
 			for i := range messages[n:] {
 				messages[n+i].receipt.settle(0, ErrUnconfirmed)
 			}

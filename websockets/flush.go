@@ -23,7 +23,7 @@ var flushBuffers = sync.Pool{New: func() any { b := make([]byte, 0, flushBytes);
 // claimLocked makes the caller the socket's writer when there is something to
 // write and nobody writes. The caller must then unlock and call flush.
 func (s *socket) claimLocked() bool {
-	if s.writer || !s.attached || s.dead || len(s.queue) == 0 && s.farewell == nil {
+	if s.writer || !s.attached || s.dead || s.haltedLocked() || len(s.queue) == 0 && s.farewell == nil {
 		return false
 	}
 	s.writer = true
@@ -73,7 +73,8 @@ func (s *socket) flush() {
 func (s *socket) writeWaiting() {
 	scratch := make([]byte, 0, slowBytes)
 	s.mu.Lock()
-	for {
+	s.waitsToWrite = true
+	for !s.haltedLocked() {
 		data, born := s.rest, int64(0)
 		if data == nil {
 			data, born = s.takeLocked(scratch[:0], slowBytes)
@@ -85,8 +86,13 @@ func (s *socket) writeWaiting() {
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeWait)) // see boundLocked
 		}
 		s.mu.Unlock()
-		_, err := s.conn.Write(data)
+		n, err := s.conn.Write(data)
 		s.mu.Lock()
+		if err != nil && s.haltedLocked() && timedOut(err) {
+			s.shard.counters.bytesOut.Add(int64(n))
+			s.rest = append([]byte(nil), data[n:]...)
+			break
+		}
 		s.rest = nil
 		if err != nil {
 			s.writeFailedLocked(err)
@@ -97,6 +103,7 @@ func (s *socket) writeWaiting() {
 	if s.cause == CauseNone {
 		_ = s.conn.SetWriteDeadline(time.Time{}) // see boundLocked
 	}
+	s.waitsToWrite = false
 	s.unclaim()
 }
 
@@ -104,7 +111,7 @@ func (s *socket) writeWaiting() {
 // the time of the oldest service message in it, or 0. A frame above the limit
 // comes alone and is not copied.
 func (s *socket) takeLocked(buf []byte, limit int) (data []byte, born int64) {
-	if s.dead {
+	if s.dead || s.haltedLocked() {
 		return nil, 0
 	}
 	taken := 0
@@ -178,9 +185,14 @@ func (s *socket) writeFailedLocked(err error) {
 	s.dead = true
 	if s.cause == CauseNone {
 		s.cause = CauseConnection
-		if ne, ok := err.(net.Error); ok && ne.Timeout() {
+		if timedOut(err) {
 			s.cause = CauseSlow
 		}
 	}
 	s.stopReadingLocked()
+}
+
+func timedOut(err error) bool {
+	ne, ok := err.(net.Error)
+	return ok && ne.Timeout()
 }

@@ -78,12 +78,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, who attempt, f *
 
 func accept(w http.ResponseWriter, r *http.Request, sock *socket) (*websocket.Conn, *wire, error) {
 	h := &hijacker{ResponseWriter: w, sock: sock}
-	ws, err := websocket.Accept(h, r, &websocket.AcceptOptions{
-		InsecureSkipVerify: true, // originAllowed has decided
-		CompressionMode:    websocket.CompressionDisabled,
-		OnPingReceived:     sock.onPing,
-		OnPongReceived:     sock.onPong,
-	})
+	ws, err := websocket.Accept(h, r, sock.acceptOptions())
 	if err != nil {
 		if h.wire != nil {
 			_ = h.wire.Conn.Close()
@@ -91,6 +86,15 @@ func accept(w http.ResponseWriter, r *http.Request, sock *socket) (*websocket.Co
 		return nil, nil, err
 	}
 	return ws, h.wire, nil
+}
+
+func (s *socket) acceptOptions() *websocket.AcceptOptions {
+	return &websocket.AcceptOptions{
+		InsecureSkipVerify: true, // originAllowed has decided
+		CompressionMode:    websocket.CompressionDisabled,
+		OnPingReceived:     s.onPing,
+		OnPongReceived:     s.onPong,
+	}
 }
 
 // register puts the socket into the hub and makes it known to the cluster; one

@@ -307,6 +307,9 @@ func (s *socket) askPeers() {
 	if peers != nil {
 		s.fetch(ctx)
 	}
+	if s.server.freezing.Load() {
+		return // who thaws the socket asks again
+	}
 	s.talk.Lock()
 	r.asking = false
 	first := r.first

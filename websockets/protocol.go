@@ -83,13 +83,12 @@ func newPackets(v engineio.Version, cfg *Config, connect func(json.RawMessage) (
 			PingTimeout:  cfg.PingTimeout,
 			MaxPayload:   cfg.MaxPayload,
 		}, now),
-		socket: socketio.NewSession(p, socketio.Settings{
-			ConnectTimeout: cfg.ConnectTimeout,
-			MaxBytes:       cfg.MaxPayload,
-			Attachments:    clientAttachments,
-			Connect:        connect,
-		}, now),
+		socket: socketio.NewSession(p, socketSettings(cfg.ConnectTimeout, cfg.MaxPayload, connect), now),
 	}
+}
+
+func socketSettings(timeout time.Duration, maxBytes int64, connect func(json.RawMessage) (sid, pid string)) socketio.Settings {
+	return socketio.Settings{ConnectTimeout: timeout, MaxBytes: maxBytes, Attachments: clientAttachments, Connect: connect}
 }
 
 func (p *packets) open() [][]byte {

@@ -85,7 +85,7 @@ func (s *socket) yield() {
 // reconsider asks again what may have changed between the checks of the
 // handshake and the registration, from which on every change finds the socket.
 func (s *socket) reconsider() {
-	if s.server.stopped.Err() != nil {
+	if s.server.stopped.Err() != nil && !s.server.freezing.Load() {
 		s.close(CauseDrain)
 		return
 	}
@@ -259,6 +259,10 @@ func untilBeat(due time.Time) time.Duration {
 func (s *socket) tick() {
 	now := time.Now()
 	s.mu.Lock()
+	if s.frozen {
+		s.mu.Unlock()
+		return
+	}
 	if s.cause != CauseNone || s.deaf {
 		if left := s.closeBy.Sub(now); left > 0 && !s.deaf {
 			s.timer.Reset(left)

@@ -63,6 +63,8 @@ type Options struct {
 	OnEvent func(Event) (args json.RawMessage, attachments [][]byte)
 	// Watcher is told of sockets that come and go. Nil: nobody is.
 	Watcher Watcher
+	// Since is what the times of what is thawed count from; zero: nothing is.
+	Since time.Time
 	// Origin is the incarnation of this member, by which others know what it has
 	// accepted; empty: a random one.
 	Origin string
@@ -123,6 +125,7 @@ type Server struct {
 	presence      presence
 	started       time.Time
 	muted         atomic.Int64 // sockets that are muted, see hold.go
+	freezing      atomic.Bool
 
 	mu      sync.Mutex // guards closed and the first Add of work
 	closed  bool
@@ -148,7 +151,10 @@ func New(opts Options) *Server {
 	if s.opts.Origin == "" {
 		s.opts.Origin = randomHex()[:secretBytes]
 	}
-	s.started, s.reached.wake = time.Now(), make(chan struct{}, 1)
+	s.started, s.reached.wake = opts.Since, make(chan struct{}, 1)
+	if s.started.IsZero() {
+		s.started = time.Now()
+	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.work.Go(s.askReached)
 	if opts.Peers != nil {

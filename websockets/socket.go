@@ -63,22 +63,25 @@ type socket struct {
 	// Of the goroutine that serves the socket.
 	holding bool // one of the server's reading slots
 
-	mu       sync.Mutex
-	attached bool // conn is set
-	parked   bool // nobody serves it; the poller or an end wakes it
-	again    bool // something came in while it was served
-	ended    bool // the client sends nothing more
-	admit    admission
-	held     []*outgoing // service messages that wait for the client to join
-	queue    []*outgoing // what the writer takes next
-	rest     []byte      // of a frame that is partly out
-	waiting  load        // held, queue, and what the writer is writing
-	writing  load        // what the writer is writing
-	muted    bool        // its user is switched off and held: it gets no service message
-	sent     int64       // Unix nanoseconds of the last write of a service message; 0: none yet
-	writer   bool        // somebody writes
-	idle     chan struct{}
-	timer    *time.Timer // of the heartbeat, then of the end
+	mu           sync.Mutex
+	attached     bool // conn is set
+	parked       bool // nobody serves it; the poller or an end wakes it
+	again        bool // something came in while it was served
+	ended        bool // the client sends nothing more
+	halted       bool // its server freezes: nothing more is written while it stays open
+	frozen       bool // it goes on elsewhere
+	admit        admission
+	held         []*outgoing // service messages that wait for the client to join
+	queue        []*outgoing // what the writer takes next
+	rest         []byte      // of a frame that is partly out
+	waiting      load        // held, queue, and what the writer is writing
+	writing      load        // what the writer is writing
+	muted        bool        // its user is switched off and held: it gets no service message
+	sent         int64       // Unix nanoseconds of the last write of a service message; 0: none yet
+	writer       bool        // somebody writes
+	waitsToWrite bool        // for the client
+	idle         chan struct{}
+	timer        *time.Timer // of the heartbeat, then of the end
 
 	cause    Cause // once it is set, nothing more goes into the queue
 	closeBy  time.Time
