@@ -22,7 +22,7 @@ func TestBooleanKeepsItsLastGoodValue(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			k := newKeptTree(t)
+			k := newLastGoodTree(t)
 			write(t, k.dir, c.file, c.good)
 			e := k.open()
 			write(t, k.dir, c.file, c.bad)
@@ -58,7 +58,7 @@ func TestBooleanKeepsItsLastGoodValue(t *testing.T) {
 // directory file.
 func TestDirectoryFileKeepsLastGoodValue(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	su := Subject{7, 3}
 	file := func(value string) {
 		write(t, k.dir, "../directory.yml", "contexts:\n  - id: 7\n    users:\n      - {id: 3, config: {"+enabledProp+": \""+value+"\"}}\n")

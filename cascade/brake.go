@@ -315,9 +315,9 @@ func (e *Engine) Confirm(digest string, note bool) string {
 	sn := *old
 	sn.held = nil
 	sn.generation++
-	e.kept.holding(nil)
-	e.kept.prepare(e.set, sn.tree, e.directory)
-	e.swap(old, &sn)
+	e.lastGood.holding(nil)
+	e.lastGood.prepare(e.set, sn.tree, e.directory)
+	e.publish(old, &sn)
 	e.log.Warn("held change let through: it was confirmed", "digest", digest, "users", was.Users, "sockets", was.Sockets, "causes", was.Causes)
 	return Confirmed
 }

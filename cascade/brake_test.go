@@ -36,7 +36,7 @@ func (c *crowd) count(now, then *Snapshot) (Closing, error) {
 }
 
 // braked opens a tree with a brake for a crowd.
-func (k *keptTree) braked(c *crowd, source Source) *Engine {
+func (k *lastGoodTree) braked(c *crowd, source Source) *Engine {
 	k.t.Helper()
 	k.log.Reset()
 	e := openEngine(k.t, Options{
@@ -47,7 +47,7 @@ func (k *keptTree) braked(c *crowd, source Source) *Engine {
 	return e
 }
 
-func (k *keptTree) serves(e *Engine, su Subject, want bool) {
+func (k *lastGoodTree) serves(e *Engine, su Subject, want bool) {
 	k.t.Helper()
 	sn := e.Snapshot()
 	v, _ := sn.Get(su, enabledProp)
@@ -62,7 +62,7 @@ func (k *keptTree) serves(e *Engine, su Subject, want bool) {
 // change counts, until the change is confirmed, or put right, or another.
 func TestBrake(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	const on, off = enabledProp + "=true\nother=1\n", "\n" + enabledProp + "=false\nother=2\n"
 	write(t, k.dir, "a.properties", on)
 	e := k.braked(newCrowd(50, 10), nil)
@@ -154,12 +154,12 @@ func TestBrakeOverRestart(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			k := newKeptTree(t)
+			k := newLastGoodTree(t)
 			write(t, k.dir, "a.properties", on)
 			e := k.braked(newCrowd(50, 10), nil)
 			write(t, k.dir, "a.properties", off)
 			reload(t, e)
-			e.kept.write() // what Run does at its end
+			e.lastGood.write() // what Run does at its end
 			was := e.Status().Held
 			if was == nil {
 				t.Fatal("nothing is held")
@@ -175,14 +175,14 @@ func TestBrakeOverRestart(t *testing.T) {
 			if !c.held {
 				return
 			}
-			again.kept.write()
+			again.lastGood.write()
 			third := k.braked(newCrowd(50, 10), nil)
 			k.serves(third, Subject{7, 1}, true)
 			if got := third.Confirm(third.Status().Held.Digest, false); got != Confirmed {
 				t.Errorf("confirmed after two restarts: %s", got)
 			}
 			k.serves(third, Subject{7, 1}, false)
-			third.kept.write()
+			third.lastGood.write()
 			last := k.braked(newCrowd(50, 10), nil)
 			if last.Status().Held != nil {
 				t.Error("a confirmed change is held after a restart")
@@ -195,7 +195,7 @@ func TestBrakeOverRestart(t *testing.T) {
 // a restart too.
 func TestBrakeOfDirectoryFile(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	path := in(k.dir, "../directory.yml")
 	write(t, k.dir, "../directory.yml", "contexts:\n  - {id: 7, enabled: true}\n")
 	e := k.braked(newCrowd(50, 10), NewDirectoryFile(path))
@@ -206,7 +206,7 @@ func TestBrakeOfDirectoryFile(t *testing.T) {
 	if h == nil || len(h.Causes) != 1 || !strings.HasSuffix(h.Causes[0].String(), "directory.yml)") || h.Causes[0].Value != "contextDisabled" {
 		t.Fatalf("held %+v", h)
 	}
-	e.kept.write()
+	e.lastGood.write()
 	again := k.braked(newCrowd(50, 10), NewDirectoryFile(path))
 	k.serves(again, Subject{7, 1}, true)
 	if got := again.Confirm(h.Digest, false); got != Confirmed {
@@ -220,7 +220,7 @@ func TestBrakeOfDirectoryFile(t *testing.T) {
 // TestBrakeThatCannotCount holds nothing, and says so until it can count again.
 func TestBrakeThatCannotCount(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	write(t, k.dir, "a.properties", enabledProp+"=true\n")
 	c := newCrowd(50, 10)
 	e := k.braked(c, nil)
@@ -249,7 +249,7 @@ func TestBrakeThatCannotCount(t *testing.T) {
 // time of a confirmation, and not one that comes after it.
 func TestConfirmationOfAnotherMember(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	write(t, k.dir, "a.properties", enabledProp+"=true\n")
 	e := k.braked(newCrowd(50, 10), nil)
 	write(t, k.dir, "a.properties", enabledProp+"=false\n")

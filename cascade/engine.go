@@ -56,12 +56,12 @@ type Engine struct {
 	wake  chan struct{} // tells Run that a timer may have to change
 
 	// load is held for a whole reload, reading included; it is taken before mu.
-	load    sync.Mutex
-	set     *fileSet
-	source  FileReport
-	slips   map[Key]slip // of the source
-	kept    *keeper
-	noticed *Noticed // the last change since a reload that somebody asked for
+	load     sync.Mutex
+	set      *fileSet
+	source   FileReport
+	slips    map[Key]slip // of the source
+	lastGood *lastGood
+	noticed  *Noticed // the last change since a reload that somebody asked for
 
 	directory *treeFile // of a DirectoryFile, for kept
 
@@ -116,15 +116,15 @@ func Open(opt Options) (*Engine, error) {
 	}
 	e := &Engine{opt: opt, named: named, log: opt.Logger, set: newFileSet(opt.Roots), wake: make(chan struct{}, 1)}
 	e.watchMode.Store(&WatchMode{Mode: WatchOff})
-	e.kept = openKeeper(opt.State, opt.Logger)
+	e.lastGood = openLastGood(opt.State, opt.Logger)
 
 	if err := e.checkRoots(); err != nil {
 		return nil, err
 	}
 	start := time.Now()
 	e.set.scan(true)
-	e.kept.restore(e.set)
-	e.kept.restoreFolders(e.set)
+	e.lastGood.restore(e.set)
+	e.lastGood.restoreFolders(e.set)
 	if err := rootsReadable(e.set); err != nil {
 		return nil, err
 	}
@@ -133,7 +133,7 @@ func Open(opt Options) (*Engine, error) {
 	sn := &Snapshot{schema: opt.Schema, names: names, tables: t, revision: "0"}
 	if opt.Source != nil {
 		if d, ok := opt.Source.(*DirectoryFile); ok {
-			e.directory = d.keepWith(e.kept)
+			e.directory = d.restoreFrom(e.lastGood)
 		}
 		l := opt.Source.Load(opt.Schema, true)
 		e.source, e.slips = l.Report, l.slips
@@ -146,8 +146,8 @@ func Open(opt Options) (*Engine, error) {
 		e.renameAll(&l)
 	}
 	ed := sn.names.edit()
-	before := e.kept.carry(e.set, opt.Schema, ed, opt.Getenv)
-	e.publish(sn, ed, before, start)
+	before := e.lastGood.carry(e.set, opt.Schema, ed, opt.Getenv)
+	e.build(sn, ed, before, start)
 	if bad := append(e.badFiles(sn), badSource...); len(bad) > 0 && !opt.TolerateBadFiles {
 		return nil, &BadFilesError{bad}
 	}
@@ -160,15 +160,15 @@ func Open(opt Options) (*Engine, error) {
 	e.restoreHold(sn)
 	e.logStart(sn)
 	e.cur.Store(sn)
-	e.kept.prepare(e.set, sn.tree, e.directory)
-	e.kept.write()
+	e.lastGood.prepare(e.set, sn.tree, e.directory)
+	e.lastGood.write()
 	return e, nil
 }
 
 // rootsReadable refuses roots that cannot be read and of which nothing is kept.
 func rootsReadable(fs *fileSet) error {
 	for _, f := range fs.unreadable {
-		if f.dir != "" || fs.keptFolder(f) {
+		if f.dir != "" || fs.hasLastGood(f) {
 			continue
 		}
 		for _, x := range fs.findings {
@@ -196,7 +196,7 @@ func (sn *Snapshot) load(l SourceLoad, now time.Time) error {
 	case l.Partial:
 		base = sn.tables
 	}
-	keepGood(sn.schema, l.Batch, base, sn.names)
+	lastGoodOverrides(sn.schema, l.Batch, base, sn.names)
 	t, err := base.apply(l.Batch, ed, now)
 	if err != nil {
 		return err
@@ -205,9 +205,9 @@ func (sn *Snapshot) load(l SourceLoad, now time.Time) error {
 	return nil
 }
 
-// keepGood puts the override that is there in the place of one whose value does
+// lastGoodOverrides puts the override that is there in the place of one whose value does
 // not fit its type.
-func keepGood(schema *Schema, b *Batch, base *tables, names *nameTable) {
+func lastGoodOverrides(schema *Schema, b *Batch, base *tables, names *nameTable) {
 	for i := range b.Overrides {
 		o := &b.Overrides[i]
 		p, known := names.id(o.Property)
@@ -221,8 +221,8 @@ func keepGood(schema *Schema, b *Batch, base *tables, names *nameTable) {
 	}
 }
 
-// publish compiles the files into sn, which is not shared yet.
-func (e *Engine) publish(sn *Snapshot, ed *nameEditor, before carry, start time.Time) {
+// build compiles the files into sn, which is not shared yet.
+func (e *Engine) build(sn *Snapshot, ed *nameEditor, before carry, start time.Time) {
 	e.patterns()
 	sn.tree = build(e.set, e.opt.Schema, ed, before, e.opt.Getenv)
 	sn.tree = sn.tree.withReseller(sn)
@@ -310,13 +310,13 @@ func (e *Engine) Apply(b Batch) error {
 	}
 	sn.generation++
 	sn.held = old.held.follow(e, &sn)
-	e.swap(old, &sn)
+	e.publish(old, &sn)
 	return nil
 }
 
-// swap publishes a snapshot and tells the subscribers. The caller holds mu,
-// which swap gives back.
-func (e *Engine) swap(old, sn *Snapshot) {
+// publish makes a snapshot the current one and tells the subscribers. The caller
+// holds mu, which publish gives back.
+func (e *Engine) publish(old, sn *Snapshot) {
 	if sn.memo == old.memo {
 		sn.memo = e.nextMemo(sn)
 	}
@@ -344,7 +344,7 @@ func (e *Engine) expire() {
 	sn.tables = t
 	sn.generation++
 	sn.held = old.held.follow(e, &sn)
-	e.swap(old, &sn)
+	e.publish(old, &sn)
 }
 
 // Reload reads everything again, now: what somebody asked for waits for no
@@ -411,12 +411,12 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 		return r, again
 	}
 	sn.forgetNames()
-	e.publish(&sn, sn.names.edit(), old.tree.carry, start)
+	e.build(&sn, sn.names.edit(), old.tree.carry, start)
 	e.brake(old, &sn)
 	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation, Held: sn.Held()}.count(&sn)
-	e.kept.holding(sn.held)
-	e.kept.prepare(e.set, sn.tree, e.directory)
-	e.swap(old, &sn)
+	e.lastGood.holding(sn.held)
+	e.lastGood.prepare(e.set, sn.tree, e.directory)
+	e.publish(old, &sn)
 	e.logReload(&r, old, &sn, time.Since(start))
 	e.notice(&r, force, start)
 	return r, again

@@ -96,7 +96,7 @@ func FuzzTree(f *testing.F) {
 
 // FuzzManifest reads anything as a manifest: what it accepts it also writes.
 func FuzzManifest(f *testing.F) {
-	b, err := (&manifest{Files: []keptFile{{Root: "/etc", Path: "\xff a%\n.properties", Good: "1", Clean: "2"}}}).encode()
+	b, err := (&manifest{Files: []lastGoodFile{{Root: "/etc", Path: "\xff a%\n.properties", Good: "1", Clean: "2"}}}).encode()
 	must(f, err)
 	f.Add(b)
 	f.Add([]byte("x\n{}"))

@@ -110,7 +110,7 @@ func (fs *fileSet) guardFinding(f folder, held int, w *walk) finding.Finding {
 // restoreFolders brings back what folders held that are empty, missing or
 // unreadable at a start. A file that is gone from a folder with others was
 // deleted, and stays so.
-func (k *keeper) restoreFolders(set *fileSet) {
+func (k *lastGood) restoreFolders(set *fileSet) {
 	if k.dir == "" {
 		return
 	}
@@ -145,8 +145,8 @@ func (fs *fileSet) lost(root int, rel string) bool {
 	return slices.ContainsFunc(fs.unreadable, func(f folder) bool { return f.root == root && f.holds(rel) })
 }
 
-// keptFolder reports whether some file of a folder has contents in force.
-func (fs *fileSet) keptFolder(f folder) bool {
+// hasLastGood reports whether some file of a folder has contents in force.
+func (fs *fileSet) hasLastGood(f folder) bool {
 	for _, tf := range fs.files {
 		if tf.root == f.root && f.holds(tf.rel) && tf.have != nil {
 			return true

@@ -44,7 +44,7 @@ func TestFolderLostAtStart(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := newKeptTree(t)
+			k := newLastGoodTree(t)
 			write(t, k.dir, "a.properties", "a=1\n")
 			write(t, k.dir, ruleFile, rule)
 			k.open()
@@ -70,7 +70,7 @@ func TestFolderLostAtStart(t *testing.T) {
 				// A reload is no consent.
 				reload(t, e)
 				k.want(e, Subject{Context: 7}, "rule", "off")
-				e.kept.write()
+				e.lastGood.write()
 			}
 			e := k.open()
 			command(t, filepath.Join(k.dir, "..", c.from), "sh", "-ec", c.back)
@@ -86,7 +86,7 @@ func TestFolderLostAtStart(t *testing.T) {
 // TestAccept takes an empty folder as it is, for good.
 func TestAccept(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	write(t, k.dir, "a.properties", "a=1\n")
 	write(t, k.dir, ruleFile, rule)
 	k.open()
@@ -100,7 +100,7 @@ func TestAccept(t *testing.T) {
 	if s := e.Status(); s.Status != "ok" {
 		t.Errorf("%s, %v", s.Status, e.Snapshot().Findings())
 	}
-	e.kept.write()
+	e.lastGood.write()
 	k.want(k.open(), Subject{Context: 7}, "rule", "")
 }
 

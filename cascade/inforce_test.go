@@ -26,7 +26,7 @@ func wantWarning(t *testing.T, e *Engine, su Subject, name string, texts ...stri
 // are: what is in force and what the file says are both named.
 func TestUnusedFileIsTold(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	write(t, k.dir, "a.properties", "a=1\nsecret.password=one\n")
 	write(t, k.dir, "contextSets/c.yml", "c:\n  withTags: \"7\"\n  c: \"1\"\n")
 	e := k.open()
@@ -49,7 +49,7 @@ func TestUnusedFileIsTold(t *testing.T) {
 // last good form: explanation, status and the finding say so.
 func TestStaleSetIsTold(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	write(t, k.dir, "contextSets/c.yml", "c:\n  withTags: \"7 & !8\"\n  addTags: more\n  c: \"1\"\nd:\n  withTags: more\n  d: \"1\"\n")
 	e := k.open()
 	write(t, k.dir, "contextSets/c.yml", "c:\n  withTags: \"7 &\"\n  addTags: more\n  c: \"1\"\nd:\n  withTags: more\n  d: \"1\"\n")
@@ -70,7 +70,7 @@ func TestStaleSetIsTold(t *testing.T) {
 func TestTogether(t *testing.T) {
 	t.Parallel()
 	const count, delay = "com.openexchange.websockets.count", "com.openexchange.websockets.delay"
-	open := func(k *keptTree, state string) *Engine {
+	open := func(k *lastGoodTree, state string) *Engine {
 		return openEngine(t, Options{Roots: []string{k.dir}, State: state, Schema: testSchema(t).Together(Group{
 			Names: []string{count, delay},
 			Check: func(v []any) error {
@@ -81,7 +81,7 @@ func TestTogether(t *testing.T) {
 			},
 		})})
 	}
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	write(t, k.dir, "a.properties", count+"=10\n"+delay+"=20\n")
 	e := open(k, k.state)
 	told := 0

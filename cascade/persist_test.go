@@ -15,23 +15,23 @@ import (
 
 // keptTree is a tree with a state folder, opened again and again as by
 // restarts of a process that was killed.
-type keptTree struct {
+type lastGoodTree struct {
 	t          *testing.T
 	dir, state string
 	log        testkit.Log
 }
 
-func newKeptTree(t *testing.T) *keptTree {
-	return &keptTree{t: t, dir: mkdir(t, in(t.TempDir(), "etc")), state: in(t.TempDir(), "state")}
+func newLastGoodTree(t *testing.T) *lastGoodTree {
+	return &lastGoodTree{t: t, dir: mkdir(t, in(t.TempDir(), "etc")), state: in(t.TempDir(), "state")}
 }
 
-func (k *keptTree) open() *Engine {
+func (k *lastGoodTree) open() *Engine {
 	k.t.Helper()
 	k.log.Reset()
 	return openEngine(k.t, Options{Roots: []string{k.dir}, State: k.state, Logger: slog.New(slog.NewTextHandler(&k.log, nil))})
 }
 
-func (k *keptTree) want(e *Engine, su Subject, name, value string) {
+func (k *lastGoodTree) want(e *Engine, su Subject, name, value string) {
 	k.t.Helper()
 	v, ok := e.Snapshot().Get(su, name)
 	if got := fmt.Sprint(v.Effective); !v.Declared {
@@ -48,7 +48,7 @@ func (k *keptTree) want(e *Engine, su Subject, name, value string) {
 // starts.
 func TestKilledBesideBadFile(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	write(t, k.dir, "a.properties", "a=1\n")
 	write(t, k.dir, "gone.properties", "gone=1\n")
 	write(t, k.dir, "contextSets/c.yml", "c:\n  withTags: \"7\"\n  c: 1\n")
@@ -94,7 +94,7 @@ func TestKilledBesideBadFile(t *testing.T) {
 // of their files is what it says now.
 func TestEntriesAfterRestart(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	write(t, k.dir, "a.properties", "com.openexchange.websockets.count=5\nother=1\n")
 	write(t, k.dir, "meta/m.yml", "lock: {final: server}\n")
 	write(t, k.dir, "l.properties", "lock=server\n")
@@ -119,7 +119,7 @@ func TestEntriesAfterRestart(t *testing.T) {
 	reload(t, e)
 	check(e)
 	// What a running server writes in the background.
-	e.kept.write()
+	e.lastGood.write()
 	check(k.open())
 	check(k.open())
 	write(t, k.dir, "a.properties", "other=3\n")
@@ -147,7 +147,7 @@ func TestCorruptState(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			k := newKeptTree(t)
+			k := newLastGoodTree(t)
 			write(t, k.dir, "a.properties", "a=1\n")
 			k.open()
 			command(t, k.state, "sh", "-ec", damage)
@@ -178,7 +178,7 @@ func TestCorruptState(t *testing.T) {
 // served on, the status says so, and once there is room it is saved.
 func TestStateDiskFull(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	mkdir(t, k.state)
 	command(t, k.state, "mount", "-t", "tmpfs", "-o", "size=64k", "none", k.state)
 	t.Cleanup(func() { command(t, "/", "umount", k.state) })
@@ -192,7 +192,7 @@ func TestStateDiskFull(t *testing.T) {
 	for i := 2; i < 5; i++ {
 		write(t, k.dir, "a.properties", fmt.Sprintf("a=%d\n", i))
 		reload(t, e)
-		e.kept.write()
+		e.lastGood.write()
 		k.want(e, Subject{}, "a", fmt.Sprint(i))
 		if s := e.Status(); s.Status != "degraded" || !strings.Contains(s.LastGood, "no space left") {
 			t.Fatalf("status %+v", s)
@@ -205,7 +205,7 @@ func TestStateDiskFull(t *testing.T) {
 	write(t, k.dir, "a.properties", "a=\\u12\n")
 	k.want(k.open(), Subject{}, "a", "1")
 	must(t, os.Remove(in(k.state, "ballast")))
-	e.kept.write()
+	e.lastGood.write()
 	if s := e.Status(); s.LastGood != "" {
 		t.Errorf("status %+v", s)
 	}
@@ -216,7 +216,7 @@ func TestStateDiskFull(t *testing.T) {
 // TestStateNotWritable starts where nothing can be kept.
 func TestStateNotWritable(t *testing.T) {
 	t.Parallel()
-	k := newKeptTree(t)
+	k := newLastGoodTree(t)
 	write(t, k.dir, "a.properties", "a=1\n")
 	write(t, filepath.Dir(k.state), "state", "a file")
 	e := k.open()
@@ -241,7 +241,7 @@ func TestTwoRoots(t *testing.T) {
 	write(t, roots[1], "contextSets/s.yml", "s:\n  withTags: \"8\"\n  set: two\n")
 	write(t, roots[1], "a.properties", "a=two\n")
 	reload(t, e)
-	e.kept.write()
+	e.lastGood.write()
 	check := func(e *Engine) {
 		t.Helper()
 		for su, want := range map[Subject]string{{Context: 7}: "one", {Context: 8}: "two"} {
@@ -291,7 +291,7 @@ func TestKilledAtEveryCall(t *testing.T) {
 	}
 	killed, ended := 0, false
 	for n := 1; !ended; n++ {
-		k := newKeptTree(t)
+		k := newLastGoodTree(t)
 		write(t, k.dir, "a.properties", "a=1\n")
 		write(t, k.dir, "b.properties", "b=1\n")
 		k.open()

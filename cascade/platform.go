@@ -63,7 +63,7 @@ func (e *Engine) ConnectPlatform(read func(Subject) time.Time) {
 	sn.tree = sn.tree.withReseller(&sn)
 	sn.generation++
 	sn.held = old.held.follow(e, &sn)
-	e.swap(old, &sn)
+	e.publish(old, &sn)
 }
 
 // Resellers reports whether the scope reseller is looked at; without it their
@@ -139,7 +139,7 @@ func (e *Engine) ApplyPlatform(contexts []PlatformContext, users []PlatformUser,
 	sn.generation++
 	sn.held = old.held.follow(e, &sn)
 	if known {
-		e.swap(old, &sn)
+		e.publish(old, &sn)
 		return nil
 	}
 	// Nobody has been answered for a subject that was not read: there is nothing

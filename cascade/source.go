@@ -62,9 +62,9 @@ func NewDirectoryFile(path string) *DirectoryFile {
 // Paths is the file.
 func (d *DirectoryFile) Paths() []string { return []string{d.path} }
 
-// keepWith takes up what a keeper has of the file, and returns what it is to
+// restoreFrom takes up the last good contents of the file, and returns what it is to
 // keep from now on.
-func (d *DirectoryFile) keepWith(k *keeper) *treeFile {
+func (d *DirectoryFile) restoreFrom(k *lastGood) *treeFile {
 	k.restoreFile(d.set, d.file)
 	d.base = k.clean(d.set, d.file)
 	return d.file

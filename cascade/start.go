@@ -58,15 +58,15 @@ func (e *Engine) checkRoots() error {
 		switch {
 		case err == nil && !fi.IsDir():
 			return fmt.Errorf("root %s is not a folder: correct --etc", e.named[i])
-		case err != nil && !e.kept.holds(root):
+		case err != nil && !e.lastGood.has(root):
 			return fmt.Errorf("root %s: %w: mount it, or correct --etc", e.named[i], cause(err))
 		}
 	}
 	return nil
 }
 
-// holds reports whether files of a root are kept.
-func (k *keeper) holds(root string) bool {
+// has reports whether there are last good files of a root.
+func (k *lastGood) has(root string) bool {
 	for _, kf := range k.files {
 		if string(kf.Root) == root {
 			return true
@@ -90,7 +90,7 @@ func (e *Engine) badFiles(sn *Snapshot) []BadFile {
 		bad = append(bad, BadFile{fs, without(sn, f)})
 	}
 	for _, f := range e.set.unreadable {
-		if e.set.keptFolder(f) {
+		if e.set.hasLastGood(f) {
 			continue
 		}
 		name := display(f.dir)

@@ -34,7 +34,7 @@ func (e *Engine) Status() Status {
 	s := Status{
 		Held: sn.Held(), Brake: problem, Pending: sn.Pending(),
 		Status: "ok", Identity: sn.Identity(), Watch: *e.watchMode.Load(),
-		Loaded: sn.loaded.UTC(), Took: load.took.String(), LastGood: e.kept.trouble(), Files: sn.Files(),
+		Loaded: sn.loaded.UTC(), Took: load.took.String(), LastGood: e.lastGood.trouble(), Files: sn.Files(),
 		Folders: sn.folderErrors(),
 	}
 	if sn.Degraded() || s.Watch.Problem != "" || s.LastGood != "" || s.Brake != "" {

@@ -42,7 +42,7 @@ const (
 func (e *Engine) Run(ctx context.Context) error {
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
-	helpers.Go(func() { e.kept.run(ctx) })
+	helpers.Go(func() { e.lastGood.run(ctx) })
 	helpers.Go(func() { e.expireOnTime(ctx) })
 	w := newWatcher(e)
 	defer w.close()

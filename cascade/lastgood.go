@@ -20,7 +20,7 @@ import (
 	"github.com/seed47708276/sluice/cascade/finding"
 )
 
-// keeper keeps the last good tree in the state folder, so that a restart beside
+// lastGood has the last good tree in the state folder, so that a restart beside
 // a broken file serves what was served before:
 //
 //	lastgood/objects/SHA256   contents of one file, checked by its name
@@ -29,33 +29,33 @@ import (
 // Of each file it keeps the contents in force, and the last ones without any
 // entry error, from which last good entries come. It only ever answers for
 // files that exist: a file that was deleted stays deleted.
-type keeper struct {
+type lastGood struct {
 	dir string // "": keeps nothing
 	log *slog.Logger
 
 	mu      sync.Mutex // guards pending and problem
-	pending *keeping   // what is to be written; nil: nothing
+	pending *unwritten // what is to be written; nil: nothing
 	problem string     // why the last write failed
 	wake    chan struct{}
 
-	disk  manifest            // as it was last written or read; Open, then run, use it
-	files map[string]keptFile // by root and path; guarded by the engine's load lock
-	held  *keptHold           // what is held; guarded by the engine's load lock
+	disk  manifest                // as it was last written or read; Open, then run, use it
+	files map[string]lastGoodFile // by root and path; guarded by the engine's load lock
+	held  *lastGoodHold           // what is held; guarded by the engine's load lock
 }
 
 type manifest struct {
-	Files []keptFile `json:"files"`
-	Held  *keptHold  `json:"held,omitempty"`
+	Files []lastGoodFile `json:"files"`
+	Held  *lastGoodHold  `json:"held,omitempty"`
 }
 
-type keptFile struct {
+type lastGoodFile struct {
 	Root  rawPath `json:"root"`
 	Path  rawPath `json:"path"`
 	Good  string  `json:"good"`  // digest of the contents in force
 	Clean string  `json:"clean"` // digest of the last contents without entry errors, "" if there were none
 }
 
-func (k *keptFile) key() string { return string(k.Root + "\x00" + k.Path) }
+func (k *lastGoodFile) key() string { return string(k.Root + "\x00" + k.Path) }
 
 // rawPath is a path in JSON, percent-encoded: a file name need not be UTF-8.
 type rawPath string
@@ -72,8 +72,8 @@ func (p *rawPath) UnmarshalText(b []byte) error {
 	return err
 }
 
-func openKeeper(state string, log *slog.Logger) *keeper {
-	k := &keeper{log: log, files: map[string]keptFile{}, wake: make(chan struct{}, 1)}
+func openLastGood(state string, log *slog.Logger) *lastGood {
+	k := &lastGood{log: log, files: map[string]lastGoodFile{}, wake: make(chan struct{}, 1)}
 	if state == "" {
 		return k
 	}
@@ -115,7 +115,7 @@ func (m *manifest) decode(b []byte) error {
 }
 
 // object reads kept contents back.
-func (k *keeper) object(name string) ([]byte, error) {
+func (k *lastGood) object(name string) ([]byte, error) {
 	b, err := os.ReadFile(filepath.Join(k.dir, "objects", name))
 	if err != nil {
 		return nil, err
@@ -126,14 +126,14 @@ func (k *keeper) object(name string) ([]byte, error) {
 	return b, nil
 }
 
-func (k *keeper) kept(set *fileSet, f *treeFile) (keptFile, bool) {
-	kf, ok := k.files[set.keeps(f)]
+func (k *lastGood) find(set *fileSet, f *treeFile) (lastGoodFile, bool) {
+	kf, ok := k.files[set.lastGoodKey(f)]
 	return kf, ok
 }
 
-// keeps is the key that a file is kept under. The directory file belongs to no
+// lastGoodKey is the key under which the last good contents of a file are found. The directory file belongs to no
 // root.
-func (fs *fileSet) keeps(f *treeFile) string {
+func (fs *fileSet) lastGoodKey(f *treeFile) string {
 	if f.kind == kindDirectory {
 		return "\x00" + f.abs
 	}
@@ -141,7 +141,7 @@ func (fs *fileSet) keeps(f *treeFile) string {
 }
 
 // contents returns parsed kept contents, or nil.
-func (k *keeper) contents(f *treeFile, name string) (*contents, []byte) {
+func (k *lastGood) contents(f *treeFile, name string) (*contents, []byte) {
 	if name == "" {
 		return nil, nil
 	}
@@ -159,14 +159,14 @@ func (k *keeper) contents(f *treeFile, name string) (*contents, []byte) {
 }
 
 // restore puts the last good contents under files that are bad now.
-func (k *keeper) restore(set *fileSet) {
+func (k *lastGood) restore(set *fileSet) {
 	for _, f := range set.sorted() {
 		k.restoreFile(set, f)
 	}
 }
 
-func (k *keeper) restoreFile(set *fileSet, f *treeFile) {
-	kf, ok := k.kept(set, f)
+func (k *lastGood) restoreFile(set *fileSet, f *treeFile) {
+	kf, ok := k.find(set, f)
 	if f.have != nil || k.dir == "" || !ok {
 		return
 	}
@@ -176,8 +176,8 @@ func (k *keeper) restoreFile(set *fileSet, f *treeFile) {
 }
 
 // clean returns the last contents of a file without entry errors, or nil.
-func (k *keeper) clean(set *fileSet, f *treeFile) *contents {
-	kf, ok := k.kept(set, f)
+func (k *lastGood) clean(set *fileSet, f *treeFile) *contents {
+	kf, ok := k.find(set, f)
 	if k.dir == "" || !ok {
 		return nil
 	}
@@ -187,10 +187,10 @@ func (k *keeper) clean(set *fileSet, f *treeFile) *contents {
 
 // carry brings back the last good entries: it compiles the last clean contents
 // of the files that exist, so that what is wrong now can fall back on them.
-func (k *keeper) carry(set *fileSet, schema *Schema, names *nameEditor, getenv func(string) (string, bool)) carry {
+func (k *lastGood) carry(set *fileSet, schema *Schema, names *nameEditor, getenv func(string) (string, bool)) carry {
 	clean, same := newFileSet(set.roots), true
 	for key, f := range set.files {
-		kf, ok := k.kept(set, f)
+		kf, ok := k.find(set, f)
 		if !ok || f.have == nil {
 			continue
 		}
@@ -209,15 +209,15 @@ func (k *keeper) carry(set *fileSet, schema *Schema, names *nameEditor, getenv f
 	return build(clean, schema, names, newCarry(), getenv).carry
 }
 
-// keeping is a manifest to write, with the objects that may be new.
-type keeping struct {
+// unwritten is a manifest to write, with the objects that may be new.
+type unwritten struct {
 	m       manifest
 	objects map[string][]byte
 }
 
 // prepare notes what is to be kept of the trees and of the directory file (nil:
 // there is none), for write. The caller holds the engine's load lock.
-func (k *keeper) prepare(set *fileSet, t *tree, directory *treeFile) {
+func (k *lastGood) prepare(set *fileSet, t *tree, directory *treeFile) {
 	files := set.sorted()
 	paths := t.files[:len(files):len(files)]
 	if directory != nil {
@@ -235,14 +235,14 @@ func (k *keeper) prepare(set *fileSet, t *tree, directory *treeFile) {
 			bad[x.Path] = true
 		}
 	}
-	w := &keeping{m: manifest{Held: k.held}, objects: map[string][]byte{}}
-	now := map[string]keptFile{}
+	w := &unwritten{m: manifest{Held: k.held}, objects: map[string][]byte{}}
+	now := map[string]lastGoodFile{}
 	for i, f := range files {
 		if f.have == nil {
 			continue
 		}
-		root, path, _ := strings.Cut(set.keeps(f), "\x00")
-		kf := keptFile{Root: rawPath(root), Path: rawPath(path), Good: f.digest.String()}
+		root, path, _ := strings.Cut(set.lastGoodKey(f), "\x00")
+		kf := lastGoodFile{Root: rawPath(root), Path: rawPath(path), Good: f.digest.String()}
 		kf.Clean = k.files[kf.key()].Clean
 		if !bad[paths[i]] {
 			kf.Clean = kf.Good
@@ -261,7 +261,7 @@ func (k *keeper) prepare(set *fileSet, t *tree, directory *treeFile) {
 			w.m.Files = append(w.m.Files, kf)
 		}
 	}
-	slices.SortFunc(w.m.Files, func(a, b keptFile) int { return strings.Compare(a.key(), b.key()) })
+	slices.SortFunc(w.m.Files, func(a, b lastGoodFile) int { return strings.Compare(a.key(), b.key()) })
 	k.files = now
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -276,7 +276,7 @@ func (k *keeper) prepare(set *fileSet, t *tree, directory *treeFile) {
 }
 
 // inherit takes over what could not be written yet and is still named.
-func (w *keeping) inherit(older *keeping) {
+func (w *unwritten) inherit(older *unwritten) {
 	take := func(name string) {
 		if data, ok := older.objects[name]; ok {
 			w.objects[name] = data
@@ -294,7 +294,7 @@ func (w *keeping) inherit(older *keeping) {
 const retryWrite = 30 * time.Second
 
 // run writes what is pending until ctx ends, and what is pending then.
-func (k *keeper) run(ctx context.Context) {
+func (k *lastGood) run(ctx context.Context) {
 	retry := time.NewTicker(retryWrite)
 	defer retry.Stop()
 	for {
@@ -312,7 +312,7 @@ func (k *keeper) run(ctx context.Context) {
 // write puts the pending tree on disk: objects first, then the manifest that
 // names them, then it removes what no manifest names. A failure is logged,
 // degrades the status, and costs the fall-back only.
-func (k *keeper) write() {
+func (k *lastGood) write() {
 	k.mu.Lock()
 	w := k.pending
 	k.pending = nil
@@ -339,13 +339,13 @@ func (k *keeper) write() {
 }
 
 // trouble is why the last good tree on disk is not that in force, or "".
-func (k *keeper) trouble() string {
+func (k *lastGood) trouble() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.problem
 }
 
-func (k *keeper) put(w *keeping) error {
+func (k *lastGood) put(w *unwritten) error {
 	objects := filepath.Join(k.dir, "objects")
 	if err := os.MkdirAll(objects, 0o700); err != nil {
 		return err
@@ -380,7 +380,7 @@ func (k *keeper) put(w *keeping) error {
 
 // sweep removes what nothing names any more, and temporary files of a process
 // that was killed. What stays costs room, nothing else.
-func (k *keeper) sweep(dir string, old func(name string) bool) {
+func (k *lastGood) sweep(dir string, old func(name string) bool) {
 	entries, err := os.ReadDir(dir)
 	for _, e := range entries {
 		if old(e.Name()) {

@@ -5,24 +5,24 @@ import (
 	"time"
 )
 
-// keptHold is a change that is held, in the manifest of the last good tree: the
+// lastGoodHold is a change that is held, in the manifest of the last good tree: the
 // files that the gate resolves until it is confirmed, and whom it would close.
-type keptHold struct {
-	Hold     Hold       `json:"hold"`
-	Change   string     `json:"change"`   // its digest without a key
-	Users    []Subject  `json:"users"`    // some of those whom it would close
-	Accepted []keptFile `json:"accepted"` // the tree, and the directory file, before it
+type lastGoodHold struct {
+	Hold     Hold           `json:"hold"`
+	Change   string         `json:"change"`   // its digest without a key
+	Users    []Subject      `json:"users"`    // some of those whom it would close
+	Accepted []lastGoodFile `json:"accepted"` // the tree, and the directory file, before it
 }
 
 // holding notes what is held from now on, with the files of the last prepare as
 // what was accepted unless something is held already; nil: nothing. The caller
 // holds the engine's load lock, and calls prepare.
-func (k *keeper) holding(h *held) {
+func (k *lastGood) holding(h *held) {
 	if h == nil {
 		k.held = nil
 		return
 	}
-	next := &keptHold{Hold: *h.hold, Change: h.hold.raw, Users: h.some}
+	next := &lastGoodHold{Hold: *h.hold, Change: h.hold.raw, Users: h.some}
 	if k.held != nil {
 		next.Accepted = k.held.Accepted
 	} else {
@@ -34,7 +34,7 @@ func (k *keeper) holding(h *held) {
 }
 
 // same reports whether two holds are the same on disk.
-func (h *keptHold) same(other *keptHold) bool {
+func (h *lastGoodHold) same(other *lastGoodHold) bool {
 	if h == nil || other == nil {
 		return h == other
 	}
@@ -42,7 +42,7 @@ func (h *keptHold) same(other *keptHold) bool {
 }
 
 // names calls f with the objects that the held change needs.
-func (h *keptHold) names(f func(string)) {
+func (h *lastGoodHold) names(f func(string)) {
 	if h == nil {
 		return
 	}
@@ -57,9 +57,9 @@ func (h *keptHold) names(f func(string)) {
 // and so is another one, unless those whom the held one would have sent away are
 // served with it.
 func (e *Engine) restoreHold(sn *Snapshot) {
-	h := e.kept.held
+	h := e.lastGood.held
 	if h == nil || e.opt.Gate == "" || h.Hold.Property != e.opt.Gate {
-		e.kept.holding(nil)
+		e.lastGood.holding(nil)
 		return
 	}
 	accepted, err := e.accepted(sn, h)
@@ -67,7 +67,7 @@ func (e *Engine) restoreHold(sn *Snapshot) {
 		e.log.Error("the state before the held change cannot be read: the change counts", "digest", h.Hold.Digest, "err", err)
 		problem := "a change was held when the server stopped, and the state before it cannot be read, so it counts: " + err.Error()
 		e.brakeProblem.Store(&problem)
-		e.kept.holding(nil)
+		e.lastGood.holding(nil)
 		return
 	}
 	hold := h.Hold
@@ -82,25 +82,25 @@ func (e *Engine) restoreHold(sn *Snapshot) {
 		}
 		if gone == 0 {
 			e.log.Info("change is no longer held: it was put right while the server was down", "digest", h.Hold.Digest)
-			e.kept.holding(nil)
+			e.lastGood.holding(nil)
 			return
 		}
 		hold.Since, hold.Causes = time.Now().UTC(), sn.Causes(h.Users, e.opt.Gate)
 	}
 	e.hold(accepted, sn, &hold, h.Users)
-	e.kept.holding(sn.held)
+	e.lastGood.holding(sn.held)
 	e.log.Error("change still held: `sluice reload --confirm DIGEST` lets it through, saving the files back drops it",
 		"digest", hold.Digest, "users", hold.Users, "sockets", hold.Sockets, "causes", hold.Causes)
 }
 
 // accepted builds the state before a held change from what is kept of it.
-func (e *Engine) accepted(sn *Snapshot, h *keptHold) (*Snapshot, error) {
-	k := &keeper{dir: e.kept.dir, log: e.kept.log, files: map[string]keptFile{}}
+func (e *Engine) accepted(sn *Snapshot, h *lastGoodHold) (*Snapshot, error) {
+	k := &lastGood{dir: e.lastGood.dir, log: e.lastGood.log, files: map[string]lastGoodFile{}}
 	set := newFileSet(e.opt.Roots)
 	out := *sn
 	for _, kf := range h.Accepted {
 		k.files[kf.key()] = kf
-		if e.directory != nil && kf.key() == e.set.keeps(e.directory) {
+		if e.directory != nil && kf.key() == e.set.lastGoodKey(e.directory) {
 			t, revision, err := e.acceptedDirectory(sn, kf)
 			if err != nil {
 				return nil, err
@@ -132,7 +132,7 @@ func (e *Engine) accepted(sn *Snapshot, h *keptHold) (*Snapshot, error) {
 
 // acceptedDirectory builds the tables of the directory file before a held
 // change.
-func (e *Engine) acceptedDirectory(sn *Snapshot, kf keptFile) (*tables, string, error) {
+func (e *Engine) acceptedDirectory(sn *Snapshot, kf lastGoodFile) (*tables, string, error) {
 	l := SourceLoad{}
 	for _, x := range []struct {
 		name string
@@ -141,7 +141,7 @@ func (e *Engine) acceptedDirectory(sn *Snapshot, kf keptFile) (*tables, string, 
 		if x.name == "" {
 			continue
 		}
-		b, err := e.kept.object(x.name)
+		b, err := e.lastGood.object(x.name)
 		if err != nil {
 			return nil, "", err
 		}
