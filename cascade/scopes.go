@@ -108,7 +108,7 @@ func (o overrideScope) lock(sn *Snapshot, su Subject, p uint32) string {
 	if !ok || h.sh.slots[h.i].val&valFinal == 0 {
 		return ""
 	}
-	return h.sh.metas[h.sh.entries[h.sh.slots[h.i].val>>valShift].meta].final
+	return h.sh.final(int(h.i))
 }
 
 func (o overrideScope) lockOrigin(sn *Snapshot, su Subject, p uint32) *Origin {

@@ -38,7 +38,7 @@ const (
 func (s *Server) CountClosing(now, then *cascade.Snapshot) (cascade.Closing, error) {
 	c := cascade.Closing{Connected: int(s.Sockets.Count())}
 	c.Limit = s.maxClose(then, c.Connected)
-	if c.Connected == 0 || c.Limit < 0 {
+	if c.Connected == 0 || c.Limit < 0 || then.Unchanged(now, websockets.PropEnabled) {
 		return c, nil
 	}
 	serves, served := then.Serving(websockets.PropEnabled), now.Serving(websockets.PropEnabled)

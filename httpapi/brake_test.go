@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -373,6 +375,20 @@ func BenchmarkBrake(b *testing.B) {
 				if sn.Account(su) != cascade.AccountOpen || !enabled.In(sn, su) {
 					b.Fatal(su)
 				}
+			}
+		}
+	})
+	// What the gate does not read asks for nobody.
+	b.Run("unconcerned", func(b *testing.B) {
+		now := e.Snapshot()
+		must(b, os.WriteFile(filepath.Join(dir, "other.properties"), []byte("com.openexchange.other=1\n"), 0o600))
+		_, err := e.Reload(b.Context())
+		must(b, err)
+		must(b, e.Apply(cascade.Batch{Overrides: []cascade.Override{{Key: cascade.Key{Subject: cascade.Subject{Context: 1, User: 1}, Property: "com.openexchange.other"}, Value: "2"}}}))
+		then := e.Snapshot()
+		for b.Loop() {
+			if !then.Unchanged(now, websockets.PropEnabled, websockets.PropWhenDisabled) {
+				b.Fatal("a property that the gate does not read concerns it")
 			}
 		}
 	})

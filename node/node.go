@@ -259,7 +259,9 @@ func (s *Node) Run(ctx context.Context) error {
 		if s.link != nil {
 			s.link.Announce()
 		}
-		s.recheck.Changed()
+		if !gate.Unchanged(old, now) {
+			s.recheck.Changed()
+		}
 	})
 	defer cancelGate()
 

@@ -58,3 +58,9 @@ func (g Gate) Allowed(context, user int32) websockets.Verdict {
 	}
 	return websockets.Verdict{Reason: reason}
 }
+
+// Unchanged reports whether it is certain that the gate answers for everybody as
+// it did before a swap, without asking for anybody.
+func Unchanged(old, now *cascade.Snapshot) bool {
+	return now.Unchanged(old, websockets.PropEnabled, websockets.PropWhenDisabled)
+}

@@ -1,0 +1,186 @@
+package cascade
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/seed47708276/sluice/cascade/tagexpr"
+)
+
+// maxChangedShards bounds how many shards Unchanged compares: a write changes
+// one, and each has some thousand slots.
+const maxChangedShards = 8
+
+// Unchanged reports whether it is certain that since old no account and none of
+// the declared properties has become another for any subject. It looks at what
+// changed and not at the subjects, which takes microseconds; false says that
+// something may have.
+func (sn *Snapshot) Unchanged(old *Snapshot, properties ...string) bool {
+	if old == sn {
+		return true
+	}
+	if sn.schema != old.schema || sn.held != nil || old.held != nil || sn.hypothesis != nil || old.hypothesis != nil || sn.theirs != old.theirs {
+		return false
+	}
+	props := []uint32{typesID, strictID} // which tags and accounts depend on
+	for _, name := range properties {
+		p, declared := sn.schema.byName[name]
+		if !declared {
+			return false
+		}
+		props = append(props, uint32(p))
+	}
+	return sn.tree.unchanged(old.tree, props) && sn.tables.unchanged(old.tables, props) && sn.platform.unchanged(old.platform, props)
+}
+
+func (pl *platform) unchanged(old *platform, props []uint32) bool {
+	switch {
+	case pl == old:
+		return true
+	case pl == nil || old == nil:
+		return false
+	}
+	return maps.Equal(pl.owners, old.owners) && maps.Equal(pl.resellers, old.resellers) && pl.tables.unchanged(old.tables, props)
+}
+
+func (t *tree) unchanged(old *tree, props []uint32) bool {
+	if t == old {
+		return true
+	}
+	if !slices.Equal(t.path, old.path) {
+		return false
+	}
+	sets := false
+	for _, p := range props {
+		if !t.sameServer(old, p) || t.goods[p] != old.goods[p] || t.lockedTo(p) != old.lockedTo(p) {
+			return false
+		}
+		u, bad := t.unfit[p]
+		v, was := old.unfit[p]
+		if bad != was || bad && (u.good != v.good || u.last != v.last) || !t.sets.sameDefs(old.sets, p) {
+			return false
+		}
+		sets = sets || int(p) < len(t.sets.defAt) && t.sets.defAt[p] != 0
+	}
+	// Tags that sets add matter only to sets that define one of the properties.
+	return !sets || slices.EqualFunc(t.sets.adders, old.sets.adders, func(i, j uint32) bool {
+		a, b := &t.sets.blocks[i], &old.sets.blocks[j]
+		return sameExpr(a.expr, b.expr) && slices.Equal(a.addTags, b.addTags)
+	})
+}
+
+// sameServer reports whether the server scope says the same of a property.
+func (t *tree) sameServer(old *tree, p uint32) bool {
+	text := func(t *tree) (string, bool) {
+		if int(p) < len(t.server) && t.server[p].file != 0 {
+			return t.server[p].text, true
+		}
+		return "", false
+	}
+	now, defined := text(t)
+	before, was := text(old)
+	return now == before && defined == was
+}
+
+// lockedTo is the scope that metadata lock a property to, or "".
+func (t *tree) lockedTo(p uint32) string {
+	if int(p) >= len(t.final) || t.final[p] == 0 {
+		return ""
+	}
+	return t.path[t.final[p]-1].scope()
+}
+
+// sameDefs reports whether the same sets, in the same order, say the same of a
+// property.
+func (si *setIndex) sameDefs(old *setIndex, p uint32) bool {
+	return slices.EqualFunc(si.list(p), old.list(p), func(a, b setDef) bool {
+		return a.text == b.text && a.bits == b.bits && a.bad == b.bad && a.good == b.good && sameExpr(si.blocks[a.block].expr, old.blocks[b.block].expr)
+	})
+}
+
+func (si *setIndex) list(p uint32) []setDef {
+	if int(p) >= len(si.defAt) {
+		return nil
+	}
+	return si.defs[si.defAt[p]].list
+}
+
+// sameExpr compares what expressions say: one of a file that did not change is
+// the same one.
+func sameExpr(a, b *tagexpr.Expr) bool {
+	return a == b || a != nil && b != nil && a.String() == b.String()
+}
+
+func (t *tables) unchanged(old *tables, props []uint32) bool {
+	if t == old {
+		return true
+	}
+	changed := 0
+	same := func(now, before []*shard) bool {
+		for i, s := range now {
+			if s == before[i] {
+				continue
+			}
+			if changed++; changed > maxChangedShards || !t.sameShard(s, old, before[i], props) {
+				return false
+			}
+		}
+		return true
+	}
+	return same(t.contexts[:], old.contexts[:]) && same(t.users[:], old.users[:])
+}
+
+func (t *tables) sameShard(s *shard, old *tables, before *shard, props []uint32) bool {
+	concern := func(sl *slot) bool {
+		return sl.ctx != 0 && (sl.prop == propRecord || slices.Contains(props, sl.prop))
+	}
+	n := 0
+	for i := range before.all() {
+		if concern(&before.slots[i]) {
+			n++
+		}
+	}
+	for i := range s.all() {
+		sl := &s.slots[i]
+		if !concern(sl) {
+			continue
+		}
+		if before == nil {
+			return false
+		}
+		j := before.find(sl.ctx, sl.user, sl.prop, hashUser(sl.ctx, sl.user))
+		if n--; j < 0 || !t.sameSlot(s, i, old, before, j) {
+			return false
+		}
+	}
+	return n == 0
+}
+
+// all are the slots of a shard, which may be nil.
+func (s *shard) all() []slot {
+	if s == nil {
+		return nil
+	}
+	return s.slots
+}
+
+// sameSlot reports whether two slots of one key give the same answers.
+func (t *tables) sameSlot(s *shard, i int, old *tables, before *shard, j int) bool {
+	a, b := &s.slots[i], &before.slots[j]
+	if a.prop != propRecord {
+		const flags = 1<<valShift - 1
+		return a.val&flags == b.val&flags && s.text(i) == before.text(j) && s.final(i) == before.final(j)
+	}
+	const flags = 1<<recShift - 1
+	if a.val&flags != b.val&flags {
+		return false
+	}
+	if a.user != 0 {
+		return slices.Equal(t.perms[a.val>>recShift].names, old.perms[b.val>>recShift].names)
+	}
+	x, y := s.contexts[a.val>>recShift], before.contexts[b.val>>recShift]
+	return x == y || x.deleted == y.deleted && x.Enabled == y.Enabled && x.Name == y.Name && slices.Equal(x.Tags, y.Tags)
+}
+
+// final is the scope that the override at index i locks its property to, or "".
+func (s *shard) final(i int) string { return s.metas[s.entries[s.slots[i].val>>valShift].meta].final }
