@@ -52,7 +52,7 @@ type Override struct {
 	Reason    string
 	Actor     string
 	Time      time.Time // when it was set; whole milliseconds are kept
-	Expires   time.Time // zero: never
+	Expires   time.Time // zero: never; it takes effect while Engine.Run runs
 
 	platform bool // it was read from the platform's database
 	unfit    bool // Value does not fit its declaration: a last good one is kept

@@ -77,6 +77,7 @@ type Engine struct {
 	brakeProblem atomic.Pointer[string]                     // why the last change was not held; nil or "": it could be
 
 	notify      sync.Mutex // taken before mu is given back, so that subscribers see swaps in order
+	listen      sync.Mutex // guards subscribers; a subscriber may take it, never held over its call
 	subscribers []*subscriber
 	panics      atomic.Uint64
 
@@ -94,10 +95,15 @@ type loadStats struct {
 var ErrReadOnly = errors.New("the directory is read from a file: change it there")
 
 // Open reads the roots and the source, and returns an engine that serves them.
-// It fails where a root is missing, and with a *BadFilesError.
+// It fails where a root or the schema is missing, and with a *BadFilesError.
+// The engine has no goroutine of its own: until Run is called files are read
+// again by Reload alone, and overrides that have an end stay beyond it.
 func Open(opt Options) (*Engine, error) {
 	if len(opt.Roots) == 0 {
 		return nil, errors.New("no root: name a folder with --etc")
+	}
+	if opt.Schema == nil {
+		return nil, errors.New("no schema: set Options.Schema, made by NewSchema")
 	}
 	if opt.Logger == nil {
 		opt.Logger = slog.New(slog.DiscardHandler)

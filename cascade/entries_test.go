@@ -61,6 +61,45 @@ func TestSubscribe(t *testing.T) {
 	}
 }
 
+// TestSubscribersCancelAndSubscribe lets subscribers end themselves and each
+// other from within their calls, and begin others: nothing hangs, who was
+// cancelled is not called again, and who is new is called from the next swap on.
+func TestSubscribersCancelAndSubscribe(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	e := openEngine(t, Options{Roots: []string{dir}})
+	var calls []string
+	var cancelSelf, cancelSwap, cancelVictim func()
+	cancelSelf = e.Subscribe([]string{"p"}, func([]EffectiveChange) {
+		calls = append(calls, "self")
+		cancelSelf()
+		cancelSelf() // again
+		cancelVictim()
+		e.OnSwap(func(_, _ *Snapshot) { calls = append(calls, "new") })
+	})
+	cancelSwap = e.OnSwap(func(_, _ *Snapshot) {
+		calls = append(calls, "swap")
+		cancelSwap()
+	})
+	cancelVictim = e.Subscribe([]string{"p"}, func([]EffectiveChange) { calls = append(calls, "victim") })
+	for i, want := range []string{"self swap", "new", "new"} {
+		calls = nil
+		write(t, dir, "a.properties", fmt.Sprintf("p=%d\n", i))
+		reload(t, e)
+		if got := strings.Join(calls, " "); got != want {
+			t.Errorf("swap %d calls %q, want %q", i+1, got, want)
+		}
+	}
+}
+
+// TestOpenWithoutSchema is told what is missing, and does not panic later.
+func TestOpenWithoutSchema(t *testing.T) {
+	t.Parallel()
+	if _, err := Open(Options{Roots: []string{t.TempDir()}}); err == nil || !strings.Contains(err.Error(), "Options.Schema") {
+		t.Errorf("without a schema: %v", err)
+	}
+}
+
 // TestSubscriberPanics lets one subscriber panic: the others are called, the
 // new values are in force, and the next reload works.
 func TestSubscriberPanics(t *testing.T) {

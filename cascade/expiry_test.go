@@ -64,6 +64,20 @@ func TestExpiry(t *testing.T) {
 	})
 }
 
+// TestExpiryNeedsRun holds what Open says of an engine that is not run.
+func TestExpiryNeedsRun(t *testing.T) {
+	dir, schema := t.TempDir(), testSchema(t)
+	synctest.Test(t, func(t *testing.T) {
+		e := openEngine(t, Options{Roots: []string{dir}, Schema: schema})
+		key := Key{Subject{1, 1}, "p"}
+		must(t, e.Apply(Batch{Overrides: []Override{{Key: key, Value: "own", Expires: time.Now().Add(time.Second)}}}))
+		time.Sleep(time.Hour)
+		if v, _ := e.Snapshot().Get(key.Subject, "p"); v.Text != "own" {
+			t.Errorf("p is %q", v.Text)
+		}
+	})
+}
+
 // TestExpiryWhileRunning lets an override end in an engine that runs.
 func TestExpiryWhileRunning(t *testing.T) {
 	t.Parallel()

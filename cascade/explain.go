@@ -333,7 +333,7 @@ func (sn *Snapshot) traceSets(su Subject, p uint32, tags []Tag) []SetTrace {
 		switch {
 		case b.expr == nil:
 			t.Because = "its expression is not valid, so it never matches"
-		case su.Context == 0 && sn.hypothesis == nil:
+		case su.Context == 0 && sn.supposed(su) == nil:
 			t.Expression, t.Because = b.expr.String(), "without a context no set applies"
 		default:
 			t.Expression, t.Matched, t.Because = b.expr.String(), b.expr.Match(has), b.expr.Because(has)

@@ -44,7 +44,7 @@ const ownPrefix = "sluice."
 
 // platformAnswer compares an explanation with what the middleware has.
 func (sn *Snapshot) platformAnswer(x *Explanation, su Subject, d *Declaration, opt ExplainOptions) *PlatformAnswer {
-	if sn.platform == nil || sn.theirs || sn.hypothesis != nil || su.Context == 0 || strings.HasPrefix(x.Property, ownPrefix) || d != nil && d.Server {
+	if sn.platform == nil || sn.theirs || sn.supposed(su) != nil || su.Context == 0 || strings.HasPrefix(x.Property, ownPrefix) || d != nil && d.Server {
 		return nil
 	}
 	there := sn.PlatformView().Explain(su, x.Property, ExplainOptions{ShowSecrets: opt.ShowSecrets})

@@ -141,7 +141,7 @@ func (setScope) scope() string { return ScopeContextSets }
 
 func (setScope) find(sn *Snapshot, su Subject, p uint32) (hit, bool) {
 	si := sn.tree.sets
-	if su.Context == 0 && sn.hypothesis == nil || int(p) >= len(si.defAt) || si.defAt[p] == 0 {
+	if su.Context == 0 && sn.supposed(su) == nil || int(p) >= len(si.defAt) || si.defAt[p] == 0 {
 		return hit{}, false
 	}
 	i, ok := si.first(si.defAt[p], sn.class(su))
@@ -173,7 +173,7 @@ func (setScope) lock(*Snapshot, Subject, uint32) string        { return "" }
 func (setScope) lockOrigin(*Snapshot, Subject, uint32) *Origin { return nil }
 
 func (setScope) names(sn *Snapshot, su Subject, add func(uint32)) {
-	if su.Context == 0 && sn.hypothesis == nil {
+	if su.Context == 0 && sn.supposed(su) == nil {
 		return
 	}
 	for p, at := range sn.tree.sets.defAt {

@@ -170,7 +170,7 @@ func (sn *Snapshot) boolean(su Subject, p uint32, def bool) bool {
 	if sn.held != nil && p == sn.held.p {
 		return sn.held.accepted.boolean(su, p, def)
 	}
-	if sn.hypothesis != nil {
+	if sn.supposed(su) != nil {
 		return sn.resolveBool(su, p, def)
 	}
 	set, word := sn.memo.key(su)

@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"runtime/debug"
 	"slices"
+	"sync/atomic"
 )
 
 // Change is a property that a reload changed.
@@ -33,6 +34,7 @@ type EffectiveChange struct {
 
 type subscriber struct {
 	names []string
+	over  atomic.Bool // it was cancelled
 	tell  func([]EffectiveChange)
 	swap  func(old, current *Snapshot)
 }
@@ -40,6 +42,9 @@ type subscriber struct {
 // Subscribe calls f when the effective value of a property changes in the
 // server view, never for a change of text that means the same. Calls are in
 // order, one at a time, after the swap; f does not call Apply or Reload.
+//
+// cancel may be called from anywhere, f included. No call begins after it; one
+// that has begun is not waited for.
 func (e *Engine) Subscribe(names []string, f func([]EffectiveChange)) (cancel func()) {
 	return e.subscribe(&subscriber{names: slices.Clone(names), tell: f})
 }
@@ -51,20 +56,26 @@ func (e *Engine) OnSwap(f func(old, current *Snapshot)) (cancel func()) {
 }
 
 func (e *Engine) subscribe(s *subscriber) func() {
-	e.notify.Lock()
-	defer e.notify.Unlock()
-	e.subscribers = append(e.subscribers, s)
+	e.listen.Lock()
+	defer e.listen.Unlock()
+	e.subscribers = append(slices.Clip(e.subscribers), s)
 	return func() {
-		e.notify.Lock()
-		defer e.notify.Unlock()
+		s.over.Store(true)
+		e.listen.Lock()
+		defer e.listen.Unlock()
 		e.subscribers = slices.DeleteFunc(slices.Clone(e.subscribers), func(x *subscriber) bool { return x == s })
 	}
 }
 
 // tell calls the subscribers. The caller holds notify.
 func (e *Engine) tell(old, sn *Snapshot) {
-	for _, s := range e.subscribers {
-		e.tellOne(s, old, sn)
+	e.listen.Lock()
+	list := e.subscribers // it is replaced, never changed
+	e.listen.Unlock()
+	for _, s := range list {
+		if !s.over.Load() {
+			e.tellOne(s, old, sn)
+		}
 	}
 }
 

@@ -9,8 +9,8 @@ import (
 // class returns which context sets match a subject that has a context. The
 // usual case, no tags from overrides, takes two or three table look-ups.
 func (sn *Snapshot) class(su Subject) *class {
-	if sn.hypothesis != nil {
-		return sn.hypothesis.class
+	if h := sn.supposed(su); h != nil {
+		return h.class
 	}
 	si, t := sn.tree.sets, sn.tables
 	if sn.platform != nil {
@@ -128,19 +128,28 @@ type WhatIf struct {
 
 // hypothesis is what a WhatIf makes of a subject.
 type hypothesis struct {
+	su    Subject
 	tags  []Tag
 	class *class
 }
 
-// Suppose returns a snapshot in which the subject has more tags. It answers
-// for this subject only. Without a context the tags stand alone, as those of a
-// context that is not known by its id.
+// supposed is what is supposed of a subject; nil: nothing.
+func (sn *Snapshot) supposed(su Subject) *hypothesis {
+	if sn.hypothesis == nil || sn.hypothesis.su != su {
+		return nil
+	}
+	return sn.hypothesis
+}
+
+// Suppose returns a snapshot in which the subject has more tags, and everybody
+// else those that they have. Without a context the tags stand alone, as those of
+// a context that is not known by its id.
 func (sn *Snapshot) Suppose(su Subject, w WhatIf) *Snapshot {
 	if len(w.Tags)+len(w.Permissions) == 0 {
 		return sn
 	}
 	c := *sn
-	c.hypothesis = &hypothesis{}
+	c.hypothesis = &hypothesis{su: su}
 	c.hypothesis.tags, c.hypothesis.class = sn.tagsAndClass(su, w)
 	if sn.held != nil {
 		h := *sn.held
@@ -153,8 +162,8 @@ func (sn *Snapshot) Suppose(su Subject, w WhatIf) *Snapshot {
 // Tags lists the tags of a subject, sorted, each with the first place that it
 // comes from.
 func (sn *Snapshot) Tags(su Subject) []Tag {
-	if sn.hypothesis != nil {
-		return sn.hypothesis.tags
+	if h := sn.supposed(su); h != nil {
+		return h.tags
 	}
 	tags, _ := sn.tagsAndClass(su, WhatIf{})
 	return tags

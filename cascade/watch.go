@@ -38,7 +38,8 @@ const (
 
 // Run watches the roots and the source until ctx ends. Any event arms a quiet
 // timer, after which everything is read again; a slow rescan finds what the
-// kernel does not report. It is called once.
+// kernel does not report. It also ends overrides when their time has come. It is
+// called once.
 func (e *Engine) Run(ctx context.Context) error {
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
