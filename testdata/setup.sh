@@ -15,6 +15,8 @@ want vim vim
 want setpriv util-linux
 want flock util-linux
 want node nodejs
+[ -e /usr/lib/python3/dist-packages/socketio ] || need="$need python3-socketio"
+[ -e /usr/lib/python3/dist-packages/websocket ] || need="$need python3-websocket"
 want redis-server redis-server
 want mariadb mariadb-client
 want mariadbd mariadb-server
