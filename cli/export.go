@@ -43,7 +43,7 @@ is not in it.
 			if to == "" || to == "-" {
 				return a.exportYAML(c, "stdout", a.stdout)
 			}
-			return a.exportFile(c, to)
+			return wholeFile(to, func(w io.Writer) error { return a.exportYAML(c, to, w) })
 		},
 	}
 	cmd.Flags().StringVar(&to, "to", "", "file to write; - or nothing: standard output")
@@ -51,14 +51,15 @@ is not in it.
 	return cmd
 }
 
-// exportFile leaves what stands in the file until the export is whole.
-func (a *app) exportFile(c *client, to string) error {
-	f, err := os.CreateTemp(filepath.Dir(to), ".export-*")
+// wholeFile leaves what stands in a file until the new contents are whole. Nobody else
+// may read it.
+func wholeFile(to string, write func(io.Writer) error) error {
+	f, err := os.CreateTemp(filepath.Dir(to), ".sluice-*")
 	if err != nil {
 		return exit(exitFindings, err)
 	}
 	defer func() { _ = os.Remove(f.Name()) }() // it is gone where it was renamed
-	err = a.exportYAML(c, to, f)
+	err = write(f)
 	if err == nil {
 		err = f.Sync()
 	}

@@ -1,6 +1,8 @@
 package cli_test
 
 import (
+	"archive/tar"
+	"compress/gzip"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -171,6 +173,7 @@ func TestNothingShowsASecret(t *testing.T) {
 	}
 	s.refusals()
 	s.console()
+	s.support()
 	s.commands()
 	x.seen(t, "the log", p.log())
 	stop()
@@ -399,6 +402,68 @@ func (s *spy) console() {
 				s.t.Errorf("%s of %q is no page: %.200s", page, who, got)
 			}
 		}
+	}
+}
+
+// support unpacks what is passed on to strangers: with secrets in handshakes, too.
+func (s *spy) support() {
+	secret := s.x.secret()
+	l := s.p.login(3)
+	s.x.secrets = append(s.x.secrets, l.Session, l.Cookie.Value)
+	s.p.dial(l, "c1")
+	for _, path := range []string{"/socket.io/appsuite/" + secret + "?session=" + secret, "/ws/push;s=" + secret, "/ws/push?%zz" + secret + "&session=" + secret} {
+		req, err := http.NewRequest("GET", s.p.public+path, nil)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		req.Header = http.Header{
+			"Cookie": {"open-xchange-secret-x=" + secret, secret}, "Authorization": {"Bearer " + secret}, "X-Api-Key": {secret}, "Referer": {"https://x/?session=" + secret},
+			"Sec-Websocket-Protocol": {secret}, "Sec-Websocket-Key": {secret},
+		}
+		res, err := http.DefaultClient.Do(req)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		_ = res.Body.Close()
+	}
+	packed := s.ask("ed", "GET", "/admin/v1/support?handshakes=true", "", "")
+	zip, err := gzip.NewReader(strings.NewReader(packed))
+	if err != nil {
+		s.t.Fatalf("%v: %.300q", err, packed)
+	}
+	files := map[string]string{}
+	for list := tar.NewReader(zip); ; {
+		h, err := list.Next()
+		if err == io.EOF {
+			break
+		}
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		text, err := io.ReadAll(list)
+		if err != nil {
+			s.t.Fatal(err)
+		}
+		_, name, _ := strings.Cut(h.Name, "/")
+		files[name] = string(text)
+		s.x.seen(s.t, name+" for support", files[name])
+		s.kept[name+" for support"] = files[name]
+		for _, hidden := range []string{l.Session, l.Cookie.Value, s.tokens["ed"], s.tokens["eve"]} {
+			if strings.Contains(files[name], hidden) {
+				s.t.Errorf("%s for support has a session, a cookie or a token", name)
+			}
+		}
+	}
+	for name, has := range map[string]string{
+		"handshakes.json": `"X-Api-Key: ***"`, "properties.json": "com.example.smtp.pass", "findings.txt": "meta/bad.yml", "log.txt": "handshake refused",
+		"metrics.txt": "sluice_handshakes_total", "goroutines.txt": "httpapi", "status.json": "meta/bad.yml", "build.json": `"modules"`,
+	} {
+		if !strings.Contains(files[name], has) {
+			s.t.Errorf("%s for support has no %s: %.500s", name, has, files[name])
+		}
+	}
+	if got := s.ask("eve", "GET", "/admin/v1/support", "", ""); !strings.Contains(got, `"code":"role"`) {
+		s.t.Errorf("a viewer gets the archive: %.200q", got)
 	}
 }
 

@@ -155,7 +155,7 @@ With --etc a command works on files, offline; without it asks a running server.`
 		a.watchCmd(), a.exportCmd(), a.importCmd(), a.storeCmd(), a.databaseCmd(), a.membersCmd(), a.socketsCmd(), a.sendCmd(), a.traceCmd(), a.overridesCmd(), a.sessionsCmd(), a.tokenCmd(), a.mailPushCmd(),
 		a.enableCmd(true), a.enableCmd(false), a.resetCmd(),
 		a.contextCmd(), a.userCmd(), a.auditCmd(), a.revertCmd(),
-		a.planCmd(), a.bulkCmd(), a.statusCmd(), a.doctorCmd(), a.shadowCmd(),
+		a.planCmd(), a.bulkCmd(), a.statusCmd(), a.doctorCmd(), a.supportCmd(), a.shadowCmd(),
 		a.getUserConfigurationSourceCmd(), a.reloadConfigurationCmd(),
 	)
 	strictCompletion(root)

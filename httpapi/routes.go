@@ -44,6 +44,7 @@ func (s *Server) routes() []route {
 		{"GET /admin/v1/config/reloads", auth.Viewer, plain(s.listReloads)},
 		{"GET /admin/v1/contextsets", auth.Viewer, s.contextSets},
 		{"GET /admin/v1/recent", auth.Viewer, plain(s.recently)},
+		{"GET /admin/v1/support", auth.Editor, s.support},
 		{"GET /admin/v1/events", auth.Viewer, s.streamEvents},
 		{"GET /admin/v1/store", auth.Viewer, plain(s.storeStatus)},
 		{"POST /admin/v1/store/adopt", auth.Editor, plain(s.adoptStore)},

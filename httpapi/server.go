@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net/http"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -57,6 +58,8 @@ type Options struct {
 	// DigestsAgreed reports whether the key of the digests is that of the
 	// cluster, so that they can be compared; nil: always.
 	DigestsAgreed func() bool
+	// Log has the last lines of Logger; nil: nothing keeps them.
+	Log *LogLines
 	// Doctor examines users for the console; nil: it does not.
 	Doctor func(ctx context.Context, api http.RoundTripper, context, user uint32) ([]console.Step, error)
 }
@@ -95,6 +98,7 @@ type Server struct {
 	// awaited any more.
 	streaming  context.Context
 	planning   chan struct{} // see maxPlans
+	supporting sync.Mutex    // one archive at a time
 	bulkClosed bulkClosed
 	endStreams context.CancelFunc
 	started    time.Time

@@ -69,6 +69,7 @@ type Node struct {
 	sockets *websockets.Server
 	api     *httpapi.Server
 	log     *slog.Logger
+	lines   *httpapi.LogLines // of log, the last
 	level   *slog.LevelVar
 	lock    *os.File
 
@@ -113,7 +114,8 @@ func Open(opt Options) (_ *Node, err error) {
 		opt.Log = io.Discard
 	}
 	s := &Node{roots: opt.Roots, state: opt.State, version: opt.Version, level: &slog.LevelVar{}, recheck: gate.NewRecheck()}
-	s.log = slog.New(slog.NewTextHandler(opt.Log, &slog.HandlerOptions{Level: s.level}))
+	s.lines = httpapi.NewLogLines(opt.Log)
+	s.log = slog.New(slog.NewTextHandler(s.lines, &slog.HandlerOptions{Level: s.level}))
 	if opt.Env != nil {
 		if s.manager, err = newServiceManager(opt.Env, s.log); err != nil {
 			return nil, err
@@ -217,7 +219,7 @@ func Open(opt Options) (_ *Node, err error) {
 		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: auth.NewStoreTokens(s.store), TokenFile: s.tokenFile,
 		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.Roots, State: state, Closings: closings,
 	}
-	aopt.RedisWarning, aopt.Doctor = s.redisWarning, opt.Doctor
+	aopt.RedisWarning, aopt.Doctor, aopt.Log = s.redisWarning, opt.Doctor, s.lines
 	if s.platform != nil {
 		aopt.Platform = s.platform
 	}

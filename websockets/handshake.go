@@ -26,6 +26,8 @@ const (
 	// readSlack is added to maxPayload for the library's limit, so that a
 	// message of exactly maxPayload passes.
 	readSlack = 1
+	// handshakeOK is the result of one that became a socket.
+	handshakeOK = "ok"
 )
 
 // ServeHTTP answers a request below /socket.io or /ws: with a socket, or with
@@ -61,7 +63,8 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	ws.SetReadLimit(s.opts.Config().MaxPayload + readSlack)
-	s.totals.handshake(Handshake{Result: "ok"})
+	s.totals.handshake(Handshake{Result: handshakeOK})
+	s.records.add(r, who.subject, handshakeOK, "")
 	sock.attach(ws, wire)
 	started = true
 	sock.welcome()
@@ -73,6 +76,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 
 func (s *Server) refuse(w http.ResponseWriter, r *http.Request, who attempt, f *refusal) {
 	s.noteRefused(who, f)
+	s.records.add(r, who.subject, f.code, f.why)
 	f.write(w, r.ProtoMajor == 1)
 }
 

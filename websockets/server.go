@@ -111,6 +111,7 @@ type Server struct {
 	asks   askBudget
 
 	refusals refusals
+	records  records
 
 	poller    poller
 	flushes   flusher
