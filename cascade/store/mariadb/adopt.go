@@ -95,6 +95,10 @@ func (d *Database) replace(ctx context.Context, db *sql.DB, s *store.Store, next
 	}
 	_, err := db.ExecContext(ctx, "INSERT INTO sluice_head (one, version, rev, chain, history, adopted) VALUES (1, ?, ?, ?, ?, 1)",
 		Schema, next.Head.Revision, next.Head.Chain[:], next.ID)
+	if err == nil {
+		// Until then writes are refused, and where it ends here it is run again.
+		_, err = db.ExecContext(ctx, setMark)
+	}
 	return err
 }
 
@@ -110,7 +114,7 @@ func insertRecords(ctx context.Context, db *sql.DB, list []store.Record) error {
 		}
 		args = append(args, []byte(rowID(list[i].Key)), body)
 	}
-	_, err := db.ExecContext(ctx, "INSERT INTO sluice_record (id, body) VALUES "+marks(len(list), "(?,?)"), args...)
+	_, err := db.ExecContext(ctx, "INSERT INTO sluice_record (id, body) VALUES "+places(len(list), "(?,?)"), args...)
 	return err
 }
 
@@ -124,7 +128,7 @@ func insertEntries(ctx context.Context, db *sql.DB, list []store.Sealed) error {
 		}
 		args = append(args, x.Revision, []byte(request), x.Chain[:], x.Time, x.Text)
 	}
-	_, err := db.ExecContext(ctx, "INSERT INTO sluice_entry (rev, req, chain, at, text) VALUES "+marks(len(list), "(?,?,?,?,?)"), args...)
+	_, err := db.ExecContext(ctx, "INSERT INTO sluice_entry (rev, req, chain, at, text) VALUES "+places(len(list), "(?,?,?,?,?)"), args...)
 	return err
 }
 
@@ -147,9 +151,6 @@ type Status struct {
 	Last     *time.Time     `json:"last"` // the last write
 }
 
-// oldest is the least version of MariaDB that is supported.
-var oldest = [2]int{10, 6}
-
 // Look asks all nodes how they are, and one for what is kept. It returns the
 // status also with an error.
 func Look(ctx context.Context, o sqlpool.Options) (s Status, err error) {
@@ -170,7 +171,7 @@ func Look(ctx context.Context, o sqlpool.Options) (s Status, err error) {
 	h, herr := scanHead(db.QueryRowContext(ctx, selectHead))
 	s.Standing, s.Schema = h.Standing, h.version
 	if herr == nil {
-		herr = db.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM sluice_record), (SELECT COUNT(*) FROM sluice_entry), (SELECT at FROM sluice_entry ORDER BY rev DESC LIMIT 1)").
+		herr = db.QueryRowContext(ctx, "SELECT (SELECT COUNT(*) FROM sluice_record WHERE id <> '"+markID+"'), (SELECT COUNT(*) FROM sluice_entry), (SELECT at FROM sluice_entry ORDER BY rev DESC LIMIT 1)").
 			Scan(&s.Records, &s.Entries, &s.Last)
 	}
 	if herr != nil {
@@ -185,9 +186,8 @@ func look(ctx context.Context, n *sqlpool.Node) (st NodeStatus, err error) {
 	if err := db.QueryRowContext(ctx, "SELECT VERSION()").Scan(&st.Version); err != nil {
 		return st, err
 	}
-	var major, minor int
-	if _, err := fmt.Sscanf(st.Version, "%d.%d", &major, &minor); err != nil || major < oldest[0] || major == oldest[0] && minor < oldest[1] {
-		return st, fmt.Errorf("version %s is too old: MariaDB %d.%d or newer is needed", st.Version, oldest[0], oldest[1])
+	if err := checkVersion(st.Version); err != nil {
+		return st, err
 	}
 	var readOnly bool
 	if err := db.QueryRowContext(ctx, "SELECT @@read_only").Scan(&readOnly); err != nil {

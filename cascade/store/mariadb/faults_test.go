@@ -53,7 +53,7 @@ func TestBadDatabases(t *testing.T) {
 			s.SQL("REVOKE SELECT ON " + w.opt.Database + ".* FROM '" + w.opt.User + "'@'%'")
 		}, new(*store.UnavailableError), "the grant SELECT on"},
 		"not set up": {func(w *world) { s.SQL("DROP TABLE sluice_head", w.opt.Database) }, new(*store.NoStoreError), "sluice database init"},
-		"newer":      {func(w *world) { s.SQL("UPDATE sluice_head SET version = 99", w.opt.Database) }, new(*store.NoStoreError), "version 99, and this binary knows 1"},
+		"newer":      {func(w *world) { s.SQL("UPDATE sluice_head SET version = 99", w.opt.Database) }, new(*store.NoStoreError), "version 99, and this binary knows 2"},
 		"older":      {func(w *world) { s.SQL("UPDATE sluice_head SET version = 0", w.opt.Database) }, new(*store.NoStoreError), "run `sluice database init`"},
 		"foreign": {func(w *world) {
 			s.SQL("DROP TABLE sluice_head; CREATE TABLE sluice_head (x INT)", w.opt.Database)
@@ -84,7 +84,9 @@ func TestInit(t *testing.T) {
 	if did := w.init(); len(did) != 0 {
 		t.Errorf("again: %v", did)
 	}
-	s.SQL("UPDATE sluice_head SET version = 0", w.opt.Database)
+	// Tables of version 1 had no mark among the records.
+	s.SQL("UPDATE sluice_head SET version = 1; DELETE FROM sluice_record WHERE id = '"+markID+"'", w.opt.Database)
+	says(t, m, new(*store.NoStoreError), "run `sluice database init`")
 	if did := w.init(); len(did) != 1 {
 		t.Errorf("from an earlier version: %v", did)
 	}

@@ -6,6 +6,8 @@ import (
 	"flag"
 	"fmt"
 	"reflect"
+	"strconv"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -29,14 +31,41 @@ type ledger struct {
 	work    sync.WaitGroup
 
 	mu           sync.Mutex
-	acknowledged map[string]uint64
+	acknowledged map[string]acknowledged
 	refused      map[string]bool
 	asked        int // writes that were asked again
+	// What backups were loaded: how many began and ended, and what each had.
+	began, ended int
+	backups      []uint64
+}
+
+// acknowledged is a write of which a member has said that it is done.
+type acknowledged struct {
+	revision uint64
+	// asked is how many backups were loaded when it was asked for, answered how many
+	// had begun to be when it was acknowledged.
+	asked, answered int
+}
+
+// fate is what a history that was taken back by backups says of a write: it is to
+// be there, it is not, or it was decided while one was loaded.
+func (l *ledger) fate(a acknowledged) (there, gone bool) {
+	there = true
+	for i, has := range l.backups {
+		switch {
+		case a.asked > i || a.revision <= has && a.answered <= i:
+		case a.answered <= i:
+			return false, true
+		default:
+			there = false
+		}
+	}
+	return there, false
 }
 
 // newLedger starts writers, who write until end.
 func newLedger(t *testing.T, writers int, members ...*storetest.Member) *ledger {
-	l := &ledger{t: t, members: members, stop: make(chan struct{}), acknowledged: map[string]uint64{}, refused: map[string]bool{}}
+	l := &ledger{t: t, members: members, stop: make(chan struct{}), acknowledged: map[string]acknowledged{}, refused: map[string]bool{}}
 	for w := range writers {
 		l.work.Go(func() {
 			for i := 0; ; i++ {
@@ -59,6 +88,9 @@ func (l *ledger) write(m *storetest.Member, writer, i int) {
 		Actor: "ledger", Reason: request, Action: "override.set", Request: request,
 		Changes: []store.Change{storetest.Set(cascade.Subject{Context: uint32(writer + 1), User: uint32(i%16 + 1)}, "p", request)},
 	}
+	l.mu.Lock()
+	asked := l.ended
+	l.mu.Unlock()
 	for start := time.Now(); ; {
 		ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 		e, err := m.Do(ctx, w)
@@ -66,7 +98,7 @@ func (l *ledger) write(m *storetest.Member, writer, i int) {
 		l.mu.Lock()
 		switch {
 		case err == nil:
-			l.acknowledged[request] = e.Revision
+			l.acknowledged[request] = acknowledged{e.Revision, asked, l.began}
 		case errors.Is(err, store.ErrUnconfirmed) && time.Since(start) < 3*time.Minute:
 			l.asked++
 			l.mu.Unlock()
@@ -85,6 +117,39 @@ func (l *ledger) write(m *storetest.Member, writer, i int) {
 		}
 		return
 	}
+}
+
+// restore loads a backup of an earlier state while members write, and waits until
+// they have noticed.
+func (l *ledger) restore(s *sqltest.Server, database string) {
+	l.t.Helper()
+	yesterday := s.Dump(database)
+	l.more(200)
+	var before []int64
+	for _, m := range l.members {
+		before = append(before, m.Stats().Resyncs)
+	}
+	has := backupRevision(l.t, yesterday)
+	l.mu.Lock()
+	l.began, l.backups = l.began+1, append(l.backups, has)
+	l.mu.Unlock()
+	s.SQL(yesterday, database)
+	l.mu.Lock()
+	l.ended++
+	l.mu.Unlock()
+	for i, m := range l.members {
+		testkit.Poll(l.t, "the members take the backup", func() bool { return m.Stats().Resyncs > before[i] })
+	}
+}
+
+// backupRevision is that of the head in a dump.
+func backupRevision(t *testing.T, dump string) (rev uint64) {
+	t.Helper()
+	_, row, _ := strings.Cut(dump, "INSERT INTO `sluice_head` VALUES\n(1,")
+	if _, err := fmt.Sscanf(row, strconv.Itoa(Schema)+",%d,", &rev); err != nil {
+		t.Fatalf("the dump has no head: %v\n%.2000s", err, dump)
+	}
+	return rev
 }
 
 // more waits until so many more writes are acknowledged.
@@ -126,7 +191,7 @@ func (l *ledger) end() {
 				before = e.Revision
 				if e.Action == store.ActionGivenUp {
 					given++
-					if l.acknowledged[e.Request] != 0 {
+					if _, there := l.acknowledged[e.Request]; there {
 						l.t.Errorf("%s was acknowledged, and given up", e.Request)
 					}
 					continue
@@ -144,9 +209,16 @@ func (l *ledger) end() {
 				break
 			}
 		}
-		for request, rev := range l.acknowledged {
-			if seen[request] != rev {
-				l.t.Errorf("member %d: %s was acknowledged as revision %d and is %d", i, request, rev, seen[request])
+		back := 0
+		for request, a := range l.acknowledged {
+			there, gone := l.fate(a)
+			switch rev := seen[request]; {
+			case gone && rev != 0:
+				l.t.Errorf("member %d: %s is revision %d, and a backup without it was loaded (%+v, backups of %d)", i, request, rev, a, l.backups)
+			case there && rev != a.revision, rev != 0 && rev != a.revision:
+				l.t.Errorf("member %d: %s was acknowledged as revision %d and is %d", i, request, a.revision, rev)
+			case rev == 0:
+				back++
 			}
 		}
 		for request := range l.refused {
@@ -158,13 +230,14 @@ func (l *ledger) end() {
 			l.t.Errorf("member %d: look-ups are not what the log says: %d and %d", i, len(values), len(last))
 		}
 		if i == 0 {
-			l.t.Logf("%d acknowledged, %d refused, %d asked again, %d given up", len(l.acknowledged), len(l.refused), l.asked, given)
+			l.t.Logf("%d acknowledged (%d of them taken back by %d backups), %d refused, %d asked again, %d given up", len(l.acknowledged), back, len(l.backups), len(l.refused), l.asked, given)
 		}
 	}
 }
 
 // Thirty writers on three members over one server that is killed, stands still,
-// stops, and loses answers: every acknowledged write is there once.
+// stops, loses answers, and gets yesterday's backup: every acknowledged write is
+// there once, but for those that the backup has taken back.
 func TestLedger(t *testing.T) {
 	s := sqltest.Start(t)
 	w := newWorld(t, s)
@@ -190,6 +263,7 @@ func TestLedger(t *testing.T) {
 				time.Sleep(away) // the whole database is away for that long
 				s.Run()
 			},
+			func() { l.restore(s, w.opt.Database) },
 		} {
 			l.more(50)
 			fail()

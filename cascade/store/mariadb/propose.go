@@ -2,7 +2,6 @@ package mariadb
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"math/rand/v2"
 	"time"
@@ -26,9 +25,6 @@ const (
 	// Another node is tried after minMove to maxMove.
 	minMove = 20 * time.Millisecond
 	maxMove = 70 * time.Millisecond
-	// stuckAfter is how many conflicts on one revision in a row say that the head
-	// is below the entries: it was restored while members wrote.
-	stuckAfter = 10
 	// maxRows and maxRowBytes bound one statement.
 	maxRows     = 1000
 	maxRowBytes = 2 << 20
@@ -86,7 +82,7 @@ type attempt struct {
 // settle tries until the group has its answers.
 func (a *attempt) settle(ctx context.Context) ([]store.Sealed, error) {
 	wait := minConflict
-	stuck, stuckAt, start := 0, uint64(0), time.Now()
+	start := time.Now()
 	for {
 		node := a.d.pool.Pick(ctx)
 		// A statement ends with the pool's own timeouts: a context that may end costs
@@ -109,13 +105,7 @@ func (a *attempt) settle(ctx context.Context) ([]store.Sealed, error) {
 		case sqlpool.Conflict:
 			pause, wait = rand.N(wait), min(2*wait, maxConflict)
 		case sqlpool.Duplicate:
-			if sqlpool.DuplicateKey(err) == keyRequest {
-				a.lookup = true
-			} else if stuck++; t.rev != stuckAt {
-				stuck, stuckAt = 1, t.rev
-			} else if stuck >= stuckAfter {
-				return nil, &store.NoStoreError{Reason: fmt.Sprintf("the head in the database is revision %d, and there are entries above it: a backup was restored while members wrote; stop all members, restore it again, and start them", t.rev)}
-			}
+			a.lookup = a.lookup || sqlpool.DuplicateKey(err) == keyRequest
 			pause, wait = rand.N(wait), min(2*wait, maxConflict)
 		case sqlpool.Elsewhere, sqlpool.Lost:
 			if !a.doubt && time.Since(start) > refuseAfter {

@@ -93,6 +93,9 @@ func (d *Database) Load(ctx context.Context, records func([]store.Record) error,
 	if err != nil {
 		return st, err
 	}
+	if err := whole(ctx, tx, h.Head); err != nil {
+		return st, err
+	}
 	d.mu.Lock()
 	d.skipped = nil
 	d.mu.Unlock()
@@ -139,7 +142,9 @@ func (d *Database) page(ctx context.Context, tx *sql.Tx, after string) (list []s
 		if err := rows.Scan(&id, &body); err != nil {
 			return nil, "", err
 		}
-		last = string(id)
+		if last = string(id); last == markID {
+			continue
+		}
 		if r, err := parseRow(last, body); err != nil {
 			d.skip(last, err)
 		} else {

@@ -14,7 +14,7 @@ import (
 )
 
 // Schema is the version of the tables that this version reads and writes.
-const Schema = 1
+const Schema = 2
 
 // migrations lead from each version of the schema to the next; the first makes
 // it. Each statement may be run again. Keys are bytes: no collation folds them.
@@ -39,13 +39,12 @@ var migrations = [Schema][]string{{
   history VARBINARY(64) NOT NULL,
   adopted TINYINT NOT NULL
 ) ENGINE=InnoDB`,
+}, {
+	// Of version 2 is the row markID, which comes with the head.
 }}
 
-// The names of the unique keys.
-const (
-	keyRequest = "sluice_req"
-	keyPrimary = "PRIMARY"
-)
+// keyRequest is the name of the unique key of the requests.
+const keyRequest = "sluice_req"
 
 // lockTable keeps two from migrating at once, on whatever nodes.
 const lockTable = `CREATE TABLE IF NOT EXISTS sluice_lock (one TINYINT NOT NULL PRIMARY KEY, owner VARBINARY(255) NOT NULL, at DATETIME(6) NOT NULL) ENGINE=InnoDB`
@@ -145,15 +144,35 @@ func migrate(ctx context.Context, db *sql.DB) (did []string, err error) {
 	for v := version; v < Schema; v++ {
 		for _, statement := range migrations[v] {
 			if _, err := db.ExecContext(ctx, statement); err != nil {
-				return did, err
+				return nil, err
 			}
 		}
-		did = append(did, fmt.Sprintf("made the tables of version %d", v+1))
 	}
-	// The head comes last: without it nothing is written.
-	_, err = db.ExecContext(ctx, `INSERT INTO sluice_head (one, version, rev, chain, history, adopted) VALUES (1, ?, 0, ?, ?, 0) ON DUPLICATE KEY UPDATE version = VALUES(version)`,
-		Schema, make([]byte, 16), store.NewRequest())
-	return did, err
+	if version < Schema {
+		if err := setHead(ctx, db); err != nil {
+			return nil, err
+		}
+		did = append(did, fmt.Sprintf("made the tables of version %d", Schema))
+	}
+	return did, nil
+}
+
+// setHead makes the head of tables that are new, or has that of an earlier version
+// be of this one: without it nothing is written.
+func setHead(ctx context.Context, db *sql.DB) error {
+	tx, err := db.BeginTx(ctx, nil)
+	if err != nil {
+		return err
+	}
+	defer func() { _ = tx.Rollback() }() // after a commit it does nothing
+	if _, err := tx.ExecContext(ctx, `INSERT INTO sluice_head (one, version, rev, chain, history, adopted) VALUES (1, ?, 0, ?, ?, 0) ON DUPLICATE KEY UPDATE version = VALUES(version)`,
+		Schema, make([]byte, 16), store.NewRequest()); err != nil {
+		return err
+	}
+	if _, err := tx.ExecContext(ctx, setMark); err != nil {
+		return err
+	}
+	return tx.Commit()
 }
 
 // foreign refuses tables of our names that are not ours.

@@ -23,6 +23,7 @@ type transaction struct {
 	changed []store.Key                 // in their order
 	dirty   map[store.Key]bool
 	ids     map[store.Key]string
+	marks   marks
 }
 
 // run tries once. After an error nothing more is said in the transaction.
@@ -37,14 +38,12 @@ func (t *transaction) run(db *sql.DB) (made []store.Sealed, err error) {
 		return nil, err
 	}
 	t.rev = h.Head.Revision
+	if err := t.prefetch(h.Head); err != nil {
+		return nil, err
+	}
 	done := map[string]store.Entry{}
 	if t.lookup || t.giveUp {
 		if done, err = t.requested(); err != nil {
-			return nil, err
-		}
-	}
-	if !t.giveUp {
-		if err := t.prefetch(); err != nil {
 			return nil, err
 		}
 	}
@@ -142,7 +141,7 @@ func (t *transaction) requested() (map[string]store.Entry, error) {
 	for i, p := range t.group {
 		args[i] = []byte(p.Write.Request)
 	}
-	rows, err := t.tx.QueryContext(t.ctx, "SELECT req, text FROM sluice_entry WHERE req IN ("+marks(len(args), "?")+")", args...)
+	rows, err := t.tx.QueryContext(t.ctx, "SELECT req, text FROM sluice_entry WHERE req IN ("+places(len(args), "?")+")", args...)
 	if err != nil {
 		return nil, err
 	}
@@ -192,6 +191,9 @@ func (t *transaction) write(made []store.Sealed, at store.Head) error {
 			return err
 		}
 	}
+	if err := put.add(0, []byte(markID), []byte(mark(at))); err != nil {
+		return err
+	}
 	if err := errors.Join(put.flush(), remove.flush()); err != nil {
 		return err
 	}
@@ -232,12 +234,12 @@ func (s *statement) flush() error {
 	if s.rows == 0 {
 		return nil
 	}
-	_, err := s.t.tx.ExecContext(s.t.ctx, s.begin+marks(s.rows, s.mark)+s.end, s.args...)
+	_, err := s.t.tx.ExecContext(s.t.ctx, s.begin+places(s.rows, s.mark)+s.end, s.args...)
 	s.args, s.rows, s.size = nil, 0, 0
 	return err
 }
 
-// marks are n places for values.
-func marks(n int, mark string) string {
+// places are n marks for values.
+func places(n int, mark string) string {
 	return strings.TrimSuffix(strings.Repeat(mark+",", n), ",")
 }

@@ -8,10 +8,11 @@ import (
 	"github.com/seed47708276/sluice/cascade/store"
 )
 
-// prefetch reads the records that the group names.
-func (t *transaction) prefetch() error {
+// prefetch reads the records that the group names, and holds the tables to the
+// head.
+func (t *transaction) prefetch(h store.Head) error {
 	t.records, t.dirty, t.ids = make(map[store.Key]*store.Record), make(map[store.Key]bool), make(map[store.Key]string)
-	var args []any
+	args := []any{[]byte(markID)}
 	for _, p := range t.group {
 		for i := range p.Write.Changes {
 			k := p.Write.Changes[i].Key
@@ -22,14 +23,14 @@ func (t *transaction) prefetch() error {
 			args = append(args, []byte(t.id(k)))
 		}
 	}
-	for len(args) > 0 {
+	for more := " UNION ALL " + newest; len(args) > 0; more = "" {
 		part := args[:min(len(args), maxRows)]
 		args = args[len(part):]
-		if err := t.read("SELECT id, body FROM sluice_record WHERE id IN ("+marks(len(part), "?")+")", part...); err != nil {
+		if err := t.read("SELECT id, body FROM sluice_record WHERE id IN ("+places(len(part), "?")+")"+more, part...); err != nil {
 			return err
 		}
 	}
-	return nil
+	return t.marks.check(h)
 }
 
 func (t *transaction) id(k store.Key) string {
@@ -52,6 +53,9 @@ func (t *transaction) read(query string, args ...any) error {
 		var id, body []byte
 		if err := rows.Scan(&id, &body); err != nil {
 			return err
+		}
+		if t.marks.take(string(id), body) {
+			continue
 		}
 		r, err := parseRow(string(id), body)
 		if err != nil {

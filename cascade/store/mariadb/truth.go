@@ -172,6 +172,8 @@ func asError(err error) error {
 		return nil
 	case errors.As(err, new(*store.NoStoreError)), errors.As(err, new(*store.BadWriteError)):
 		return err
+	case errors.As(err, new(*MixedError)):
+		return &store.UnavailableError{Err: err}
 	case errors.As(err, &version), errors.As(err, &foreign), errors.Is(err, errNoSetup):
 		return &store.NoStoreError{Reason: err.Error()}
 	case sqlpool.Classify(err) == sqlpool.Setup:
