@@ -66,10 +66,7 @@ func TestStoreBackup(t *testing.T) {
 	decided(1)
 	runStorePage(t, dir, "mariadb-dump ")
 	decided(2)
-	m.signal(syscall.SIGTERM)
-	<-m.exited
 	runStorePage(t, dir, "mariadb sluice ")
-	m.process = launch(t, tree, state)
 	m.poll("the database counts", func() bool { return !m.enabled(1) && m.enabled(2) })
 	decided(3)
 	runStorePage(t, dir, "sluice export ", "SLUICE_SERVER="+m.admin)

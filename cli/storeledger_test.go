@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade/sqlpool/sqltest"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/cascade/store/storetest"
 	"github.com/seed47708276/sluice/remote/redistest"
 )
 
@@ -36,14 +37,15 @@ type decisions struct {
 	work   sync.WaitGroup
 
 	mu           sync.Mutex
-	acknowledged map[string]bool
+	acknowledged map[string]storetest.Acknowledged
 	refused      map[string]bool
 	asked        int // writes that were asked again
+	restores     storetest.Restores
 }
 
 // newDecisions starts writers, who write until end.
 func newDecisions(f *fleet, writers int) *decisions {
-	d := &decisions{f: f, stop: make(chan struct{}), acknowledged: map[string]bool{}, refused: map[string]bool{}}
+	d := &decisions{f: f, stop: make(chan struct{}), acknowledged: map[string]storetest.Acknowledged{}, refused: map[string]bool{}}
 	for _, m := range f.members {
 		d.admins = append(d.admins, m.admin) // the same after a restart
 	}
@@ -67,15 +69,16 @@ func newDecisions(f *fleet, writers int) *decisions {
 func (d *decisions) decide(w, i int) {
 	id := fmt.Sprintf("w%d-%d", w, i)
 	doubt := false
+	asked := d.restores.Asked()
 	for start, try := time.Now(), w; ; try++ {
-		code, problem := d.put(d.admins[try%len(d.admins)], w, i, id)
+		code, problem, revision := d.put(d.admins[try%len(d.admins)], w, i, id)
 		d.mu.Lock()
 		switch {
 		case code == http.StatusOK || code == http.StatusCreated:
-			d.acknowledged[id] = true
+			d.acknowledged[id] = d.restores.Done(asked, revision)
 			d.mu.Unlock()
 			return
-		case !doubt && (problem == "store_unavailable" || problem == "keeper_conflict" || problem == "no_store"):
+		case problem == "given_up", !doubt && (problem == "store_unavailable" || problem == "keeper_conflict" || problem == "no_store"):
 			d.refused[id] = true
 			d.mu.Unlock()
 			d.pause()
@@ -107,32 +110,36 @@ func (d *decisions) pause() {
 	}
 }
 
-// put is one request; code 0 says that there was no answer.
-func (d *decisions) put(admin string, w, i int, id string) (code int, problem string) {
+// put is one request; code 0 says that there was no answer, revision 0 that it does
+// not tell it.
+func (d *decisions) put(admin string, w, i int, id string) (code int, problem string, revision uint64) {
 	ctx, cancel := context.WithTimeout(context.Background(), decisionTry)
 	defer cancel()
 	url := adminURL(admin, fmt.Sprintf("/admin/v1/contexts/%d/users/%d/websockets", w+1, i%decisionUsers+1))
 	req, err := http.NewRequestWithContext(ctx, "PUT", url, strings.NewReader(fmt.Sprintf(`{"enabled":%t,"reason":%q}`, i%3 == 0, id)))
 	if err != nil {
 		d.f.t.Error(err)
-		return 0, ""
+		return 0, "", 0
 	}
 	req.Header.Set("Content-Type", "application/json")
 	req.Header.Set("Idempotency-Key", id)
 	res, err := adminClient.Do(req)
 	if err != nil {
-		return 0, ""
+		return 0, "", 0
 	}
 	defer res.Body.Close()
 	var p struct{ Code string }
 	b, err := io.ReadAll(res.Body)
 	if err != nil {
-		return 0, ""
+		return 0, "", 0
 	}
 	if res.StatusCode >= 300 && json.Unmarshal(b, &p) != nil {
 		d.f.t.Errorf("%s: %d %s", id, res.StatusCode, b)
 	}
-	return res.StatusCode, p.Code
+	if tag, err := strconv.Unquote(res.Header.Get("ETag")); err == nil {
+		revision, _ = strconv.ParseUint(tag, 10, 64) // 0 where it is none
+	}
+	return res.StatusCode, p.Code, revision
 }
 
 func (d *decisions) count() int {
@@ -182,6 +189,7 @@ func (d *decisions) end() {
 	close(d.stop)
 	d.work.Wait()
 	d.f.one()
+	back := 0
 	for _, m := range d.f.members {
 		seen, last := map[string]int{}, map[string]bool{}
 		before := 0
@@ -203,10 +211,13 @@ func (d *decisions) end() {
 				last[key] = i%3 == 0
 			}
 		}
-		for id := range d.acknowledged {
-			if seen[id] != 1 {
-				t.Errorf("%s has the acknowledged write %s %d times", m.name, id, seen[id])
+		back = 0
+		for id, a := range d.acknowledged {
+			there, gone := d.restores.Fate(a)
+			if n := seen[id]; there && n != 1 || gone && n != 0 || n > 1 {
+				t.Errorf("%s has the acknowledged write %s %d times (%+v; to be there %t, taken back by a backup %t)", m.name, id, n, a, there, gone)
 			}
+			back += 1 - seen[id]
 		}
 		for id := range d.refused {
 			if seen[id] != 0 {
@@ -220,7 +231,25 @@ func (d *decisions) end() {
 			}
 		}
 	}
-	t.Logf("%d acknowledged, %d refused, %d asked again", len(d.acknowledged), len(d.refused), d.asked)
+	t.Logf("%d acknowledged (%d of them taken back by %d backups), %d refused, %d asked again", len(d.acknowledged), back, d.restores.Number(), len(d.refused), d.asked)
+}
+
+// restore loads a backup of an earlier state of the database while members write,
+// and waits until all of them have said so.
+func (d *decisions) restore(db *sqltest.Server) {
+	t := d.f.t
+	t.Helper()
+	const said = "the truth has gone back to an earlier state, such as a backup: this member takes it"
+	yesterday := db.Dump("sluice")
+	d.more(200)
+	var before []int
+	for _, m := range d.f.members {
+		before = append(before, strings.Count(m.log(), said))
+	}
+	d.restores.Load(t, yesterday, func() { db.SQL(yesterday, "sluice") })
+	for i, m := range d.f.members {
+		m.poll("the member takes the backup, and says so", func() bool { return strings.Count(m.log(), said) > before[i] })
+	}
 }
 
 // restart ends the process of a member at once, and starts it again.
@@ -325,7 +354,8 @@ func TestStoreLedger(t *testing.T) {
 	d.end()
 }
 
-// The same over a database that is killed, stands still, and is away as a whole.
+// The same over a database that is killed, stands still, is away as a whole, and
+// gets yesterday's backup.
 func TestStoreLedgerDatabase(t *testing.T) {
 	if !*torture {
 		return // the short round is that of cascade/store/mariadb
@@ -352,6 +382,7 @@ func TestStoreLedgerDatabase(t *testing.T) {
 			func() { f.restart(f.members[i%3]) },
 			func() { f.redis.Kill(); f.redis.Restart() },
 			func() { db.Stop(); time.Sleep(20 * time.Second); db.Run() },
+			func() { d.restore(db) },
 		} {
 			d.more(100)
 			fail()

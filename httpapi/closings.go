@@ -229,7 +229,7 @@ func (s *Server) closingsOver(list []ended, why string) {
 
 // unasked reports whether a write failed since the store could not be asked.
 func unasked(err error) bool {
-	return errors.As(err, new(*store.UnavailableError)) || errors.As(err, new(*store.FailedError)) || errors.Is(err, store.ErrUnconfirmed)
+	return errors.As(err, new(*store.UnavailableError)) || errors.As(err, new(*store.GivenUpError)) || errors.As(err, new(*store.FailedError)) || errors.Is(err, store.ErrUnconfirmed)
 }
 
 // closeHere has a write that switches somebody off act on this member although

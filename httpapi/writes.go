@@ -92,6 +92,8 @@ func (s *Server) storeProblem(err error) error {
 		return fail(http.StatusUnprocessableEntity, "bad_write", "%s", bad)
 	case errors.Is(err, store.ErrUnconfirmed):
 		return fail(http.StatusServiceUnavailable, "unconfirmed", "%s (header %s)", err, requestHeader)
+	case errors.As(err, new(*store.GivenUpError)):
+		return fail(http.StatusServiceUnavailable, "given_up", "%s (header %s)", err, requestHeader)
 	case errors.As(err, &failed):
 		s.Logger.Error("the store failed", "err", err)
 		return fail(http.StatusServiceUnavailable, "store_failed", "%s", failed)

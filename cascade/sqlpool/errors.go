@@ -2,6 +2,7 @@ package sqlpool
 
 import (
 	"context"
+	"crypto/x509"
 	"database/sql"
 	"database/sql/driver"
 	"errors"
@@ -155,7 +156,7 @@ var deniedGrant = regexp.MustCompile(`^([A-Z, ]+) command denied to user ('?[^ ]
 func Explain(err error) error {
 	var e *mysql.MySQLError
 	if !errors.As(err, &e) {
-		return err
+		return explainTLS(err)
 	}
 	switch Classify(err) {
 	case Denied:
@@ -167,7 +168,7 @@ func Explain(err error) error {
 		if e.Number == errNoDatabase {
 			return fmt.Errorf("%w: make it with `sluice database init`, or correct its name", err)
 		}
-		return fmt.Errorf("%w: correct the user or the password", err)
+		return fmt.Errorf("%w: correct the user or the password, or use TLS where this user has to", err)
 	case TooLarge:
 		return fmt.Errorf("%w: raise max_allowed_packet of the server, or do it in parts", err)
 	case Full:
@@ -179,6 +180,21 @@ func Explain(err error) error {
 		case errReadOnly, errReadOnlyServer, errRowIsReadOnly:
 			return fmt.Errorf("%w: the server is read-only", err)
 		}
+	}
+	return err
+}
+
+// explainTLS says of a server that has failed its check what to do.
+func explainTLS(err error) error {
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	switch {
+	case errors.As(err, &authority):
+		return fmt.Errorf("%w: name the authority that has signed it in the file of tls.ca", err)
+	case errors.As(err, &host):
+		return fmt.Errorf("%w: name the host as its certificate does", err)
+	case errors.Is(err, mysql.ErrNoTLS):
+		return fmt.Errorf("%w: set it up in the server, or do without", err)
 	}
 	return err
 }

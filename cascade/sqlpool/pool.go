@@ -170,7 +170,7 @@ func (n *Node) Note(err error) {
 		if n.connect() == nil {
 			_ = old.Close() // nothing is kept in it
 		}
-	case class == Elsewhere || class == Lost || class == Refused:
+	case class == Elsewhere || class == Lost || class == Refused || class == Full:
 		n.rest = min(max(2*n.rest, minRest), maxRest)
 		n.fail, n.till = err, time.Now().Add(n.rest)
 	}

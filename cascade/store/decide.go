@@ -5,7 +5,6 @@ import (
 	"crypto/rand"
 	"encoding/hex"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -285,7 +284,7 @@ func put(tx *bbolt.Tx, k Key, state *State) error {
 // and not another with the same.
 func Again(e *Entry, w *Write) error {
 	if e.Action == ActionGivenUp {
-		return &UnavailableError{errors.New("this write was given up before; ask with another id")}
+		return &GivenUpError{w.Request}
 	}
 	if e.Action != w.Action || e.Reason != w.Reason || e.Actor != w.Actor {
 		return &BadWriteError{fmt.Sprintf("the id %s names another write, that of revision %d: use another", w.Request, e.Revision)}

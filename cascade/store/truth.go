@@ -69,6 +69,9 @@ type (
 	// UnconfirmedError is returned for a write that may be done, or not: asked
 	// again with the same name, it is done once.
 	UnconfirmedError struct{ Request string }
+	// GivenUpError is returned for a write that is not done and never will be, under
+	// this name.
+	GivenUpError struct{ Request string }
 )
 
 func (e *UnavailableError) Error() string {
@@ -85,6 +88,10 @@ func (e *UnconfirmedError) Error() string {
 	return fmt.Sprintf("the write is not confirmed: it may have been done; ask again with the id %s, and it is done once", e.Request)
 }
 
+func (e *GivenUpError) Error() string {
+	return fmt.Sprintf("the write with the id %s is given up: it is not done, and will not be; send it again with another id", e.Request)
+}
+
 // Is has errors.Is find ErrUnconfirmed.
 func (e *UnconfirmedError) Is(target error) bool { return target == ErrUnconfirmed }
 
@@ -98,7 +105,7 @@ func unavailable(err error) error {
 
 func isOwn(err error) bool {
 	return errors.As(err, new(*UnavailableError)) || errors.As(err, new(*FailedError)) || errors.As(err, new(*NoStoreError)) ||
-		errors.As(err, new(*KeeperError)) || errors.As(err, new(*BadWriteError)) || errors.Is(err, ErrUnconfirmed) ||
+		errors.As(err, new(*KeeperError)) || errors.As(err, new(*GivenUpError)) || errors.As(err, new(*BadWriteError)) || errors.Is(err, ErrUnconfirmed) ||
 		errors.Is(err, ErrBusy) || errors.Is(err, ErrClosed)
 }
 

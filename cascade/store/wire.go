@@ -60,6 +60,7 @@ const (
 	problemNoStore     = "no_store"
 	problemKeeper      = "keeper"
 	problemUnconfirmed = "unconfirmed"
+	problemGivenUp     = "given_up"
 	problemOther       = "unavailable"
 )
 
@@ -72,6 +73,7 @@ func ProblemOf(err error) *Problem {
 	var none *NoStoreError
 	var keeper *KeeperError
 	var unconfirmed *UnconfirmedError
+	var givenUp *GivenUpError
 	switch {
 	case err == nil:
 		return nil
@@ -89,6 +91,8 @@ func ProblemOf(err error) *Problem {
 		return &Problem{Code: problemKeeper, Text: keeper.Reason}
 	case errors.As(err, &unconfirmed):
 		return &Problem{Code: problemUnconfirmed, Request: unconfirmed.Request}
+	case errors.As(err, &givenUp):
+		return &Problem{Code: problemGivenUp, Request: givenUp.Request}
 	}
 	return &Problem{Code: problemOther, Text: err.Error()}
 }
@@ -96,7 +100,7 @@ func ProblemOf(err error) *Problem {
 // Decided reports whether the truth has looked at the write, and whether it was done
 // before: it is neither, and will not be.
 func (p *Problem) Decided() bool {
-	return p.Code == problemCondition || p.Code == problemNotFound || p.Code == problemBad
+	return p.Code == problemCondition || p.Code == problemNotFound || p.Code == problemBad || p.Code == problemGivenUp
 }
 
 // Err is the error that ProblemOf was given.
@@ -118,6 +122,8 @@ func (p *Problem) Err() error {
 		return &KeeperError{p.Text}
 	case p.Code == problemUnconfirmed:
 		return &UnconfirmedError{p.Request}
+	case p.Code == problemGivenUp:
+		return &GivenUpError{p.Request}
 	}
 	return &UnavailableError{errors.New(p.Text)}
 }

@@ -25,6 +25,18 @@ const provider = "/usr/lib/galera/libgalera_smm.so"
 // StartCluster runs a cluster of nodes that ends with the test.
 func StartCluster(t testing.TB, nodes int) *Cluster {
 	t.Helper()
+	return startCluster(t, nodes, func(*Server) {})
+}
+
+// StartClusterSmall runs one whose first node has a small disk, as StartSmall does.
+func StartClusterSmall(t testing.TB, nodes int) (c *Cluster, full, free func()) {
+	t.Helper()
+	c = startCluster(t, nodes, func(first *Server) { full, free = first.onSmallDisk() })
+	return c, full, free
+}
+
+func startCluster(t testing.TB, nodes int, first func(*Server)) *Cluster {
+	t.Helper()
 	if _, err := os.Stat(provider); err != nil {
 		t.Fatalf("%s is missing: install the Debian package galera-4 (just setup)", provider)
 	}
@@ -43,6 +55,9 @@ func StartCluster(t testing.TB, nodes int) *Cluster {
 			fmt.Sprintf("--wsrep-provider-options=gmcast.listen_addr=tcp://127.0.0.1:%d;ist.recv_addr=127.0.0.1:%d;gcache.size=64M", ports[i], FreePort(t)),
 			fmt.Sprintf("--wsrep-sst-receive-address=127.0.0.1:%d", FreePort(t)), "--wsrep-sst-method=rsync", "--innodb-flush-log-at-trx-commit=0",
 		)
+		if i == 0 {
+			first(s)
+		}
 		if os.Getuid() == 0 {
 			// As root the scripts of a state transfer run a daemon of nobody's.
 			if out, err := exec.Command("chown", "-R", "mysql:", s.dir).CombinedOutput(); err != nil {
@@ -74,6 +89,16 @@ func (c *Cluster) Hosts() (hosts []string) {
 		hosts = append(hosts, n.Host)
 	}
 	return hosts
+}
+
+// Isolate has a node neither send to the others nor hear them, or ends that.
+func (s *Server) Isolate(yes bool) {
+	s.t.Helper()
+	on := 0
+	if yes {
+		on = 1
+	}
+	s.SQL(fmt.Sprintf("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=%d'", on))
 }
 
 // Synced waits until a node has all that its cluster has.

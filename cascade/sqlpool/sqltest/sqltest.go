@@ -51,6 +51,52 @@ func Start(t testing.TB, options ...string) *Server {
 	return s
 }
 
+// StartSmall runs a server whose files have a small disk of their own. It returns
+// also what fills that disk, and what frees it again. It wants root, for the mount.
+func StartSmall(t testing.TB, options ...string) (s *Server, full, free func()) {
+	t.Helper()
+	s = install(t, options...)
+	full, free = s.onSmallDisk()
+	s.Run()
+	return s, full, free
+}
+
+// smallDisk has room for a fresh data folder, and some writes.
+const smallDisk = "size=512m"
+
+// onSmallDisk moves the data folder to a disk of its own.
+func (s *Server) onSmallDisk() (full, free func()) {
+	s.t.Helper()
+	data, disk := filepath.Join(s.dir, "data"), filepath.Join(s.dir, "disk")
+	do := func(name string, args ...string) {
+		s.t.Helper()
+		if out, err := exec.Command(name, args...).CombinedOutput(); err != nil {
+			s.t.Fatalf("%s: %v: %s", name, err, out)
+		}
+	}
+	do("mkdir", disk)
+	do("mount", "-t", "tmpfs", "-o", smallDisk, "tmpfs", disk)
+	s.t.Cleanup(func() { do("umount", "-l", disk) })
+	do("cp", "-a", data, disk)
+	do("rm", "-r", data)
+	do("ln", "-s", "disk/data", data)
+	ballast := filepath.Join(disk, "ballast")
+	full = func() {
+		s.t.Helper()
+		// It ends with an error, since the disk is full.
+		out, err := exec.Command("dd", "if=/dev/zero", "of="+ballast, "bs=64k").CombinedOutput()
+		if err == nil || !strings.Contains(string(out), "No space left") {
+			s.t.Fatalf("the disk is not full: %v: %s", err, out)
+		}
+	}
+	return full, func() {
+		s.t.Helper()
+		if err := os.Remove(ballast); err != nil {
+			s.t.Fatal(err)
+		}
+	}
+}
+
 // Cleanup removes what all servers of a test process were made from. A TestMain
 // calls it at the end.
 func Cleanup() {

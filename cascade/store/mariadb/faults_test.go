@@ -413,12 +413,12 @@ func TestGivenUp(t *testing.T) {
 	if err != nil || len(made) != 1 || made[0].Action != store.ActionGivenUp || len(made[0].Changes) != 0 {
 		t.Fatalf("%+v %v", made, err)
 	}
-	if done.Err != nil || done.Entry.Revision != 1 || !errors.As(lost.Err, new(*store.UnavailableError)) {
+	if done.Err != nil || done.Entry.Revision != 1 || !errors.As(lost.Err, new(*store.GivenUpError)) {
 		t.Errorf("%v %v", done.Err, lost.Err)
 	}
 	again := write("lost")
 	d.Propose(t.Context(), []*store.Proposal{again})
-	if !errors.As(again.Err, new(*store.UnavailableError)) {
+	if !errors.As(again.Err, new(*store.GivenUpError)) {
 		t.Errorf("asked again: %+v %v", again.Entry, again.Err)
 	}
 	m := w.open("").Ready(t)

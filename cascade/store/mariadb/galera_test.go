@@ -22,7 +22,7 @@ func TestGalera(t *testing.T) {
 	if !*torture {
 		return // it is a part of the full round
 	}
-	c := sqltest.StartCluster(t, 3)
+	c, full, free := sqltest.StartClusterSmall(t, 3)
 	t.Run("contract", func(t *testing.T) {
 		storetest.Contract(t, func(t *testing.T) func(string) *storetest.Member { return newGaleraWorld(t, c).open })
 	})
@@ -52,6 +52,20 @@ func TestGalera(t *testing.T) {
 				c.Nodes[0].Synced()
 			},
 			func() { c.Nodes[0].Stop(); l.more(100); c.Nodes[0].Run(); c.Nodes[0].Synced() },
+			func() {
+				c.Nodes[0].Isolate(true) // cut off from the others
+				l.more(100)
+				c.Nodes[0].Isolate(false)
+				c.Nodes[0].Synced()
+			},
+			func() { l.restore(c.Nodes[0], w.opt.Database) },
+			func() {
+				full() // the node ends, or leaves the cluster
+				l.more(200)
+				c.Nodes[0].Kill()
+				free()
+				c.Nodes[0].Rejoin()
+			},
 		} {
 			l.more(200)
 			fail()

@@ -6,8 +6,6 @@ import (
 	"flag"
 	"fmt"
 	"reflect"
-	"strconv"
-	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -31,41 +29,15 @@ type ledger struct {
 	work    sync.WaitGroup
 
 	mu           sync.Mutex
-	acknowledged map[string]acknowledged
+	acknowledged map[string]storetest.Acknowledged
 	refused      map[string]bool
 	asked        int // writes that were asked again
-	// What backups were loaded: how many began and ended, and what each had.
-	began, ended int
-	backups      []uint64
-}
-
-// acknowledged is a write of which a member has said that it is done.
-type acknowledged struct {
-	revision uint64
-	// asked is how many backups were loaded when it was asked for, answered how many
-	// had begun to be when it was acknowledged.
-	asked, answered int
-}
-
-// fate is what a history that was taken back by backups says of a write: it is to
-// be there, it is not, or it was decided while one was loaded.
-func (l *ledger) fate(a acknowledged) (there, gone bool) {
-	there = true
-	for i, has := range l.backups {
-		switch {
-		case a.asked > i || a.revision <= has && a.answered <= i:
-		case a.answered <= i:
-			return false, true
-		default:
-			there = false
-		}
-	}
-	return there, false
+	restores     storetest.Restores
 }
 
 // newLedger starts writers, who write until end.
 func newLedger(t *testing.T, writers int, members ...*storetest.Member) *ledger {
-	l := &ledger{t: t, members: members, stop: make(chan struct{}), acknowledged: map[string]acknowledged{}, refused: map[string]bool{}}
+	l := &ledger{t: t, members: members, stop: make(chan struct{}), acknowledged: map[string]storetest.Acknowledged{}, refused: map[string]bool{}}
 	for w := range writers {
 		l.work.Go(func() {
 			for i := 0; ; i++ {
@@ -88,9 +60,7 @@ func (l *ledger) write(m *storetest.Member, writer, i int) {
 		Actor: "ledger", Reason: request, Action: "override.set", Request: request,
 		Changes: []store.Change{storetest.Set(cascade.Subject{Context: uint32(writer + 1), User: uint32(i%16 + 1)}, "p", request)},
 	}
-	l.mu.Lock()
-	asked := l.ended
-	l.mu.Unlock()
+	asked := l.restores.Asked()
 	for start := time.Now(); ; {
 		ctx, cancel := context.WithTimeout(context.Background(), 40*time.Second)
 		e, err := m.Do(ctx, w)
@@ -98,7 +68,7 @@ func (l *ledger) write(m *storetest.Member, writer, i int) {
 		l.mu.Lock()
 		switch {
 		case err == nil:
-			l.acknowledged[request] = acknowledged{e.Revision, asked, l.began}
+			l.acknowledged[request] = l.restores.Done(asked, e.Revision)
 		case errors.Is(err, store.ErrUnconfirmed) && time.Since(start) < 3*time.Minute:
 			l.asked++
 			l.mu.Unlock()
@@ -129,27 +99,10 @@ func (l *ledger) restore(s *sqltest.Server, database string) {
 	for _, m := range l.members {
 		before = append(before, m.Stats().Resyncs)
 	}
-	has := backupRevision(l.t, yesterday)
-	l.mu.Lock()
-	l.began, l.backups = l.began+1, append(l.backups, has)
-	l.mu.Unlock()
-	s.SQL(yesterday, database)
-	l.mu.Lock()
-	l.ended++
-	l.mu.Unlock()
+	l.restores.Load(l.t, yesterday, func() { s.SQL(yesterday, database) })
 	for i, m := range l.members {
 		testkit.Poll(l.t, "the members take the backup", func() bool { return m.Stats().Resyncs > before[i] })
 	}
-}
-
-// backupRevision is that of the head in a dump.
-func backupRevision(t *testing.T, dump string) (rev uint64) {
-	t.Helper()
-	_, row, _ := strings.Cut(dump, "INSERT INTO `sluice_head` VALUES\n(1,")
-	if _, err := fmt.Sscanf(row, strconv.Itoa(Schema)+",%d,", &rev); err != nil {
-		t.Fatalf("the dump has no head: %v\n%.2000s", err, dump)
-	}
-	return rev
 }
 
 // more waits until so many more writes are acknowledged.
@@ -211,12 +164,12 @@ func (l *ledger) end() {
 		}
 		back := 0
 		for request, a := range l.acknowledged {
-			there, gone := l.fate(a)
+			there, gone := l.restores.Fate(a)
 			switch rev := seen[request]; {
 			case gone && rev != 0:
-				l.t.Errorf("member %d: %s is revision %d, and a backup without it was loaded (%+v, backups of %d)", i, request, rev, a, l.backups)
-			case there && rev != a.revision, rev != 0 && rev != a.revision:
-				l.t.Errorf("member %d: %s was acknowledged as revision %d and is %d", i, request, a.revision, rev)
+				l.t.Errorf("member %d: %s is revision %d, and a backup without it was loaded (%+v)", i, request, rev, a)
+			case there && rev != a.Revision, rev != 0 && rev != a.Revision:
+				l.t.Errorf("member %d: %s was acknowledged as revision %d and is %d", i, request, a.Revision, rev)
 			case rev == 0:
 				back++
 			}
@@ -230,7 +183,7 @@ func (l *ledger) end() {
 			l.t.Errorf("member %d: look-ups are not what the log says: %d and %d", i, len(values), len(last))
 		}
 		if i == 0 {
-			l.t.Logf("%d acknowledged (%d of them taken back by %d backups), %d refused, %d asked again, %d given up", len(l.acknowledged), back, len(l.backups), len(l.refused), l.asked, given)
+			l.t.Logf("%d acknowledged (%d of them taken back by %d backups), %d refused, %d asked again, %d given up", len(l.acknowledged), back, l.restores.Number(), len(l.refused), l.asked, given)
 		}
 	}
 }

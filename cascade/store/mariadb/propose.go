@@ -107,7 +107,7 @@ func (a *attempt) settle(ctx context.Context) ([]store.Sealed, error) {
 		case sqlpool.Duplicate:
 			a.lookup = a.lookup || sqlpool.DuplicateKey(err) == keyRequest
 			pause, wait = rand.N(wait), min(2*wait, maxConflict)
-		case sqlpool.Elsewhere, sqlpool.Lost:
+		case sqlpool.Elsewhere, sqlpool.Lost, sqlpool.Full:
 			if !a.doubt && time.Since(start) > refuseAfter {
 				return nil, err
 			}

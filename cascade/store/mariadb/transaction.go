@@ -67,7 +67,7 @@ func (t *transaction) run(db *sql.DB) (made []store.Sealed, err error) {
 		made, at = append(made, x), x.Head()
 		done[p.Write.Request] = x.Entry
 		if p.Entry = x.Entry; t.giveUp {
-			p.Entry, p.Err = store.Entry{}, &store.UnavailableError{Err: errors.New("the database did not answer in time")}
+			p.Entry, p.Err = store.Entry{}, &store.GivenUpError{Request: p.Write.Request}
 		}
 	}
 	if len(made) == 0 {
