@@ -6,9 +6,8 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/seed47708276/sluice/httpapi/auth"
-
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/httpapi/auth"
 	"github.com/seed47708276/sluice/testkit"
 )
 

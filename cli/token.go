@@ -11,12 +11,11 @@ import (
 	"strings"
 	"time"
 
-	"github.com/seed47708276/sluice/httpapi/auth"
-
 	"github.com/spf13/cobra"
 
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/httpapi/auth"
 	"github.com/seed47708276/sluice/node"
 )
 

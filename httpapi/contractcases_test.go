@@ -14,11 +14,10 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed47708276/sluice/httpapi/auth"
-
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/platform"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/httpapi/auth"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/remote/redistest"
 	"github.com/seed47708276/sluice/websockets"

@@ -13,9 +13,8 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/seed47708276/sluice/httpapi/auth"
-
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/httpapi/auth"
 	"github.com/seed47708276/sluice/httpapi/events"
 	"github.com/seed47708276/sluice/testkit"
 )

@@ -4,12 +4,11 @@ import (
 	"net/http"
 	"strings"
 
-	"github.com/seed47708276/sluice/httpapi/auth"
-
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/httpapi/auth"
 )
 
 // route is one of the admin listener.

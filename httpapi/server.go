@@ -11,13 +11,12 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/seed47708276/sluice/httpapi/auth"
-
 	"github.com/go-chi/chi/v5"
 	"github.com/go-chi/chi/v5/middleware"
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/httpapi/auth"
 	"github.com/seed47708276/sluice/httpapi/console"
 	"github.com/seed47708276/sluice/httpapi/events"
 	"github.com/seed47708276/sluice/websockets"

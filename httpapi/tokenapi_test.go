@@ -6,9 +6,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/seed47708276/sluice/httpapi/auth"
-
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/httpapi/auth"
 )
 
 func TestTokenAPI(t *testing.T) {

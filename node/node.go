@@ -18,8 +18,6 @@ import (
 	"sync"
 	"time"
 
-	"github.com/seed47708276/sluice/httpapi/auth"
-
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/cascade"
@@ -27,6 +25,7 @@ import (
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/cascade/store/mariadb"
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/httpapi/auth"
 	"github.com/seed47708276/sluice/httpapi/console"
 	"github.com/seed47708276/sluice/node/gate"
 	"github.com/seed47708276/sluice/remote"

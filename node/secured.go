@@ -4,9 +4,8 @@ import (
 	"fmt"
 	"net"
 
-	"github.com/seed47708276/sluice/httpapi/auth"
-
 	"github.com/seed47708276/sluice/httpapi"
+	"github.com/seed47708276/sluice/httpapi/auth"
 )
 
 // loadCertificate returns nil where no TLS is configured.
