@@ -44,3 +44,24 @@ func Len(name string, got, want int) error {
 	}
 	return nil
 }
+
+// Split reports whether keys may be on different servers, which no command can
+// ask at once.
+func Split(c redis.UniversalClient) bool {
+	_, cluster := c.(*redis.ClusterClient)
+	return cluster
+}
+
+// AllExist asks with one command whether all keys are there. It answers false
+// where one is not, and where one command cannot tell: of a Redis Cluster, and of
+// a user that may not ask so.
+func AllExist(ctx context.Context, c redis.UniversalClient, keys []string) (bool, error) {
+	if Split(c) {
+		return false, nil
+	}
+	n, err := c.Exists(ctx, keys...).Result()
+	if redis.HasErrorPrefix(err, "NOPERM") {
+		return false, nil
+	}
+	return n == int64(len(keys)), err
+}

@@ -3,8 +3,17 @@ package websockets
 import (
 	"context"
 	"errors"
+	"hash/maphash"
 	"log/slog"
 	"time"
+)
+
+// touchShare is the part of a session's life after which a far store extends it
+// again; maxTouchRounds bounds that in checks, so that a life which somebody
+// shortens is noticed in time.
+const (
+	touchShare     = 6
+	maxTouchRounds = 10
 )
 
 // touchBatch is how many sessions a BatchSessions is asked for at once: enough
@@ -20,29 +29,37 @@ type BatchSessions interface {
 	// which Touch would return ErrNoSession. With an error nothing is known of
 	// the ids that it does not return.
 	TouchAll(ctx context.Context, ids []string) (gone []string, err error)
+	// Missing looks whether up to 256 sessions are there, at the least cost and
+	// without extending their lives. Its answers are those of TouchAll.
+	Missing(ctx context.Context, ids []string) (gone []string, err error)
 }
 
 // checkSessions touches the sessions of the open sockets, so that a session
 // lives while it has one, and closes the sockets of those that are gone. Each
 // session has its turn once in sessionCheckInterval, or later when the store
-// takes that long.
+// takes that long. A far store extends its life when a socket has opened since,
+// and then once in touchRounds turns; in the others it looks whether it is there.
 func (s *Server) checkSessions() {
 	tick := time.NewTicker(sessionCheckInterval / shardCount)
 	defer tick.Stop()
-	failing := false
-	for i := 0; ; i = (i + 1) % shardCount {
+	failing, seed := false, maphash.MakeSeed()
+	for n := uint64(0); ; n++ {
 		select {
 		case <-s.stopped.Done():
 			return
 		case <-tick.C:
 		}
-		s.hub.shards[i].sweep(s.clock(), &s.histories)
-		s.expireAsking(&s.hub.shards[i])
-		owners := s.hub.shards[i].sessions()
-		if len(owners) == 0 {
+		shard, rounds := &s.hub.shards[n%shardCount], s.touchRounds()
+		shard.sweep(s.clock(), &s.histories)
+		s.expireAsking(shard)
+		owners, due := shard.sessions(func(id string) bool {
+			return (maphash.String(seed, id)+n/shardCount)%rounds == 0
+		})
+		if len(owners)+len(due) == 0 {
 			continue
 		}
-		err := s.touchSessions(owners)
+		err := s.touchSessions(owners, due)
+		shard.touched(due, err == nil)
 		if s.stopped.Err() != nil {
 			return
 		}
@@ -56,34 +73,71 @@ func (s *Server) checkSessions() {
 	}
 }
 
-// sessions returns the owners of the sessions of the shard's sockets.
-func (sh *shard) sessions() map[string]subject {
-	owners := make(map[string]subject)
+// touchRounds is how many turns of a session come to one that extends its life.
+func (s *Server) touchRounds() uint64 {
+	if _, far := s.opts.Sessions.(BatchSessions); !far {
+		return 1
+	}
+	life := s.opts.Config().Sessions
+	return uint64(max(1, min(min(life.Lifetime, life.LongLifetime)/touchShare/sessionCheckInterval, maxTouchRounds)))
+}
+
+// sessions returns the owners of the sessions of the shard's sockets: due are
+// those of which a socket has not been touched yet, or whose turn it is.
+func (sh *shard) sessions(turn func(id string) bool) (owners, due map[string]subject) {
+	owners, due = make(map[string]subject), make(map[string]subject)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	for owner, list := range sh.users {
 		for _, sock := range list {
-			owners[sock.session] = owner
+			if !sock.touched || turn(sock.session) {
+				due[sock.session] = owner
+			} else {
+				owners[sock.session] = owner
+			}
 		}
 	}
-	return owners
+	for id := range due {
+		delete(owners, id)
+	}
+	return owners, due
 }
 
-// touchSessions touches sessions and closes the sockets of those that are
-// gone. A store that cannot answer ends nobody's socket; what is left is asked
-// again in the next round.
-func (s *Server) touchSessions(owners map[string]subject) error {
-	touch, size := s.touchEach, 1
-	if store, ok := s.opts.Sessions.(BatchSessions); ok {
-		touch, size = store.TouchAll, touchBatch
+// touched notes whether the sessions that were due were touched.
+func (sh *shard) touched(due map[string]subject, done bool) {
+	sh.mu.Lock()
+	defer sh.mu.Unlock()
+	for id, owner := range due {
+		for _, sock := range sh.users[owner] {
+			if sock.session == id {
+				sock.touched = done
+			}
+		}
 	}
+}
+
+// touchSessions touches the sessions that are due, looks for the others, and
+// closes the sockets of those that are gone. A store that cannot answer ends
+// nobody's socket; what is left is asked again in the next round.
+func (s *Server) touchSessions(owners, due map[string]subject) error {
+	touch, look, size := s.touchEach, s.touchEach, 1
+	if store, ok := s.opts.Sessions.(BatchSessions); ok {
+		touch, look, size = store.TouchAll, store.Missing, touchBatch
+	}
+	if err := s.inBatches(touch, size, due); err != nil {
+		return err
+	}
+	return s.inBatches(look, size, owners)
+}
+
+func (s *Server) inBatches(ask func(context.Context, []string) ([]string, error), size int, owners map[string]subject) error {
 	batch := make([]string, 0, min(size, len(owners)))
 	for id := range owners {
 		batch = append(batch, id)
 		if len(batch) < size {
 			continue
 		}
-		if err := s.touchBatch(touch, batch, owners); err != nil {
+		if err := s.touchBatch(ask, batch, owners); err != nil {
 			return err
 		}
 		batch = batch[:0]
@@ -91,7 +145,7 @@ func (s *Server) touchSessions(owners map[string]subject) error {
 	if len(batch) == 0 {
 		return nil
 	}
-	return s.touchBatch(touch, batch, owners)
+	return s.touchBatch(ask, batch, owners)
 }
 
 func (s *Server) touchBatch(touch func(context.Context, []string) ([]string, error), ids []string, owners map[string]subject) error {

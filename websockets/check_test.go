@@ -19,8 +19,21 @@ type farStore struct {
 	mu      sync.Mutex
 	batches []int
 	touched map[string]int
+	looked  map[string]int
 	gone    map[string]bool
 	err     error
+}
+
+func (f *farStore) Missing(_ context.Context, ids []string) (gone []string, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for _, id := range ids {
+		f.looked[id]++
+		if f.gone[id] {
+			gone = append(gone, id)
+		}
+	}
+	return gone, f.err
 }
 
 func (f *farStore) TouchAll(_ context.Context, ids []string) (gone []string, err error) {
@@ -43,7 +56,7 @@ func (f *farStore) set(change func()) {
 }
 
 func farWorld(t *testing.T) (*world, *farStore, *recorder) {
-	far := &farStore{touched: map[string]int{}, gone: map[string]bool{}}
+	far := &farStore{touched: map[string]int{}, looked: map[string]int{}, gone: map[string]bool{}}
 	logs := &recorder{}
 	w := newWorld(t, func(o *Options) {
 		far.Sessions = o.Sessions
@@ -76,9 +89,10 @@ func TestTouchInBatches(t *testing.T) {
 	far.set(func() { far.gone[ids[7]], far.gone[ids[700]] = true, true })
 	all := map[string]subject{}
 	for i := range w.server.hub.shards {
-		maps.Copy(all, w.server.hub.shards[i].sessions())
+		_, due := w.server.hub.shards[i].sessions(func(string) bool { return false })
+		maps.Copy(all, due)
 	}
-	if err := w.server.touchSessions(all); err != nil {
+	if err := w.server.touchSessions(nil, all); err != nil {
 		t.Fatal(err)
 	}
 	if !slices.Equal(far.batches, []int{touchBatch, touchBatch, touchBatch, 5}) || len(far.touched) != len(ids) {
@@ -88,7 +102,7 @@ func TestTouchInBatches(t *testing.T) {
 		t.Errorf("%d sockets are left, want %d", n, len(ids)-2)
 	}
 	far.set(func() { far.batches, far.err = nil, errors.New("down") })
-	if err := w.server.touchSessions(all); err == nil || len(far.batches) != 1 {
+	if err := w.server.touchSessions(nil, all); err == nil || len(far.batches) != 1 {
 		t.Errorf("a store that is down is asked %d times (%v)", len(far.batches), err)
 	}
 	if n := w.server.Count(); n != int64(len(ids)-2) {
@@ -100,7 +114,7 @@ func TestTouchInBatches(t *testing.T) {
 // store that is down is reported once.
 func TestCheckIsSpread(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		far := &farStore{Sessions: NewMemorySessions(nil), touched: map[string]int{}, gone: map[string]bool{}}
+		far := &farStore{Sessions: NewMemorySessions(nil), touched: map[string]int{}, looked: map[string]int{}, gone: map[string]bool{}}
 		logs := &recorder{}
 		w := &world{t: t, gate: &gates{}, config: testConfig()}
 		s := New(Options{Gate: w.gate, Sessions: far, Config: w.current, Logger: slog.New(slog.NewTextHandler(logs, nil))})
@@ -113,6 +127,9 @@ func TestCheckIsSpread(t *testing.T) {
 			n := 0
 			far.set(func() {
 				for _, k := range far.touched {
+					n += k
+				}
+				for _, k := range far.looked {
 					n += k
 				}
 			})
@@ -137,6 +154,59 @@ func TestCheckIsSpread(t *testing.T) {
 		}
 		if s.Count() != int64(len(ids)) {
 			t.Errorf("%d sockets are left, want all", s.Count())
+		}
+	})
+}
+
+// A far store extends a session's life when a socket has opened, then once in
+// ten turns; in between it is looked for, and what is gone is closed within a
+// minute. What failed is asked again at the next turn.
+func TestTouchedByAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		far := &farStore{Sessions: NewMemorySessions(nil), touched: map[string]int{}, looked: map[string]int{}, gone: map[string]bool{}}
+		cfg := testConfig()
+		cfg.Sessions.Lifetime, cfg.Sessions.LongLifetime = time.Hour, 7*24*time.Hour
+		w := &world{t: t, gate: &gates{}, config: cfg}
+		s := New(Options{Gate: w.gate, Sessions: far, Config: w.current, Logger: slog.New(slog.DiscardHandler)})
+		w.server = s
+		defer s.Close()
+		sum := func(of *map[string]int) (n int) {
+			far.set(func() {
+				for _, k := range *of {
+					n += k
+				}
+			})
+			return n
+		}
+		ids := w.fill(300)
+		time.Sleep(sessionCheckInterval + time.Second)
+		if n := sum(&far.touched); n < len(ids) {
+			t.Fatalf("after the first round %d of %d new sockets' sessions are touched", n, len(ids))
+		}
+		far.set(func() { clear(far.touched); clear(far.looked) })
+		time.Sleep(10 * maxTouchRounds * sessionCheckInterval)
+		far.set(func() {
+			for _, id := range ids {
+				if n := far.touched[id]; n < 9 || n > 11 {
+					t.Fatalf("touched %d times in 100 rounds", n)
+				}
+				if n := far.touched[id] + far.looked[id]; n < 99 {
+					t.Fatalf("looked for %d times in 100 rounds", n)
+				}
+			}
+			far.gone[ids[3]] = true
+		})
+		time.Sleep(sessionCheckInterval + time.Second)
+		if n := s.Count(); n != int64(len(ids)-1) {
+			t.Errorf("%d sockets are left, want one less than %d", n, len(ids))
+		}
+		// Of those whose turn failed none is left out for ten rounds.
+		far.set(func() { far.err = errors.New("down") })
+		time.Sleep(maxTouchRounds * sessionCheckInterval)
+		far.set(func() { far.err = nil; clear(far.touched) })
+		time.Sleep(2 * sessionCheckInterval)
+		if n := sum(&far.touched); n < len(ids)-1 {
+			t.Errorf("%d of %d sessions are touched when the store is back", n, len(ids)-1)
 		}
 	})
 }

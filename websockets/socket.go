@@ -48,6 +48,7 @@ type socket struct {
 	since      time.Time
 	asText     bool      // /ws/*
 	rec        *recovery // nil: the client does not recover
+	touched    bool      // its session's life was extended since it opened; guarded by the shard's lock
 
 	conn   net.Conn // nil until the 101 is out
 	raw    syscall.RawConn

@@ -113,6 +113,31 @@ func (s *Store) TouchAll(ctx context.Context, ids []string) (gone []string, err 
 	return gone, s.touch(ctx, used)
 }
 
+// Missing implements websockets.BatchSessions: one command says that all
+// documents are there, which is nearly always so. What changes in one is told by
+// an event, and found by the next TouchAll.
+func (s *Store) Missing(ctx context.Context, ids []string) (gone []string, err error) {
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = sessionKey + id
+	}
+	bounded, cancel := context.WithTimeout(ctx, answerTimeout)
+	defer cancel()
+	switch all, err := redispipe.AllExist(bounded, s.opts.Client, keys); {
+	case err != nil:
+		return nil, s.failed(ctx, err)
+	case all:
+		return nil, nil
+	}
+	sessions, err := s.read(ctx, ids)
+	for i, a := range sessions {
+		if !a.usable() {
+			gone = append(gone, ids[i])
+		}
+	}
+	return gone, err
+}
+
 // touch is all that this package ever writes: XX, so that an id that App Suite
 // has removed stays removed; GT, so that a clock that is behind ends nothing.
 func (s *Store) touch(ctx context.Context, used map[string][]redis.Z) error {

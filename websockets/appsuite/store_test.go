@@ -178,6 +178,30 @@ func TestTouchIsAllThatIsWritten(t *testing.T) {
 	}
 }
 
+// Looking for sessions writes nothing, and finds what is gone or not usable any
+// more as soon as one of them is gone.
+func TestMissing(t *testing.T) {
+	s := newSuite(t)
+	for _, id := range []string{"a", "b", "c"} {
+		s.login(id, time.Now().Add(-time.Minute), false, nil)
+	}
+	before := s.dump()
+	if gone, err := s.store.Missing(s.ctx(), []string{"a", "b", "c"}); err != nil || len(gone) > 0 {
+		t.Errorf("%v, %v", gone, err)
+	}
+	if !maps.Equal(before, s.dump()) {
+		t.Error("a look has written")
+	}
+	s.must(s.redis.Del(s.ctx(), sessionKey+"b").Err())
+	if gone, err := s.store.Missing(s.ctx(), []string{"a", "b", "c"}); err != nil || !slices.Equal(gone, []string{"b"}) {
+		t.Errorf("%v, %v", gone, err)
+	}
+	s.server.Kill()
+	if gone, err := s.store.Missing(s.ctx(), []string{"a", "b"}); err == nil || len(gone) > 0 {
+		t.Errorf("without Redis: %v, %v", gone, err)
+	}
+}
+
 func TestRedisAway(t *testing.T) {
 	s := newSuite(t)
 	s.login("a", time.Now(), false, nil)

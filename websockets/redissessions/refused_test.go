@@ -2,6 +2,7 @@ package redissessions
 
 import (
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -37,6 +38,8 @@ func TestRefused(t *testing.T) {
 		{"unknown user", func(o *redis.Options) { o.Username = "nobody" }, ""},
 		{"database out of range", func(o *redis.Options) { o.DB = 99 }, ""},
 		{"NOPERM for get", func(o *redis.Options) { o.Username, o.Password = "few", "few" }, "-get"},
+		{"NOPERM for mget", func(o *redis.Options) { o.Username, o.Password = "few", "few" }, "-mget"},
+		{"NOPERM for exists", func(o *redis.Options) { o.Username, o.Password = "few", "few" }, "-exists"},
 		{"NOPERM for pttl", func(o *redis.Options) { o.Username, o.Password = "few", "few" }, "-pttl"},
 		{"NOPERM for pexpire", func(o *redis.Options) { o.Username, o.Password = "few", "few" }, "-pexpire"},
 	} {
@@ -47,15 +50,23 @@ func TestRefused(t *testing.T) {
 				}
 			}
 			store := open(t, connect(c.change), 0, nil)
-			if got, err := store.Get(t.Context(), ses.ID); c.rule != "-pexpire" && (err == nil || errors.Is(err, websockets.ErrNoSession)) {
+			reads := slices.Contains([]string{"-pexpire", "-mget", "-exists"}, c.rule)
+			if got, err := store.Get(t.Context(), ses.ID); !reads && (err == nil || errors.Is(err, websockets.ErrNoSession)) {
 				t.Errorf("Get: %v, %v", got, err)
 			}
-			if err := store.Touch(t.Context(), ses.ID); c.rule != "-pttl" && (err == nil || errors.Is(err, websockets.ErrNoSession)) {
+			// Only what is not there is asked for with GET, and only a list that ends
+			// too early with PEXPIRE.
+			touches := slices.Contains([]string{"-pttl", "-get", "-exists"}, c.rule)
+			if err := store.Touch(t.Context(), ses.ID); !touches && (err == nil || errors.Is(err, websockets.ErrNoSession)) {
 				t.Errorf("Touch: %v", err)
 			}
 			gone, err := store.TouchAll(t.Context(), []string{ses.ID, "absent"})
-			if len(gone) > 1 || len(gone) == 1 && gone[0] != "absent" || c.rule != "-pttl" && err == nil {
+			if len(gone) > 1 || len(gone) == 1 && gone[0] != "absent" || c.rule != "-pttl" && c.rule != "-exists" && err == nil {
 				t.Errorf("TouchAll: %v, %v", gone, err)
+			}
+			gone, err = store.Missing(t.Context(), []string{ses.ID, "absent"})
+			if len(gone) > 1 || len(gone) == 1 && gone[0] != "absent" || c.rule == "" && err == nil {
+				t.Errorf("Missing: %v, %v", gone, err)
 			}
 			if c.rule != "" {
 				return

@@ -95,14 +95,14 @@ else
 end
 return 1`)
 
-// extendScript keeps a place for longer, where it still is.
+// extendScript keeps a place for longer, where it still is. The list of places
+// may live longer than they do, so that not each touch has to extend it.
 var extendScript = redis.NewScript(`
-if not redis.call('ZSCORE', KEYS[1], ARGV[1]) then return 0 end
 local t = redis.call('TIME')
 local life = tonumber(ARGV[2])
-redis.call('ZADD', KEYS[1], t[1] * 1000 + math.floor(t[2] / 1000) + life, ARGV[1])
+redis.call('ZADD', KEYS[1], 'XX', t[1] * 1000 + math.floor(t[2] / 1000) + life, ARGV[1])
 local left = redis.call('PTTL', KEYS[1])
-if left ~= -1 and left < life then redis.call('PEXPIRE', KEYS[1], life) end
+if left >= 0 and left < life then redis.call('PEXPIRE', KEYS[1], life + math.floor(life / 4)) end
 return 1`)
 
 // Create stores a session. It returns websockets.ErrSessionExists or a
@@ -193,26 +193,13 @@ func (s *Store) Touch(ctx context.Context, id string) error {
 // TouchAll implements websockets.BatchSessions: it touches sessions with a few
 // round trips and returns those that are gone.
 func (s *Store) TouchAll(ctx context.Context, ids []string) (gone []string, err error) {
+	texts, missing, errs := s.texts(ctx, ids)
+	gone = missing
 	pipe := s.opts.Client.Pipeline()
-	texts := make([]*redis.StringCmd, len(ids))
-	for i, id := range ids {
-		texts[i] = pipe.Get(ctx, s.key(id))
-	}
-	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
-	var errs error
-	pipe = s.opts.Client.Pipeline()
 	kept := make(map[string]*redis.BoolCmd, len(ids))
 	places := make(map[string]place, len(ids))
-	for i, id := range ids {
-		switch err := texts[i].Err(); {
-		case errors.Is(err, redis.Nil):
-			gone = append(gone, id)
-			continue
-		case err != nil:
-			errs = failed("touch", err)
-			continue
-		}
-		ses, err := s.decode(id, texts[i].Val())
+	for id, text := range texts {
+		ses, err := s.decode(id, text)
 		if err != nil {
 			errs = err
 			continue
@@ -246,6 +233,67 @@ func (s *Store) TouchAll(ctx context.Context, ids []string) (gone []string, err 
 		}
 	}
 	return gone, errs
+}
+
+// Missing implements websockets.BatchSessions: one command says that all are
+// there, which is nearly always so.
+func (s *Store) Missing(ctx context.Context, ids []string) (gone []string, err error) {
+	switch all, err := redispipe.AllExist(ctx, s.opts.Client, s.keys(ids)); {
+	case err != nil:
+		return nil, failed("look for", err)
+	case all:
+		return nil, nil
+	}
+	_, gone, err = s.texts(ctx, ids)
+	return gone, err
+}
+
+func (s *Store) keys(ids []string) []string {
+	keys := make([]string, len(ids))
+	for i, id := range ids {
+		keys[i] = s.key(id)
+	}
+	return keys
+}
+
+// texts reads documents, and lists the ids that have none. With an error nothing
+// is known of those in neither.
+func (s *Store) texts(ctx context.Context, ids []string) (texts map[string]string, gone []string, errs error) {
+	texts = make(map[string]string, len(ids))
+	if !redispipe.Split(s.opts.Client) {
+		all, err := s.opts.Client.MGet(ctx, s.keys(ids)...).Result()
+		if err != nil {
+			return texts, nil, failed("look up", err)
+		}
+		var left []string
+		for i, v := range all {
+			if text, ok := v.(string); ok {
+				texts[ids[i]] = text
+			} else {
+				left = append(left, ids[i]) // not there, or of another type
+			}
+		}
+		if ids = left; len(ids) == 0 {
+			return texts, nil, nil
+		}
+	}
+	pipe := s.opts.Client.Pipeline()
+	each := make([]*redis.StringCmd, len(ids))
+	for i, id := range ids {
+		each[i] = pipe.Get(ctx, s.key(id))
+	}
+	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
+	for i, id := range ids {
+		switch err := each[i].Err(); {
+		case errors.Is(err, redis.Nil):
+			gone = append(gone, id)
+		case err != nil:
+			errs = failed("touch", err)
+		default:
+			texts[id] = each[i].Val()
+		}
+	}
+	return texts, gone, errs
 }
 
 // place is one among a user's sessions, which a touch keeps for longer.

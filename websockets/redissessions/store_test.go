@@ -3,6 +3,7 @@ package redissessions
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"reflect"
@@ -22,7 +23,7 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-func open(t *testing.T, client redis.UniversalClient, perUser int, removed func(*websockets.Session)) *Store {
+func open(t testing.TB, client redis.UniversalClient, perUser int, removed func(*websockets.Session)) *Store {
 	t.Helper()
 	return New(Options{
 		Client: client, Cluster: "test", Removed: removed, Logger: slog.New(slog.DiscardHandler),
@@ -104,6 +105,12 @@ func TestTouchAndExpiry(t *testing.T) {
 	gone, err := a.TouchAll(ctx, []string{long.ID, forever.ID, "unknown"})
 	if err != nil || len(gone) != 1 || gone[0] != "unknown" {
 		t.Errorf("%v, %v", gone, err)
+	}
+	if gone, err := a.Missing(ctx, []string{long.ID, forever.ID}); err != nil || len(gone) > 0 {
+		t.Errorf("missing: %v, %v", gone, err)
+	}
+	if gone, err := a.Missing(ctx, []string{long.ID, "unknown", forever.ID}); err != nil || len(gone) != 1 || gone[0] != "unknown" {
+		t.Errorf("missing: %v, %v", gone, err)
 	}
 	if ttl := s.Client().PTTL(ctx, a.key(long.ID)).Val(); ttl < 59*time.Minute {
 		t.Errorf("touched, it lives %v", ttl)
@@ -209,6 +216,9 @@ func TestInCluster(t *testing.T) {
 	}
 	if gone, err := a.TouchAll(t.Context(), append(ids, "unknown")); err != nil || len(gone) != 1 {
 		t.Errorf("%v, %v", gone, err)
+	}
+	if gone, err := a.Missing(t.Context(), append(ids, "unknown")); err != nil || len(gone) != 1 {
+		t.Errorf("missing: %v, %v", gone, err)
 	}
 	for _, id := range ids {
 		if err := a.Delete(t.Context(), id); err != nil {
@@ -346,4 +356,45 @@ func TestMemory(t *testing.T) {
 // BenchmarkSession makes sessions, and reports what one takes in Redis.
 func BenchmarkSession(b *testing.B) {
 	b.ReportMetric(memory(b, b.N), "bytes/session")
+}
+
+// BenchmarkChecks counts what Redis does for open sessions, those of commands in
+// scripts included: ten checks, of which one extends their lives.
+func BenchmarkChecks(b *testing.B) {
+	s := redistest.Start(b)
+	client := s.Client()
+	a := open(b, client, 0, func(*websockets.Session) {})
+	const batch, checks = 256, 10
+	var ids []string
+	for i := range batch {
+		ses := session(int32(i+1), time.Hour)
+		if err := a.Create(b.Context(), ses); err != nil {
+			b.Fatal(err)
+		}
+		ids = append(ids, ses.ID)
+	}
+	commands := func() (n int) {
+		for line := range strings.Lines(client.Info(b.Context(), "stats").Val()) {
+			if v, ok := strings.CutPrefix(line, "total_commands_processed:"); ok {
+				if _, err := fmt.Sscan(v, &n); err != nil {
+					b.Fatal(err)
+				}
+			}
+		}
+		return n
+	}
+	before, rounds := commands(), 0
+	for b.Loop() {
+		rounds++
+		for i := range checks {
+			ask := a.Missing
+			if i == 0 {
+				ask = a.TouchAll
+			}
+			if gone, err := ask(b.Context(), ids); err != nil || len(gone) > 0 {
+				b.Fatal(gone, err)
+			}
+		}
+	}
+	b.ReportMetric(float64(commands()-before)/float64(rounds*checks*batch), "commands/session-check")
 }
