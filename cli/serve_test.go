@@ -155,8 +155,9 @@ func TestReload(t *testing.T) {
 	}
 }
 
-// TestDemo takes the tour that the README promises.
+// TestDemo takes the tour that the README promises, without any other program.
 func TestDemo(t *testing.T) {
+	t.Setenv("PATH", "")
 	code, out, errs := run("demo", "--once")
 	if code != 0 {
 		t.Fatalf("exit code %d\n%s%s", code, out, errs)
