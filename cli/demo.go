@@ -51,7 +51,7 @@ func (a *app) demoCmd() *cobra.Command {
 		Short: "Show in a few seconds what Sluice does, on a real server in a scratch folder",
 		Long: `Shows in a few seconds what Sluice does, on a real server in a scratch folder. It
 needs nothing but this binary; with --mail also a Dovecot.`,
-		Args:  cobra.NoArgs,
+		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			ctx, stop := signal.NotifyContext(a.ctx, syscall.SIGTERM, syscall.SIGINT)
 			defer stop()
