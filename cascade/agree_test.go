@@ -92,7 +92,6 @@ func (w *world) agree(t *testing.T, e *Engine) {
 	t.Helper()
 	sn := e.Snapshot()
 	enabled := e.Bool("com.openexchange.websockets.enabled")
-	count := e.Int("com.openexchange.websockets.count")
 	for _, su := range w.subjects() {
 		tags := w.tags(su)
 		var have []string
@@ -119,7 +118,7 @@ func (w *world) agree(t *testing.T, e *Engine) {
 				t.Fatalf("%s for %v is %t, the text is %q", name, su, enabled.For(su), text)
 			}
 			if name == "com.openexchange.websockets.count" {
-				w.agreeCount(t, su, text, count.For(su))
+				w.agreeCount(t, su, text, ValueOf[int64](sn, su, name))
 			}
 			if err := consistent(sn, su, name); err != nil {
 				t.Fatal(err)

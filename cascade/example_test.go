@@ -60,13 +60,12 @@ func Example() {
 		log.Fatal(err)
 	}
 
-	chat := e.Bool("com.example.chat")  // handles are made once
-	quota := e.Int("com.example.quota") // and are safe for concurrent use
-	sn := e.Snapshot()                  // look-ups in one snapshot never mix two states
+	chat := e.Bool("com.example.chat") // the cheapest way to a boolean; made once, safe for concurrent use
+	sn := e.Snapshot()                 // look-ups in one snapshot never mix two states
 	for context := range uint32(2) {
 		su := cascade.Subject{Context: context + 1, User: 17}
 		v, _ := sn.Get(su, "com.example.chat")
-		fmt.Println(su.Context, chat.In(sn, su), v.Scope, quota.For(su))
+		fmt.Println(su.Context, chat.In(sn, su), v.Scope, cascade.ValueOf[int64](sn, su, "com.example.quota"))
 	}
 	// Output:
 	// 1 true contextSets 500

@@ -45,7 +45,7 @@ func looseModes(e *cascade.Engine, state string) []finding.Finding {
 		look(state, "the state folder, which holds tokens, sessions and the last good tree,", notOwner, "700")
 	}
 	for _, name := range []string{httpapi.PropPublicKey, httpapi.PropAdminKey, httpapi.PropTokenFile} {
-		if path := e.Text(name).Server(); path != "" {
+		if path := cascade.ServerValue[string](e.Snapshot(), name); path != "" {
 			look(path, "the file of "+name, othersAll|groupWrite, "640")
 		}
 	}

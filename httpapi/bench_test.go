@@ -20,6 +20,7 @@ import (
 
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // BenchmarkImport is what 20,000 lines cost: written, each time for another
@@ -153,7 +154,7 @@ func BenchmarkNotify(b *testing.B) {
 	alone := pushWorld(b, atOnce)
 	redis := redistest.Start(b)
 	claimed := pushWorld(b, atOnce)
-	link := remote.New(remote.Options{
+	link := testkit.Open(b, remote.New, remote.Options{
 		Client: redis.Client(), Cluster: "test", Member: "m", Lease: 5 * time.Second, Timings: remote.Timings{Frequency: 10 * time.Millisecond},
 		Buffered: func() int { return 1_000_000 }, Describe: func() remote.Member { return remote.Member{} }, Logger: slog.New(slog.DiscardHandler), Deliverer: nobody{},
 	})

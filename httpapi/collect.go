@@ -196,7 +196,7 @@ func (s *Server) collectLink(out samples) {
 	gauge(out, linkLease, st.LeaseAge.Seconds())
 	gauge(out, linkMembers, st.Members)
 	gauge(out, linkBuffered, st.Buffer.Buffered)
-	gauge(out, linkMaxBuffer, s.Engine.Int(remote.PropMaxBuffered).Server())
+	gauge(out, linkMaxBuffer, cascade.ServerValue[int64](s.Engine.Snapshot(), remote.PropMaxBuffered))
 	gauge(out, linkDrifted, s.drifted())
 	counter(out, linkCoalesced, st.Buffer.Coalesced)
 	for reason, n := range map[string]int64{

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/node/gate"
+	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -146,7 +147,7 @@ func TestProbes(t *testing.T) {
 			t.Errorf("livez: %d %s", a.status, a.body)
 		}
 	}
-	s := New(w.server.Options)
+	s := testkit.Open(t, New, w.server.Options)
 	probe(s, 503, "starting")
 	s.SetReady(false) // it stops before it was ready
 	probe(s, 503, "starting")

@@ -20,6 +20,7 @@ import (
 	"github.com/seed47708276/sluice/httpapi/auth"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -349,7 +350,7 @@ func TestContractAdopt(t *testing.T) {
 	redis := redistest.Start(t)
 	client := redis.Client()
 	log := slog.New(slog.DiscardHandler)
-	link := remote.New(remote.Options{
+	link := testkit.Open(t, remote.New, remote.Options{
 		Client: client, Cluster: "test", Member: "m", Lease: time.Second, Timings: remote.DefaultTimings,
 		Buffered: func() int { return 1 }, Describe: func() remote.Member { return remote.Member{} }, Logger: log, Deliverer: nobody{},
 	})

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // padded is a request of that many bytes.
@@ -92,7 +94,7 @@ func TestBudget(t *testing.T) {
 	w := newWorld(t, tree)
 	o := w.server.Options
 	o.Files = 8 // of which half are kept
-	small := New(o)
+	small := testkit.Open(t, New, o)
 	small.SetReady(true)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)

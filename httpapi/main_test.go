@@ -76,7 +76,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 	w.settings = gate.NewSettings(w.engine, log, ownSalt, MaxSockets(10_000))
 	w.sessions = websockets.NewMemorySessions(func(s *websockets.Session) { w.sockets.CloseSession(s) })
 	closings := NewClosings()
-	w.sockets = websockets.New(websockets.Options{
+	w.sockets = testkit.Open(t, websockets.New, websockets.Options{
 		Gate: gate.New(w.engine, closings), Sessions: w.sessions, Config: w.settings.Config, Logger: log,
 	})
 	w.storePath = filepath.Join(t.TempDir(), store.FileName)
@@ -86,7 +86,7 @@ func newWorld(t testing.TB, files map[string]string) *world {
 		must(t, w.engine.Apply(b))
 		w.server.Stored(entries)
 	})
-	w.server = New(Options{
+	w.server = testkit.Open(t, New, Options{
 		Store: w.store, Roots: []string{w.etc},
 		Engine: w.engine, Sockets: w.sockets, Sessions: w.sessions, Config: w.settings.Config, Logger: log, Member: "one", Version: "test", Files: 10_000, Closings: closings,
 	})

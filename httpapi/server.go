@@ -4,6 +4,7 @@ package httpapi
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -110,8 +111,12 @@ const (
 	draining
 )
 
-// New makes a server that is not ready yet.
-func New(o Options) *Server {
+// New makes a server that is not ready yet; an option that is required and missing
+// is an error.
+func New(o Options) (*Server, error) {
+	if o.Engine == nil || o.Sockets == nil || o.Sessions == nil || o.Config == nil || o.Logger == nil {
+		return nil, errors.New("httpapi: Options need Engine, Sockets, Sessions, Config and Logger")
+	}
 	o.Logger = o.Logger.With("member", o.Member)
 	if o.Closings == nil {
 		o.Closings = NewClosings()
@@ -130,7 +135,7 @@ func New(o Options) *Server {
 	s.pushes, s.registrar = newPushes(s), newRegistrar(s)
 	s.metrics = newMetrics(s)
 	s.roles = rolesOf(s.routes())
-	return s
+	return s, nil
 }
 
 // SetReady tells the probes that the server takes requests, or, once it did,

@@ -6,6 +6,7 @@ import (
 
 	"golang.org/x/sys/unix"
 
+	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/httpapi"
 )
 
@@ -23,7 +24,7 @@ func (s *Node) socketPath(opt Options) string {
 	if opt.Socket != "" {
 		return opt.Socket
 	}
-	if path := s.engine.Text(httpapi.PropAdminSocket).Server(); path != "" {
+	if path := cascade.ServerValue[string](s.engine.Snapshot(), httpapi.PropAdminSocket); path != "" {
 		return path
 	}
 	if dir := filepath.Dir(SystemSocket); opt.MachineSocket && os.MkdirAll(dir, 0o755) == nil && unix.Access(dir, unix.W_OK) == nil {

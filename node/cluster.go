@@ -30,14 +30,14 @@ func (s *Node) openLink() error {
 	if s.redis, err = remote.NewClient(way); err != nil {
 		return err
 	}
-	s.link = remote.New(remote.Options{
+	s.link, err = remote.New(remote.Options{
 		Client:    s.redis,
-		Cluster:   s.engine.Text(remote.PropCluster).Server(),
+		Cluster:   cascade.ServerValue[string](s.engine.Snapshot(), remote.PropCluster),
 		Member:    s.member,
-		Lease:     s.engine.TimeSpan(remote.PropLease).Server(),
-		Keep:      s.engine.TimeSpan(remote.PropKeep).Server(),
+		Lease:     cascade.ServerValue[time.Duration](s.engine.Snapshot(), remote.PropLease),
+		Keep:      cascade.ServerValue[time.Duration](s.engine.Snapshot(), remote.PropKeep),
 		Timings:   s.timings(remote.DefaultTimings),
-		Buffered:  func() int { return int(s.engine.Int(remote.PropMaxBuffered).Server()) },
+		Buffered:  func() int { return int(cascade.ServerValue[int64](s.engine.Snapshot(), remote.PropMaxBuffered)) },
 		Deliverer: deliverer{s},
 		Describe:  func() remote.Member { return s.api.Self() },
 		Seen: func(what string, m remote.Member) {
@@ -48,7 +48,7 @@ func (s *Node) openLink() error {
 		},
 		Logger: s.log,
 	})
-	return nil
+	return err
 }
 
 // leaveTimeout bounds how long a member that ends takes out of Redis what it had
@@ -59,13 +59,13 @@ func (s *Node) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
 	if err := s.link.Leave(ctx); err != nil {
-		s.log.Warn("this member is not out of the cluster: the others remove it when its lease is over", "error", err)
+		s.log.Warn("this member is not out of the cluster: the others remove it when its lease is over", "err", err)
 	}
 }
 
 // memberName is this member's name in the cluster.
 func (s *Node) memberName() (string, error) {
-	if name := s.engine.Text(remote.PropMember).Server(); name != "" {
+	if name := cascade.ServerValue[string](s.engine.Snapshot(), remote.PropMember); name != "" {
 		return name, nil
 	}
 	return os.Hostname()
@@ -76,7 +76,7 @@ func (s *Node) memberName() (string, error) {
 func (s *Node) timings(before remote.Timings) remote.Timings {
 	t, err := remote.ReadTimings(s.engine.Snapshot())
 	if err != nil {
-		s.log.Error("the buffer's timings stay as they were: correct the three together", slog.Any("error", err),
+		s.log.Error("the buffer's timings stay as they were: correct the three together", slog.Any("err", err),
 			slog.Duration("delay", before.Delay), slog.Duration("maxDelay", before.MaxDelay), slog.Duration("frequency", before.Frequency))
 		return before
 	}
@@ -225,14 +225,14 @@ func (s *Node) sessionEnded(ses *websockets.Session) {
 	}
 	body, err := json.Marshal(endedSession{ses.Context, ses.User, ses.ID, ses.IDHash})
 	if err != nil {
-		s.log.Error("session's end not encoded", "error", err)
+		s.log.Error("session's end not encoded", "err", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
 	defer cancel()
 	for _, a := range s.link.Ask(ctx, opSessionEnded, body) {
 		if a.Err != nil {
-			s.log.Warn("a member does not know of a session's end yet: it finds out within a minute", "member", a.Member, "error", a.Err)
+			s.log.Warn("a member does not know of a session's end yet: it finds out within a minute", "member", a.Member, "err", a.Err)
 		}
 	}
 }

@@ -15,8 +15,8 @@ import (
 // none is named.
 func DatabaseOptions(e *cascade.Engine) (o sqlpool.Options, ok bool, err error) {
 	o = sqlpool.Options{
-		Hosts: e.List(store.PropDatabaseHosts).Server(), Database: e.Text(store.PropDatabaseName).Server(),
-		User: e.Text(store.PropDatabaseUser).Server(), Password: e.Text(store.PropDatabasePassword).Server(),
+		Hosts: cascade.ServerValue[[]string](e.Snapshot(), store.PropDatabaseHosts), Database: cascade.ServerValue[string](e.Snapshot(), store.PropDatabaseName),
+		User: cascade.ServerValue[string](e.Snapshot(), store.PropDatabaseUser), Password: cascade.ServerValue[string](e.Snapshot(), store.PropDatabasePassword),
 	}
 	if len(o.Hosts) == 0 {
 		return o, false, nil
@@ -27,11 +27,11 @@ func DatabaseOptions(e *cascade.Engine) (o sqlpool.Options, ok bool, err error) 
 
 // databaseTLS is what two properties say of TLS to a database; nil: none is used.
 func databaseTLS(e *cascade.Engine, use, ca string) (*tls.Config, error) {
-	if !e.Bool(use).For(cascade.Subject{}) {
+	if !cascade.ServerValue[bool](e.Snapshot(), use) {
 		return nil, nil
 	}
 	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if file := e.Text(ca).Server(); file != "" {
+	if file := cascade.ServerValue[string](e.Snapshot(), ca); file != "" {
 		b, err := os.ReadFile(file)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", ca, err)

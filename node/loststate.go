@@ -73,7 +73,7 @@ const knownTimeout = 3 * time.Second
 // to have had one, and has the cluster know this one. Where the decisions are on
 // another member or in a database, nothing of them is lost with the folder.
 func (s *Node) knownState(newState bool) error {
-	if s.link == nil || s.engine.Text(store.PropKeeper).Server() != s.member {
+	if s.link == nil || cascade.ServerValue[string](s.engine.Snapshot(), store.PropKeeper) != s.member {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), knownTimeout)

@@ -200,7 +200,9 @@ func Open(opt Options) (_ *Node, err error) {
 		sopt.Others = s.otherSockets
 		sopt.Peers, sopt.Origin = peers{s.link}, s.link.Incarnation()
 	}
-	s.sockets = websockets.New(sopt)
+	if s.sockets, err = websockets.New(sopt); err != nil {
+		return nil, err
+	}
 	s.endOwnersOfLog()
 	if s.public, err = s.listen(opt.Public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
 		return nil, err
@@ -209,7 +211,7 @@ func Open(opt Options) (_ *Node, err error) {
 		return nil, err
 	}
 	s.warnOfPlainTokens()
-	if s.socket, err = httpapi.ListenAdminSocket(s.socketPath(opt), s.engine.Text(httpapi.PropSocketGroup).Server()); err != nil {
+	if s.socket, err = httpapi.ListenAdminSocket(s.socketPath(opt), cascade.ServerValue[string](s.engine.Snapshot(), httpapi.PropSocketGroup)); err != nil {
 		return nil, err
 	}
 	aopt := httpapi.Options{
@@ -225,14 +227,16 @@ func Open(opt Options) (_ *Node, err error) {
 	if s.link != nil {
 		aopt.Cluster, aopt.DigestsAgreed = s.link, s.salt.agreed.Load
 	}
-	s.api = httpapi.New(aopt)
+	if s.api, err = httpapi.New(aopt); err != nil {
+		return nil, err
+	}
 	return s, nil
 }
 
 func (s *Node) listen(flag, host, port string) (net.Listener, error) {
 	addr := flag
 	if addr == "" {
-		addr = net.JoinHostPort(s.engine.Text(host).Server(), strconv.FormatInt(s.engine.Int(port).Server(), 10))
+		addr = net.JoinHostPort(cascade.ServerValue[string](s.engine.Snapshot(), host), strconv.FormatInt(cascade.ServerValue[int64](s.engine.Snapshot(), port), 10))
 	}
 	l, err := net.Listen("tcp", addr)
 	if err != nil {
@@ -243,7 +247,7 @@ func (s *Node) listen(flag, host, port string) (net.Listener, error) {
 
 func (s *Node) setLevel() {
 	// The property's values are slog's own names.
-	if err := s.level.UnmarshalText([]byte(s.engine.Text(propLogLevel).Server())); err != nil {
+	if err := s.level.UnmarshalText([]byte(cascade.ServerValue[string](s.engine.Snapshot(), propLogLevel))); err != nil {
 		s.log.Error("log level", "err", err)
 	}
 }

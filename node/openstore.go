@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 
+	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/cascade/store/mariadb"
 	"github.com/seed47708276/sluice/httpapi"
@@ -36,7 +37,7 @@ func (s *Node) openStore(opt Options) (err error) {
 
 // chooseStore says where the decisions are kept.
 func (s *Node) chooseStore(sopt *store.Options) error {
-	keeper := s.engine.Text(store.PropKeeper).Server()
+	keeper := cascade.ServerValue[string](s.engine.Snapshot(), store.PropKeeper)
 	database, named, err := DatabaseOptions(s.engine)
 	if err != nil {
 		return err

@@ -25,8 +25,8 @@ const (
 // tells that the user is Sluice's, which counts for the user databases too.
 func platformOptions(e *cascade.Engine) (o sqlpool.Options, own bool, err error) {
 	o = sqlpool.Options{
-		Hosts: e.List(platform.PropHosts).Server(), Database: e.Text(platform.PropDatabase).Server(),
-		User: e.Text(platform.PropUser).Server(), Password: e.Text(platform.PropPassword).Server(),
+		Hosts: cascade.ServerValue[[]string](e.Snapshot(), platform.PropHosts), Database: cascade.ServerValue[string](e.Snapshot(), platform.PropDatabase),
+		User: cascade.ServerValue[string](e.Snapshot(), platform.PropUser), Password: cascade.ServerValue[string](e.Snapshot(), platform.PropPassword),
 	}
 	own = o.User != ""
 	sn := e.Snapshot()
@@ -70,19 +70,20 @@ func platformOptions(e *cascade.Engine) (o sqlpool.Options, own bool, err error)
 // openPlatform makes the reader of the platform's database, where the tree wants
 // it.
 func (s *Node) openPlatform() error {
-	if !s.engine.Bool(platform.PropEnabled).For(cascade.Subject{}) {
+	if !cascade.ServerValue[bool](s.engine.Snapshot(), platform.PropEnabled) {
 		return nil
 	}
 	config, own, err := platformOptions(s.engine)
 	if err != nil {
 		return err
 	}
-	refresh, queries, write := s.engine.TimeSpan(platform.PropRefresh), s.engine.Int(platform.PropQueries), s.engine.Bool(platform.PropWrite)
 	s.platform, err = platform.New(platform.Options{
 		Config: config, Own: own, TLS: config.TLS, Engine: s.engine, Logger: s.log,
-		Refresh: func() time.Duration { return refresh.Server() },
-		Queries: func() int { return int(queries.Server()) },
-		Write:   func() bool { return write.For(cascade.Subject{}) },
+		Refresh: func() time.Duration {
+			return cascade.ServerValue[time.Duration](s.engine.Snapshot(), platform.PropRefresh)
+		},
+		Queries: func() int { return int(cascade.ServerValue[int64](s.engine.Snapshot(), platform.PropQueries)) },
+		Write:   func() bool { return cascade.ServerValue[bool](s.engine.Snapshot(), platform.PropWrite) },
 		Connected: func(yield func(cascade.Subject) bool) {
 			s.sockets.Users(func(context, user int32) bool {
 				return yield(cascade.Subject{Context: uint32(context), User: uint32(user)})

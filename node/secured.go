@@ -4,13 +4,14 @@ import (
 	"fmt"
 	"net"
 
+	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/httpapi"
 	"github.com/seed47708276/sluice/httpapi/auth"
 )
 
 // loadCertificate returns nil where no TLS is configured.
 func (s *Node) loadCertificate(propCert, propKey string) (*httpapi.Certificate, error) {
-	cert, key := s.engine.Text(propCert).Server(), s.engine.Text(propKey).Server()
+	cert, key := cascade.ServerValue[string](s.engine.Snapshot(), propCert), cascade.ServerValue[string](s.engine.Snapshot(), propKey)
 	switch {
 	case cert == "" && key == "":
 		return nil, nil
@@ -26,7 +27,7 @@ func (s *Node) loadCertificate(propCert, propKey string) (*httpapi.Certificate, 
 
 // loadTokens returns nil where no file of tokens is configured.
 func (s *Node) loadTokens() (*auth.TokenFile, error) {
-	path := s.engine.Text(httpapi.PropTokenFile).Server()
+	path := cascade.ServerValue[string](s.engine.Snapshot(), httpapi.PropTokenFile)
 	if path == "" {
 		return nil, nil
 	}

@@ -98,8 +98,12 @@ type Link struct {
 	work sync.WaitGroup
 }
 
-// New makes a link. Nothing is sent before Run.
-func New(o Options) *Link {
+// New makes a link; an option that is required and missing is an error. Nothing is
+// sent before Run.
+func New(o Options) (*Link, error) {
+	if o.Client == nil || o.Cluster == "" || o.Member == "" || o.Buffered == nil || o.Deliverer == nil || o.Describe == nil || o.Logger == nil {
+		return nil, errors.New("remote: Options need Client, Cluster, Member, Buffered, Deliverer, Describe and Logger")
+	}
 	l := &Link{
 		opts: o, log: o.Logger, keys: keys{o.Cluster},
 		rebuild: make(chan struct{}, 1), beatNow: make(chan struct{}, 1),
@@ -119,7 +123,7 @@ func New(o Options) *Link {
 		l.thaw(o.State, o.Since)
 	}
 	o.Client.AddHook(&l.counts)
-	return l
+	return l, nil
 }
 
 // incarnationLen is the length of an incarnation's id, 64 bits in hex.

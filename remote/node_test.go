@@ -118,7 +118,7 @@ func newNode(t testing.TB, way Redis, name string, change ...func(*Options)) *no
 	for _, c := range change {
 		c(&o)
 	}
-	n.Link = New(o)
+	n.Link = testkit.Open(t, New, o)
 	n.run()
 	t.Cleanup(func() {
 		n.kill()

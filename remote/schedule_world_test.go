@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/remote/redismodel"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // The times of a schedule, all virtual.
@@ -205,7 +206,7 @@ func (w *world) join(name string) *peer {
 	if w.loud {
 		log = slog.New(&worldLog{w: w, name: name})
 	}
-	p.Link = New(Options{
+	p.Link = testkit.Open(w.t, New, Options{
 		Client: client, Cluster: worldCluster, Member: name, Lease: worldLease, Timings: w.timings,
 		Buffered: func() int { return 1000 }, Deliverer: p, Describe: func() Member { return Member{Version: "v"} },
 		Logger: log, Keep: worldKeep,

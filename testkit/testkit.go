@@ -81,3 +81,13 @@ func (l *Log) Reset() {
 	defer l.mu.Unlock()
 	l.b.Reset()
 }
+
+// Open calls a constructor whose failure ends the test: Open(t, websockets.New, opts).
+func Open[O, T any](t testing.TB, open func(O) (T, error), opts O) T {
+	t.Helper()
+	v, err := open(opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return v
+}

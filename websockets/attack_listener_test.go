@@ -18,6 +18,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/httpapi"
 	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -73,8 +74,8 @@ func listening(t *testing.T, f func(t *testing.T, m *memory, s *websockets.Serve
 		if err := sessions.Create(t.Context(), session); err != nil {
 			t.Fatal(err)
 		}
-		s := websockets.New(websockets.Options{Gate: everyone{}, Sessions: sessions})
-		api := httpapi.New(httpapi.Options{
+		s := testkit.Open(t, websockets.New, websockets.Options{Gate: everyone{}, Sessions: sessions})
+		api := testkit.Open(t, httpapi.New, httpapi.Options{
 			Engine: engine, Sockets: s, Sessions: sessions, Config: websockets.DefaultConfig,
 			Logger: slog.New(slog.DiscardHandler), Files: 1 << 20,
 		})

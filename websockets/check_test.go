@@ -11,6 +11,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // farStore is a BatchSessions over a store, which counts and can fail.
@@ -117,7 +119,7 @@ func TestCheckIsSpread(t *testing.T) {
 		far := &farStore{Sessions: NewMemorySessions(nil), touched: map[string]int{}, looked: map[string]int{}, gone: map[string]bool{}}
 		logs := &recorder{}
 		w := &world{t: t, gate: &gates{}, config: testConfig()}
-		s := New(Options{Gate: w.gate, Sessions: far, Config: w.current, Logger: slog.New(slog.NewTextHandler(logs, nil))})
+		s := testkit.Open(t, New, Options{Gate: w.gate, Sessions: far, Config: w.current, Logger: slog.New(slog.NewTextHandler(logs, nil))})
 		w.server = s
 		defer s.Close()
 		ids := w.fill(2000)
@@ -167,7 +169,7 @@ func TestTouchedByAge(t *testing.T) {
 		cfg := testConfig()
 		cfg.Sessions.Lifetime, cfg.Sessions.LongLifetime = time.Hour, 7*24*time.Hour
 		w := &world{t: t, gate: &gates{}, config: cfg}
-		s := New(Options{Gate: w.gate, Sessions: far, Config: w.current, Logger: slog.New(slog.DiscardHandler)})
+		s := testkit.Open(t, New, Options{Gate: w.gate, Sessions: far, Config: w.current, Logger: slog.New(slog.DiscardHandler)})
 		w.server = s
 		defer s.Close()
 		sum := func(of *map[string]int) (n int) {

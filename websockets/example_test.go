@@ -28,7 +28,10 @@ func serve(o websockets.Options) (server *websockets.Server, session *websockets
 	cfg := websockets.DefaultConfig()
 	cfg.Cookie.Salt = "of the cookie's name"
 	o.Sessions, o.Config = sessions, func() *websockets.Config { return cfg }
-	server = websockets.New(o)
+	server, err := websockets.New(o)
+	if err != nil {
+		log.Fatal(err)
+	}
 	session = websockets.NewSession(1, 17, "example", "", time.Hour, cfg.Cookie)
 	if err := sessions.Create(context.Background(), session); err != nil {
 		log.Fatal(err)

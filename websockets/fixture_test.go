@@ -93,7 +93,7 @@ func newWorld(t testing.TB, change ...func(*Options)) *world {
 	for _, f := range change {
 		f(&opts)
 	}
-	w.server = New(opts)
+	w.server = testkit.Open(t, New, opts)
 	w.http = httptest.NewServer(w.server)
 	t.Cleanup(func() {
 		w.server.Close()

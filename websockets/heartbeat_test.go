@@ -14,6 +14,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // pipes is a network in memory, because time in a synctest bubble stands still
@@ -74,7 +76,7 @@ func bubbleOn(t *testing.T, f func(t *testing.T, w *world, network *pipes)) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, gate: &gates{}, config: testConfig()}
 		w.sessions = NewMemorySessions(func(s *Session) { w.server.CloseSession(s) })
-		w.server = New(Options{Gate: w.gate, Sessions: w.sessions, Config: w.current})
+		w.server = testkit.Open(t, New, Options{Gate: w.gate, Sessions: w.sessions, Config: w.current})
 		network := newPipes()
 		srv := &http.Server{Handler: w.server}
 		var serving sync.WaitGroup

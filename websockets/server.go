@@ -3,6 +3,7 @@ package websockets
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/netip"
 	"sync"
@@ -135,11 +136,11 @@ type Server struct {
 	stop    context.CancelFunc
 }
 
-// New starts a server. It panics without Gate or Sessions, which is a mistake
-// of the program. The caller ends it with Shutdown or Close.
-func New(opts Options) *Server {
+// New starts a server; without Gate or Sessions it returns an error. The caller
+// ends it with Shutdown or Close.
+func New(opts Options) (*Server, error) {
 	if opts.Gate == nil || opts.Sessions == nil {
-		panic("websockets: Options need a Gate and Sessions")
+		return nil, errors.New("websockets: Options need a Gate and Sessions")
 	}
 	if opts.Config == nil {
 		defaults := DefaultConfig()
@@ -166,7 +167,7 @@ func New(opts Options) *Server {
 	if opts.Others != nil {
 		s.work.Go(s.rebalance)
 	}
-	return s
+	return s, nil
 }
 
 // enter counts a handshake in. It reports false when the server is closing;

@@ -10,6 +10,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // again freezes the server of a world and has another one go on, as another
@@ -45,7 +47,7 @@ func (w *world) again() *Frozen {
 	}
 	opts := old.opts
 	opts.Since = f.Since
-	w.server = New(opts)
+	w.server = testkit.Open(w.t, New, opts)
 	start, err := w.server.Thaw(next)
 	if err != nil {
 		w.t.Fatal(err)
@@ -278,7 +280,7 @@ func TestThawRefuses(t *testing.T) {
 				}
 			}()
 			spoil(&f.Sockets[0].SocketState)
-			next := New(w.server.opts)
+			next := testkit.Open(t, New, w.server.opts)
 			defer next.Close()
 			if _, err := next.Thaw(f); err == nil {
 				t.Error("it is taken")

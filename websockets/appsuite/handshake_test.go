@@ -13,6 +13,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -48,7 +49,7 @@ func newSockets(t *testing.T) *sockets {
 	s := &sockets{suite: newSuite(t), gate: &gate{}}
 	s.gate.reason.Store(open)
 	s.cfg.Cookie.Salt, s.cfg.DrainSpread = salt, 0
-	s.server = websockets.New(websockets.Options{Gate: s.gate, Sessions: s.store, Config: s.config})
+	s.server = testkit.Open(t, websockets.New, websockets.Options{Gate: s.gate, Sessions: s.store, Config: s.config})
 	s.store.opts.Held = s.server.Held
 	s.store.opts.End = func(sel websockets.Selector) { s.server.CloseSockets(sel, websockets.CauseSession) }
 	s.http = httptest.NewServer(s.server)

@@ -54,13 +54,17 @@ type Store struct {
 	hints  hints
 }
 
-// New returns a store. Run follows the channel of the existing system.
-func New(opts Options) *Store {
+// New returns a store; an option that is required and missing is an error. Run
+// follows the channel of the existing system.
+func New(opts Options) (*Store, error) {
+	if opts.Client == nil || opts.Config == nil || opts.Held == nil || opts.End == nil {
+		return nil, errors.New("appsuite: Options need Client, Config, Held and End")
+	}
 	s := &Store{opts: opts, log: opts.Logger, hints: newHints()}
 	if s.log == nil {
 		s.log = slog.New(slog.DiscardHandler)
 	}
-	return s
+	return s, nil
 }
 
 // alive is a session that can be used, and the set in which it was found.

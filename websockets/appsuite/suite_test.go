@@ -17,6 +17,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -78,7 +79,7 @@ func (s *suite) attach() {
 }
 
 func (s *suite) attachTo(client redis.UniversalClient) {
-	s.store = New(Options{
+	s.store = testkit.Open(s.t, New, Options{
 		Client: client, Config: s.config, Logger: slog.New(slog.NewTextHandler(s.logs, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		Held: func(ids map[string]bool) []websockets.Selector {
 			s.mu.Lock()

@@ -21,7 +21,7 @@ import (
 	"github.com/seed47708276/sluice/websockets"
 )
 
-// Options are what a Store needs. All are required but Ready.
+// Options are what a Store needs. All are required but Removed and Ready.
 type Options struct {
 	Client  redis.UniversalClient
 	Cluster string // name of the cluster, as the other keys of Sluice have it
@@ -30,7 +30,7 @@ type Options struct {
 	Limits func() websockets.SessionConfig
 	// Removed is called for each session that Delete has removed, so that its
 	// sockets are closed on all members. What Redis expires is found when the
-	// sockets' sessions are checked.
+	// sockets' sessions are checked. nil: nobody is told.
 	Removed func(*websockets.Session)
 	// Ready is asked before a session is made or looked up: what it returns is
 	// the answer. nil: it need not be asked.
@@ -46,8 +46,17 @@ type Store struct {
 	said       saying
 }
 
-// New returns a store. It sends nothing before it is asked.
-func New(o Options) *Store { return &Store{opts: o} }
+// New returns a store; an option that is required and missing is an error. It sends
+// nothing before it is asked.
+func New(o Options) (*Store, error) {
+	if o.Client == nil || o.Cluster == "" || o.Limits == nil || o.Logger == nil {
+		return nil, errors.New("redissessions: Options need Client, Cluster, Limits and Logger")
+	}
+	if o.Removed == nil {
+		o.Removed = func(*websockets.Session) {}
+	}
+	return &Store{opts: o}, nil
+}
 
 // Unreadable is how many documents could not be read.
 func (s *Store) Unreadable() int64 { return s.unreadable.Load() }
@@ -350,7 +359,7 @@ func (s *Store) Delete(ctx context.Context, id string) error {
 		return nil
 	}
 	if err := s.opts.Client.ZRem(ctx, s.owner(ses.Context, ses.User), digest(id)).Err(); err != nil {
-		s.opts.Logger.Warn("place of a deleted session is kept until its time is over", slog.Any("session", ses), slog.Any("error", err))
+		s.opts.Logger.Warn("place of a deleted session is kept until its time is over", slog.Any("session", ses), slog.Any("err", err))
 	}
 	s.opts.Removed(ses)
 	return nil

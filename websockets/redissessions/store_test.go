@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -25,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 func open(t testing.TB, client redis.UniversalClient, perUser int, removed func(*websockets.Session)) *Store {
 	t.Helper()
-	return New(Options{
+	return testkit.Open(t, New, Options{
 		Client: client, Cluster: "test", Removed: removed, Logger: slog.New(slog.DiscardHandler),
 		Limits: func() websockets.SessionConfig { return websockets.SessionConfig{MaxPerUser: perUser} },
 	})
@@ -317,7 +318,7 @@ func FuzzDocument(f *testing.F) {
 // Redis.
 func memory(tb testing.TB, n int) float64 {
 	s := redistest.Start(tb)
-	a := New(Options{Client: s.Client(), Cluster: "sluice", Logger: slog.New(slog.DiscardHandler), Limits: func() websockets.SessionConfig { return websockets.SessionConfig{MaxPerUser: 100} }})
+	a := testkit.Open(tb, New, Options{Client: s.Client(), Cluster: "sluice", Logger: slog.New(slog.DiscardHandler), Limits: func() websockets.SessionConfig { return websockets.SessionConfig{MaxPerUser: 100} }})
 	used := func() float64 {
 		bytes, err := strconv.ParseFloat(s.Client().InfoMap(tb.Context(), "memory").Val()["Memory"]["used_memory"], 64)
 		if err != nil {

@@ -80,7 +80,7 @@ func (s *Store) EndOfUser(ctx context.Context, context, user int32, hash string)
 		}
 		// The place is the user's own whatever becomes of this.
 		if err := s.opts.Client.ZRem(ctx, owner, d).Err(); err != nil {
-			s.opts.Logger.Warn("place of a deleted session is kept until its time is over", slog.Int("context", int(context)), slog.Int("user", int(user)), slog.Any("error", err))
+			s.opts.Logger.Warn("place of a deleted session is kept until its time is over", slog.Int("context", int(context)), slog.Int("user", int(user)), slog.Any("err", err))
 		}
 		if n > 0 {
 			ended++

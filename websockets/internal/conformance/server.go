@@ -94,7 +94,7 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, newApplication fu
 	defer func() { <-s.slots }()
 	ws, err := websocket.Accept(w, r, &websocket.AcceptOptions{CompressionMode: websocket.CompressionDisabled})
 	if err != nil {
-		s.log.Warn("handshake failed", "error", err)
+		s.log.Warn("handshake failed", "err", err)
 		return
 	}
 	// One more than the protocol allows, so that its own rule is what counts.
@@ -102,6 +102,6 @@ func (s *server) serve(w http.ResponseWriter, r *http.Request, newApplication fu
 	now := time.Now()
 	c := &connection{ws: ws, engine: engineio.NewSession(version, s.engine, now), app: newApplication(version, now)}
 	if err := c.run(s.stopped); err != nil {
-		s.log.Info("connection closed", "error", err)
+		s.log.Info("connection closed", "err", err)
 	}
 }
