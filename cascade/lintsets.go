@@ -12,6 +12,8 @@ import (
 const (
 	maxProofTags = 14   // distinct tags: 16,384 assignments
 	maxEarlier   = 1000 // earlier sets that one definition is compared with
+	// maxMatched is how many contexts and users are asked whom a set matches.
+	maxMatched = 100_000
 )
 
 // permissionTags are the tags that permissions of the existing system give
@@ -50,7 +52,69 @@ func (l *linter) sets() {
 			}
 		}
 	}
+	l.empty()
+	l.unmatched(dead)
 	l.shadowed(dead)
+}
+
+// empty finds sets that give nothing to those whom they match.
+func (l *linter) empty() {
+	si := l.sn.tree.sets
+	gives := make([]bool, len(si.blocks))
+	for _, at := range si.defAt {
+		for _, d := range si.defs[at].list {
+			gives[d.block] = true
+		}
+	}
+	for i := range si.blocks {
+		if b := &si.blocks[i]; !gives[i] && len(b.addTags) == 0 && b.expr != nil {
+			l.warn(b.file, b.line, "empty-set", "context set %s has no property and no addTags, so that nothing comes of it: are its properties indented below it?", b.name)
+		}
+	}
+}
+
+// unmatched finds sets that match nobody who is known, where somebody is.
+func (l *linter) unmatched(dead []bool) {
+	si, contexts, users := l.sn.tree.sets, 0, 0
+	if len(si.blocks) == 0 {
+		return
+	}
+	var all []uint64
+	seen := map[*class]bool{}
+	for su := range l.sn.Subjects() {
+		if su.User == 0 {
+			contexts++
+		} else {
+			users++
+		}
+		if contexts+users > maxMatched {
+			return
+		}
+		c := l.sn.class(su)
+		if seen[c] {
+			continue
+		}
+		seen[c] = true
+		if all == nil {
+			all = make([]uint64, len(c.matched))
+		}
+		for i, word := range c.matched {
+			all[i] |= word
+		}
+	}
+	if contexts == 0 {
+		return
+	}
+	rollout := func(tag string) bool { return strings.HasPrefix(tag, rolloutPrefix) }
+	for i := range si.blocks {
+		b := &si.blocks[i]
+		if b.expr == nil || dead[i] || slices.ContainsFunc(b.expr.Tags(), rollout) { // of a roll-out nobody may be in yet
+			continue
+		}
+		if all[si.rank[i]/64]&(1<<(si.rank[i]%64)) == 0 {
+			l.warn(b.file, b.line, "unmatched-set", "context set %s matches none of the %s and %s that are known: nobody of them has tags that make %q true", b.name, counted(contexts, "context"), counted(users, "user"), b.expr)
+		}
+	}
 }
 
 // shadowed finds definitions that an earlier set hides whenever they match.

@@ -48,6 +48,11 @@ func (d *document) block(e pair) Block {
 		return b
 	}
 	body := target(e.value)
+	if body.Kind == yaml.MappingNode && len(body.Content) == 0 || body.Kind == yaml.ScalarNode && body.ShortTag() == "!!null" {
+		d.errorf(b.Line, b.Col, CodeBadBlock, "the set %s is empty: indent its %s and properties below it, or remove it", finding.Quote(b.Name), keyWithTags)
+		b.Invalid = true
+		return b
+	}
 	if body.Kind != yaml.MappingNode {
 		d.errorf(b.Line, b.Col, CodeBadBlock, "the set %s is %s; it must be a map with %s and properties", finding.Quote(b.Name), kindName(body), keyWithTags)
 		b.Invalid = true
