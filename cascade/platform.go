@@ -224,9 +224,10 @@ func (pl *platform) batch(names *nameTable, contexts []PlatformContext, users []
 	return b
 }
 
-// keys lists the values that were read of one subject.
+// keys lists the values that were read of one subject. Without its record nothing
+// was.
 func (pl *platform) keys(names *nameTable, su Subject) (keys []Key) {
-	sh := pl.tables.shard(su.User, hashUser(su.Context, su.User))
+	sh, _ := pl.tables.record(su.Context, su.User)
 	if sh == nil {
 		return nil
 	}

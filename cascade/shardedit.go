@@ -230,7 +230,7 @@ func (e *shardEdit) build(near uint32) *shard {
 	}
 	size := tableSize(len(e.slots))
 	s := &shard{
-		near: near, slots: make([]slot, size), arena: string(e.arena), metas: slices.Clone(e.metas),
+		near: near, slots: make([]slot, size), used: len(e.slots), arena: string(e.arena), metas: slices.Clone(e.metas),
 		contexts: e.contexts, sigs: make([]atomic.Uint64, len(e.contexts)),
 	}
 	s.entries = make([]entry, 0, overrides(e.slots))

@@ -83,3 +83,46 @@ func TestOverrideMemory(t *testing.T) {
 		}
 	}
 }
+
+// Users who come one by one are in the shard like those that come together, beside
+// what else is in it, and none twice.
+func TestShardWithUser(t *testing.T) {
+	r := rand.New(rand.NewPCG(3, 4))
+	e := (*shard)(nil).edit(0)
+	override := slotKey{1, 1, 2}
+	e.set(&Override{Key: Key{Subject: Subject{override.ctx, override.user}}, Value: "x"}, override.prop)
+	sh, want, copies := e.build(3), map[uint32]uint32{}, 0
+	for range 2000 {
+		user, val := 1+uint32(r.IntN(1000)), r.Uint32()
+		before := *sh
+		next := sh.withUser(1, user, val)
+		if _, there := want[user]; there && next != nil {
+			t.Fatalf("user %d is put twice", user)
+		}
+		if next == nil {
+			e := sh.edit(0)
+			e.put(slot{1, user, propRecord, val}, entry{})
+			next = e.build(3)
+		} else {
+			copies++
+			if before.find(1, user, propRecord, hashUser(1, user)) >= 0 {
+				t.Fatalf("user %d is in the shard before", user)
+			}
+		}
+		sh, want[user] = next, val
+	}
+	for user, val := range want {
+		if i := sh.find(1, user, propRecord, hashUser(1, user)); i < 0 || sh.slots[i].val != val {
+			t.Fatalf("user %d is not there with %d", user, val)
+		}
+	}
+	if i := sh.find(override.ctx, override.user, override.prop, hashUser(1, 1)); i < 0 || sh.text(i) != "x" {
+		t.Fatal("the override is not there")
+	}
+	if sh.used != len(want)+1 || 2*sh.used > len(sh.slots)*4/3+2 {
+		t.Errorf("%d of %d slots are used, %d are wanted", sh.used, len(sh.slots), len(want)+1)
+	}
+	if copies < len(want)/2 {
+		t.Errorf("%d of %d users came by a copy", copies, len(want))
+	}
+}

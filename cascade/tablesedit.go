@@ -256,7 +256,15 @@ func (e *tablesEdit) putUser(u *User) error {
 	if u.Enabled {
 		flags = recEnabled
 	}
-	e.shard(u.Context, u.ID).put(slot{u.Context, u.ID, propRecord, id<<recShift | flags}, entry{})
+	val := id<<recShift | flags
+	i := hashUser(u.Context, u.ID) >> (64 - shardBits)
+	if e.users[i] == nil {
+		if sh := e.t.users[i].withUser(u.Context, u.ID, val); sh != nil {
+			e.t.users[i] = sh
+			return nil
+		}
+	}
+	e.shard(u.Context, u.ID).put(slot{u.Context, u.ID, propRecord, val}, entry{})
 	return nil
 }
 

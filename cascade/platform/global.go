@@ -112,6 +112,9 @@ func (p *Platform) pool(id int64, write bool) (*sqlpool.Pool, error) {
 		return nil, fmt.Errorf("the url of row %d of db_pool: %w", id, err)
 	}
 	o := sqlpool.Options{Hosts: j.hosts, User: s.login, Password: s.password, TLS: p.opt.TLS, Stale: !write}
+	if !write {
+		o.Answer = readTimeout
+	}
 	if p.opt.Own {
 		o.User, o.Password = p.opt.Config.User, p.opt.Config.Password
 	}

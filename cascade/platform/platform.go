@@ -129,7 +129,7 @@ func New(o Options) (*Platform, error) {
 		seen: map[cascade.Subject]seen{}, problems: map[cascade.Subject]map[string]string{}, users: map[string]*sqlpool.Pool{},
 		servers: map[int64]server{}, homes: map[uint32]home{}, absent: map[string]bool{}, resting: map[place]rest{},
 	}
-	o.Config.Stale = true // a read that is a moment old is read again
+	o.Config.Stale, o.Config.Answer = true, readTimeout // a read that is a moment old is read again
 	var err error
 	if p.config, err = sqlpool.Open(o.Config); err != nil {
 		return nil, err

@@ -103,12 +103,12 @@ func (s *stand) sql(text string) string {
 
 // newStand makes a stand on the server that all tests share; on one of its own
 // where the test stops it.
-func newStand(t *testing.T, tree map[string]string, refresh time.Duration) *stand {
+func newStand(t testing.TB, tree map[string]string, refresh time.Duration) *stand {
 	t.Helper()
 	return standOn(t, sqltest.Shared(t), tree, refresh)
 }
 
-func standOn(t *testing.T, db *sqltest.Server, tree map[string]string, refresh time.Duration) *stand {
+func standOn(t testing.TB, db *sqltest.Server, tree map[string]string, refresh time.Duration) *stand {
 	t.Helper()
 	s := &stand{db: db, prefix: fmt.Sprintf("p%d_", stands.Add(1)), log: &testkit.Log{}}
 	s.sql(configTables + "CREATE DATABASE oxdb_5 CHARACTER SET utf8mb4; USE oxdb_5;" + userTables + "CREATE DATABASE oxdb_6 CHARACTER SET utf8mb4; USE oxdb_6;" + userTables + rows +

@@ -4,6 +4,7 @@
 package sqlpool
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"database/sql"
@@ -55,6 +56,8 @@ type Options struct {
 	// Stale lets reads come from a node that has not applied yet what others
 	// have committed.
 	Stale bool
+	// Answer bounds the wait for each answer; 0: IOTimeout.
+	Answer time.Duration
 }
 
 // Node is one server.
@@ -121,7 +124,8 @@ func (n *Node) connect() error {
 		c.TLS = c.TLS.Clone()
 		c.TLS.ServerName, _, _ = net.SplitHostPort(c.Addr)
 	}
-	c.Timeout, c.ReadTimeout, c.WriteTimeout = DialTimeout, IOTimeout, IOTimeout
+	answer := cmp.Or(n.opt.Answer, IOTimeout)
+	c.Timeout, c.ReadTimeout, c.WriteTimeout = DialTimeout, answer, answer
 	c.InterpolateParams, c.ParseTime, c.Loc = true, true, time.UTC
 	c.Collation = "utf8mb4_bin"
 	isolation := n.opt.Isolation
