@@ -13,7 +13,11 @@ import (
 
 // pushState is what GET /admin/v1/mailpush answers, as far as it is shown.
 type pushState struct {
-	Requests     map[string]int64
+	Requests  map[string]int64
+	Endpoints []struct {
+		URL, Status, Error string
+		Since              time.Time
+	}
 	UnknownUsers []struct {
 		User  string
 		Count int64
@@ -56,6 +60,7 @@ func (d *doctor) mailPush() error {
 	if _, err := d.c.call(d.app, http.MethodGet, "/admin/v1/mailpush", nil, &s); err != nil {
 		return err
 	}
+	d.endpoints(&s)
 	var details []string
 	for _, u := range s.UnknownUsers {
 		details = append(details, fmt.Sprintf("%s: %s, the last one %s ago", oneLine(u.User), counted(int(u.Count), "notification"), sinceText(u.Last)))
@@ -75,6 +80,20 @@ func (d *doctor) mailPush() error {
 		d.add("mail", verdictUnknown, "no notification of a new mail has come to this member since its start", "docs/dovecot.md tells how Dovecot is told to, and how to try it")
 	}
 	return nil
+}
+
+// endpoints tells of those of Dovecot's HTTP API that fail.
+func (d *doctor) endpoints(s *pushState) {
+	var failing []string
+	for _, e := range s.Endpoints {
+		if e.Status == "failing" {
+			failing = append(failing, fmt.Sprintf("%s, for %s: %s", oneLine(e.URL), sinceText(e.Since), oneLine(e.Error)))
+		}
+	}
+	if len(failing) > 0 {
+		d.add("doveadm", verdictProblem, fmt.Sprintf("%d of %d endpoints of Dovecot's HTTP API fail: while one works, users are registered there", len(failing), len(s.Endpoints)),
+			fmt.Sprintf("compare %s and .apiSecret with Dovecot's configuration", httpapi.PropDoveAdmEndpoints), failing...)
+	}
 }
 
 // registered tells whether Dovecot would notify for the user.

@@ -57,7 +57,7 @@ type listedMember struct {
 	Generation                   uint64
 	Alive, Self, Degraded, Drift bool
 	Draining                     bool
-	Restart                      []string
+	Restart, DoveAdm             []string
 }
 
 // canary tells in a few words whether messages of the other members come
@@ -104,6 +104,9 @@ func (a *app) showMembers(l *memberList) {
 		}
 		for _, r := range m.Restart {
 			a.note("member %s needs a restart for %s", m.Member, r)
+		}
+		for _, e := range m.DoveAdm {
+			a.note("member %s cannot register users with Dovecot: %s", m.Member, e)
 		}
 		if m.Degraded {
 			state += ",degraded"

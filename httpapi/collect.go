@@ -8,6 +8,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/httpapi/doveadm"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
 	"github.com/seed47708276/sluice/websockets/appsuite"
@@ -285,6 +286,11 @@ func (s *Server) collectPush(out samples) {
 	counter(out, pushRegisters, r.failed.Load(), "failed")
 	counter(out, pushRegisters, r.left.Load(), "left")
 	counter(out, pushRegisters, r.nameless.Load(), "no_login")
+	for _, e := range st.Endpoints {
+		if e.Status != doveadm.StatusUnasked {
+			gauge(out, pushDoveAdm, oneIf(e.Status == doveadm.StatusOK), e.URL)
+		}
+	}
 	counter(out, pushUnclaimed, counts.unclaimed.Load())
 }
 

@@ -105,6 +105,9 @@ func (s *Server) readiness() (answer string, checks []check) {
 		}
 		checks = append(checks, c)
 	}
+	if c, ok := s.registrar.check(); ok {
+		checks = append(checks, c)
+	}
 	if c := s.storeCheck(); c.Status != "ok" {
 		checks, answer = append(checks, c), "degraded"
 	} else {

@@ -29,6 +29,7 @@ func (s *Server) Self() remote.Member {
 	for _, p := range st.Pending[:min(len(st.Pending), maxPendingTold)] {
 		m.Restart = append(m.Restart, p.Short())
 	}
+	m.DoveAdm = s.registrar.failing()
 	if h := st.Held; h != nil {
 		m.Held = &remote.Held{Digest: h.Digest, Users: h.Users, Sockets: h.Sockets}
 	}

@@ -214,6 +214,7 @@ var (
 	pushDelivered = desc("push_deliveries_total", "Notifications that left the buffer: to a socket here, to the other members alone, to nobody since the cluster knows of no socket of the user, or not at all since another member had accepted the same.", "outcome")
 	pushKnown     = desc("push_registered_users", "Users that this member knows to be registered with Dovecot.")
 	pushRegisters = desc("push_registrations_total", "Users registered with Dovecot since they opened a socket; left are those for whom no place was, and no_login sockets of users whom the directory gives no name.", "outcome")
+	pushDoveAdm   = desc("push_doveadm_up", "Whether the last request to an endpoint of Dovecot's HTTP API was answered; missing before the first.", "endpoint")
 	pushUnclaimed = desc("push_unclaimed_total", "Notifications of which Redis could not say whether another member had accepted the same.")
 
 	// The reading of the platform's own database, where it is read.

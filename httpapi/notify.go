@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/httpapi/doveadm"
 	"github.com/seed47708276/sluice/httpapi/mailpush"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/websockets"
@@ -333,17 +334,19 @@ func encodeArgs(v any) (string, error) {
 // pushStatus is what GET /admin/v1/mailpush answers: of this member, since its
 // start.
 type pushStatus struct {
-	Requests     map[string]int64 `json:"requests"` // by result
-	Waiting      int              `json:"waiting"`
-	Delivered    int64            `json:"delivered"`
-	Carried      int64            `json:"carried"`
-	NoSocket     int64            `json:"noSocket"`
-	UnknownUsers []unknownUser    `json:"unknownUsers"` // the latest first
+	Requests  map[string]int64 `json:"requests"` // by result
+	Waiting   int              `json:"waiting"`
+	Delivered int64            `json:"delivered"`
+	Carried   int64            `json:"carried"`
+	NoSocket  int64            `json:"noSocket"`
+	// Endpoints are those of Dovecot's HTTP API.
+	Endpoints    []doveadm.Endpoint `json:"endpoints"`
+	UnknownUsers []unknownUser      `json:"unknownUsers"` // the latest first
 }
 
 func (p *pushes) status() pushStatus {
 	st := pushStatus{
-		Requests: map[string]int64{}, UnknownUsers: []unknownUser{},
+		Requests: map[string]int64{}, UnknownUsers: []unknownUser{}, Endpoints: p.server.registrar.endpoints(),
 		Delivered: p.counts.delivered.Load(), Carried: p.counts.carried.Load(), NoSocket: p.counts.noSocket.Load(),
 	}
 	for _, b := range p.buffers {

@@ -15,6 +15,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/people"
 	"github.com/seed47708276/sluice/httpapi/doveadm"
+	"github.com/seed47708276/sluice/httpapi/mailpush"
 )
 
 // Names of the properties of registration.
@@ -145,6 +146,45 @@ func (r *registrar) doveAdm() (*doveadm.Client, error) {
 		r.client, r.made = doveadm.New(endpoints, key), made
 	}
 	return r.client, nil
+}
+
+// endpoints are those of the configuration of now; none where it is not complete.
+func (r *registrar) endpoints() []doveadm.Endpoint {
+	client, err := r.doveAdm()
+	if err != nil {
+		return []doveadm.Endpoint{}
+	}
+	return client.Health()
+}
+
+// maxFailingTold bounds the endpoints that a heartbeat names, and maxFailingText each
+// of them, in bytes.
+const (
+	maxFailingTold = 5
+	maxFailingText = 200
+)
+
+// failing names the endpoints that do not work, each with the reason.
+func (r *registrar) failing() (list []string) {
+	for _, e := range r.endpoints() {
+		if e.Status == doveadm.StatusFailing && len(list) < maxFailingTold {
+			list = append(list, mailpush.Cut(e.URL+": "+e.Error, maxFailingText))
+		}
+	}
+	return list
+}
+
+// check is what /readyz says of the endpoints: a member that cannot register anybody
+// serves its sockets all the same. ok is false where there are none.
+func (r *registrar) check() (c check, ok bool) {
+	list := r.endpoints()
+	failing := r.failing()
+	c = check{Name: "doveadm", Status: "ok"}
+	if len(failing) > 0 {
+		c.Status = "warning"
+		c.Detail = fmt.Sprintf("%d of %d endpoints of Dovecot's HTTP API fail, by which users are registered for notifications of new mails: %s", len(failing), len(list), strings.Join(failing, "; "))
+	}
+	return c, len(list) > 0
 }
 
 // login is what Dovecot calls a user, or "".

@@ -146,6 +146,19 @@ func TestRegistrations(t *testing.T) {
 	if a := w.ask("GET", one, ""); !strings.Contains(a.body, `"result":"registered","value":"user=1@7"`) {
 		t.Errorf("%s", a.body)
 	}
+	// Who looks sees which endpoint fails, and why; the member is not degraded.
+	for path, want := range map[string][]string{
+		"/admin/v1/mailpush": {`"url":"` + first.URL + `/doveadm/v1","status":"failing","error":"Get `, `"url":"` + second.URL + `/doveadm/v1","status":"ok"`},
+		"/readyz":            {`"status":"ready"`, `{"name":"doveadm","status":"warning","detail":"1 of 2 endpoints of Dovecot's HTTP API fail`, first.URL},
+		"/admin/v1/members":  {`"doveAdm":["` + first.URL + `/doveadm/v1: Get `},
+		"/metrics":           {`sluice_push_doveadm_up{endpoint="` + first.URL + `/doveadm/v1"} 0`, `sluice_push_doveadm_up{endpoint="` + second.URL + `/doveadm/v1"} 1`, `sluice_degraded{check="doveadm"} 0`},
+	} {
+		for _, part := range want {
+			if a := w.ask("GET", path, ""); !strings.Contains(a.body, part) {
+				t.Errorf("%s has no %s: %s", path, part, a.body)
+			}
+		}
+	}
 	do(actionUnregister, resultUnregistered, resultUnregistered, resultNoLogin, resultNoUser, resultLater)
 	second.mu.Lock()
 	second.broken = true

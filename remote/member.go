@@ -21,6 +21,8 @@ type Member struct {
 	// Restart tells of the properties whose values in its files await a restart:
 	// the name, the value in force and the next, in one text each.
 	Restart []string `json:"restart,omitempty"`
+	// DoveAdm names the endpoints of Dovecot's HTTP API that do not answer it.
+	DoveAdm []string `json:"doveAdm,omitempty"`
 
 	Held *Held `json:"held,omitempty"` // a change of its files that awaits an administrator
 

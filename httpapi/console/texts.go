@@ -144,7 +144,7 @@ func rollout(tag string) string {
 func checked(name string) string {
 	text, known := map[string]string{
 		"files": "Files", "watch": "Watch of the files", "lastGood": "Last good files", "gate": "Gate", "cluster": "Link to the cluster",
-		"redis": "Redis", "redisTLS": "Way to Redis", "platform": "Platform's database", "store": "Store of the decisions",
+		"redis": "Redis", "redisTLS": "Way to Redis", "platform": "Platform's database", "doveadm": "Dovecot's HTTP API", "store": "Store of the decisions",
 	}[name]
 	if !known {
 		return name

@@ -11,6 +11,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/url"
 	"slices"
 	"strconv"
 	"strings"
@@ -83,7 +84,25 @@ type endpoint struct {
 	url     string
 	down    time.Time // passed over until then
 	checked bool      // its commands are known to fit
-	err     error     // the last failure
+	err     error     // of the last request; nil: it was answered, or none was sent
+	since   time.Time // when err began
+	asked   time.Time // zero: not yet
+}
+
+// The values of Endpoint.Status.
+const (
+	StatusOK      = "ok"
+	StatusFailing = "failing"
+	StatusUnasked = "unasked" // nobody had to be registered yet
+)
+
+// Endpoint tells how an endpoint has answered.
+type Endpoint struct {
+	URL    string     `json:"url"` // without a password
+	Status string     `json:"status"`
+	Error  string     `json:"error,omitempty"`
+	Since  *time.Time `json:"since,omitempty"` // the first failure in a row
+	Asked  *time.Time `json:"asked,omitempty"` // the last request
 }
 
 // New makes a client; key is doveadm_api_key.
@@ -98,20 +117,33 @@ func New(endpoints []string, key string) *Client {
 // Close lets go of connections.
 func (c *Client) Close() { c.http.CloseIdleConnections() }
 
-// Health tells of each endpoint its last failure; "" where it works, or was not
-// asked yet.
-func (c *Client) Health() map[string]string {
+// Health tells of each endpoint how it has answered.
+func (c *Client) Health() []Endpoint {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	out := map[string]string{}
-	for _, e := range c.endpoints {
-		text := ""
-		if e.err != nil {
-			text = e.err.Error()
+	list := make([]Endpoint, len(c.endpoints))
+	for i, e := range c.endpoints {
+		x := Endpoint{URL: redacted(e.url), Status: StatusUnasked}
+		if !e.asked.IsZero() {
+			at := e.asked.UTC()
+			x.Status, x.Asked = StatusOK, &at
 		}
-		out[e.url] = text
+		if e.err != nil {
+			since := e.since.UTC()
+			x.Status, x.Error, x.Since = StatusFailing, e.err.Error(), &since
+		}
+		list[i] = x
 	}
-	return out
+	return list
+}
+
+// redacted is a URL that may be shown.
+func redacted(text string) string {
+	u, err := url.Parse(text)
+	if err != nil {
+		return "(no URL)"
+	}
+	return u.Redacted()
 }
 
 // ValidLogin reports whether a login may be sent: Dovecot closes the connection on
@@ -145,7 +177,7 @@ func (c *Client) Do(ctx context.Context, op Op, commands []Command) []Result {
 		if err == nil {
 			return results
 		}
-		last = fmt.Errorf("%w: %s: %w", ErrUncertain, e.url, err)
+		last = fmt.Errorf("%w: %s: %w", ErrUncertain, redacted(e.url), err)
 		if ctx.Err() != nil {
 			break
 		}
@@ -182,11 +214,13 @@ func (c *Client) order() []*endpoint {
 func (c *Client) note(e *endpoint, err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	e.err = err
-	if err == nil {
-		e.down = time.Time{}
-	} else {
-		e.down = time.Now().Add(downFor)
+	now := time.Now()
+	if err != nil && e.err == nil {
+		e.since = now
+	}
+	e.err, e.asked, e.down = err, now, time.Time{}
+	if err != nil {
+		e.down = now.Add(downFor)
 	}
 }
 

@@ -95,8 +95,15 @@ func TestFailOver(t *testing.T) {
 	if n := asked[0].Load(); n != 1 || asked[1].Load() != 11 {
 		t.Errorf("%d and %d requests, want 1 and 11", n, asked[1].Load())
 	}
-	if h := c.Health(); !strings.Contains(h[urls[0]], "502") || h[urls[1]] != "" {
-		t.Errorf("%v", h)
+	h := c.Health()
+	if h[0].URL != urls[0] || h[0].Status != StatusFailing || !strings.Contains(h[0].Error, "502") || h[0].Since == nil || h[0].Asked == nil {
+		t.Errorf("the one that fails: %+v", h[0])
+	}
+	if h[1].URL != urls[1] || h[1].Status != StatusOK || h[1].Error != "" || h[1].Since != nil || h[1].Asked == nil {
+		t.Errorf("the one that works: %+v", h[1])
+	}
+	if h := New([]string{"http://a:secret@x.test/doveadm/v1"}, "key").Health()[0]; h.Status != StatusUnasked || strings.Contains(h.URL, "secret") || h.Asked != nil {
+		t.Errorf("one that was not asked: %+v", h)
 	}
 	if got := New(nil, "key").Do(t.Context(), Set, []Command{{Login: "a"}})[0]; !errors.Is(got.Err, ErrUncertain) {
 		t.Errorf("without endpoints: %v", got.Err)
