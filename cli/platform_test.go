@@ -7,6 +7,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/coder/websocket"
 
@@ -72,19 +73,29 @@ func TestPlatform(t *testing.T) {
 	const enabled = "com.openexchange.websockets.enabled"
 
 	db.Stop()
+	stopped := time.Now()
 	p.poll("the database is missed", func() bool { return strings.Contains(p.log(), "the platform's database does not answer") })
 	known, unknown := p.login(1), p.login(users+1)
-	if got := p.status(unknown, "d"); got != http.StatusServiceUnavailable {
-		t.Errorf("a user who was never read is answered with %d\n%s", got, p.log())
+	look := func() {
+		t.Helper()
+		if got := p.status(unknown, "d"); got != http.StatusServiceUnavailable {
+			t.Errorf("a user who was never read is answered with %d\n%s", got, p.log())
+		}
+		if got := p.status(known, "d"); got != http.StatusSwitchingProtocols {
+			t.Errorf("a known user is answered with %d", got)
+		}
+		if n := p.metric(`sluice_sockets{path="/socket.io/appsuite/*",protocol="engine.io-v3"}`); n != "1000" && n != "1001" {
+			t.Errorf("%s sockets are left", n)
+		}
 	}
+	look()
 	if code, out, errs := run("explain", enabled, "-c", "1337", "-u", "1150", "--server", p.admin); code == 0 || !strings.Contains(out+errs, "the platform's database does not answer") {
 		t.Errorf("explain of a user who was never read: %d %s%s", code, out, errs)
 	}
-	if got := p.status(known, "d"); got != http.StatusSwitchingProtocols {
-		t.Errorf("a known user is answered with %d", got)
-	}
-	if n := p.metric(`sluice_sockets{path="/socket.io/appsuite/*",protocol="engine.io-v3"}`); n != "1000" && n != "1001" {
-		t.Errorf("%s sockets are left", n)
+	if *torture { // 20 s in all, of which ten rounds of reading fail
+		for tick := time.NewTicker(time.Second); time.Since(stopped) < 20*time.Second; <-tick.C {
+			look()
+		}
 	}
 	db.Run()
 	p.poll("the database answers again", func() bool { return strings.Contains(p.log(), "the platform's database answers again") })
