@@ -21,10 +21,11 @@ func TestImportDirection(t *testing.T) {
 		"cascade":    {},
 		"redispipe":  {},
 		"testkit":    {},
-		"websockets": {"cascade", "redispipe"},
-		"remote":     {"cascade", "redispipe"},
-		"httpapi":    {"cascade", "websockets", "remote"},
-		"node":       {"cascade", "websockets", "remote", "httpapi"},
+		"shared":     {},
+		"websockets": {"cascade", "shared", "redispipe"},
+		"remote":     {"cascade", "shared", "redispipe"},
+		"httpapi":    {"cascade", "shared", "websockets", "remote"},
+		"node":       {"cascade", "shared", "websockets", "remote", "httpapi"},
 		"cli":        {"cascade", "websockets", "remote", "httpapi", "node", "etc"},
 	}
 	// What a part must not know, however it came by it.

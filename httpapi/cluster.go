@@ -9,6 +9,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -45,7 +46,7 @@ type Distributor interface {
 	Claim(ctx context.Context, id string, window time.Duration) remote.Claim
 	// HaveSockets tells of each of at most remote.MaxHaveSockets users, by Context and
 	// User, whether a member is known to have a socket of it.
-	HaveSockets(ctx context.Context, users []remote.Registration) ([]bool, error)
+	HaveSockets(ctx context.Context, users []shared.Registration) ([]bool, error)
 	// Offer reports whether an equal message was waiting.
 	Offer(m remote.Message) (coalesced bool)
 	// Send returns when the others have the message for good: how many they are,

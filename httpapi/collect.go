@@ -10,7 +10,7 @@ import (
 	"github.com/seed47708276/sluice/cascade/store"
 	"github.com/seed47708276/sluice/httpapi/doveadm"
 	"github.com/seed47708276/sluice/remote"
-	"github.com/seed47708276/sluice/websockets"
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/websockets/appsuite"
 )
 
@@ -58,7 +58,7 @@ func counter[N number](out samples, d *prometheus.Desc, v N, labels ...string) {
 	out <- prometheus.MustNewConstMetric(d, prometheus.CounterValue, float64(v), labels...)
 }
 
-func histogram(out samples, d *prometheus.Desc, l websockets.Latency, labels ...string) {
+func histogram(out samples, d *prometheus.Desc, l shared.Latency, labels ...string) {
 	buckets, count := make(map[float64]uint64, len(l.Bounds)), uint64(0)
 	for i, n := range l.Counts {
 		count += uint64(n)
@@ -224,8 +224,8 @@ func (s *Server) collectLink(out samples) {
 	counter(out, linkReaped, st.Reaped)
 	gauge(out, linkRegistered, st.Registered)
 	counter(out, linkRepairs, st.Repairs)
-	histogram(out, linkLag, websockets.Latency(st.InboxLag))
-	histogram(out, linkCommands, websockets.Latency(st.Commands))
+	histogram(out, linkLag, st.InboxLag)
+	histogram(out, linkCommands, st.Commands)
 	gauge(out, linkEvicts, oneIf(s.evicts() != ""))
 	counter(out, linkErrors, st.CommandErrors)
 	counter(out, linkResent, st.Resent)
@@ -238,7 +238,7 @@ func (s *Server) collectLink(out samples) {
 			continue
 		}
 		seen[x.From] = true
-		histogram(out, canarySeconds, websockets.Latency(x.Seconds), x.From, s.Member)
+		histogram(out, canarySeconds, x.Seconds, x.From, s.Member)
 		counter(out, canaryMissed, x.Missed, x.From, s.Member)
 	}
 }

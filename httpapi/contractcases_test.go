@@ -20,6 +20,7 @@ import (
 	"github.com/seed47708276/sluice/httpapi/auth"
 	"github.com/seed47708276/sluice/remote"
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/testkit"
 	"github.com/seed47708276/sluice/websockets"
 )
@@ -342,7 +343,7 @@ func (a answering) Ask(_ context.Context, _ string, body []byte, without ...stri
 // nobody has no sockets, and is sent nothing.
 type nobody struct{ remote.Deliverer }
 
-func (nobody) Registrations(func(remote.Registration) bool) {}
+func (nobody) Registrations(func(shared.Registration) bool) {}
 
 // What a member holds becomes the truth when somebody confirms it, with what the
 // others hold differently before their eyes.

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/websockets"
 	"github.com/seed47708276/sluice/websockets/trace"
 )
@@ -211,7 +212,7 @@ func (p *pushes) deliver(messages []remote.Message) {
 	for len(messages) > 0 {
 		n := min(len(messages), deliverAtOnce)
 		claims := p.claim(messages[:n])
-		var absent []remote.Registration // users without a socket here
+		var absent []shared.Registration // users without a socket here
 		for i := range messages[:n] {
 			m := &messages[i]
 			switch sent, local := p.deliverOne(m, claims[i]); {
@@ -220,7 +221,7 @@ func (p *pushes) deliver(messages []remote.Message) {
 			case local > 0:
 				p.counts.delivered.Add(1)
 			default:
-				absent = append(absent, remote.Registration{Context: m.Context, User: m.User})
+				absent = append(absent, shared.Registration{Context: m.Context, User: m.User})
 			}
 		}
 		p.countAbsent(absent)
@@ -315,7 +316,7 @@ func (p *pushes) deliverOne(m *remote.Message, claim remote.Claim) (sent bool, l
 // countAbsent counts notifications for users without a matching socket here, after
 // they are on their way: the registry says whether another member has one, and where
 // it cannot say, one has. It decides nothing but the count, since it may be behind.
-func (p *pushes) countAbsent(absent []remote.Registration) {
+func (p *pushes) countAbsent(absent []shared.Registration) {
 	if len(absent) == 0 {
 		return
 	}

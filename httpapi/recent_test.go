@@ -4,6 +4,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -14,7 +15,7 @@ func TestRecent(t *testing.T) {
 		return websockets.Brief{
 			Sockets: ok, Messages: messages,
 			Handshakes: map[websockets.Handshake]int64{{Result: "ok"}: ok, {Result: "forbidden", Reason: "gate"}: refused, {Result: "limit"}: 7},
-			Arrivals:   websockets.Arrivals{Browser: websockets.Latency{Bounds: []float64{1}, Counts: []int64{arrived, 0}, Sum: sum}},
+			Arrivals:   websockets.Arrivals{Browser: shared.Latency{Bounds: []float64{1}, Counts: []int64{arrived, 0}, Sum: sum}},
 		}
 	}
 	// What was before the first sample is of no time.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -93,24 +94,6 @@ func (s *Node) followTimings() (cancel func()) {
 	})
 }
 
-// registry is the link as the sockets need it.
-type registry struct{ link *remote.Link }
-
-func (r registry) Register(ctx context.Context, reg websockets.Registration, limit int) (former string, err error) {
-	former, err = r.link.Register(ctx, remote.Registration(reg), limit)
-	switch {
-	case errors.Is(err, remote.ErrDuplicate):
-		err = websockets.ErrDuplicate
-	case errors.Is(err, remote.ErrTooMany):
-		err = websockets.ErrTooMany
-	}
-	return former, err
-}
-
-func (r registry) Unregister(reg websockets.Registration) {
-	r.link.Unregister(remote.Registration(reg))
-}
-
 // otherSockets are the sockets of each other member that takes some. A link that
 // is not whole does not know.
 func (s *Node) otherSockets() (counts []int64) {
@@ -156,11 +139,11 @@ func (d deliverer) Deliver(m remote.Message) error {
 	return err
 }
 
-func (d deliverer) Registrations(f func(remote.Registration) bool) {
-	d.s.sockets.Registrations(func(r websockets.Registration) bool { return f(remote.Registration(r)) })
+func (d deliverer) Registrations(f func(shared.Registration) bool) {
+	d.s.sockets.Registrations(f)
 }
 
-func (d deliverer) Registered(r remote.Registration) bool {
+func (d deliverer) Registered(r shared.Registration) bool {
 	return d.s.sockets.Registered(r.Context, r.User, r.ID)
 }
 

@@ -196,7 +196,7 @@ func Open(opt Options) (_ *Node, err error) {
 		sopt.Load = s.loadUser
 	}
 	if s.link != nil {
-		sopt.Registry = registry{s.link}
+		sopt.Registry = s.link
 		sopt.Others = s.otherSockets
 		sopt.Peers, sopt.Origin = peers{s.link}, s.link.Incarnation()
 	}

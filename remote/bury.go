@@ -12,17 +12,18 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/redispipe"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // slotTTL lets what a broken member has left go by itself.
 const slotTTL = 30 * time.Second
 
 // parseUser reads Registration.field.
-func parseUser(field string) (r Registration, ok bool) {
+func parseUser(field string) (r shared.Registration, ok bool) {
 	c, u, _ := strings.Cut(field, ":")
 	context, err1 := strconv.ParseInt(c, 10, 32)
 	user, err2 := strconv.ParseInt(u, 10, 32)
-	return Registration{Context: int32(context), User: int32(user)}, err1 == nil && err2 == nil
+	return shared.Registration{Context: int32(context), User: int32(user)}, err1 == nil && err2 == nil
 }
 
 // reap removes what a dead member has left; one survivor does it.
@@ -57,9 +58,9 @@ func (l *Link) bury(ctx context.Context, incarnation string) error {
 func (l *Link) clear(ctx context.Context, incarnation string) error {
 	for n := range buckets {
 		key := []string{l.keys.bucket(n)}
-		var fields []Registration
+		var fields []shared.Registration
 		purge := func() error {
-			err := l.runInBuckets(ctx, purgeScript, fields, func(r *Registration) []any { return []any{r.field(), incarnation} },
+			err := l.runInBuckets(ctx, purgeScript, fields, func(r *shared.Registration) []any { return []any{fieldOf(r), incarnation} },
 				func(_ int, c *redis.Cmd) error { return c.Err() })
 			fields = fields[:0]
 			return err

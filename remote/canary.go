@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 const (
@@ -29,13 +31,13 @@ type canary struct {
 // Canary is how messages of another member come through, measured with one of
 // its own each second.
 type Canary struct {
-	From        string        `json:"from"` // name of the sender
-	Incarnation string        `json:"incarnation"`
-	Late        bool          `json:"late"`   // none has come for canaryLate
-	Age         time.Duration `json:"age"`    // since the last one came, or since the sender was first seen
-	Took        time.Duration `json:"took"`   // of the last one, by the clock of Redis
-	Missed      int64         `json:"missed"` // seconds without one, since this process started
-	Seconds     Histogram     `json:"-"`
+	From        string         `json:"from"` // name of the sender
+	Incarnation string         `json:"incarnation"`
+	Late        bool           `json:"late"`   // none has come for canaryLate
+	Age         time.Duration  `json:"age"`    // since the last one came, or since the sender was first seen
+	Took        time.Duration  `json:"took"`   // of the last one, by the clock of Redis
+	Missed      int64          `json:"missed"` // seconds without one, since this process started
+	Seconds     shared.Latency `json:"-"`
 }
 
 // sing sends a canary each second, and looks whether those of the others come.

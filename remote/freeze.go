@@ -3,6 +3,8 @@ package remote
 import (
 	"math"
 	"time"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // State is what a process has to know of a link to go on as the same member, under
@@ -29,7 +31,7 @@ type State struct {
 	Members             map[string]SeenState
 
 	Counts, Floors []int64 // of the buckets
-	Removals       []Registration
+	Removals       []shared.Registration
 }
 
 // EntryState is an entry of this member.

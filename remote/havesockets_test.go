@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // Each member knows who has a socket on any; without Redis it does not say that
@@ -14,7 +15,7 @@ func TestHaveSockets(t *testing.T) {
 	a, b := newNode(t, way(s), "a"), newNode(t, way(s), "b")
 	meet(t, a, b)
 	r := b.mustOpen(1, 2, "c")
-	users := []Registration{{Context: 1, User: 1}, {Context: 1, User: 2}, {Context: 2, User: 2}}
+	users := []shared.Registration{{Context: 1, User: 1}, {Context: 1, User: 2}, {Context: 2, User: 2}}
 	have, err := a.HaveSockets(t.Context(), users)
 	if err != nil || !slices.Equal(have, []bool{false, true, false}) {
 		t.Errorf("%v %v", have, err)

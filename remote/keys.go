@@ -3,6 +3,8 @@ package remote
 import (
 	"hash/fnv"
 	"strconv"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // keys are the names of what a cluster keeps in Redis. What is read or written
@@ -32,7 +34,7 @@ func (k keys) replies(id string) string { return k.shared("replies:" + id) }
 const buckets = 32
 
 // bucket is the hash of the registrations of some users, a field for each user,
-// see Registration.field. It counts the changes of each member, see counter.
+// see fieldOf. It counts the changes of each member, see counter.
 func (k keys) bucket(n int) string {
 	return "sluice:{" + k.cluster + ":r" + strconv.Itoa(n) + "}:sockets"
 }
@@ -45,15 +47,6 @@ func counter(incarnation string) string { return "#" + incarnation }
 // message is there while the id of a message is taken.
 func (k keys) message(id string) string { return "sluice:{" + k.cluster + "::" + id + "}:message" }
 
-// Registration is what the cluster knows of a socket.
-type Registration struct {
-	ID         string // of the socket, random
-	Context    int32
-	User       int32
-	Connection string // the client's id for it, printable ASCII, maxPart at most
-	Session    string // digest of the session's id, sessionLen bytes
-}
-
 const (
 	// sessionLen is the length of Registration.Session.
 	sessionLen = 16
@@ -61,8 +54,8 @@ const (
 	maxPart = 255
 )
 
-// field is that of the user in its bucket.
-func (r *Registration) field() string {
+// fieldOf is the field of the user in its bucket.
+func fieldOf(r *shared.Registration) string {
 	return strconv.Itoa(int(r.Context)) + ":" + strconv.Itoa(int(r.User))
 }
 
@@ -73,15 +66,15 @@ func bucketOf(field string) int {
 	return int(h.Sum32() % buckets)
 }
 
-// value is a socket in the field of its user, which has one behind the other.
-func (r *Registration) value(incarnation string) string {
+// valueOf is a socket in the field of its user, which has one behind the other.
+func valueOf(r *shared.Registration, incarnation string) string {
 	return incarnation + r.Session + string([]byte{byte(len(r.ID))}) + r.ID + string([]byte{byte(len(r.Connection))}) + r.Connection
 }
 
 // entry is a registration as a bucket has it.
 type entry struct {
 	holder string // incarnation
-	Registration
+	shared.Registration
 }
 
 // parseField reads the registrations of a user; what does not parse ends them.

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // The keys of the log lines.
@@ -30,9 +32,9 @@ type Deliverer interface {
 	// Deliver queues a message of another member on every local match.
 	Deliver(m Message) error
 	// Registrations calls f for every registered socket until f returns false.
-	Registrations(f func(Registration) bool)
+	Registrations(f func(shared.Registration) bool)
 	// Registered reports whether the socket is registered here now.
-	Registered(r Registration) bool
+	Registered(r shared.Registration) bool
 	// Replace closes the socket that another member has taken over.
 	Replace(context, user int32, id string)
 	// Abandon closes every socket, with a code on which clients come back:

@@ -13,6 +13,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // Each message arrives at all other members once and in order, and not at its
@@ -52,10 +53,10 @@ func TestLinkRegistry(t *testing.T) {
 	a, b := newNode(t, way(s), "a"), newNode(t, way(s), "b")
 	meet(t, a, b)
 	first := a.mustOpen(1, 5, "x")
-	if _, err := b.open(1, 5, "x", "another session", 8); !errors.Is(err, ErrDuplicate) {
+	if _, err := b.open(1, 5, "x", "another session", 8); !errors.Is(err, shared.ErrDuplicate) {
 		t.Errorf("duplicate: %v", err)
 	}
-	if _, err := b.open(1, 5, "y", "s", 1); !errors.Is(err, ErrTooMany) {
+	if _, err := b.open(1, 5, "y", "s", 1); !errors.Is(err, shared.ErrTooMany) {
 		t.Errorf("limit: %v", err)
 	}
 	b.mustOpen(1, 5, "x") // the same session takes over
@@ -97,7 +98,7 @@ func TestLinkLimitTogether(t *testing.T) {
 				mu.Lock()
 				admitted++
 				mu.Unlock()
-			case !errors.Is(err, ErrTooMany):
+			case !errors.Is(err, shared.ErrTooMany):
 				t.Error(err)
 			}
 		})

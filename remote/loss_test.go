@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 )
 
 func shortKeep(o *Options) { o.Keep = testLease }
@@ -212,8 +213,8 @@ func TestLossOfRegistry(t *testing.T) {
 	a.shut(gone)
 	wait(t, "the socket is removed", func() bool { return registeredOf(s, a, 2, 1) == 0 })
 	for u := range users {
-		r := Registration{Context: 1, User: int32(u + 1)}
-		c.Del(t.Context(), a.keys.bucket(bucketOf(r.field())))
+		r := shared.Registration{Context: 1, User: int32(u + 1)}
+		c.Del(t.Context(), a.keys.bucket(bucketOf(fieldOf(&r))))
 	}
 	wait(t, "single keys are mended", whole)
 	b.wantIDs(first...)
@@ -231,8 +232,8 @@ func TestLossOfShard(t *testing.T) {
 	}
 	registered := func() (n int) {
 		for u := range users {
-			r := Registration{Context: 1, User: int32(u + 1)}
-			text, err := a.client.HGet(context.Background(), bucketKey(a, 1, r.User), r.field()).Result()
+			r := shared.Registration{Context: 1, User: int32(u + 1)}
+			text, err := a.client.HGet(context.Background(), bucketKey(a, 1, r.User), fieldOf(&r)).Result()
 			list, _ := parseField(text)
 			if err == nil {
 				n += len(list)

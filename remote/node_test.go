@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/testkit"
 )
 
@@ -26,7 +27,7 @@ type node struct {
 	ended  chan struct{}
 
 	mu        sync.Mutex
-	sockets   map[string]Registration
+	sockets   map[string]shared.Registration
 	got       []Message
 	replaced  []string
 	abandoned int
@@ -45,7 +46,7 @@ func (n *node) Deliver(m Message) error {
 	return nil
 }
 
-func (n *node) Registrations(f func(Registration) bool) {
+func (n *node) Registrations(f func(shared.Registration) bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	for _, r := range n.sockets {
@@ -55,7 +56,7 @@ func (n *node) Registrations(f func(Registration) bool) {
 	}
 }
 
-func (n *node) Registered(r Registration) bool {
+func (n *node) Registered(r shared.Registration) bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	_, there := n.sockets[r.ID]
@@ -76,7 +77,7 @@ func (n *node) Abandon() int {
 	for _, r := range n.sockets {
 		n.Unregister(r)
 	}
-	n.sockets = map[string]Registration{}
+	n.sockets = map[string]shared.Registration{}
 	return 1
 }
 
@@ -108,7 +109,7 @@ func newNode(t testing.TB, way Redis, name string, change ...func(*Options)) *no
 	if err != nil {
 		t.Fatal(err)
 	}
-	n := &node{t: t, client: client, sockets: map[string]Registration{}, ended: make(chan struct{})}
+	n := &node{t: t, client: client, sockets: map[string]shared.Registration{}, ended: make(chan struct{})}
 	o := Options{
 		Client: client, Cluster: "test", Member: name, Lease: testLease,
 		Timings: Timings{Frequency: minFrequency}, Buffered: func() int { return 100_000 },
@@ -183,8 +184,8 @@ func newID() string {
 }
 
 // open registers a socket.
-func (n *node) open(context_, user int32, connection, session string, limit int) (Registration, error) {
-	r := Registration{ID: newID(), Context: context_, User: user, Connection: connection, Session: fmt.Sprintf("%-16.16s", session)}
+func (n *node) open(context_, user int32, connection, session string, limit int) (shared.Registration, error) {
+	r := shared.Registration{ID: newID(), Context: context_, User: user, Connection: connection, Session: fmt.Sprintf("%-16.16s", session)}
 	n.mu.Lock()
 	n.sockets[r.ID] = r
 	n.mu.Unlock()
@@ -195,7 +196,7 @@ func (n *node) open(context_, user int32, connection, session string, limit int)
 	return r, err
 }
 
-func (n *node) mustOpen(context_, user int32, connection string) Registration {
+func (n *node) mustOpen(context_, user int32, connection string) shared.Registration {
 	n.t.Helper()
 	r, err := n.open(context_, user, connection, "s", 8)
 	if err != nil {
@@ -204,7 +205,7 @@ func (n *node) mustOpen(context_, user int32, connection string) Registration {
 	return r
 }
 
-func (n *node) shut(r Registration) {
+func (n *node) shut(r shared.Registration) {
 	n.mu.Lock()
 	delete(n.sockets, r.ID)
 	n.mu.Unlock()
@@ -240,14 +241,14 @@ func (n *node) drained() bool { return n.Stats().Buffer.Buffered == 0 }
 
 // bucketKey is where a user's registrations are.
 func bucketKey(n *node, context, user int32) string {
-	r := Registration{Context: context, User: user}
-	return n.keys.bucket(bucketOf(r.field()))
+	r := shared.Registration{Context: context, User: user}
+	return n.keys.bucket(bucketOf(fieldOf(&r)))
 }
 
 // registeredOf is how many sockets the registry has of a user.
 func registeredOf(s *redistest.Server, n *node, context, user int32) int {
-	r := Registration{Context: context, User: user}
-	list, _ := parseField(s.Client().HGet(context_(), bucketKey(n, context, user), r.field()).Val())
+	r := shared.Registration{Context: context, User: user}
+	list, _ := parseField(s.Client().HGet(context_(), bucketKey(n, context, user), fieldOf(&r)).Val())
 	return len(list)
 }
 

@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed47708276/sluice/redispipe"
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // refusal is a way in which Redis refuses a member that runs.
@@ -301,7 +302,7 @@ func TestCanary(t *testing.T) {
 	})
 }
 
-func total(h Histogram) (n int64) {
+func total(h shared.Latency) (n int64) {
 	for _, c := range h.Counts {
 		n += c
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/redispipe"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // The registry tells which sockets a user has in the cluster: for limits, for
@@ -26,10 +27,8 @@ const (
 	maxRemovals = 20_000
 )
 
-// Why the cluster refuses a socket.
+// Why a socket is not registered, beside those of package shared.
 var (
-	ErrTooMany   = errors.New("the user has its maximum of sockets in the cluster")
-	ErrDuplicate = errors.New("another session of the user has a socket with this connection id")
 	// ErrUnready: what others accept for the socket from now on could pass it by.
 	ErrUnready = errors.New("the other members do not know of this one yet: try again")
 
@@ -41,7 +40,7 @@ var (
 // for every socket that leaves. When Redis cannot say, the socket is admitted and
 // registered later: this member reads what is sent to all. Before it has joined
 // it is ErrUnready. former is the other member whose socket it takes over.
-func (l *Link) Register(ctx context.Context, r Registration, limit int) (former string, err error) {
+func (l *Link) Register(ctx context.Context, r shared.Registration, limit int) (former string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
 	if !l.awaitJoin(ctx) {
@@ -71,9 +70,9 @@ func (l *Link) Register(ctx context.Context, r Registration, limit int) (former 
 		signal(l.rebuild)
 		return "", nil
 	case result.code == registryDuplicate:
-		return "", ErrDuplicate
+		return "", shared.ErrDuplicate
 	case result.code == registryFull:
-		return "", ErrTooMany
+		return "", shared.ErrTooMany
 	case result.code == registryReplaced && result.holders[0] != me:
 		l.publishOrLog(parcel{Message: Message{ID: newIncarnation(), Context: r.Context, User: r.User, Name: result.replaced, Args: "[]"}, Kind: kindReplace})
 		return result.holders[0], nil
@@ -111,11 +110,11 @@ type registered struct {
 
 func (r *registered) refused() bool { return r.code >= registryDuplicate }
 
-func (l *Link) register(ctx context.Context, me string, r Registration, limit int, dead []string) (*registered, error) {
-	field := r.field()
+func (l *Link) register(ctx context.Context, me string, r shared.Registration, limit int, dead []string) (*registered, error) {
+	field := fieldOf(&r)
 	n := bucketOf(field)
 	told := l.shelves.read()
-	args := []any{field, counter(me), r.value(me), r.ID, me, r.Session, r.Connection, limit, told.floors[n]}
+	args := []any{field, counter(me), valueOf(&r, me), r.ID, me, r.Session, r.Connection, limit, told.floors[n]}
 	for _, d := range dead {
 		args = append(args, d)
 	}
@@ -156,7 +155,7 @@ const haveSocketsTimeout = 500 * time.Millisecond
 // HaveSockets tells for each of at most MaxHaveSockets users, named by Context and
 // User, whether the registry has a socket of it on any member; on one that died it
 // stays for some lease times. Where Redis cannot say it is an error.
-func (l *Link) HaveSockets(ctx context.Context, users []Registration) ([]bool, error) {
+func (l *Link) HaveSockets(ctx context.Context, users []shared.Registration) ([]bool, error) {
 	if !l.healthy() {
 		return nil, errNoRegistry
 	}
@@ -165,7 +164,7 @@ func (l *Link) HaveSockets(ctx context.Context, users []Registration) ([]bool, e
 	pipe := l.opts.Client.Pipeline()
 	cmds := make([]*redis.StringCmd, len(users))
 	for i := range users {
-		field := users[i].field()
+		field := fieldOf(&users[i])
 		cmds[i] = pipe.HGet(ctx, l.keys.bucket(bucketOf(field)), field)
 	}
 	_ = redispipe.Exec(ctx, pipe) // each answer is looked at
@@ -196,7 +195,7 @@ func (l *Link) dead(ctx context.Context, incarnations []string) (dead []string, 
 // removals are registrations that wait to be removed.
 type removals struct {
 	mu   sync.Mutex
-	list []Registration
+	list []shared.Registration
 	wake chan struct{}
 	// forgot: the registry may have sockets of this member that are closed.
 	forgot atomic.Bool
@@ -204,7 +203,7 @@ type removals struct {
 
 // Unregister removes a registration that Register has made, in the background.
 // Its id is random, so that it never removes another.
-func (l *Link) Unregister(r Registration) {
+func (l *Link) Unregister(r shared.Registration) {
 	l.gone.mu.Lock()
 	full := len(l.gone.list) >= maxRemovals
 	if !full {
@@ -253,10 +252,10 @@ func (l *Link) remove() {
 	}
 }
 
-func (l *Link) unregister(batch []Registration) error {
+func (l *Link) unregister(batch []shared.Registration) error {
 	me, told := l.Incarnation(), l.shelves.read()
-	return l.eachInBucket(removeScript, batch, func(r *Registration) []any {
-		return []any{r.field(), counter(me), r.ID, told.floors[bucketOf(r.field())]}
+	return l.eachInBucket(removeScript, batch, func(r *shared.Registration) []any {
+		return []any{fieldOf(r), counter(me), r.ID, told.floors[bucketOf(fieldOf(r))]}
 	}, func(n int, c *redis.Cmd) error {
 		answer, err := c.Int64Slice()
 		if err == nil {
@@ -271,18 +270,18 @@ func (l *Link) unregister(batch []Registration) error {
 }
 
 // eachInBucket runs a script for each registration, all in one pipeline.
-func (l *Link) eachInBucket(script *redis.Script, batch []Registration, args func(*Registration) []any, took func(n int, c *redis.Cmd) error) error {
+func (l *Link) eachInBucket(script *redis.Script, batch []shared.Registration, args func(*shared.Registration) []any, took func(n int, c *redis.Cmd) error) error {
 	ctx, cancel := context.WithTimeout(l.ctx, maxBeatTimeout)
 	defer cancel()
 	return l.runInBuckets(ctx, script, batch, args, took)
 }
 
-func (l *Link) runInBuckets(ctx context.Context, script *redis.Script, batch []Registration, args func(*Registration) []any, took func(n int, c *redis.Cmd) error) error {
+func (l *Link) runInBuckets(ctx context.Context, script *redis.Script, batch []shared.Registration, args func(*shared.Registration) []any, took func(n int, c *redis.Cmd) error) error {
 	for attempt := 0; ; attempt++ {
 		pipe := l.opts.Client.Pipeline()
 		cmds := make([]*redis.Cmd, len(batch))
 		for i := range batch {
-			key := []string{l.keys.bucket(bucketOf(batch[i].field()))}
+			key := []string{l.keys.bucket(bucketOf(fieldOf(&batch[i])))}
 			if attempt == 0 {
 				cmds[i] = script.EvalSha(ctx, pipe, key, args(&batch[i])...)
 			} else { // the first, or since Redis started
@@ -293,7 +292,7 @@ func (l *Link) runInBuckets(ctx context.Context, script *redis.Script, batch []R
 		var failed error
 		unknown := false
 		for i, c := range cmds {
-			n := bucketOf(batch[i].field())
+			n := bucketOf(fieldOf(&batch[i]))
 			if err := took(n, c); err != nil {
 				unknown = unknown || redis.HasErrorPrefix(err, "NOSCRIPT")
 				failed = l.mendBucket(ctx, n, err)

@@ -7,6 +7,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // worldFault is a kind of fault; it returns when it is over.
@@ -156,7 +158,7 @@ func (w *world) registered() {
 	}
 	there := make(map[string]bool)
 	for user := range worldUsers {
-		field := (&Registration{Context: 1, User: int32(user + 1)}).field()
+		field := fieldOf(&shared.Registration{Context: 1, User: int32(user + 1)})
 		list, ok := parseField(w.redis.Field(keys{worldCluster}.bucket(bucketOf(field)), field))
 		if !ok {
 			w.note("not whole: the registrations of %s do not parse", field)

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // sentMessage is a message that a client has sent.
@@ -164,7 +166,7 @@ func (w *world) clients(d *dice) {
 func (w *world) open(p *peer, user int32) error {
 	w.mu.Lock()
 	n := len(w.sockets)
-	s := &worldSocket{peer: p, Registration: Registration{
+	s := &worldSocket{peer: p, Registration: shared.Registration{
 		ID: fmt.Sprintf("%032x", n+1), Context: 1, User: user, Connection: fmt.Sprint("c", n), Session: fmt.Sprintf("%016d", n),
 	}}
 	if !p.dead.IsZero() || p.closing {

@@ -16,6 +16,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/remote/redismodel"
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/testkit"
 )
 
@@ -166,7 +167,7 @@ type peer struct {
 
 // worldSocket is a socket of a client.
 type worldSocket struct {
-	Registration
+	shared.Registration
 	peer   *peer
 	live   bool      // it was admitted
 	opened time.Time // then
@@ -339,9 +340,9 @@ func (p *peer) deliver(m *sentMessage) {
 }
 
 // Registrations implements Deliverer.
-func (p *peer) Registrations(f func(Registration) bool) {
+func (p *peer) Registrations(f func(shared.Registration) bool) {
 	p.w.mu.Lock()
-	var list []Registration
+	var list []shared.Registration
 	for _, s := range p.sockets {
 		list = append(list, s.Registration)
 	}
@@ -354,7 +355,7 @@ func (p *peer) Registrations(f func(Registration) bool) {
 }
 
 // Registered implements Deliverer.
-func (p *peer) Registered(r Registration) bool {
+func (p *peer) Registered(r shared.Registration) bool {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	return p.sockets[r.ID] != nil

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed47708276/sluice/remote/redismodel"
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // The scripts of the registry and of the keeper answer and write the same over
@@ -18,8 +19,8 @@ func TestScriptsOverModel(t *testing.T) {
 	)
 	k := keys{"test"}
 	bucket := []string{k.bucket(1)}
-	registration := func(id, connection, session string) *Registration {
-		return &Registration{ID: id, Context: 1, User: 5, Connection: connection, Session: session}
+	registration := func(id, connection, session string) *shared.Registration {
+		return &shared.Registration{ID: id, Context: 1, User: 5, Connection: connection, Session: session}
 	}
 	var steps []redismodel.Step
 	call := func(s *redis.Script, keys []string, args ...any) {
@@ -27,14 +28,14 @@ func TestScriptsOverModel(t *testing.T) {
 	}
 	register := func(me, id, connection, session string, limit, floor int, dead ...any) {
 		r := registration(id, connection, session)
-		call(registerScript, bucket, append([]any{r.field(), counter(me), r.value(me), id, me, session, connection, limit, floor}, dead...)...)
+		call(registerScript, bucket, append([]any{fieldOf(r), counter(me), valueOf(r, me), id, me, session, connection, limit, floor}, dead...)...)
 	}
 	put := func(me, id, connection, session string, floor int) {
 		r := registration(id, connection, session)
-		call(putScript, bucket, r.field(), counter(me), r.value(me), id, floor)
+		call(putScript, bucket, fieldOf(r), counter(me), valueOf(r, me), id, floor)
 	}
 	remove := func(me, id string, floor int) {
-		call(removeScript, bucket, registration(id, "", one).field(), counter(me), id, floor)
+		call(removeScript, bucket, fieldOf(registration(id, "", one)), counter(me), id, floor)
 	}
 	register(a, "s1", "x", one, 3, 0)
 	register(a, "s1", "x", one, 3, 1) // once more
@@ -50,11 +51,11 @@ func TestScriptsOverModel(t *testing.T) {
 	remove(a, "nothing", 3)
 	remove(a, "s8", 40)
 	remove(b, "s2", 2)
-	call(purgeScript, bucket, registration("", "", one).field(), a)
+	call(purgeScript, bucket, fieldOf(registration("", "", one)), a)
 	call(purgeScript, bucket, "9:9", a)
 	// What is no list of registrations.
 	call(redis.NewScript(`return redis.call('HSET', KEYS[1], '1:6', 'rubbish')`), bucket)
-	call(putScript, bucket, "1:6", counter(a), registration("s9", "c", one).value(a), "s9", 0)
+	call(putScript, bucket, "1:6", counter(a), valueOf(registration("s9", "c", one), a), "s9", 0)
 
 	keeper := []string{k.shared("keeper"), k.shared("entries")}
 	head := `{"revision":2}`

@@ -11,6 +11,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/redispipe"
+	"github.com/seed47708276/sluice/shared"
 )
 
 const (
@@ -164,10 +165,10 @@ func (l *Link) check(whole bool) error {
 // pass writes every socket of this member in these buckets that is missing
 // there, and removes what is not here any more.
 func (l *Link) pass(me string, in *[buckets]bool, whole bool) error {
-	var own []Registration
+	var own []shared.Registration
 	total := 0
-	l.opts.Deliverer.Registrations(func(r Registration) bool {
-		if total++; in[bucketOf(r.field())] {
+	l.opts.Deliverer.Registrations(func(r shared.Registration) bool {
+		if total++; in[bucketOf(fieldOf(&r))] {
 			own = append(own, r)
 		}
 		return true
@@ -201,10 +202,10 @@ func (l *Link) pass(me string, in *[buckets]bool, whole bool) error {
 	return nil
 }
 
-func (l *Link) put(me string, batch []Registration) error {
+func (l *Link) put(me string, batch []shared.Registration) error {
 	told := l.shelves.read()
-	err := l.eachInBucket(putScript, batch, func(r *Registration) []any {
-		return []any{r.field(), counter(me), r.value(me), r.ID, told.floors[bucketOf(r.field())]}
+	err := l.eachInBucket(putScript, batch, func(r *shared.Registration) []any {
+		return []any{fieldOf(r), counter(me), valueOf(r, me), r.ID, told.floors[bucketOf(fieldOf(r))]}
 	}, func(n int, c *redis.Cmd) error {
 		answer, err := c.Int64Slice()
 		if err == nil {

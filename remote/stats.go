@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/redis/go-redis/v9"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // Why messages for other members are dropped.
@@ -41,13 +43,6 @@ type counters struct {
 	clock                               atomic.Int64 // what must be added to our clock to have that of Redis, ns
 }
 
-// Histogram is a distribution of times.
-type Histogram struct {
-	Bounds []float64 // seconds, upper bounds of the buckets but the last
-	Counts []int64   // of each bucket
-	Sum    float64   // seconds
-}
-
 // bounds are those of all histograms: a round trip on loopback to a silent link.
 var bounds = [...]time.Duration{
 	100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
@@ -69,8 +64,8 @@ func (h *histogram) observe(d time.Duration) {
 	h.sum.Add(int64(d))
 }
 
-func (h *histogram) read() Histogram {
-	r := Histogram{Sum: time.Duration(h.sum.Load()).Seconds()}
+func (h *histogram) read() shared.Latency {
+	r := shared.Latency{Sum: time.Duration(h.sum.Load()).Seconds()}
 	for i := range h.counts {
 		r.Counts = append(r.Counts, h.counts[i].Load())
 	}
@@ -106,8 +101,8 @@ type Stats struct {
 
 	BeatsFailed, ReadsFailed, RegistersFailed int64
 
-	InboxLag      Histogram // from Redis to here
-	Commands      Histogram // latency of Redis, reading the inbox excluded
+	InboxLag      shared.Latency // from Redis to here
+	Commands      shared.Latency // latency of Redis, reading the inbox excluded
 	CommandErrors int64
 }
 

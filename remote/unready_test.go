@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // A socket that is admitted while its member's link is cut gets what another
@@ -35,7 +36,7 @@ func TestLinkRegisterWhileCut(t *testing.T) {
 		for _, r := range b.sockets {
 			b.Unregister(r)
 		}
-		b.sockets = map[string]Registration{}
+		b.sockets = map[string]shared.Registration{}
 		b.mu.Unlock()
 		wait(t, "the socket is forgotten", func() bool { return registeredOf(s, a, 1, 5) == 0 })
 	}

@@ -5,6 +5,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // Registry is where a socket is made known to the other members of a cluster.
@@ -14,29 +16,14 @@ type Registry interface {
 	// cluster. It returns ErrTooMany, ErrDuplicate, nil, or another error when
 	// the other members cannot be told: their messages would pass the socket by.
 	// former is the member whose socket it takes over; "": none, or this one.
-	Register(ctx context.Context, r Registration, limit int) (former string, err error)
+	Register(ctx context.Context, r shared.Registration, limit int) (former string, err error)
 	// Unregister is called for every socket for which Register was called, when
 	// it leaves or was refused. It must not block.
-	Unregister(r Registration)
+	Unregister(r shared.Registration)
 }
 
-// Why a Registry refuses a socket.
-var (
-	ErrTooMany   = errors.New("the user has its maximum of sockets in the cluster")
-	ErrDuplicate = errors.New("another session of the user has a socket with this connection id")
-)
-
-// Registration is what the cluster knows of a socket.
-type Registration struct {
-	ID         string // random, as SocketInfo.ID
-	Context    int32
-	User       int32
-	Connection string // the client's id
-	Session    string // digest of the session's id, 16 hex digits
-}
-
-func (s *socket) registration() Registration {
-	return Registration{
+func (s *socket) registration() shared.Registration {
+	return shared.Registration{
 		ID: hex.EncodeToString(s.id[:]), Context: s.subject.context, User: s.subject.user,
 		Connection: s.connection, Session: sessionDigest(s.session),
 	}
@@ -55,9 +42,9 @@ func (s *Server) publish(ctx context.Context, sock *socket) *refusal {
 	}
 	former, err := s.opts.Registry.Register(ctx, sock.registration(), s.opts.Config().MaxPerUser)
 	switch {
-	case errors.Is(err, ErrDuplicate):
+	case errors.Is(err, shared.ErrDuplicate):
 		return refuseDuplicate
-	case errors.Is(err, ErrTooMany):
+	case errors.Is(err, shared.ErrTooMany):
 		return refuseTooMany
 	case err != nil:
 		return refuseCluster
@@ -80,10 +67,10 @@ func (s *Server) withdraw(sock *socket) {
 
 // Registrations calls f for the sockets in the hub until f returns false. No
 // lock is held meanwhile.
-func (s *Server) Registrations(f func(Registration) bool) {
+func (s *Server) Registrations(f func(shared.Registration) bool) {
 	goOn := true
 	s.hub.subjects(func(k subject) bool {
-		var list []Registration
+		var list []shared.Registration
 		s.hub.user(k, func(sock *socket) { list = append(list, sock.registration()) })
 		for _, r := range list {
 			if goOn = goOn && f(r); !goOn {

@@ -5,6 +5,8 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // Protocol is what a socket speaks.
@@ -117,17 +119,9 @@ type Closing struct {
 	Code  uint16
 }
 
-// Latency is the time from SendTo... until the kernel has taken the message,
-// one observation for the oldest message of each write.
-type Latency struct {
-	Bounds []float64 // seconds, upper bounds of the buckets but the last
-	Counts []int64   // of each bucket
-	Sum    float64   // seconds
-}
-
 // Arrivals are the times from SendTo... to a client's answer that it has the
 // message, of those sockets that were asked.
-type Arrivals struct{ Browser, Page Latency }
+type Arrivals struct{ Browser, Page shared.Latency }
 
 // Stats are counters since the start; Sockets, Queued, QueuedBytes and Muted are
 // of now.
@@ -145,7 +139,9 @@ type Stats struct {
 	FramesOut   int64
 	BytesIn     int64 // on the wire, after the handshake
 	BytesOut    int64
-	SendLatency Latency
+	// SendLatency is the time from SendTo... until the kernel has taken the message,
+	// one observation for the oldest message of each write.
+	SendLatency shared.Latency
 	Arrivals    Arrivals
 	Asking      int64 // sockets that have not answered yet whether a message has come
 	Remembered  int64 // messages of which is known what became of them
@@ -183,8 +179,8 @@ func (s *Server) Stats() Stats {
 	for i := range s.hub.shards {
 		st.add(&s.hub.shards[i].counters)
 	}
-	st.Arrivals.Browser.add(&s.totals.browser)
-	st.Arrivals.Page.add(&s.totals.page)
+	addTo(&st.Arrivals.Browser, &s.totals.browser)
+	addTo(&st.Arrivals.Page, &s.totals.page)
 	records, bytes := s.memory.Usage()
 	st.Remembered, st.Memory = int64(records), int64(bytes)
 	for c := CauseNone + 1; c < causeCount; c++ {
@@ -241,10 +237,10 @@ func (st *Stats) add(c *counters) {
 			}
 		}
 	}
-	st.SendLatency.add(&c.latency)
+	addTo(&st.SendLatency, &c.latency)
 }
 
-func (l *Latency) add(h *histogram) {
+func addTo(l *shared.Latency, h *histogram) {
 	for i := range h.counts {
 		l.Counts[i] += h.counts[i].Load()
 	}
@@ -252,8 +248,8 @@ func (l *Latency) add(h *histogram) {
 }
 
 // noLatency has the bounds of all histograms, and counts nothing yet.
-func noLatency() Latency {
-	l := Latency{Counts: make([]int64, len(latencyBounds)+1)}
+func noLatency() shared.Latency {
+	l := shared.Latency{Counts: make([]int64, len(latencyBounds)+1)}
 	for _, b := range latencyBounds {
 		l.Bounds = append(l.Bounds, float64(b)/1e9)
 	}
@@ -271,8 +267,8 @@ type Brief struct {
 // Brief returns counters often, at next to no cost.
 func (s *Server) Brief() Brief {
 	b := Brief{Sockets: s.Count(), Messages: s.totals.messages.Load(), Arrivals: Arrivals{noLatency(), noLatency()}}
-	b.Arrivals.Browser.add(&s.totals.browser)
-	b.Arrivals.Page.add(&s.totals.page)
+	addTo(&b.Arrivals.Browser, &s.totals.browser)
+	addTo(&b.Arrivals.Page, &s.totals.page)
 	s.totals.mu.Lock()
 	defer s.totals.mu.Unlock()
 	b.Handshakes = maps.Clone(s.totals.handshakes)
