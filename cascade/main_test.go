@@ -123,6 +123,11 @@ func startChild(t *testing.T, root, state string, wrap ...string) *child {
 	if err := c.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("the child's log:\n%s", c.stderr.String())
+		}
+	})
 	t.Cleanup(c.kill)
 	return c
 }

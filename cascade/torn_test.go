@@ -128,13 +128,13 @@ func TestHalfWritten(t *testing.T) {
 	for n := 1; n <= rounds(4, 1000); n++ {
 		f, err := os.Create(in(dir, "a.properties"))
 		must(t, err)
-		last, gap := time.Now(), time.Duration(0)
+		before, gap := time.Now(), time.Duration(0)
 		for _, b := range content(n) {
 			<-tick.C
+			now := time.Now()
 			_, err := f.Write([]byte{b})
 			must(t, err)
-			now := time.Now()
-			gap, last = max(gap, now.Sub(last)), now
+			gap, before = max(gap, time.Since(before)), now
 		}
 		must(t, f.Close())
 		within(t, saveLimit, "the whole file", func() bool { return text(e.Snapshot(), "key0") == fmt.Sprint(n) })
