@@ -19,8 +19,7 @@ const (
 	maxSourceLine = 1000
 )
 
-// SourceLine is the line of a file that a finding is about, as it stands on disk
-// now, with secrets masked.
+// SourceLine is a line of a file as it stands on disk now, with secrets masked.
 type SourceLine struct {
 	Path string `json:"path"`
 	Line int    `json:"line"`
@@ -56,6 +55,16 @@ func (sn *Snapshot) SourceLines(roots []string) []SourceLine {
 		}
 	}
 	return list
+}
+
+// SourceLineAt is a line of a file that was loaded from the roots; not ok is one
+// that is not there, or that is not shown: it is too long, or a part of a value.
+func (sn *Snapshot) SourceLineAt(roots []string, path string, line int) (l SourceLine, ok bool) {
+	lines := sourceOf(roots, path)
+	if line < 1 || line > len(lines) {
+		return l, false
+	}
+	return sn.sourceLine(finding.Finding{Path: path, Line: line}, lines)
 }
 
 // sourceOf reads a file where the last root that has it has it.

@@ -87,7 +87,7 @@ func TestOpenIDConnect(t *testing.T) {
 	if !role(anna, `<span title="editor">oidc:anna</span>`) {
 		t.Error("anna is no editor")
 	}
-	res, err := anna.PostForm(p.tcp+"/console/person/1337/17/off", url.Values{"reason": {"by anna"}})
+	res, err := anna.PostForm(p.tcp+"/console/plan", url.Values{"reason": {"by anna"}, "do": {"off"}, "key": {"1337.17.0"}, "property": {"com.openexchange.websockets.enabled"}})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -31,6 +31,8 @@ type bulkOverride struct {
 	Expires   *string `json:"expires"`
 	Final     string  `json:"final"`
 	Protected bool    `json:"protected"`
+	// Revision is the one that it must have; 0: it must not be there; nil: any.
+	Revision *uint64 `json:"revision"`
 }
 
 // bulkAnswer says what a write of many changed, or would.
@@ -111,7 +113,7 @@ func (s *Server) bulkChange(o *bulkOverride, reason, actor string, force bool) (
 		if o.Value != nil {
 			return c, fail(http.StatusUnprocessableEntity, "bad_write", "%s: value and remove exclude each other", o.Property)
 		}
-		return store.Change{Key: k}, overrideName(o.Property)
+		return store.Change{Key: k, If: o.Revision}, overrideName(o.Property)
 	}
 	body := overrideBody{o.Value, o.Reason, o.Expires, o.Final, o.Protected}
 	if body.Reason == "" {
@@ -122,7 +124,7 @@ func (s *Server) bulkChange(o *bulkOverride, reason, actor string, force bool) (
 		return c, err
 	}
 	over.Actor = actor
-	return store.Change{Key: k, Body: over}, nil
+	return store.Change{Key: k, Body: over, If: o.Revision}, nil
 }
 
 // writeMany writes, and answers with what changed; the preview of a dry run says

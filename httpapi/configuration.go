@@ -231,9 +231,29 @@ func (s *Server) config(w http.ResponseWriter, _ *http.Request) error {
 	return s.answer(w, http.StatusOK, out)
 }
 
-// sourceLines answers with the lines of files that findings are about.
-func (s *Server) sourceLines(w http.ResponseWriter, _ *http.Request) error {
-	return s.answer(w, http.StatusOK, map[string]any{"lines": s.Engine.Snapshot().SourceLines(s.Roots)})
+// sourceLines answers with the lines of files that findings are about, or with
+// the one that ?file= and ?line= name.
+func (s *Server) sourceLines(w http.ResponseWriter, r *http.Request) error {
+	query, err := knownQuery(r, "file", "line")
+	if err != nil {
+		return err
+	}
+	sn := s.Engine.Snapshot()
+	if len(query) == 0 {
+		return s.answer(w, http.StatusOK, map[string]any{"lines": sn.SourceLines(s.Roots)})
+	}
+	file := query.Get("file")
+	line, err := strconv.Atoi(query.Get("line"))
+	if err != nil || line < 1 || file == "" {
+		return fail(http.StatusBadRequest, "bad_query", "file and line go together: a file as GET /admin/v1/config lists it, and a number from 1")
+	}
+	list := []cascade.SourceLine{}
+	if slices.ContainsFunc(s.Engine.Status().Files, func(f cascade.FileReport) bool { return f.Path == file }) {
+		if l, ok := sn.SourceLineAt(s.Roots, file, line); ok {
+			list = append(list, l)
+		}
+	}
+	return s.answer(w, http.StatusOK, map[string]any{"lines": list})
 }
 
 // reload reads the trees now, those of all members where the query says so; 422

@@ -2,12 +2,14 @@ package httpapi
 
 import (
 	"bytes"
+	"context"
 	"encoding/base64"
 	"fmt"
 	"net/http"
 	"net/url"
 	"slices"
 	"strings"
+	"time"
 	"unicode/utf8"
 
 	"github.com/go-chi/chi/v5"
@@ -41,6 +43,8 @@ type question struct {
 	su   cascade.Subject
 	what cascade.WhatIf
 	opt  cascade.ExplainOptions
+	// value is that of an override that the subject is supposed to have; nil: what it has.
+	value *string
 
 	query url.Values
 }
@@ -48,7 +52,7 @@ type question struct {
 // question reads what is asked; known are parameters that the route has beside
 // those of all.
 func (s *Server) question(r *http.Request, known ...string) (q question, err error) {
-	if q.query, err = knownQuery(r, append(known, "verbose", "tags", "permissions")...); err != nil {
+	if q.query, err = knownQuery(r, append(known, "verbose", "tags", "permissions", "value")...); err != nil {
 		return q, err
 	}
 	if q.su, err = s.pathSubject(r); err != nil {
@@ -71,6 +75,12 @@ func (s *Server) question(r *http.Request, known ...string) (q question, err err
 		return q, fail(http.StatusBadRequest, "bad_query", "tags and permissions have at most %d entries each: leave some out", maxWhatIf)
 	}
 	q.what = w
+	if q.query.Has("value") {
+		value := q.query.Get("value")
+		if q.value = &value; q.su.Context == 0 {
+			return q, fail(http.StatusBadRequest, "bad_query", "value supposes an override, which a context or a user has: leave it out")
+		}
+	}
 	return q, nil
 }
 
@@ -130,16 +140,35 @@ func (s *Server) property(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.explain(w, &q, name)
+	return s.explain(w, r, &q, name)
 }
 
-// asked is the state that a question is about.
-func (s *Server) asked(q *question) *cascade.Snapshot {
-	return s.Engine.Snapshot().Suppose(q.su, q.what)
+// asked is the state that a question about a property is about; name is empty
+// where it is about many.
+func (s *Server) asked(ctx context.Context, q *question, name string) (*cascade.Snapshot, error) {
+	if q.value == nil {
+		return s.Engine.Snapshot().Suppose(q.su, q.what), nil
+	}
+	if name == "" {
+		return nil, fail(http.StatusBadRequest, "bad_query", "value is for one property: ask with ?name=")
+	}
+	if _, err := s.overrideOf(q.su, name, &overrideBody{Value: q.value}, true); err != nil {
+		p := asProblem(err)
+		return nil, fail(http.StatusBadRequest, p.Code, "value: %s", p.Detail)
+	}
+	o := cascade.Override{Key: cascade.Key{Subject: q.su, Property: name}, Value: *q.value, Actor: Actor(ctx), Reason: supposed, Time: time.Now()}
+	sn, _, err := s.Engine.Candidate(ctx, nil, cascade.Batch{Overrides: []cascade.Override{o}})
+	if err != nil {
+		return nil, planFailed(err)
+	}
+	return sn.Suppose(q.su, q.what), nil
 }
+
+// supposed is the reason of an override that nobody has made.
+const supposed = "what if"
 
 // explain answers for one property; one that nothing defines is no error.
-func (s *Server) explain(w http.ResponseWriter, q *question, name string) error {
+func (s *Server) explain(w http.ResponseWriter, r *http.Request, q *question, name string) error {
 	if name == "" || len(name) > cascade.MaxNameLen || !utf8.ValidString(name) {
 		return fail(http.StatusBadRequest, "bad_name", "a property name has 1 to %d bytes of UTF-8", cascade.MaxNameLen)
 	}
@@ -152,7 +181,10 @@ func (s *Server) explain(w http.ResponseWriter, q *question, name string) error 
 			return err
 		}
 	}
-	sn := s.asked(q)
+	sn, err := s.asked(r.Context(), q, name)
+	if err != nil {
+		return err
+	}
 	setETagOf(w, sn, revision)
 	return s.answer(w, http.StatusOK, s.explainHere(sn, q.su, name, q.opt))
 }
@@ -170,7 +202,7 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 				return fail(http.StatusBadRequest, "bad_query", "name asks for one property, and %s is for lists: leave one out", other)
 			}
 		}
-		return s.explain(w, &q, q.query.Get("name"))
+		return s.explain(w, r, &q, q.query.Get("name"))
 	}
 	if !q.query.Has("prefix") {
 		return fail(http.StatusBadRequest, "bad_query", "ask with ?name= for one property, or with ?prefix= for a list")
@@ -187,7 +219,10 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 		Properties []cascade.Explanation `json:"properties"`
 		Next       string                `json:"next"`
 	}{Properties: []cascade.Explanation{}}
-	sn := s.asked(&q)
+	sn, err := s.asked(r.Context(), &q, "")
+	if err != nil {
+		return err
+	}
 	// As the command line lists: what anybody has, and this subject too, be it
 	// by default.
 	for _, name := range sn.AllNames() {

@@ -39,7 +39,7 @@ func (s *Server) routes() []route {
 		{"POST /admin/v1/config/confirm", auth.Editor, plain(s.confirm)},
 		{"GET /admin/v1/platform", auth.Viewer, plain(s.platformStatus)},
 		{"POST /admin/v1/platform/refresh", auth.Editor, plain(s.refreshPlatform)},
-		{"GET /admin/v1/config/lines", auth.Viewer, plain(s.sourceLines)},
+		{"GET /admin/v1/config/lines", auth.Viewer, s.sourceLines},
 		{"GET /admin/v1/config/reloads", auth.Viewer, plain(s.listReloads)},
 		{"GET /admin/v1/contextsets", auth.Viewer, s.contextSets},
 		{"GET /admin/v1/recent", auth.Viewer, plain(s.recently)},

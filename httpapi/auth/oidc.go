@@ -5,6 +5,8 @@ import (
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"net/http"
@@ -32,43 +34,36 @@ const (
 	PropOIDCEditors   = "sluice.admin.oidc.editors"
 )
 
-func property(name string, kind cascade.Kind, def, doc string) cascade.Declaration {
+func property(name string, kind cascade.Kind, def, doc string, related ...string) cascade.Declaration {
 	return cascade.Declaration{
 		Name: name, Kind: kind, Default: def, Server: true, File: "sluice.properties", Since: "sluice 0.9", Secret: name == PropOIDCSecret,
-		Related: []string{PropOIDCIssuer}, Doc: doc,
+		Related: related, Doc: doc,
 	}
 }
 
 // Properties are the declarations of the login with OpenID Connect.
 var Properties = []cascade.Declaration{
-	{
-		Name: PropOIDCIssuer, Kind: cascade.Text, Default: "", Server: true, File: "sluice.properties", Since: "sluice 0.9",
-		Related: []string{PropOIDCClient, PropOIDCSecret, PropOIDCRedirect},
-		Doc:     "Address of the OpenID Connect provider with which people log in to the console; empty: with tokens alone.",
-	},
-	property(PropOIDCClient, cascade.Text, "", "Id of the console as a client of the provider."),
-	property(PropOIDCSecret, cascade.Text, "", "Secret of that client; empty: the client is a public one."),
-	property(PropOIDCRedirect, cascade.Text, "", "Where the provider sends people back to: the address of the console with oidc/callback at its end."),
-	property(PropOIDCScopes, cascade.List, "openid, profile, email", "Scopes that the provider is asked for."),
-	property(PropOIDCClaim, cascade.Text, "groups", "Claim of the ID token with the groups of a person."),
-	property(PropOIDCViewers, cascade.List, "", "Groups whose members are viewers."),
-	property(PropOIDCOperators, cascade.List, "", "Groups whose members are operators."),
-	property(PropOIDCEditors, cascade.List, "", "Groups whose members are editors."),
+	property(PropOIDCIssuer, cascade.Text, "", "Address of the OpenID Connect provider with which people log in to the console; empty: with tokens alone.",
+		PropOIDCClient, PropOIDCSecret, PropOIDCRedirect),
+	property(PropOIDCClient, cascade.Text, "", "Id of the console as a client of the provider.", PropOIDCIssuer),
+	property(PropOIDCSecret, cascade.Text, "", "Secret of that client; empty: the client is a public one.", PropOIDCIssuer),
+	property(PropOIDCRedirect, cascade.Text, "", "Where the provider sends people back to: the address of the console with oidc/callback at its end.", PropOIDCIssuer),
+	property(PropOIDCScopes, cascade.List, "openid, profile, email", "Scopes that the provider is asked for.", PropOIDCIssuer),
+	property(PropOIDCClaim, cascade.Text, "groups", "Claim of the ID token with the groups of a person.", PropOIDCIssuer),
+	property(PropOIDCViewers, cascade.List, "", "Groups whose members are viewers.", PropOIDCIssuer),
+	property(PropOIDCOperators, cascade.List, "", "Groups whose members are operators.", PropOIDCIssuer),
+	property(PropOIDCEditors, cascade.List, "", "Groups whose members are editors.", PropOIDCIssuer),
 }
 
 const (
 	// timeout bounds a request to the provider, for which a person waits.
 	timeout = 10 * time.Second
-	// patience is how long a person has at the provider.
-	patience = 10 * time.Minute
 	// lifetime is how long a login is good: a working day.
 	lifetime = 12 * time.Hour
 	// providerFresh is how long what the provider says of itself is used; its keys are
 	// asked for when they change.
 	providerFresh = time.Hour
-	// maxBegun bounds logins that are at the provider, which anybody can begin;
-	// the oldest give way. maxLogins bounds those that are good.
-	maxBegun  = 1000
+	// maxLogins bounds logins that are good.
 	maxLogins = 1000
 	// maxGroups bounds what is kept of a person.
 	maxGroups = 1000
@@ -80,11 +75,9 @@ const (
 // has a colon.
 const actorOIDC = "oidc:"
 
-// oidcBegun is a login that is at the provider.
-type oidcBegun struct {
-	nonce, verifier, next string
-	until                 time.Time
-}
+// oidcBegun is a login that is at the provider. The browser that began it keeps
+// it, so that it may end on another member.
+type oidcBegun struct{ State, Nonce, Verifier, Next string }
 
 // oidcLogin is a person who has logged in on this member.
 type oidcLogin struct {
@@ -102,13 +95,12 @@ type Logins struct {
 	provider *oidc.Provider // of issuer, as of asked
 	issuer   string
 	asked    time.Time
-	begun    map[string]oidcBegun // by state
 	of       map[[sha256.Size]byte]oidcLogin
 }
 
 // NewLogins returns logins of nobody.
 func NewLogins(e *cascade.Engine) *Logins {
-	return &Logins{engine: e, begun: map[string]oidcBegun{}, of: map[[sha256.Size]byte]oidcLogin{}}
+	return &Logins{engine: e, of: map[[sha256.Size]byte]oidcLogin{}}
 }
 
 // On reports whether people can log in so.
@@ -147,53 +139,36 @@ func (l *Logins) setup(ctx context.Context, sn *cascade.Snapshot) (*oidc.Provide
 	}, nil
 }
 
-// Begin returns the provider's address for a login, and the state with which the
-// person comes back.
-func (l *Logins) Begin(ctx context.Context, next string) (address, state string, err error) {
+// Begin returns the provider's address for a login, and what the browser keeps of
+// it until the person comes back.
+func (l *Logins) Begin(ctx context.Context, next string) (address, kept string, err error) {
 	ctx, cancel := l.client(ctx)
 	defer cancel()
 	_, conf, err := l.setup(ctx, l.engine.Snapshot())
 	if err != nil {
 		return "", "", err
 	}
-	state = rand.Text()
-	b, now := oidcBegun{rand.Text(), oauth2.GenerateVerifier(), next, time.Now().Add(patience)}, time.Now()
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	oldest := ""
-	for k, o := range l.begun {
-		switch {
-		case now.After(o.until):
-			delete(l.begun, k)
-		case oldest == "" || o.until.Before(l.begun[oldest].until):
-			oldest = k
-		}
-	}
-	if len(l.begun) >= maxBegun {
-		delete(l.begun, oldest)
-	}
-	l.begun[state] = b
-	return conf.AuthCodeURL(state, oidc.Nonce(b.nonce), oauth2.S256ChallengeOption(b.verifier)), state, nil
+	b := oidcBegun{rand.Text(), rand.Text(), oauth2.GenerateVerifier(), next}
+	text, err := json.Marshal(b)
+	return conf.AuthCodeURL(b.State, oidc.Nonce(b.Nonce), oauth2.S256ChallengeOption(b.Verifier)), base64.RawURLEncoding.EncodeToString(text), err
 }
 
-// Finish takes the code that a person brings back, and returns the token of the
-// login and where the person wanted to go.
-func (l *Logins) Finish(ctx context.Context, state, code string) (token, next string, err error) {
+// Finish takes what the browser has kept, and the state and the code that a person
+// brings back; it returns the token of the login and where the person wanted to go.
+func (l *Logins) Finish(ctx context.Context, kept, state, code string) (token, next string, err error) {
 	ctx, cancel := l.client(ctx)
 	defer cancel()
-	l.mu.Lock()
-	b, known := l.begun[state]
-	delete(l.begun, state) // a state is good once
-	l.mu.Unlock()
-	if !known || time.Now().After(b.until) {
-		return "", "", fmt.Errorf("this login was not begun here, or more than %s ago: begin again", patience)
+	var b oidcBegun
+	text, err := base64.RawURLEncoding.DecodeString(kept)
+	if err != nil || json.Unmarshal(text, &b) != nil || b.State == "" || b.State != state {
+		return "", "", errors.New("this login was not begun in this browser, or too long ago: begin again")
 	}
 	sn := l.engine.Snapshot()
 	p, conf, err := l.setup(ctx, sn)
 	if err != nil {
 		return "", "", err
 	}
-	answer, err := conf.Exchange(ctx, code, oauth2.VerifierOption(b.verifier))
+	answer, err := conf.Exchange(ctx, code, oauth2.VerifierOption(b.Verifier))
 	if err != nil {
 		return "", "", fmt.Errorf("the provider does not take the code: %w", err)
 	}
@@ -202,7 +177,7 @@ func (l *Logins) Finish(ctx context.Context, state, code string) (token, next st
 	if err != nil {
 		return "", "", fmt.Errorf("the ID token of the provider: %w", err)
 	}
-	if id.Nonce != b.nonce {
+	if id.Nonce != b.Nonce {
 		return "", "", errors.New("the ID token is not of this login: begin again")
 	}
 	login, err := l.login(id, sn)
@@ -211,7 +186,7 @@ func (l *Logins) Finish(ctx context.Context, state, code string) (token, next st
 	}
 	token = NewTokenText()
 	login.Hash = HashToken(token)
-	return token, b.next, l.keep(login)
+	return token, b.Next, l.keep(login)
 }
 
 // login reads who somebody is from an ID token.

@@ -3,11 +3,13 @@ package console
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
+
+	"github.com/seed47708276/sluice/remote"
 )
 
 // The size of a chart in its own units; what shows it gives it its size.
@@ -19,36 +21,31 @@ const maxReasons = 4
 
 // chart is drawn as SVG by a template, so that it needs no script.
 type chart struct {
-	Title, Now string // Now is the last value, as text
-	Top        string // of the scale
-	Lines      []chartLine
+	Title, Now, Top string // Now is the last value, Top that of the scale
+	Lines           []chartLine
 }
 
-type chartLine struct {
-	Name   string
-	Class  string // a to e
-	Points string
-	Last   string
+type chartLine struct{ Name, Class, Points, Last string }
+
+// series is a line of a chart before it is drawn; nil is where nothing is known.
+type series struct {
+	name string
+	of   func(*recentSample) *float64
 }
 
-// add adds a line. nil is where nothing is known; values end now.
-func (c *chart) add(name string, top float64, values []*float64, room int) {
-	var b strings.Builder
-	last, drawn := "–", 0
-	for i, v := range values {
-		if v == nil {
-			continue
-		}
-		x := chartWidth * float64(room-len(values)+i) / float64(max(room-1, 1))
-		y := chartHeight * (1 - *v/top)
-		fmt.Fprintf(&b, "%.1f,%.1f ", x, y)
-		last = number(*v)
-		drawn++
+type recentSample struct {
+	Sockets, Handshakes, Messages float64
+	Refused                       map[string]float64
+	ArrivalMs                     *float64
+}
+
+type recentData struct {
+	Interval string
+	Samples  []recentSample
+	Checks   []struct {
+		Name, Status, Detail string
+		Since                time.Time
 	}
-	if drawn == 1 {
-		b.WriteString(b.String()) // a line of one point is not drawn
-	}
-	c.Lines = append(c.Lines, chartLine{name, string(rune('a' + len(c.Lines))), strings.TrimSpace(b.String()), last})
 }
 
 // number has as many digits as one reads at a glance.
@@ -59,20 +56,35 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', 1, 64)
 }
 
-type recentSample struct {
-	Time                          time.Time
-	Sockets, Handshakes, Messages float64
-	Refused                       map[string]float64
-	ArrivalMs                     *float64
-}
-
-type recentData struct {
-	Member, Interval string
-	Samples          []recentSample
-	Checks           []struct {
-		Name, Status, Detail string
-		Since                time.Time
+// chart draws samples that end now; room is how many a chart has room for.
+func (d *recentData) chart(room int, title string, lines ...series) chart {
+	c, top := chart{Title: plain(title)}, 1.0
+	for _, l := range lines {
+		for i := range d.Samples {
+			if v := l.of(&d.Samples[i]); v != nil {
+				top = max(top, *v)
+			}
+		}
 	}
+	for n, l := range lines {
+		line := chartLine{Name: l.name, Class: string(rune('a' + n)), Last: "–"}
+		for i := range d.Samples {
+			v := l.of(&d.Samples[i])
+			if v == nil {
+				continue
+			}
+			x := chartWidth * float64(room-len(d.Samples)+i) / float64(room-1)
+			point := fmt.Sprintf("%.1f,%.1f ", x, chartHeight*(1-*v/top))
+			if line.Points == "" {
+				line.Points = point // once more: a line of one point is not drawn
+			}
+			line.Points += point
+			line.Last = number(*v)
+		}
+		c.Lines = append(c.Lines, line)
+	}
+	c.Now, c.Top = c.Lines[0].Last, number(top)
+	return c
 }
 
 // charts draws the last 15 minutes.
@@ -83,84 +95,47 @@ func (d *recentData) charts() []chart {
 	}
 	room := int(15*time.Minute/every) + 1
 	perSecond := func(v float64) *float64 { v /= every.Seconds(); return &v }
-	series := func(of func(*recentSample) *float64) []*float64 {
-		out := make([]*float64, len(d.Samples))
-		for i := range d.Samples {
-			out[i] = of(&d.Samples[i])
-		}
-		return out
-	}
-	draw := func(title string, names []string, lines ...[]*float64) chart {
-		top := 1.0
-		for _, l := range lines {
-			for _, v := range l {
-				if v != nil {
-					top = max(top, *v)
-				}
-			}
-		}
-		c := chart{Title: title, Top: number(top)}
-		for i, l := range lines {
-			c.add(names[i], top, l, room)
-		}
-		c.Now = c.Lines[0].Last
-		return c
-	}
 	total := map[string]float64{}
 	for i := range d.Samples {
 		for why, n := range d.Samples[i].Refused {
 			total[why] += n
 		}
 	}
-	var reasons []string
-	for why := range total {
-		reasons = append(reasons, why)
-	}
-	slices.SortFunc(reasons, func(a, b string) int { return cmp.Or(cmp.Compare(total[b], total[a]), cmp.Compare(a, b)) })
-	names, lines := []string{textAccepted}, [][]*float64{series(func(s *recentSample) *float64 { return perSecond(s.Handshakes) })}
+	reasons := slices.SortedFunc(maps.Keys(total), func(a, b string) int { return cmp.Or(cmp.Compare(total[b], total[a]), cmp.Compare(a, b)) })
+	handshakes := []series{{plain("recent.accepted"), func(s *recentSample) *float64 { return perSecond(s.Handshakes) }}}
 	for _, why := range reasons[:min(len(reasons), maxReasons)] {
-		names = append(names, why)
-		lines = append(lines, series(func(s *recentSample) *float64 { return perSecond(s.Refused[why]) }))
+		handshakes = append(handshakes, series{why, func(s *recentSample) *float64 { return perSecond(s.Refused[why]) }})
 	}
 	return []chart{
-		draw(textSockets, []string{textOpen}, series(func(s *recentSample) *float64 { return &s.Sockets })),
-		draw(textHandshakes, names, lines...),
-		draw(textArrival, []string{textBrowser}, series(func(s *recentSample) *float64 { return s.ArrivalMs })),
-		draw(textMessages, []string{textQueued}, series(func(s *recentSample) *float64 { return perSecond(s.Messages) })),
+		d.chart(room, "recent.sockets", series{of: func(s *recentSample) *float64 { return &s.Sockets }}),
+		d.chart(room, "recent.handshakes", handshakes...),
+		d.chart(room, "recent.arrival", series{of: func(s *recentSample) *float64 { return s.ArrivalMs }}),
+		d.chart(room, "recent.messages", series{of: func(s *recentSample) *float64 { return perSecond(s.Messages) }}),
 	}
 }
 
 type clusterData struct {
-	Cluster, Status, Problem string
-	Members                  []struct {
-		Member, Version, Digest, Incarnation string
-		Started                              time.Time
-		Sockets                              int
-		Degraded, Alive, Self, Drift         bool
-		Keeper, Draining                     bool
-		Differs                              []string
-		Age                                  string
-		Store                                struct{ Revision uint64 }
+	Status, Problem string
+	Members         []struct {
+		remote.Member
+		Alive, Self, Drift bool
+		Differs            []string
+		Age                string
 	}
 	Canaries []struct {
 		From, Age, Took string
 		Late            bool
-		Missed          int64
+		Missed          int
 	}
 	Warnings []string
 	Recent   recentData
 	Charts   []chart
 }
 
-func (c *Console) cluster(v *visit) error {
+func (v *visit) cluster() {
 	var d clusterData
-	if err := v.get("/admin/v1/members", nil, &d); err != nil {
-		return err
-	}
-	if err := v.get("/admin/v1/recent", nil, &d.Recent); err != nil {
-		return err
-	}
+	v.get("/admin/v1/members", nil, &d)
+	v.get("/admin/v1/recent", nil, &d.Recent)
 	d.Charts = d.Recent.charts()
 	v.draw(http.StatusOK, "cluster", d)
-	return nil
 }

@@ -7,19 +7,16 @@ package console
 import (
 	"bytes"
 	"context"
-	"crypto/tls"
 	"embed"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"html/template"
 	"io"
-	"net"
 	"net/http"
-	"net/netip"
 	"net/url"
-	"strings"
-	"time"
+	"slices"
+	"strconv"
 
 	"github.com/go-chi/chi/v5"
 )
@@ -27,20 +24,14 @@ import (
 //go:embed templates static
 var files embed.FS
 
-const (
-	// cookieName holds the token of the person who has logged in.
-	cookieName = "sluice_console"
-	// cookieAge is how long a browser stays logged in: a working day.
-	cookieAge = 12 * time.Hour
-	// maxAnswer bounds an answer of the API that a page is drawn from, in bytes.
-	maxAnswer = 8 << 20
-	// maxForm bounds what a browser sends, in bytes: a reason and a few names.
-	maxForm = 16 << 10
-)
+// maxForm bounds what a browser sends, in bytes: a reason and a few names.
+const maxForm = 64 << 10
 
 // policy lets pages load only what this package serves; no script stands in a
 // page, and no other page may frame one.
 const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+
+const html = "text/html; charset=utf-8"
 
 // Options are what a console needs.
 type Options struct {
@@ -78,20 +69,21 @@ func New(o Options) *Console {
 	r.Post("/console/logout", c.logOut)
 	r.Get("/console/oidc/login", c.beginOpenID)
 	r.Get("/console/oidc/callback", c.endOpenID)
-	r.Get("/console/", c.page(c.search))
-	r.Get("/console/person/{context}/{user}", c.page(c.person))
-	r.Post("/console/person/{context}/{user}/{action}", c.page(c.personAction))
-	r.Get("/console/property/{property}", c.page(c.property))
-	r.Get("/console/person/{context}/{user}/doctor", c.page(c.doctor))
-	r.Get("/console/off", c.page(c.off))
-	r.Post("/console/off", c.page(c.offAction))
-	r.Get("/console/configuration", c.page(c.configuration))
-	r.Post("/console/configuration/{action}", c.page(c.configurationAction))
-	r.Get("/console/cluster", c.page(c.cluster))
-	r.Get("/console/audit", c.page(c.audit))
-	r.Post("/console/audit/{revision}/revert", c.page(c.revert))
+	r.Get("/console/", c.page((*visit).search))
+	r.Get("/console/person/{context}/{user}", c.page((*visit).person))
+	r.Get("/console/person/{context}/{user}/doctor", c.page((*visit).doctor))
+	r.Post("/console/person/{context}/{user}/{action}", c.page((*visit).personAction))
+	r.Get("/console/property/{property}", c.page((*visit).property))
+	r.Get("/console/off", c.page((*visit).off))
+	r.Get("/console/plan", c.page((*visit).plan))
+	r.Post("/console/plan", c.page((*visit).apply))
+	r.Get("/console/configuration", c.page((*visit).configuration))
+	r.Post("/console/configuration/{action}", c.page((*visit).configurationAction))
+	r.Get("/console/cluster", c.page((*visit).cluster))
+	r.Get("/console/audit", c.page((*visit).audit))
+	r.Post("/console/audit/{revision}/revert", c.page((*visit).revert))
 	r.Get("/console/events", c.events)
-	r.NotFound(c.page(func(*visit) error { return &problem{Status: http.StatusNotFound, Detail: "There is no such page."} }))
+	r.NotFound(c.page(func(v *visit) { v.refuse(http.StatusNotFound, "error.page") }))
 	c.router = http.NewCrossOriginProtection().Handler(r)
 	return c
 }
@@ -107,11 +99,13 @@ func (c *Console) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.router.ServeHTTP(w, r)
 }
 
-// visit is one request for a page, by somebody who is logged in.
+// visit is one request for a page, by somebody who is logged in. The first error
+// of what draws the page is kept: what follows it does nothing.
 type visit struct {
 	*Console
 	w    http.ResponseWriter
 	r    *http.Request
+	err  error
 	Role string
 	Name string // of the actor
 }
@@ -124,56 +118,135 @@ func (v *visit) May(role string) bool {
 
 // page wraps what draws a page: who is not logged in gets the login, and what
 // fails is told on a page of its own.
-func (c *Console) page(draw func(*visit) error) http.HandlerFunc {
+func (c *Console) page(draw func(*visit)) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		v := &visit{Console: c, w: w, r: r}
 		var who struct{ Actor, Role string }
-		err := v.get("/admin/v1/whoami", nil, &who)
+		v.get("/admin/v1/whoami", nil, &who)
 		v.Role, v.Name = who.Role, who.Actor
-		if err == nil {
-			err = draw(v)
+		if v.err == nil {
+			draw(v)
 		}
-		if err == nil {
+		if v.err == nil {
 			return
 		}
 		var p *problem
-		if !errors.As(err, &p) {
-			p = &problem{Status: http.StatusBadGateway, Detail: err.Error()}
+		if !errors.As(v.err, &p) {
+			p = &problem{Status: http.StatusBadGateway, Detail: v.err.Error()}
 		}
-		if p.Status == http.StatusUnauthorized {
-			http.Redirect(w, r, "/console/login?"+url.Values{"next": {next(r)}}.Encode(), http.StatusSeeOther)
+		if v.err = nil; p.Status != http.StatusUnauthorized {
+			v.draw(p.Status, "error", p)
 			return
 		}
-		v.draw(p.Status, "error", p)
+		next := "/console/" // a page that was not asked for cannot be asked for again
+		if r.Method == http.MethodGet {
+			next = r.URL.RequestURI()
+		}
+		http.Redirect(w, r, "/console/login?"+url.Values{"next": {next}}.Encode(), http.StatusSeeOther)
 	}
-}
-
-// next is where a login leads to: the page that was asked for, if it was one
-// that can be asked for again.
-func next(r *http.Request) string {
-	if r.Method == http.MethodGet {
-		return r.URL.RequestURI()
-	}
-	return "/console/"
 }
 
 // draw writes a page.
 func (v *visit) draw(status int, name string, data any) {
+	if v.err != nil {
+		return
+	}
 	var b bytes.Buffer
 	err := v.pages.ExecuteTemplate(&b, name, struct {
 		*visit
 		Page string
-		Path string
 		Data any
-	}{v, name, v.r.URL.Path, data})
+	}{v, name, data})
 	if err != nil {
 		http.Error(v.w, "console: "+err.Error(), http.StatusInternalServerError)
 		return
 	}
-	v.w.Header().Set("Content-Type", "text/html; charset=utf-8")
+	v.w.Header().Set("Content-Type", html)
 	v.w.WriteHeader(status)
 	_, _ = v.w.Write(b.Bytes()) // fails where the browser has left
 }
+
+// passing are the parameters of an address that tell of what was just done.
+var passing = []string{"said", "n", "done", "message"}
+
+// lead goes on to a page of the console, where pairs of parameters say what was
+// done.
+func (v *visit) lead(to string, pairs ...string) {
+	if v.err == nil {
+		http.Redirect(v.w, v.r, with(to, pairs...), http.StatusSeeOther)
+	}
+}
+
+// with is an address of the console with other parameters, in the place of those
+// that told of the action before.
+func with(address string, pairs ...string) string {
+	u, err := url.Parse(local(address))
+	if err != nil {
+		return "/console/"
+	}
+	q := u.Query()
+	for _, key := range passing {
+		q.Del(key)
+	}
+	for pair := range slices.Chunk(pairs, 2) {
+		q.Set(pair[0], pair[1])
+	}
+	u.RawQuery = q.Encode()
+	return u.String()
+}
+
+// Here is the address of the page without what was just done.
+func (v *visit) Here() string { return with(v.r.URL.RequestURI()) }
+
+// Said is what was just done, which the address names by the key of a text.
+func (v *visit) Said() template.HTML {
+	key := "said." + v.r.FormValue("said")
+	if _, known := texts[key]; !known {
+		return ""
+	}
+	n, _ := strconv.Atoi(v.r.FormValue("n")) // 0 where the text has no number
+	return text(key, n)
+}
+
+// Done is the revision that was just written; 0: none was.
+func (v *visit) Done() uint64 {
+	n, _ := strconv.ParseUint(v.r.FormValue("done"), 10, 64)
+	return n
+}
+
+// subject is a user, or a context where User is 0.
+type subject struct {
+	Context uint32 `json:"context"`
+	User    uint32 `json:"user"`
+}
+
+// subject is the one that the path names by ids.
+func (v *visit) subject() subject {
+	context, cerr := strconv.ParseUint(chi.URLParam(v.r, "context"), 10, 31)
+	user, uerr := strconv.ParseUint(chi.URLParam(v.r, "user"), 10, 31)
+	if cerr != nil || uerr != nil || context == 0 || user == 0 {
+		v.refuse(http.StatusNotFound, "error.ids")
+	}
+	return subject{uint32(context), uint32(user)}
+}
+
+// String is the subject as a search takes it.
+func (s subject) String() string { return fmt.Sprintf("%d@%d", s.User, s.Context) }
+
+// Path is the page of the user.
+func (s subject) Path() string { return fmt.Sprintf("/console/person/%d/%d", s.Context, s.User) }
+
+// query asks the API for what is of the user, with more parameters in pairs.
+func (s subject) query(pairs ...string) url.Values {
+	q := url.Values{"context": {fmt.Sprint(s.Context)}, "user": {fmt.Sprint(s.User)}}
+	for pair := range slices.Chunk(pairs, 2) {
+		q.Set(pair[0], pair[1])
+	}
+	return q
+}
+
+// maxAnswer bounds an answer of the API that a page is drawn from, in bytes.
+const maxAnswer = 8 << 20
 
 // problem is why the API refused.
 type problem struct {
@@ -183,6 +256,24 @@ type problem struct {
 }
 
 func (p *problem) Error() string { return p.Detail }
+
+// refuse is where the console itself does.
+func (v *visit) refuse(status int, key string, args ...any) {
+	if v.err == nil {
+		v.err = &problem{Status: status, Detail: plain(key, args...)}
+	}
+}
+
+// refused takes back an error with which the page goes on: one of the API, other
+// than that nobody is logged in.
+func (v *visit) refused() *problem {
+	var p *problem
+	if !errors.As(v.err, &p) || p.Status == http.StatusUnauthorized {
+		return nil
+	}
+	v.err = nil
+	return p
+}
 
 // answer collects what the API says.
 type answer struct {
@@ -238,135 +329,47 @@ func (v *visit) RoundTrip(req *http.Request) (*http.Response, error) {
 	}, nil
 }
 
-// call asks the API on the visitor's behalf. out may be nil.
-func (v *visit) call(method, path string, header http.Header, in, out any) (http.Header, error) {
-	body := io.Reader(http.NoBody)
+// call asks the API on the visitor's behalf, and returns the ETag of its answer.
+// in and out may be nil.
+func (v *visit) call(method, path string, query url.Values, in, out any) (tag string) {
+	if v.err != nil {
+		return ""
+	}
+	body := []byte{}
 	if in != nil {
-		b, err := json.Marshal(in)
-		if err != nil {
-			return nil, err
+		if body, v.err = json.Marshal(in); v.err != nil {
+			return ""
 		}
-		body = bytes.NewReader(b)
 	}
-	req, err := http.NewRequestWithContext(outside(v.r), method, path, body)
+	if len(query) > 0 {
+		path += "?" + query.Encode()
+	}
+	req, err := http.NewRequestWithContext(outside(v.r), method, path, bytes.NewReader(body))
 	if err != nil {
-		return nil, err
-	}
-	for k, values := range header {
-		req.Header[k] = values
+		v.err = err
+		return ""
 	}
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
 	}
 	a := v.ask(req)
+	text := visible(a.body.Bytes())
 	if a.status >= http.StatusBadRequest {
 		p := &problem{Status: a.status}
-		if json.Unmarshal(visible(a.body.Bytes()), p) != nil || p.Detail == "" {
+		if json.Unmarshal(text, p) != nil || p.Detail == "" {
 			p.Detail = http.StatusText(a.status)
 		}
-		return a.header, p
+		v.err = p
+	} else if out != nil && len(text) > 0 {
+		if err := json.Unmarshal(text, out); err != nil {
+			v.refuse(http.StatusBadGateway, "error.answer", method, path, err)
+		}
 	}
-	if out == nil || a.body.Len() == 0 {
-		return a.header, nil
-	}
-	if err := json.Unmarshal(visible(a.body.Bytes()), out); err != nil {
-		return a.header, fmt.Errorf("the answer of %s %s: %w", method, path, err)
-	}
-	return a.header, nil
+	return a.header.Get("ETag")
 }
 
-func (v *visit) get(path string, query url.Values, out any) error {
-	if len(query) > 0 {
-		path += "?" + query.Encode()
-	}
-	_, err := v.call(http.MethodGet, path, nil, nil, out)
-	return err
-}
-
-// safe reports whether a token may travel the way of a request: in TLS, or
-// without leaving the machine.
-func safe(r *http.Request) bool {
-	if r.TLS != nil && r.TLS.Version >= tls.VersionTLS12 {
-		return true
-	}
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return false
-	}
-	a, err := netip.ParseAddr(host)
-	return err == nil && a.Unmap().IsLoopback()
-}
-
-type loginData struct {
-	Next, Problem string
-	Safe, Ended   bool
-	OpenID        bool // people can log in so
-}
-
-func (c *Console) loginData(r *http.Request) loginData {
-	return loginData{Next: local(r.FormValue("next")), Safe: safe(r), OpenID: c.opts.OpenID != nil && c.opts.OpenID.On()}
-}
-
-// loginCookie keeps a token in the browser, out of reach of scripts.
-func loginCookie(r *http.Request, token string) *http.Cookie {
-	return &http.Cookie{
-		Name: cookieName, Value: token, Path: "/console/", MaxAge: int(cookieAge.Seconds()),
-		HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode,
-	}
-}
-
-func (c *Console) login(w http.ResponseWriter, r *http.Request) {
-	if c.opts.Peer(r) {
-		http.Redirect(w, r, "/console/", http.StatusSeeOther)
-		return
-	}
-	v := &visit{Console: c, w: w, r: r}
-	d := c.loginData(r)
-	d.Ended = r.FormValue("ended") != ""
-	v.draw(http.StatusOK, "login", d)
-}
-
-// local keeps a login from leading out of the console.
-func local(path string) string {
-	if !strings.HasPrefix(path, "/console/") || strings.ContainsAny(path, "\\\n\r") {
-		return "/console/"
-	}
-	return path
-}
-
-func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
-	v := &visit{Console: c, w: w, r: r}
-	d := c.loginData(r)
-	if !d.Safe {
-		v.draw(http.StatusForbidden, "login", d)
-		return
-	}
-	cookie := loginCookie(r, strings.TrimSpace(r.PostFormValue("token")))
-	if cookie.Valid() != nil {
-		cookie.Value = "-" // no token has such letters
-	}
-	r.Header.Del("Cookie")
-	r.AddCookie(cookie)
-	var p *problem
-	switch err := v.get("/admin/v1/whoami", nil, nil); {
-	case errors.As(err, &p):
-		d.Problem = p.Detail
-		v.draw(p.Status, "login", d)
-	case err != nil:
-		d.Problem = err.Error()
-		v.draw(http.StatusBadGateway, "login", d)
-	default:
-		http.SetCookie(w, cookie)
-		http.Redirect(w, r, d.Next, http.StatusSeeOther)
-	}
-}
-
-func (c *Console) logOut(w http.ResponseWriter, r *http.Request) {
-	if k, err := r.Cookie(cookieName); err == nil && c.opts.OpenID != nil {
-		c.opts.OpenID.End(k.Value)
-	}
-	http.SetCookie(w, &http.Cookie{Name: cookieName, Path: "/console/", MaxAge: -1, HttpOnly: true, Secure: r.TLS != nil, SameSite: http.SameSiteStrictMode})
-	http.Redirect(w, r, "/console/login", http.StatusSeeOther)
+func (v *visit) get(path string, query url.Values, out any) {
+	v.call(http.MethodGet, path, query, nil, out)
 }
 
 // events is the stream of the API, for the pages' script.

@@ -133,8 +133,8 @@ func TestCandidates(t *testing.T) {
 
 func TestAgo(t *testing.T) {
 	for d, want := range map[time.Duration]string{
-		-3 * time.Second: "3 s ago", -90 * time.Second: "1 min ago", -3 * time.Hour: "3 h ago", -72 * time.Hour: "3 days ago",
-		2*time.Hour + time.Minute: "in 2 h",
+		-3 * time.Second: "3 s ago", -80 * time.Second: "1 min ago", -100 * time.Second: "2 min ago", -3 * time.Hour: "3 h ago", -72 * time.Hour: "3 days ago",
+		2*time.Hour - time.Minute: "in 2 h",
 	} {
 		if got := ago(time.Now().Add(d)); got != want {
 			t.Errorf("%s: %q, want %q", d, got, want)

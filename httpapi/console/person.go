@@ -1,8 +1,7 @@
 package console
 
 import (
-	"encoding/json"
-	"errors"
+	"cmp"
 	"fmt"
 	"net/http"
 	"net/url"
@@ -11,141 +10,56 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
+	"github.com/seed47708276/sluice/cascade"
 )
 
 // pushes is the property that most questions are about.
 const pushes = "com.openexchange.websockets.enabled"
 
-// someone is a user as the API finds it.
-type someone struct {
-	Context     uint32
-	ID          uint32
-	Login       string
-	Mail        []string
-	DisplayName string
-	ContextName string
-	Account     string
-}
-
-// Path is the page of the user.
-func (s *someone) Path() string { return fmt.Sprintf("/console/person/%d/%d", s.Context, s.ID) }
-
-// Title is what people call the user.
-func (s *someone) Title() string {
-	switch {
-	case s.DisplayName != "":
-		return s.DisplayName
-	case s.Login != "":
-		return s.Login
-	case len(s.Mail) > 0:
-		return s.Mail[0]
-	}
-	return fmt.Sprintf("User %d", s.ID)
-}
-
-type searchData struct {
-	Query string
-	Found []someone
-	More  bool
-	Asked bool
-}
-
-// search is the front page. A text leads to the one page that it means, else to
-// a list of those whom it may mean.
-func (c *Console) search(v *visit) error {
-	q := strings.TrimSpace(v.r.FormValue("q"))
-	d := searchData{Query: q, Asked: q != ""}
-	for _, text := range candidates(q) {
-		if strings.Contains(text, ".") && !strings.ContainsAny(text, "@ ") {
-			var list struct{ Properties []explanation }
-			if err := v.get("/admin/v1/properties", url.Values{"prefix": {text}, "limit": {"1"}}, &list); err != nil {
-				return err
-			}
-			if len(list.Properties) == 1 && list.Properties[0].Property == text {
-				http.Redirect(v.w, v.r, "/console/property/"+url.PathEscape(text), http.StatusSeeOther)
-				return nil
-			}
-		}
-		var list struct {
-			Users []someone
-			Next  string
-		}
-		if err := v.get("/admin/v1/users", url.Values{"search": {text}, "limit": {"50"}}, &list); err != nil {
-			return err
-		}
-		if len(list.Users) == 1 {
-			http.Redirect(v.w, v.r, list.Users[0].Path(), http.StatusSeeOther)
-			return nil
-		}
-		if len(list.Users) > 0 {
-			d.Found, d.More = list.Users, list.Next != ""
-			break
-		}
-	}
-	v.draw(http.StatusOK, "search", d)
-	return nil
-}
-
-// candidates are the texts of a question that may name somebody: the whole, then
-// its words, those with an @ first.
-func candidates(q string) []string {
-	if q == "" {
-		return nil
-	}
-	out := []string{q}
-	words := strings.Fields(q)
-	if len(words) == 1 {
-		return out
-	}
-	for _, w := range words {
-		if strings.Contains(w, "@") {
-			out = append(out, w)
-		}
-	}
-	for _, w := range words {
-		switch strings.ToLower(w) {
-		case "push", "pushes", "websocket", "websockets", "socket", "sockets", "on", "off", "why", "is", "for", "the", "user":
-		default:
-			if !strings.Contains(w, "@") {
-				out = append(out, w)
-			}
-		}
-	}
-	return out
-}
-
-// explanation is that of the API.
+// explanation is that of the API, with the lines of files that its steps name.
 type explanation struct {
-	Property  string
-	Value     *string
-	Effective any
-	Scope     *string
-	Origin    *origin
-	Default   *string
-	Summary   string
-	Tags      []struct{ Tag, From string }
-	Steps     []struct {
-		Scope, Status string
-		Value         *string
-		Origin        *origin
-		Invalid       bool
-		Sets          []struct {
-			Set, File, Expression, Because string
-			Line                           int
-			Matched                        bool
+	cascade.Explanation
+	lines map[string]string // by file:line
+}
+
+// Line is the line of a file where a value stands.
+func (x *explanation) Line(o *cascade.Origin) string { return x.lines[o.String()] }
+
+// explain asks why a property is what it is.
+func (v *visit) explain(base string, ask url.Values) *explanation {
+	x := &explanation{lines: map[string]string{}}
+	ask.Set("verbose", "true")
+	v.get(base+"/properties", ask, x)
+	for i := range x.Steps {
+		if o := x.Steps[i].Origin; o != nil && o.File != "" {
+			var found struct{ Lines []cascade.SourceLine }
+			v.get("/admin/v1/config/lines", url.Values{"file": {o.File}, "line": {strconv.Itoa(o.Line)}}, &found)
+			for _, l := range found.Lines {
+				x.lines[o.String()] = strings.TrimSpace(l.Text)
+			}
 		}
 	}
-	Warnings []string
+	return x
+}
+
+// property is the page of a property in the view of the server.
+func (v *visit) property() {
+	name, err := url.PathUnescape(chi.URLParam(v.r, "property"))
+	if err != nil {
+		v.refuse(http.StatusBadRequest, "error.address")
+	}
+	v.draw(http.StatusOK, "property", v.explain("/admin/v1", url.Values{"name": {name}}))
 }
 
 type personData struct {
 	someone
 	Property    string
-	Explanation explanation
-	Held        *explanation
-	Tags        string // what-if
-	Permissions string
-	Revision    string // of the override, for If-Match
+	Pushes      bool // the property is that of the switch
+	Explanation *explanation
+	WhatIf      map[string]string // what is supposed: tags, permissions, value
+	Key         string            // names the override in a plan, with its revision
+	Override    bool              // there is one
 	Sockets     []struct {
 		Member, Connection, Path, Client, Protocol, Address string
 		Since                                               time.Time
@@ -168,149 +82,194 @@ type personData struct {
 		Created, Expires      *time.Time
 		Sockets               int
 	}
-	NoSessions string // why none are listed
+	NoSessions *problem // why none are listed
 	Deliveries []delivery
 	Sent       *delivery // the test message that the address names
 	Entries    []auditEntry
-	Done       string // a revision that was just written
-	Pushes     bool   // the property is that of the switch
-	Said       string
 }
 
 // person is the page of a user.
-func (c *Console) person(v *visit) error {
-	d := &personData{}
-	ctx, user := chi.URLParam(v.r, "context"), chi.URLParam(v.r, "user")
-	base := "/admin/v1/contexts/" + url.PathEscape(ctx) + "/users/" + url.PathEscape(user)
+func (v *visit) person() {
+	su, q := v.subject(), v.r.URL.Query()
 	var found struct{ Users []someone }
-	if err := v.get("/admin/v1/users", url.Values{"search": {user + "@" + ctx}}, &found); err != nil {
-		return err
-	}
+	v.get("/admin/v1/users", url.Values{"search": {su.String()}}, &found)
 	if len(found.Users) != 1 {
-		return &problem{Status: http.StatusNotFound, Detail: fmt.Sprintf("%s@%s is no user: ids are 1 to 2147483647.", user, ctx)}
+		v.refuse(http.StatusNotFound, "error.ids")
+		return
 	}
-	d.someone = found.Users[0]
-	q := v.r.URL.Query()
-	if d.Property = strings.TrimSpace(q.Get("property")); d.Property == "" {
-		d.Property = pushes
+	d := &personData{someone: found.Users[0], WhatIf: map[string]string{}, Property: pushes}
+	if name := strings.TrimSpace(q.Get("property")); name != "" {
+		d.Property = name
 	}
 	d.Pushes = d.Property == pushes
-	d.Tags, d.Permissions, d.Done, d.Said = q.Get("tags"), q.Get("permissions"), q.Get("done"), q.Get("said")
-	ask := url.Values{"name": {d.Property}, "verbose": {"true"}}
-	for key, text := range map[string]string{"tags": d.Tags, "permissions": d.Permissions} {
-		if text != "" {
-			ask.Set(key, text)
+	ask := url.Values{"name": {d.Property}}
+	for _, key := range []string{"tags", "permissions", "value"} {
+		if words := q.Get(key); words != "" {
+			d.WhatIf[key] = words
+			ask.Set(key, words)
 		}
 	}
-	if err := v.get(base+"/properties", ask, &d.Explanation); err != nil {
-		return err
-	}
-	if header, err := v.call(http.MethodGet, base+"/websockets", nil, nil, nil); err == nil {
-		if tag := header.Get("ETag"); !strings.HasPrefix(tag, "W/") { // which would be that of an answer, not of an override
-			d.Revision = tag
-		}
-	}
-	if err := v.get("/admin/v1/sockets", url.Values{"context": {ctx}, "user": {user}}, d); err != nil {
-		return err
-	}
-	if err := v.arrivals(d, ctx, user); err != nil {
-		return err
-	}
-	var log struct{ Entries []auditEntry }
-	if err := v.get("/admin/v1/audit", url.Values{"context": {ctx}, "user": {user}, "limit": {"5"}}, &log); err != nil {
-		return err
-	}
-	d.Entries = log.Entries
+	base := fmt.Sprintf("/admin/v1/contexts/%d/users/%d", su.Context, su.User)
+	d.Explanation = v.explain(base, ask)
+	tag := v.call(http.MethodGet, base+"/websockets", nil, nil, nil)
+	d.Override = v.refused() == nil && tag != "" && !strings.HasPrefix(tag, "W/") // which would be that of an answer
+	d.Key = su.key(tag, d.Override)
+	v.get("/admin/v1/sockets", su.query(), d)
+	v.get("/admin/v1/sessions", su.query(), d)
+	d.NoSessions = v.refused()
+	v.arrivals(d, su)
+	v.get("/admin/v1/audit", su.query("limit", "5"), d)
 	v.draw(http.StatusOK, "person", d)
-	return nil
 }
 
-// personAction changes something for a user, and leads back to the page.
-func (c *Console) personAction(v *visit) error {
-	ctx, user := chi.URLParam(v.r, "context"), chi.URLParam(v.r, "user")
-	back := url.Values{}
-	var err error
-	switch action := chi.URLParam(v.r, "action"); action {
-	case "on", "off":
-		back, err = v.switchPushes(ctx, user, action == "on")
-	case "reset":
-		var out struct{ Revision json.Number }
-		_, err = v.call(http.MethodDelete, websockets(ctx, user)+"?"+url.Values{"reason": {reason(v.r)}}.Encode(), nil, nil, &out)
-		back.Set("said", "The switch is back to what the cascade says.")
+// personAction does something for a user, and leads back to the page.
+func (v *visit) personAction() {
+	su := v.subject()
+	switch chi.URLParam(v.r, "action") {
 	case "send":
-		back, err = v.sendTest(ctx, user)
-	case "end":
-		var out struct{ Ended int }
-		ask := url.Values{"context": {ctx}, "user": {user}, "session": {v.r.PostFormValue("session")}}
-		_, err = v.call(http.MethodDelete, "/admin/v1/sessions?"+ask.Encode(), nil, nil, &out)
-		back.Set("said", "The session has ended, and its sockets with it.")
+		v.sendTest(su)
 	case "register":
-		back, err = v.register(ctx, user)
+		v.register(su)
+	case "end":
+		v.call(http.MethodDelete, "/admin/v1/sessions", su.query("session", v.r.PostFormValue("session")), nil, nil)
+		v.lead(su.Path(), "said", "ended")
 	case "close":
 		var out struct{ Closed int }
-		_, err = v.call(http.MethodDelete, "/admin/v1/sockets?"+url.Values{"context": {ctx}, "user": {user}}.Encode(), nil, nil, &out)
-		back.Set("said", count(out.Closed, "socket")+" closed.")
+		v.call(http.MethodDelete, "/admin/v1/sockets", su.query(), nil, &out)
+		v.lead(su.Path(), "said", "closed", "n", strconv.Itoa(out.Closed))
 	default:
-		return &problem{Status: http.StatusNotFound, Detail: "There is no such action."}
+		v.refuse(http.StatusNotFound, "error.action")
 	}
-	if err != nil {
-		return err
-	}
-	http.Redirect(v.w, v.r, "/console/person/"+url.PathEscape(ctx)+"/"+url.PathEscape(user)+"?"+back.Encode(), http.StatusSeeOther)
-	return nil
 }
 
-func websockets(ctx, user string) string {
-	return "/admin/v1/contexts/" + url.PathEscape(ctx) + "/users/" + url.PathEscape(user) + "/websockets"
-}
-
-func reason(r *http.Request) string {
-	if text := strings.TrimSpace(r.PostFormValue("reason")); text != "" {
-		return text
+// delivery is what became of a message, as the API tells it.
+type delivery struct {
+	subject
+	ID, Topic, From, Outcome, Proof string
+	Time                            time.Time
+	Sockets                         int
+	Ms                              *float64
+	Settled                         bool
+	Members                         []struct {
+		Asked   int
+		Dropped map[string]int
 	}
-	return "by the console"
 }
 
-// forestalled tells somebody whose page was old what another one did meanwhile.
-func (v *visit) forestalled(ctx, user string) (url.Values, error) {
-	var now struct {
-		Override *struct {
-			Enabled       bool
-			Actor, Reason string
+// Arrived says how far a message came, in a few words.
+func (d *delivery) Arrived() string {
+	asked := false
+	for i := range d.Members {
+		asked = asked || d.Members[i].Asked > 0
+	}
+	switch {
+	case d.Ms != nil && (d.Proof == "page" || d.Proof == "browser"):
+		return plain("proof."+d.Proof, fmt.Sprintf("%.0f", *d.Ms))
+	case d.Proof == "queued" && asked && !d.Settled:
+		return plain("proof.waiting")
+	case d.Proof == "queued" && asked:
+		return plain("proof.silent")
+	case d.Proof == "queued":
+		return plain("proof.unasked")
+	case texts["proof."+d.Outcome].Other != "":
+		return plain("proof." + d.Outcome)
+	}
+	return plain("proof.none")
+}
+
+// Grade is how a message is marked.
+func (d *delivery) Grade() string {
+	return cmp.Or(map[string]string{"page": "ok", "browser": "ok", "queued": "degraded"}[d.Proof], "failed")
+}
+
+// Lost says why sockets did not get it.
+func (d *delivery) Lost() string {
+	var parts []string
+	for i := range d.Members {
+		for why, n := range d.Members[i].Dropped {
+			parts = append(parts, fmt.Sprintf("%d %s", n, word("dropped", why)))
 		}
 	}
-	if err := v.get(websockets(ctx, user), nil, &now); err != nil {
-		return nil, err
-	}
-	did := "Somebody else took the override away meanwhile."
-	if o := now.Override; o != nil {
-		did = fmt.Sprintf("%s switched it %s meanwhile: %s.", o.Actor, map[bool]string{true: "on", false: "off"}[o.Enabled], o.Reason)
-	}
-	return url.Values{"said": {did + " Nothing of yours was saved."}}, nil
+	return strings.Join(parts, ", ")
 }
 
-// switchPushes writes the switch, on the condition that nobody did since the page
-// was drawn.
-func (v *visit) switchPushes(ctx, user string, on bool) (url.Values, error) {
-	body := map[string]any{"enabled": on, "reason": reason(v.r)}
-	if hours := v.r.PostFormValue("hours"); hours != "" {
-		n, err := strconv.Atoi(hours)
-		if err != nil || n < 1 || n > 24*365 {
-			return nil, &problem{Status: http.StatusBadRequest, Detail: "The time is 1 hour to a year."}
+// shownDeliveries is how many of the last messages the page of a person has.
+const shownDeliveries = 10
+
+// arrivals adds what became of a person's last messages.
+func (v *visit) arrivals(d *personData, su subject) {
+	v.get("/admin/v1/deliveries", su.query(), d)
+	d.Deliveries = d.Deliveries[:min(len(d.Deliveries), shownDeliveries)]
+	id := v.r.URL.Query().Get("message")
+	if id == "" {
+		return
+	}
+	var of struct{ Deliveries []delivery }
+	v.get("/admin/v1/deliveries", url.Values{"id": {id}}, &of)
+	d.Sent = &delivery{ID: id, Outcome: "no_socket"}
+	if len(of.Deliveries) > 0 {
+		d.Sent = &of.Deliveries[0]
+	}
+}
+
+// sendTest sends a message that clients ignore; the page that follows watches it
+// arrive.
+func (v *visit) sendTest(su subject) {
+	var sent struct {
+		ID     string
+		Local  int
+		Remote *int
+	}
+	v.call(http.MethodPost, "/admin/v1/messages", nil, map[string]any{
+		"context": su.Context, "user": su.User, "name": "sluice:test", "args": []any{map[string]any{"from": "console", "time": time.Now().UTC()}}, "confirm": true,
+	}, &sent)
+	said := "sent"
+	if sent.Remote == nil || *sent.Remote > 0 {
+		said = "carried"
+	}
+	v.lead(su.Path(), "said", said, "n", strconv.Itoa(sent.Local), "message", sent.ID)
+}
+
+// register has the mail server notify for the user.
+func (v *visit) register(su subject) {
+	var out struct {
+		Results []struct{ Result, Detail string }
+	}
+	v.call(http.MethodPost, "/admin/v1/mailpush/registrations", nil, map[string]any{"action": "register", "users": []subject{su}}, &out)
+	for _, r := range out.Results {
+		if r.Result != "registered" {
+			v.refuse(http.StatusBadGateway, "error.registration", word("registration", r.Result), r.Detail)
 		}
-		body["expires"] = time.Now().Add(time.Duration(n) * time.Hour).UTC().Format(time.RFC3339)
 	}
-	cond := http.Header{"If-None-Match": {"*"}}
-	if seen := v.r.PostFormValue("revision"); seen != "" {
-		cond = http.Header{"If-Match": {seen}}
+	v.lead(su.Path(), "said", "registered")
+}
+
+// Step is one of those that a push goes through: ok, problem or unknown.
+type Step struct {
+	Code, Verdict, Text string
+	Details             []string
+	Next                string
+}
+
+// Grade is how a step is marked.
+func (s *Step) Grade() string {
+	return map[string]string{"ok": "ok", "problem": "failed"}[s.Verdict]
+}
+
+// doctor examines a person. It asks every member and the mail server, so that
+// the page of the person loads it by itself.
+func (v *visit) doctor() {
+	su := v.subject()
+	if v.opts.Doctor == nil {
+		v.refuse(http.StatusNotFound, "error.doctor")
 	}
-	header, err := v.call(http.MethodPut, websockets(ctx, user), cond, body, nil)
-	var p *problem
-	if errors.As(err, &p) && p.Status == http.StatusPreconditionFailed {
-		return v.forestalled(ctx, user)
+	if v.err != nil {
+		return
 	}
-	if err != nil {
-		return nil, err
-	}
-	return url.Values{"done": {strings.Trim(header.Get("ETag"), `"`)}}, nil
+	steps, err := v.opts.Doctor(v.r.Context(), v, su.Context, su.User)
+	v.err = err
+	v.draw(http.StatusOK, "doctor", &struct {
+		subject
+		Steps []Step
+	}{su, steps})
 }

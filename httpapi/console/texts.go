@@ -1,26 +1,100 @@
 package console
 
 import (
+	"cmp"
+	_ "embed" // texts
 	"encoding/json"
 	"fmt"
 	"html/template"
 	"maps"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
+
+	"golang.org/x/text/feature/plural"
+	"golang.org/x/text/language"
+
+	"github.com/seed47708276/sluice/cascade"
 )
 
-// The names of the charts and of their lines.
-const (
-	textSockets    = "Sockets of this member"
-	textOpen       = "open"
-	textHandshakes = "Handshakes a second"
-	textAccepted   = "accepted"
-	textArrival    = "Arrival in ms"
-	textBrowser    = "browsers"
-	textMessages   = "Messages a second"
-	textQueued     = "queued"
-)
+//go:embed texts/en.json
+var textsFile []byte
+
+// texts are all that the console says by itself, by key: what the API says comes
+// from there as it is. {1} and on stand for what goes in, which is text; the
+// phrases themselves may have markup.
+var texts = func() map[string]phrase {
+	var m map[string]phrase
+	if err := json.Unmarshal(textsFile, &m); err != nil {
+		panic(err) // what is embedded can be read, or no test of this package passes
+	}
+	return m
+}()
+
+var textsLanguage = language.MustParse(texts["lang"].Other)
+
+// phrase is a text: one, or one for each of the language's plurals, which the
+// number that goes in first decides.
+type phrase struct{ Zero, One, Two, Few, Many, Other string }
+
+func (p *phrase) UnmarshalJSON(b []byte) error {
+	if b[0] == '"' {
+		return json.Unmarshal(b, &p.Other)
+	}
+	type forms phrase
+	return json.Unmarshal(b, (*forms)(p))
+}
+
+func (p *phrase) form(n int) string {
+	forms := map[plural.Form]string{plural.Zero: p.Zero, plural.One: p.One, plural.Two: p.Two, plural.Few: p.Few, plural.Many: p.Many}
+	return cmp.Or(forms[plural.Cardinal.MatchPlural(textsLanguage, n, 0, 0, 0, 0)], p.Other)
+}
+
+// fill puts values into the text of a key, each written by show. A key that has
+// none stands for itself.
+func fill(key string, args []any, show func(any) string) string {
+	p, known := texts[key]
+	if !known {
+		return show(key)
+	}
+	n := 0
+	var pairs []string
+	for i, a := range args {
+		if number, ok := a.(int); ok && i == 0 {
+			n = number
+		}
+		pairs = append(pairs, "{"+strconv.Itoa(i+1)+"}", show(a))
+	}
+	return strings.NewReplacer(pairs...).Replace(p.form(n))
+}
+
+// plain is a text where there is no markup.
+func plain(key string, args ...any) string {
+	return fill(key, args, func(v any) string { return fmt.Sprint(v) })
+}
+
+// text is a text for a page.
+func text(key string, args ...any) template.HTML {
+	return template.HTML(fill(key, args, func(v any) string {
+		if h, ok := v.(template.HTML); ok {
+			return string(h)
+		}
+		return template.HTMLEscapeString(shown(v))
+	}))
+}
+
+// shown is what somebody else, or the visitor, has written.
+func shown(v any) string { return marks.Replace(fmt.Sprint(v)) }
+
+// word is the text of a code of the API, or the code where there is none.
+func word(kind, code string) string {
+	if _, known := texts[kind+"."+code]; known {
+		return plain(kind + "." + code)
+	}
+	return strings.ReplaceAll(code, "_", " ")
+}
 
 // marks turn text around without being seen; in a name or a reason they make it
 // read as something that it is not.
@@ -37,63 +111,106 @@ func visible(answer []byte) []byte { return []byte(marks.Replace(string(answer))
 
 // functions are those of the templates.
 var functions = template.FuncMap{
-	"ago":     ago,
-	"where":   where,
-	"short":   short,
-	"json":    compact,
-	"lower":   strings.ToLower,
-	"rollout": rollout,
-	"count":   count,
-	"checked": checked,
-	"words":   func(code string) string { return strings.ReplaceAll(code, "_", " ") },
+	"t":        text,
+	"word":     word,
+	"shown":    shown,
+	"count":    count,
+	"cols":     cols,
+	"td":       cell,
+	"time":     when,
+	"where":    where,
+	"short":    short,
+	"json":     compact,
+	"rollout":  rollout,
+	"evaluate": evaluate,
+	"ago":      agoTexts,
+	"pair":     func(a, b any) struct{ A, B any } { return struct{ A, B any }{a, b} },
 }
 
-// ago is a time as people say it; the exact one is in the element's title.
+// count is a number of things.
+func count(n int, noun string) string { return plain("count."+noun, n) }
+
+// cols is the head of a table; a column whose name begins with a dash has a name
+// for those alone who do not see it.
+func cols(names ...string) template.HTML {
+	var b strings.Builder
+	for _, name := range names {
+		if hidden, ok := strings.CutPrefix(name, "-"); ok {
+			fmt.Fprintf(&b, `<th scope="col"><span class="hidden">%s</span></th>`, text("col."+hidden))
+		} else if name != "" {
+			fmt.Fprintf(&b, `<th scope="col">%s</th>`, text("col."+name))
+		}
+	}
+	return template.HTML("<thead><tr>" + b.String() + "</tr></thead>")
+}
+
+// cell begins a cell of a table, with the name of its column for where the screen
+// is too narrow for a head, and a class.
+func cell(column, class string) template.HTML {
+	return template.HTML(fmt.Sprintf(`<td data-col="%s" class="%s">`, text("col."+column), class))
+}
+
+// when is a time as people say it, with the exact one in its title; nil and the
+// zero time are none.
+func when(t any) template.HTML {
+	at, _ := t.(time.Time)
+	if p, ok := t.(*time.Time); ok && p != nil {
+		at = *p
+	}
+	if at.IsZero() {
+		return "–"
+	}
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`,
+		at.Format(time.RFC3339), at.UTC().Format("2006-01-02 15:04:05 UTC"), template.HTMLEscapeString(ago(at))))
+}
+
+// spans are the units that times are told in, with where the next one begins.
+var spans = []struct {
+	name       string
+	unit, upTo time.Duration
+}{
+	{"second", time.Second, time.Minute},
+	{"minute", time.Minute, time.Hour},
+	{"hour", time.Hour, 48 * time.Hour},
+	{"day", 24 * time.Hour, 1<<63 - 1},
+}
+
 func ago(t time.Time) string {
-	d := time.Since(t)
+	d, form := time.Since(t), "ago.past"
 	if d < 0 {
-		return "in " + span(-d)
+		d, form = -d, "ago.future"
 	}
-	return span(d) + " ago"
+	for _, s := range spans {
+		if d < s.upTo {
+			return plain(form, plain("ago."+s.name, int((d+s.unit/2)/s.unit)))
+		}
+	}
+	return ""
 }
 
-func span(d time.Duration) string {
-	switch {
-	case d < time.Minute:
-		return fmt.Sprintf("%d s", int(d.Seconds()))
-	case d < time.Hour:
-		return fmt.Sprintf("%d min", int(d.Minutes()))
-	case d < 48*time.Hour:
-		return fmt.Sprintf("%d h", int(d.Hours()))
+// agoTexts are the texts of ago, for the script that keeps times up.
+func agoTexts() (string, error) {
+	out := map[string]string{}
+	for _, name := range []string{"second", "minute", "hour", "day", "past", "future"} {
+		out[name] = texts["ago."+name].Other
 	}
-	return fmt.Sprintf("%d days", int(d.Hours()/24))
-}
-
-// origin is where a value comes from.
-type origin struct {
-	File     string
-	Line     int
-	Set      string
-	Override *struct {
-		Actor, Reason string
-		Time          time.Time
-		Expires       *time.Time
-	}
+	b, err := json.Marshal(out)
+	return string(b), err
 }
 
 // where is the place of a value in a few words.
-func where(o *origin) string {
+func where(o *cascade.Origin) string {
 	switch {
 	case o == nil:
 		return ""
 	case o.Override != nil && o.Override.Reason != "":
-		return fmt.Sprintf("override by %s: %s", o.Override.Actor, o.Override.Reason)
+		return plain("where.reason", o.Override.Actor, o.Override.Reason)
 	case o.Override != nil:
-		return "override by " + o.Override.Actor
+		return plain("where.override", o.Override.Actor)
 	case o.Set != "":
-		return fmt.Sprintf("%s:%d, set %s", o.File, o.Line, o.Set)
+		return plain("where.set", o, o.Set)
 	}
-	return fmt.Sprintf("%s:%d", o.File, o.Line)
+	return o.String()
 }
 
 // short is the beginning of a digest.
@@ -103,27 +220,14 @@ func short(s string) string { return s[:min(len(s), 12)] }
 var apart = []string{"actor", "reason", "time"}
 
 // compact is one side of a difference: what is there, a line each.
-func compact(m json.RawMessage) string {
-	var fields map[string]any
-	if err := json.Unmarshal(m, &fields); err != nil || fields == nil {
-		return "nothing"
-	}
+func compact(fields map[string]any) string {
 	var lines []string
 	for _, key := range slices.Sorted(maps.Keys(fields)) {
-		if fields[key] == nil || slices.Contains(apart, key) {
-			continue
+		if fields[key] != nil && !slices.Contains(apart, key) {
+			lines = append(lines, fmt.Sprintf("%s: %v", key, fields[key]))
 		}
-		text, isText := fields[key].(string)
-		if !isText {
-			b, err := json.Marshal(fields[key])
-			if err != nil {
-				continue // of a value that was JSON, which can be
-			}
-			text = string(b)
-		}
-		lines = append(lines, key+": "+text)
 	}
-	return strings.Join(lines, "\n")
+	return cmp.Or(strings.Join(lines, "\n"), plain("nothing"))
 }
 
 // rollout is the tag of a roll-out as people say it.
@@ -133,29 +237,22 @@ func rollout(tag string) string {
 	if at := strings.LastIndexByte(rest, '.'); at >= 0 {
 		name, percent = rest[:at], rest[at+1:]
 	}
-	of := "users"
 	if byContext {
-		of = "contexts"
+		return plain("rollout.contexts", name, percent)
 	}
-	return fmt.Sprintf("the first %s %% of the %s of %s", percent, of, name)
+	return plain("rollout.users", name, percent)
 }
 
-// checked is a check of the readiness as people say it.
-func checked(name string) string {
-	text, known := map[string]string{
-		"files": "Files", "watch": "Watch of the files", "lastGood": "Last good files", "gate": "Gate", "cluster": "Link to the cluster",
-		"redis": "Redis", "redisTLS": "Way to Redis", "platform": "Platform's database", "doveadm": "Dovecot's HTTP API", "store": "Store of the decisions",
-	}[name]
-	if !known {
-		return name
-	}
-	return text
-}
+var tagOfSet = regexp.MustCompile(`[^&|!() ]+`)
 
-// count is a number of things.
-func count(n int, noun string) string {
-	if n == 1 {
-		return "1 " + noun
-	}
-	return fmt.Sprintf("%d %ss", n, noun)
+// evaluate is the expression of a context set with a mark at each tag: whether
+// the tags have it.
+func evaluate(expression string, tags []cascade.Tag) template.HTML {
+	return template.HTML(tagOfSet.ReplaceAllStringFunc(expression, func(name string) string {
+		class, mark := "lacks", "✗"
+		if slices.ContainsFunc(tags, func(t cascade.Tag) bool { return t.Tag == name }) {
+			class, mark = "has", "✓"
+		}
+		return fmt.Sprintf(`<span class="%s" title="%s">%s&nbsp;%s</span>`, class, text("steps."+class), template.HTMLEscapeString(name), mark)
+	}))
 }

@@ -1,61 +1,15 @@
 // Walks through the console in a headless browser as people of three roles do,
-// with axe-core on every page. Prints what is wrong, a line each, and nothing
-// where all is well. With a folder it saves a picture of every page.
-// usage: node console.js BROWSER URL TOKENS_JSON PAGE [FOLDER]; PAGE is one of Anna's that opens a socket
-const puppeteer = require('puppeteer-core');
-const axe = require('axe-core');
-const path = require('path');
+// with axe-core on every page.
+// usage: node console.js BROWSER URL TOKENS_JSON PAGE; PAGE is one of Anna's that opens a socket
+const { base, expect, go, login, look, rest: [anna], run, text, tokens, visitor, wait } = require('./consolelib.js');
 
-const [executablePath, base, tokensText, anna, folder] = process.argv.slice(2);
-const wait = { timeout: 120000 }; // a loaded machine is slow
-const tokens = JSON.parse(tokensText);
-const wrong = (text) => console.log(text);
-const expect = (ok, text) => ok || wrong(text);
-
-async function text(page, selector) {
-  return page.$eval(selector, (el) => el.textContent.trim()).catch(() => '');
-}
-
-// go clicks and waits for the page that follows.
-const go = (page, action) => Promise.all([page.waitForNavigation(), action]);
-
-async function look(page, name) {
-  await page.evaluate(axe.source);
-  const result = await page.evaluate(() => axe.run(document));
-  for (const v of result.violations) wrong(`${name}: axe ${v.id}: ${v.help}: ${v.nodes.map((n) => n.target).join(' ')}`);
-  for (const scheme of ['light', 'dark']) {
-    await page.emulateMediaFeatures([{ name: 'prefers-color-scheme', value: scheme }]);
-    if (scheme === 'dark') {
-      const dark = await page.evaluate(() => axe.run(document, { runOnly: ['color-contrast'] }));
-      for (const v of dark.violations) wrong(`${name}, dark: axe ${v.id}: ${v.nodes.map((n) => n.target).join(' ')}`);
-    }
-    for (const width of [360, 1280, 1920]) {
-      await page.setViewport({ width, height: 900 });
-      const over = await page.evaluate(() => document.documentElement.scrollWidth - innerWidth);
-      expect(over <= 0, `${name}: ${over} pixels beside a screen of ${width}`);
-      if (folder) await page.screenshot({ path: path.join(folder, `${name}-${scheme}-${width}.png`), fullPage: true });
-    }
-  }
-  await page.emulateMediaFeatures([]);
-  await page.setViewport({ width: 1280, height: 900 });
-}
-
-async function login(browser, role) {
-  const context = await browser.createBrowserContext();
-  const page = await context.newPage();
-  page.setDefaultTimeout(120000);
-  page.on('pageerror', (err) => wrong(`${role}: ${err}`));
-  page.on('console', (m) => m.type() === 'error' && !/ 4\d\d |ERR_INTERNET_DISCONNECTED/.test(m.text()) && wrong(`${role}: ${m.text()}`));
-  await page.goto(`${base}/console/cluster`);
-  expect(page.url().includes('/console/login'), `${role}: without a login ${page.url()} opens`);
-  if (role === 'viewer') await look(page, 'login');
+async function outside(browser) {
+  const page = await visitor(browser, 'nobody');
+  await page.goto(`${base}/console/off`);
+  await look(page, 'login');
   await page.type('#token', 'slt_wrong');
   await go(page, page.keyboard.press('Enter'));
-  expect((await text(page, '.warn')) !== '', `${role}: a wrong token is not refused`);
-  await page.type('#token', tokens[role]);
-  await go(page, page.keyboard.press('Enter'));
-  expect(page.url().endsWith('/console/cluster'), `${role}: the login leads to ${page.url()}`);
-  return page;
+  expect((await text(page, '.warn')) !== '', 'a wrong token is not refused');
 }
 
 async function viewer(page) {
@@ -63,10 +17,11 @@ async function viewer(page) {
   // By the keyboard alone: / and a name.
   await page.keyboard.press('/');
   await page.keyboard.type('websockets off anna@example.com');
+  await page.waitForSelector('.found a[href="/console/person/1337/17"]', wait);
   await go(page, page.keyboard.press('Enter'));
   expect(page.url().endsWith('/console/person/1337/17'), `the question leads to ${page.url()}`);
   expect((await text(page, '.answer')).includes('is true for user 17 in context 1337'), `the answer is ${await text(page, '.answer')}`);
-  expect((await page.$$('form[action$="/off"]')).length === 0, 'a viewer is offered the switch');
+  expect((await page.$$('button[name=do]')).length === 0, 'a viewer is offered the switch');
   await look(page, 'person-viewer');
   await page.goto(`${base}/console/?q=an`);
   expect((await page.$$('.people li')).length === 2, 'a search for "an" does not find two');
@@ -76,6 +31,8 @@ async function viewer(page) {
   await page.goto(`${base}/console/?q=com.openexchange.websockets.enabled`);
   expect(page.url().includes('/console/property/'), `a property leads to ${page.url()}`);
   await look(page, 'property');
+  await page.goto(`${base}/console/person/1337/17?value=false`);
+  expect((await text(page, '.answer')).includes('is false'), 'what-if: a value does not change the answer');
   await page.goto(`${base}/console/person/1337/17?tags=off`);
   expect((await text(page, '.answer')).includes('is false'), 'what-if: a tag does not change the answer');
   expect((await text(page, '.warn')).includes('What if'), 'what-if looks as if it were so');
@@ -88,7 +45,7 @@ async function viewer(page) {
   await look(page, 'off-empty');
   await page.goto(`${base}/console/person/0/17`);
   await look(page, 'error');
-  const status = await page.evaluate(() => fetch('/console/person/1337/17/off', { method: 'POST', body: new URLSearchParams({ reason: 'x' }) }).then((r) => r.status));
+  const status = await page.evaluate(() => fetch('/console/plan', { method: 'POST', body: new URLSearchParams({ reason: 'x', do: 'off', key: '1337.17.0', property: 'com.openexchange.websockets.enabled' }) }).then((r) => r.status));
   expect(status === 403, `a viewer who switches gets ${status}`);
 }
 
@@ -124,10 +81,10 @@ async function bulk(page) {
   await page.click('input[name=key]');
   await page.type('[data-live=overrides] input[name=reason]', 'over');
   await go(page, page.click('[data-live=overrides] form button'));
-  expect((await text(page, '.answer')).includes('1 override of'), `the plan: ${await text(page, '.answer')}`);
+  expect((await text(page, 'h1')).includes('Take the override of 17@1337 away?'), `the plan: ${await text(page, 'h1')}`);
   await look(page, 'plan');
   await go(page, page.click('main form button'));
-  expect((await text(page, '.said')).includes('1 override taken away'), `taken away: ${await text(page, '.said')}`);
+  expect((await text(page, '.said')).includes('Saved as revision'), `taken away: ${await text(page, '.said')}`);
   expect((await page.$$('input[name=key]')).length === 0, 'the override is still there');
 }
 
@@ -137,22 +94,29 @@ async function editor(page, second) {
   await second.goto(person);
   await page.type('input[name=reason]', '<script>alert(1)</script> \u202eticket');
   await page.select('select[name=hours]', '2');
-  await go(page, page.click('button[formaction$="/off"]'));
+  await go(page, page.click('button[value=off]'));
+  expect((await text(page, 'h1')).includes('Switch 17@1337 off?'), `the plan: ${await text(page, 'h1')}`);
+  expect((await text(page, '.answer')).includes('1 of 1 connected user here would be sent away'), `the plan: ${await text(page, '.answer')}`);
+  expect(page.url().includes('/console/plan?'), 'a plan has no address');
+  await look(page, 'plan-one');
+  await go(page, page.click('main form button'));
   expect((await text(page, '.answer')).includes('is false for user 17'), `after switching off: ${await text(page, '.answer')}`);
   expect((await text(page, '.answer')).includes('<script>alert(1)</script>'), 'the reason is not shown as text');
   expect((await text(page, '.answer')).includes('[U+202E]ticket'), 'a mark that turns text around is not shown');
   await look(page, 'person-off');
   // Somebody else has the page from before.
   await second.type('input[name=reason]', 'too late');
-  await go(second, second.click('button[formaction$="/on"]'));
-  expect((await text(second, '.said')).includes('editor switched it off meanwhile: <script>alert(1)</script>'), `the second person is told: ${await text(second, '.said')}`);
+  await go(second, second.click('button[value=on]'));
+  expect((await text(second, '.said')).includes('Somebody else was faster. Nothing of yours was saved.'), `the second person is told: ${await text(second, '.said')}`);
+  expect((await text(second, '.step.wins')).includes('override by editor: <script>alert(1)</script>'), `the second person sees ${await text(second, '.step.wins')}`);
   expect((await text(second, '.answer')).includes('is false for user 17'), 'the second person has overwritten the first');
   await bulk(second);
   await second.goto(`${base}/console/person/1337/17`);
   expect((await text(second, '.answer')).includes('is true for user 17'), 'an override that was taken away counts');
   await page.goto(person);
   await page.type('input[name=reason]', 'ticket 4711');
-  await go(page, page.click('button[formaction$="/off"]'));
+  await go(page, page.click('button[value=off]'));
+  await go(page, page.click('main form button'));
   await go(page, page.click('.said button'));
   expect((await text(page, '.answer')).includes('is true for user 17'), `after undo: ${await text(page, '.answer')}`);
   await page.goto(`${base}/console/audit`);
@@ -192,23 +156,23 @@ async function editor(page, second) {
   expect(second.url().endsWith('/console/cluster'), `the login leads to ${second.url()}`);
 }
 
-(async () => {
-  const args = process.getuid() === 0 ? ['--no-sandbox'] : []; // Chromium has no sandbox for root
-  const browser = await puppeteer.launch({ executablePath, args });
+// withoutScripts looks somebody up.
+async function withoutScripts(browser) {
+  const page = await visitor(browser, 'without scripts');
+  await page.setJavaScriptEnabled(false);
+  await page.goto(`${base}/console/`);
+  await page.type('#token', tokens.viewer);
+  await go(page, page.keyboard.press('Enter'));
+  await page.type('#q', '17@1337');
+  await go(page, page.keyboard.press('Enter'));
+  expect((await text(page, '.answer')).includes('is true for user 17'), 'without scripts the console does not answer');
+}
+
+run(async (browser) => {
+  await outside(browser);
   await viewer(await login(browser, 'viewer'));
-  await operator(await login(browser, 'operator'), browser);
-  const [first, second] = [await login(browser, 'editor'), await login(browser, 'editor')];
-  await editor(first, second);
-  const plain = await (await browser.createBrowserContext()).newPage();
-  await plain.setJavaScriptEnabled(false);
-  await plain.goto(`${base}/console/`);
-  await plain.type('#token', tokens.viewer);
-  await go(plain, plain.keyboard.press('Enter'));
-  await plain.type('#who', '17@1337');
-  await go(plain, plain.keyboard.press('Enter'));
-  expect((await text(plain, '.answer')).includes('is true for user 17'), 'without scripts the console does not answer');
-  await browser.close();
-})().catch((err) => {
-  wrong(`the walk ended: ${err.stack}`);
-  process.exit(1);
+  const other = await operator(await login(browser, 'operator'), browser);
+  await editor(await login(browser, 'editor'), await login(browser, 'editor'));
+  await other.close();
+  await withoutScripts(browser);
 });

@@ -1,0 +1,58 @@
+package console
+
+import (
+	"os"
+	"strings"
+	"testing"
+)
+
+var goFiles = os.DirFS(".")
+
+const (
+	// maxLines bounds the console: Go with the login by OpenID Connect, JavaScript,
+	// CSS and templates. Blank lines do not count, nor do the texts, which are data.
+	maxLines = 2500
+	// maxFirstPage bounds what a browser loads for the first page, in bytes.
+	maxFirstPage = 80_000
+	// maxWidth keeps the lines that are counted from holding several, in bytes.
+	maxWidth = 260
+)
+
+func TestSize(t *testing.T) {
+	oidc, err := os.ReadFile("../auth/oidc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	list := sources(t)
+	list["oidc.go"] = string(oidc)
+	lines := 0
+	for name, text := range list {
+		if strings.HasSuffix(name, ".json") {
+			continue
+		}
+		for i, line := range strings.Split(text, "\n") {
+			if strings.TrimSpace(line) != "" {
+				lines++
+			}
+			if len(line) > maxWidth {
+				t.Errorf("%s:%d has %d bytes", name, i+1, len(line))
+			}
+		}
+	}
+	if lines > maxLines {
+		t.Errorf("the console has %d lines, more than %d", lines, maxLines)
+	}
+	first := 0
+	c := newConsole()
+	for _, path := range []string{"/console/", "/console/static/console.css", "/console/static/console.js"} {
+		w := ask(c, "GET", path, loopback, nil, "right")
+		if w.Code != 200 {
+			t.Errorf("%s: %d", path, w.Code)
+		}
+		first += w.Body.Len()
+	}
+	t.Logf("%d lines; the first page has %d bytes", lines, first)
+	if first > maxFirstPage {
+		t.Errorf("the first page has %d bytes, more than %d", first, maxFirstPage)
+	}
+}
