@@ -104,6 +104,7 @@ func (b *builder) nameFiles(roots []string) {
 			b.propAt[base] = append(b.propAt[base], i)
 		}
 		if f.have != nil {
+			b.number(f.have)
 			fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.root, f.rel, f.digest)
 			b.share(shared, f)
 		}
@@ -112,15 +113,41 @@ func (b *builder) nameFiles(roots []string) {
 	b.t.digest, b.t.shared = hex.EncodeToString(sum.Sum(nil)), hex.EncodeToString(shared.Sum(nil))
 }
 
+// number finds the numbers of the properties of a file. They stay with the
+// contents: of a file that did not change each is only compared. The engine's lock
+// is held, or the contents are a candidate's own.
+func (b *builder) number(c *contents) {
+	if c.ids == nil {
+		c.ids = make([]uint32, len(c.entries))
+	}
+	for i := range c.entries {
+		if id := c.ids[i]; int(id) >= len(b.names.list) || b.names.list[id] != c.entries[i].Key {
+			c.ids[i] = b.names.add(c.entries[i].Key)
+		}
+	}
+}
+
+// local reports whether a property is one member's own.
+func (b *builder) local(p uint32) bool {
+	return int(p) < len(b.schema.decls) && b.schema.decls[p].Local
+}
+
 // share adds a file to the digest of what is not one member's own.
 func (b *builder) share(sum io.Writer, f *treeFile) {
-	local := func(e propfile.Entry) bool {
-		i, declared := b.schema.byName[e.Key]
-		return declared && b.schema.decls[i].Local
+	var rest []propfile.Entry
+	own := 0
+	for _, p := range f.have.ids {
+		if b.local(p) {
+			own++
+		}
 	}
-	rest := slices.DeleteFunc(slices.Clone(f.have.entries), local)
+	for i := 0; own > 0 && i < len(f.have.entries); i++ {
+		if !b.local(f.have.ids[i]) {
+			rest = append(rest, f.have.entries[i])
+		}
+	}
 	switch {
-	case len(rest) == len(f.have.entries):
+	case own == 0:
 		fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.root, f.rel, f.digest)
 	case len(rest) > 0:
 		fmt.Fprintf(sum, "%d\x00%s\n", f.root, f.rel)
@@ -215,8 +242,8 @@ func (b *builder) server() {
 			continue
 		}
 		setting := strings.HasPrefix(f.rel, "settings/")
-		for _, e := range f.have.entries {
-			p := b.names.add(e.Key)
+		for j := range f.have.entries {
+			e, p := &f.have.entries[j], f.have.ids[j]
 			b.setServer(p, trimIf(b.text(e.Value, i, e.Line), e.Value), i, e.Line)
 			if setting {
 				b.preference(p, e.Key)

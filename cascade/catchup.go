@@ -19,30 +19,30 @@ const (
 // of what they tell of, so with that of a write to it all earlier ones came.
 type marker struct {
 	path string
-	ends [2]int
+	fd   int // both ends, so that it takes one descriptor
 	seen chan struct{}
 	at   time.Time // when the events were last caught up with
 }
 
 func newMarker(n *fsnotify.Watcher) (*marker, error) {
-	m := &marker{seen: make(chan struct{}, 1)}
-	if err := unix.Pipe(m.ends[:]); err != nil {
+	var ends [2]int
+	if err := unix.Pipe(ends[:]); err != nil {
 		return nil, fmt.Errorf("pipe: %w", err)
 	}
-	for _, fd := range m.ends {
-		unix.CloseOnExec(fd)
-		if err := unix.SetNonblock(fd, true); err != nil {
-			return nil, errors.Join(err, m.close())
-		}
+	fd, err := unix.Open(ownDescriptor(ends[0]), unix.O_RDWR|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err = errors.Join(err, unix.Close(ends[0]), unix.Close(ends[1])); err != nil {
+		return nil, fmt.Errorf("pipe: %w", err)
 	}
-	m.path = fmt.Sprintf("/proc/self/fd/%d", m.ends[0])
+	m := &marker{path: ownDescriptor(fd), fd: fd, seen: make(chan struct{}, 1)}
 	if err := n.Add(m.path); err != nil {
 		return nil, errors.Join(err, m.close())
 	}
 	return m, nil
 }
 
-func (m *marker) close() error { return errors.Join(unix.Close(m.ends[0]), unix.Close(m.ends[1])) }
+func ownDescriptor(fd int) string { return fmt.Sprintf("/proc/self/fd/%d", fd) }
+
+func (m *marker) close() error { return unix.Close(m.fd) }
 
 // reached tells that the pump is at the marker.
 func (m *marker) reached() {
@@ -55,10 +55,10 @@ func (m *marker) reached() {
 // pass has the pump come by the marker; the caller waits for seen.
 func (m *marker) pass() error {
 	var b [1]byte
-	if _, err := unix.Write(m.ends[1], b[:]); err != nil {
+	if _, err := unix.Write(m.fd, b[:]); err != nil {
 		return err
 	}
-	_, err := unix.Read(m.ends[0], b[:])
+	_, err := unix.Read(m.fd, b[:])
 	return err
 }
 

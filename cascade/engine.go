@@ -256,7 +256,13 @@ const spareNames = 1 << 16
 // forgetNames drops the names that nothing uses any more, once there are many.
 // Numbers of properties change; those of declared ones do not.
 func (sn *Snapshot) forgetNames() {
-	if len(sn.names.list) <= spareNames || len(sn.names.list) <= spareNames+2*len(sn.AllNames()) {
+	used := 0 // at least
+	for p := range sn.tree.server {
+		if sn.tree.server[p].file != 0 {
+			used++
+		}
+	}
+	if len(sn.names.list) <= spareNames+2*used || len(sn.names.list) <= spareNames+2*len(sn.AllNames()) {
 		return
 	}
 	ed := newNameTable(sn.schema).edit()

@@ -51,6 +51,7 @@ type treeFile struct {
 
 	digest   digest
 	have     *contents // nil: none in force
+	told     stamp     // of have, where an equal one says that nothing was written since; zero: none does
 	data     []byte    // the bytes of have; dropped once they are persisted
 	findings []finding.Finding
 	status   string
@@ -79,6 +80,7 @@ type fileSet struct {
 	unreadable []folder                               // what the last scan could not read
 	whole      func(path string, links []string) bool // of a file that was put into place, see arrivals; nil: nobody watches
 	ended      func() bool                            // nobody waits for the scan any more; nil: somebody does
+	readAll    bool                                   // the next scan reads files whose stamps say that they are as they were
 }
 
 func newFileSet(roots []string) *fileSet {
@@ -98,6 +100,7 @@ func (fs *fileSet) scan(force bool) (changed bool, again time.Duration) {
 // they are.
 func (fs *fileSet) scanAll(force, accept bool) (changed bool, again time.Duration) {
 	before := slices.Clone(fs.findings)
+	defer func() { fs.readAll = false }()
 	fs.findings, fs.dirs, fs.hops, fs.unreadable = nil, nil, nil, nil
 	wait := func(d time.Duration) {
 		if d > 0 && (again == 0 || d < again) {
@@ -142,6 +145,9 @@ func (fs *fileSet) scanAll(force, accept bool) (changed bool, again time.Duratio
 				fs.files[key] = tf
 			}
 			tf.abs, tf.links = f.abs, f.links
+			if f.err == nil && !fs.readAll && tf.unread(f.st) {
+				continue
+			}
 			c, d := fs.look(tf, f.err, force)
 			changed = changed || c
 			wait(d)
@@ -211,6 +217,7 @@ func (fs *fileSet) absent(key string, tf *treeFile, force bool) (changed bool, a
 func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, again time.Duration) {
 	var data []byte
 	var st stamp
+	tf.told = stamp{}
 	if tf.status == FileMissing {
 		tf.since = time.Time{} // it is there, whatever it holds
 	}
@@ -236,6 +243,9 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 	}
 	sum := digest(sha256.Sum256(data))
 	defer func() {
+		if tf.status == FileOK && sum == tf.digest && fs.tells(tf.abs, st) {
+			tf.told = st
+		}
 		if tf.unused = nil; tf.status == FileFailed || tf.status == FileHeld {
 			tf.unused = data[:min(len(data), maxUnused)]
 		}
@@ -270,6 +280,22 @@ func (fs *fileSet) look(tf *treeFile, err error, force bool) (changed bool, agai
 	tf.have, tf.digest, tf.data = c, sum, data
 	tf.status, tf.findings, tf.from = FileOK, c.findings, time.Time{}
 	return true, 0
+}
+
+// stampAge is how old the last change of a file is at least when an equal stamp
+// tells that nothing was written since: clocks of file systems go in steps of some
+// milliseconds.
+const stampAge = time.Second
+
+// tells reports whether an equal stamp will say that the file is as it was read.
+func (fs *fileSet) tells(path string, st stamp) bool {
+	return st.ctime%int64(time.Second) != 0 && fs.now().Sub(time.Unix(0, st.ctime)) >= stampAge && stampsTell(path)
+}
+
+// unread reports whether a file need not be read: it is in force, and its stamp
+// says that it is as it was.
+func (tf *treeFile) unread(st stamp) bool {
+	return tf.told != stamp{} && tf.told == st && tf.status == FileOK && tf.have != nil
 }
 
 // putLeft returns how much longer a young file waits that was put into place

@@ -140,7 +140,12 @@ func mountedFiles(files []string) []string {
 	}
 	at := map[string]bool{}
 	for _, p := range points {
-		at[p] = true
+		if fi, err := os.Lstat(p); err == nil && !fi.IsDir() {
+			at[p] = true
+		}
+	}
+	if len(at) == 0 {
+		return nil
 	}
 	var out []string
 	for _, f := range files {

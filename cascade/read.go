@@ -106,6 +106,7 @@ func appendAll(b []byte, r io.Reader) ([]byte, error) {
 // contents is a parsed file. Its findings are entry errors and warnings.
 type contents struct {
 	entries   []propfile.Entry     // kindProperties
+	ids       []uint32             // of the properties of entries, once a tree was built: see builder.number
 	blocks    []yamlfile.Block     // kindSets
 	meta      []yamlfile.MetaEntry // kindMeta
 	settings  []yamlfile.Property  // kindSettings

@@ -151,6 +151,9 @@ func changes(old, sn *Snapshot) []Change {
 		if p >= len(old.names.list) || old.names.list[p] != name {
 			was, known = old.names.id(name)
 		}
+		if known && sn.sameServer(uint32(p), old, was) {
+			continue
+		}
 		var o *string
 		if known {
 			o = old.serverText(was)
@@ -204,10 +207,25 @@ func same(a, b *string) bool {
 	return a == nil && b == nil || a != nil && b != nil && *a == *b
 }
 
+// sameServer reports whether the server scope says the same of a property, whose
+// numbers are p and was.
+func (sn *Snapshot) sameServer(p uint32, old *Snapshot, was uint32) bool {
+	now, defined := sn.tree.text(p)
+	before, had := old.tree.text(was)
+	return now == before && defined == had
+}
+
+// text is what the server scope says of a property, if it does.
+func (t *tree) text(p uint32) (string, bool) {
+	if int(p) < len(t.server) && t.server[p].file != 0 {
+		return t.server[p].text, true
+	}
+	return "", false
+}
+
 // serverText is the text of the server scope, or nil.
 func (sn *Snapshot) serverText(p uint32) *string {
-	if h, ok := (serverScope{}).find(sn, Subject{}, p); ok {
-		t := serverScope{}.text(sn, p, h)
+	if t, ok := sn.tree.text(p); ok {
 		return &t
 	}
 	return nil

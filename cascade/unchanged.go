@@ -52,7 +52,9 @@ func (t *tree) unchanged(old *tree, props []uint32) bool {
 	}
 	sets := false
 	for _, p := range props {
-		if !t.sameServer(old, p) || t.goods[p] != old.goods[p] || t.lockedTo(p) != old.lockedTo(p) {
+		now, defined := t.text(p)
+		before, had := old.text(p)
+		if now != before || defined != had || t.goods[p] != old.goods[p] || t.lockedTo(p) != old.lockedTo(p) {
 			return false
 		}
 		u, bad := t.unfit[p]
@@ -67,19 +69,6 @@ func (t *tree) unchanged(old *tree, props []uint32) bool {
 		a, b := &t.sets.blocks[i], &old.sets.blocks[j]
 		return sameExpr(a.expr, b.expr) && slices.Equal(a.addTags, b.addTags)
 	})
-}
-
-// sameServer reports whether the server scope says the same of a property.
-func (t *tree) sameServer(old *tree, p uint32) bool {
-	text := func(t *tree) (string, bool) {
-		if int(p) < len(t.server) && t.server[p].file != 0 {
-			return t.server[p].text, true
-		}
-		return "", false
-	}
-	now, defined := text(t)
-	before, was := text(old)
-	return now == before && defined == was
 }
 
 // lockedTo is the scope that metadata lock a property to, or "".

@@ -74,6 +74,7 @@ type found struct {
 	kind     kind
 	err      error
 	links    []string // on its way below the root: see hops
+	st       stamp    // without err
 }
 
 // walk is one pass over a root.
@@ -189,7 +190,7 @@ func (w *walk) entry(abs, rel string, e fs.DirEntry, above []inode) error {
 	case !fi.Mode().IsRegular():
 		return w.add(found{rel: rel, abs: abs, kind: k, err: fmt.Errorf("it is %s, not a regular file", modeName(fi.Mode()))})
 	}
-	return w.add(found{rel: rel, abs: abs, kind: k, links: links})
+	return w.add(found{rel: rel, abs: abs, kind: k, links: links, st: stampOf(fi)})
 }
 
 // folder reads a folder below the root, or what a link to one leads to; abs is

@@ -92,6 +92,7 @@ func (e *Engine) Run(ctx context.Context) error {
 		case <-again.C:
 			load()
 		case <-rescan.C:
+			e.readAll()
 			load()
 		}
 	}
@@ -135,6 +136,14 @@ func (e *Engine) rescanEvery() time.Duration {
 		return min(every, fallbackScan)
 	}
 	return every
+}
+
+// readAll has the next load read every file: a write through a mapping makes no
+// event, and may leave the time stamps as they were.
+func (e *Engine) readAll() {
+	e.load.Lock()
+	defer e.load.Unlock()
+	e.set.readAll = true
 }
 
 // putBy has the trees and the source ask whole for files that were put into

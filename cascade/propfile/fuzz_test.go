@@ -31,6 +31,12 @@ func FuzzParse(f *testing.F) {
 		if !bytes.Equal(data, before) {
 			t.Fatal("the input was changed")
 		}
+		// What the library is not asked for else, it reads the same.
+		rep := &report{path: "x.properties"}
+		asked := parse(rep, data, true)
+		if rep.errors == 0 && !reflect.DeepEqual(asked, file) || rep.errors > 0 && file != nil {
+			t.Fatalf("the library reads it otherwise: %v, %v", asked, rep.findings)
+		}
 		awaitGoroutines(t, goroutines)
 		if (file == nil) != finding.HasErrors(findings) {
 			t.Fatalf("file is nil: %v, findings %v", file == nil, findings)

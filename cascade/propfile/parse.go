@@ -104,7 +104,7 @@ const (
 // warnings.
 func Parse(path string, data []byte) (*File, []finding.Finding) {
 	rep := &report{path: path}
-	file := parse(rep, data)
+	file := parse(rep, data, false)
 	rep.closeWarnings()
 	finding.Sort(rep.findings)
 	if rep.errors > 0 {
@@ -113,7 +113,8 @@ func Parse(path string, data []byte) (*File, []finding.Finding) {
 	return file, rep.findings
 }
 
-func parse(rep *report, data []byte) *File {
+// parse asks the library where ask says so, or the text is not unambiguous.
+func parse(rep *report, data []byte, ask bool) *File {
 	src, ok := decode(rep, data)
 	if !ok {
 		return nil
@@ -121,13 +122,16 @@ func parse(rep *report, data []byte) *File {
 	p := &parser{
 		report: rep,
 		lines:  newLineScanner(src, rep),
+		plain:  !ask && unambiguous(src.text),
 	}
 	if n := min(strings.Count(src.text, "="), MaxKeys); n > 0 {
 		p.entries = make([]Entry, 0, n)
-		p.raw = make([]rawEntry, 0, n)
+		if !p.plain {
+			p.raw = make([]rawEntry, 0, n)
+		}
 	}
 	p.readAll()
-	if rep.errors == 0 {
+	if rep.errors == 0 && !p.plain {
 		p.askLibrary()
 	}
 	return &File{Entries: p.entries, Latin1: src.latin1}
@@ -141,6 +145,7 @@ type parser struct {
 	entries  []Entry
 	raw      []rawEntry // the entries before trimming
 	prepared []byte
+	plain    bool // the library is not asked
 }
 
 type rawEntry struct{ key, value string }
@@ -153,7 +158,7 @@ func (p *parser) readAll() {
 				"more than %d keys; split the file", MaxKeys))
 			return
 		}
-		if p.entry(&l) {
+		if p.entry(&l) && !p.plain {
 			p.prepare(&l)
 		}
 		if p.full() {
@@ -197,7 +202,9 @@ func (p *parser) entry(l *logicalLine) bool {
 			"the key %s contains %s; is that meant?", finding.Quote(key), odd))
 	}
 	p.mistakes(l, key, value)
-	p.raw = append(p.raw, rawEntry{rawKey, rawValue})
+	if !p.plain {
+		p.raw = append(p.raw, rawEntry{rawKey, rawValue})
+	}
 	p.entries = append(p.entries, Entry{Key: key, Value: value, Line: l.keyLine})
 	return true
 }

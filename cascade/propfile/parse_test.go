@@ -2,6 +2,8 @@ package propfile
 
 import (
 	"fmt"
+	"math/rand/v2"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -248,5 +250,39 @@ func TestDisagreementIsSeen(t *testing.T) {
 				t.Errorf("got %v, want %v", got, c.want)
 			}
 		})
+	}
+}
+
+// TestUnambiguous: where the library is not asked, it reads the same.
+func TestUnambiguous(t *testing.T) {
+	parts := []string{"a", "key", " ", "=", ":", "  ", "value", "#", "!", "\n", "\n\n", "\"", "{{X}}", "'", "a.b/c", "~", "%", "="}
+	r := rand.New(rand.NewPCG(1, 2))
+	asked := 0
+	for range 20_000 {
+		var b strings.Builder
+		for range r.IntN(20) {
+			b.WriteString(parts[r.IntN(len(parts))])
+		}
+		text := b.String()
+		if !unambiguous(text) {
+			t.Fatalf("%q has only printable ASCII", text)
+		}
+		file, _ := Parse("x", []byte(text))
+		rep := &report{path: "x"}
+		library := parse(rep, []byte(text), true)
+		if (file == nil) != (rep.errors > 0) || file != nil && !reflect.DeepEqual(file, library) {
+			t.Fatalf("%q: %v, the library: %v, %v", text, file, library, rep.findings)
+		}
+		if file != nil && len(file.Entries) > 0 {
+			asked++
+		}
+	}
+	if asked < 1000 {
+		t.Errorf("only %d texts have entries", asked)
+	}
+	for _, text := range []string{"a=\\u0041", "a=\tb", "a=b\r\n", "\xff=1", "ä=1", "a\x00=1"} {
+		if unambiguous(text) {
+			t.Errorf("%q may be read in two ways", text)
+		}
 	}
 }
