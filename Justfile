@@ -85,9 +85,10 @@ bench-store:
     go test ./cascade/store/mariadb -run '^$' -bench Writes -benchtime 1x -args -torture
     go test ./remote -run '^$' -bench Keeper -benchtime 1x
 
-# Explanations over HTTP, imports, and the link within one process
+# Explanations over HTTP, imports, names, the link within one process; what a confirmation costs
 bench-api *ARGS:
-    go test ./httpapi ./remote -run '^$' -bench . {{ARGS}}
+    go test ./httpapi ./remote ./cascade/people -run '^$' -bench . {{ARGS}}
+    go test ./cli -run 'ConfirmCost|PlatformCost' -count 1 -v -args -torture
 
 # Notifications of new mails against a plain handler, and a real Dovecot's deliveries
 bench-mail:

@@ -1,34 +1,24 @@
 package cli_test
 
 import (
-	"fmt"
-	"os"
 	"slices"
-	"strconv"
-	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"golang.org/x/sys/unix"
 )
 
-// cpu is what the server has used so far, from the fields utime and stime of
-// proc(5), in ticks of 10 ms.
+// cpu is what the server's process has used so far.
 func (p *process) cpu() time.Duration {
 	p.t.Helper()
-	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", p.cmd.Process.Pid))
-	if err != nil {
+	const sched = 2                               // CPUCLOCK_SCHED: all threads, user and system time
+	clock := int32(^p.cmd.Process.Pid<<3 | sched) // clock_getcpuclockid(3)
+	var now unix.Timespec
+	if err := unix.ClockGettime(clock, &now); err != nil {
 		p.t.Fatal(err)
 	}
-	fields := strings.Fields(string(b[strings.LastIndexByte(string(b), ')')+1:])) // from the third on
-	var ticks int64
-	for _, at := range []int{14, 15} {
-		n, err := strconv.ParseInt(fields[at-3], 10, 64)
-		if err != nil {
-			p.t.Fatal(err)
-		}
-		ticks += n
-	}
-	return time.Duration(ticks) * 10 * time.Millisecond
+	return time.Duration(now.Nano())
 }
 
 // underWay is how many handshakes are under way at once: CPU counts while a server is
