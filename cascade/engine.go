@@ -22,6 +22,9 @@ type Options struct {
 	Roots  []string // --etc, later roots win
 	Schema *Schema
 	Source Source // directory and overrides; nil: empty, filled through Apply
+	// Standby: another process has the state folder, which is written when Run
+	// begins.
+	Standby bool
 	// State is the folder that keeps the last good tree for the next start;
 	// "" keeps none.
 	State string
@@ -167,7 +170,9 @@ func Open(opt Options) (*Engine, error) {
 	e.logStart(sn)
 	e.cur.Store(sn)
 	e.lastGood.prepare(e.set, sn.tree, e.directory)
-	e.lastGood.write()
+	if !opt.Standby {
+		e.lastGood.write()
+	}
 	return e, nil
 }
 

@@ -46,15 +46,9 @@ func ListenAdminSocket(path, group string) (*AdminSocket, error) {
 	if len(path) > maxSocketPath {
 		return nil, fmt.Errorf("the admin socket %s: the path has %d bytes, and Unix allows %d: choose a shorter one with %s or --socket", path, len(path), maxSocketPath, PropAdminSocket)
 	}
-	gid := -1
-	if group != "" {
-		g, err := user.LookupGroup(group)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w: create the group, or name another", PropSocketGroup, err)
-		}
-		if gid, err = strconv.Atoi(g.Gid); err != nil {
-			return nil, fmt.Errorf("%s: the id of %s: %w", PropSocketGroup, group, err)
-		}
+	gid, err := socketGroup(group)
+	if err != nil {
+		return nil, err
 	}
 	if err := freeSocketPath(path); err != nil {
 		return nil, err
@@ -73,6 +67,32 @@ func ListenAdminSocket(path, group string) (*AdminSocket, error) {
 		return nil, errors.Join(fmt.Errorf("the admin socket: %w: this process must own it, and be a member of the group of %s", err, PropSocketGroup), l.Close())
 	}
 	return &AdminSocket{l, path, gid}, nil
+}
+
+// ReopenAdminSocket is ListenAdminSocket for one that is open, at the same path.
+func ReopenAdminSocket(open *net.UnixListener, path, group string) (*AdminSocket, error) {
+	gid, err := socketGroup(group)
+	if err != nil {
+		return nil, err
+	}
+	open.SetUnlinkOnClose(true)
+	return &AdminSocket{open, path, gid}, nil
+}
+
+// socketGroup is the id of a group; negative: none.
+func socketGroup(name string) (int, error) {
+	if name == "" {
+		return -1, nil
+	}
+	g, err := user.LookupGroup(name)
+	if err != nil {
+		return 0, fmt.Errorf("%s: %w: create the group, or name another", PropSocketGroup, err)
+	}
+	gid, err := strconv.Atoi(g.Gid)
+	if err != nil {
+		return 0, fmt.Errorf("%s: the id of %s: %w", PropSocketGroup, name, err)
+	}
+	return gid, nil
 }
 
 // freeSocketPath removes a socket that nobody serves any more.

@@ -52,6 +52,7 @@ var examples = map[string]example{
 	"POST /admin/v1/notifications":                                           {`{"context":7,"user":3,"topic":"t","data":{}}`, `{"context":7,"user":3,"topic":"","data":{}}`},
 	"POST /admin/v1/config/reload":                                           {``, ``},
 	"POST /admin/v1/platform/refresh":                                        {``, ``},
+	"POST /admin/v1/upgrade":                                                 {``, ``},
 	"POST /admin/v1/config/confirm":                                          {`{"digest":"0123456789ab"}`, `{"digest":""}`},
 	"DELETE /admin/v1/contexts/{context}/properties":                         {},
 	"DELETE /admin/v1/contexts/{context}/properties/{property}":              {},
@@ -245,7 +246,7 @@ func TestContractFixed(t *testing.T) {
 	w.server.Fixed = true
 	for _, op := range withStatus("409") {
 		switch {
-		case slices.Contains([]string{"POST /admin/v1/tokens", "DELETE /admin/v1/tokens/{token}", "POST /admin/v1/sessions", "DELETE /admin/v1/sessions", "DELETE /admin/v1/sessions/{session}", "POST /admin/v1/store/adopt", "POST /admin/v1/config/confirm", "POST /admin/v1/mailpush/registrations", "GET /admin/v1/contexts/{context}/users/{user}/mailpush"}, op):
+		case slices.Contains([]string{"POST /admin/v1/tokens", "DELETE /admin/v1/tokens/{token}", "POST /admin/v1/sessions", "DELETE /admin/v1/sessions", "DELETE /admin/v1/sessions/{session}", "POST /admin/v1/store/adopt", "POST /admin/v1/config/confirm", "POST /admin/v1/upgrade", "POST /admin/v1/mailpush/registrations", "GET /admin/v1/contexts/{context}/users/{user}/mailpush"}, op):
 		case strings.HasSuffix(op, "/revert"):
 		default:
 			a := w.want(op, 409, examples[op].good)

@@ -136,7 +136,7 @@ func TestContractComplete(t *testing.T) {
 			}
 			for media, m := range d.RequestBody.Content {
 				if media == jsonType {
-					checkExample(t, op+" request", pointer("paths", path, method, "requestBody", "content", media, "schema"), &m, op == "POST /admin/v1/config/reload" || op == "POST /admin/v1/platform/refresh")
+					checkExample(t, op+" request", pointer("paths", path, method, "requestBody", "content", media, "schema"), &m, op == "POST /admin/v1/config/reload" || op == "POST /admin/v1/platform/refresh" || op == "POST /admin/v1/upgrade")
 				}
 			}
 			for status, r := range d.Responses {

@@ -37,6 +37,8 @@ func (s *Server) routes() []route {
 		{"GET /admin/v1/config", auth.Viewer, plain(s.config)},
 		{"POST /admin/v1/config/reload", auth.Editor, s.reload},
 		{"POST /admin/v1/config/confirm", auth.Editor, plain(s.confirm)},
+		{"GET /admin/v1/upgrade", auth.Viewer, plain(s.upgradeStatus)},
+		{"POST /admin/v1/upgrade", auth.Editor, plain(s.upgrade)},
 		{"GET /admin/v1/platform", auth.Viewer, plain(s.platformStatus)},
 		{"POST /admin/v1/platform/refresh", auth.Editor, plain(s.refreshPlatform)},
 		{"GET /admin/v1/config/lines", auth.Viewer, s.sourceLines},

@@ -60,6 +60,8 @@ type Options struct {
 	DigestsAgreed func() bool
 	// Log has the last lines of Logger; nil: nothing keeps them.
 	Log *LogLines
+	// Upgrader starts the next process; nil: nobody does.
+	Upgrader Upgrader
 	// Doctor examines users for the console; nil: it does not.
 	Doctor func(ctx context.Context, api http.RoundTripper, context, user uint32) ([]console.Step, error)
 }

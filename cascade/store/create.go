@@ -35,7 +35,7 @@ func create(path string) error {
 	if err := os.Remove(made); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	db, err := openFile(made, false)
+	db, err := openFile(made, false, lockTimeout)
 	if err != nil {
 		_ = os.Remove(made) // the error says why there may be none
 		return err

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/binary"
 	"encoding/hex"
@@ -103,6 +104,8 @@ type Options struct {
 	// Witness is asked where the file is the truth of a cluster; nil: of this
 	// member alone. One of Truth and Witness is nil.
 	Witness Witness
+	// Patience is how long another process may hold the file; 0: lockTimeout.
+	Patience time.Duration
 }
 
 // Store is an open file. It is safe for concurrent use.
@@ -192,7 +195,7 @@ func (s *Store) open(readOnly bool) (head Head, err error) {
 	if err := checkFile(path); err != nil {
 		return head, err
 	}
-	db, err := openFile(path, readOnly)
+	db, err := openFile(path, readOnly, cmp.Or(s.opt.Patience, lockTimeout))
 	if err != nil {
 		return head, openError(path, err)
 	}
@@ -217,11 +220,11 @@ func (s *Store) open(readOnly bool) (head Head, err error) {
 
 // openFile opens a bbolt file. What it holds is given back also where bbolt
 // panics over it: the lock would last as long as the process.
-func openFile(path string, readOnly bool) (db *bbolt.DB, err error) {
+func openFile(path string, readOnly bool, patience time.Duration) (db *bbolt.DB, err error) {
 	var file *os.File
 	err = guarded(path, func() (err error) {
 		db, err = bbolt.Open(path, 0o600, &bbolt.Options{
-			Timeout: lockTimeout, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly,
+			Timeout: patience, FreelistType: bbolt.FreelistMapType, ReadOnly: readOnly,
 			OpenFile: func(name string, flag int, mode os.FileMode) (f *os.File, err error) {
 				f, err = os.OpenFile(name, flag, mode)
 				file = f
