@@ -66,9 +66,23 @@ func newFleetOf(t *testing.T, redis *redistest.Server, binaries []string, lines 
 // launch starts the process of a member, for the first time or again.
 func (f *fleet) launch(m *member) {
 	f.t.Helper()
-	tree, state := newTree(f.t), f.t.TempDir()
+	tree, state := f.tree(m), ""
 	if m.process != nil {
-		tree, state = m.tree, m.state
+		state = m.state
+	} else {
+		state = f.t.TempDir()
+	}
+	m.process = launchBinary(f.t, cmp.Or(m.binary, binary(f.t)), tree, state, m.args...)
+}
+
+// tree writes that of a member, and returns its folder.
+func (f *fleet) tree(m *member) string {
+	f.t.Helper()
+	tree := ""
+	if m.process != nil {
+		tree = m.tree
+	} else {
+		tree = newTree(f.t)
 	}
 	lines := append([]string{
 		"sluice.remote.member=" + m.name,
@@ -89,7 +103,7 @@ func (f *fleet) launch(m *member) {
 	if err := os.WriteFile(filepath.Join(tree, "zz-fleet.properties"), []byte(text), 0o600); err != nil {
 		f.t.Fatal(err)
 	}
-	m.process = launchBinary(f.t, cmp.Or(m.binary, binary(f.t)), tree, state, m.args...)
+	return tree
 }
 
 // meet waits until every member sees as many alive as there are.

@@ -151,7 +151,7 @@ With --etc a command works on files, offline; without it asks a running server.`
 	root.AddCommand(
 		a.checkCmd(), a.explainCmd(), a.getCmd(), a.tagsCmd(), a.diffCmd(),
 		a.setCmd(), a.unsetCmd(), a.initCmd(), a.propertiesCmd(), a.manCmd(), a.versionCmd(),
-		a.serveCmd(), a.reloadCmd(), a.demoCmd(),
+		a.serveCmd(), a.reloadCmd(), a.upgradeCmd(), a.demoCmd(),
 		a.watchCmd(), a.exportCmd(), a.importCmd(), a.storeCmd(), a.databaseCmd(), a.membersCmd(), a.socketsCmd(), a.sendCmd(), a.traceCmd(), a.overridesCmd(), a.sessionsCmd(), a.tokenCmd(), a.mailPushCmd(),
 		a.enableCmd(true), a.enableCmd(false), a.resetCmd(),
 		a.contextCmd(), a.userCmd(), a.auditCmd(), a.revertCmd(),

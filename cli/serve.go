@@ -2,9 +2,12 @@ package cli
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"os"
 	"os/signal"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 
@@ -21,6 +24,7 @@ const (
 
 func (a *app) serveCmd() *cobra.Command {
 	opt := node.Options{Version: thisBuild().Version, Env: os.Getenv, Doctor: examineFor}
+	successor := 0
 	cmd := &cobra.Command{
 		Use:   "serve [--etc DIR] [--directory FILE] [--state DIR]",
 		Short: "Serve Web Sockets and the admin API",
@@ -37,11 +41,21 @@ folder.`,
 		Args: cobra.NoArgs,
 		RunE: func(*cobra.Command, []string) error {
 			opt.Roots, opt.Directory, opt.Log = a.etc, a.directory, a.stderr
+			var err error
+			if successor != 0 {
+				if opt.Predecessor, err = node.NewPredecessor(successor, opt.Version); err != nil {
+					return exit(exitFindings, err)
+				}
+			}
+			// Before a package can have replaced it: then its name is another.
+			if opt.Executable, err = os.Executable(); err != nil {
+				return exit(exitFindings, err)
+			}
+			opt.Args = slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return strings.HasPrefix(a, "--"+node.SuccessorFlag) })
 			if opt.MachineSocket = opt.State == ""; opt.MachineSocket {
 				opt.State = defaultState()
 			}
 			if len(opt.Roots) == 0 {
-				var err error
 				if opt.Roots, err = defaultRoots(opt.State, installedRoots); err != nil {
 					return exit(exitFindings, err)
 				}
@@ -55,6 +69,8 @@ folder.`,
 	cmd.Flags().StringVar(&opt.Public, "public", "", "HOST:PORT for clients, instead of the properties")
 	cmd.Flags().StringVar(&opt.Admin, "admin", "", "HOST:PORT for administrators, instead of the properties")
 	cmd.Flags().StringVar(&opt.Socket, "socket", "", "path of the Unix socket for administrators, instead of the property")
+	cmd.Flags().IntVar(&successor, node.SuccessorFlag, 0, "descriptor of the process to take over from")
+	_ = cmd.Flags().MarkHidden(node.SuccessorFlag) // fails for an unknown flag only
 	return cmd
 }
 
@@ -73,24 +89,42 @@ func defaultState() string {
 
 // serve runs a server until a signal ends it.
 func (a *app) serve(opt node.Options) error {
-	s, err := node.Open(opt)
-	if err != nil {
-		return exit(exitFindings, err)
-	}
 	ctx, stop := context.WithCancel(a.ctx)
 	defer stop()
 	signals := make(chan os.Signal, 4)
 	signal.Notify(signals, syscall.SIGTERM, syscall.SIGINT, syscall.SIGHUP)
 	defer signal.Stop(signals)
+	for {
+		s, err := node.Open(opt)
+		if err != nil {
+			return exit(exitFindings, err)
+		}
+		opt.Frozen, opt.Predecessor = nil, nil // what they have is the node's
+		err = a.run(ctx, stop, s, signals)
+		var again *node.Unfinished
+		switch {
+		case err == nil:
+			return nil
+		case !errors.As(err, &again):
+			return exit(exitFindings, err)
+		case again.Frozen == nil && ctx.Err() == nil:
+			err := syscall.Exec(opt.Executable, append([]string{os.Args[0]}, opt.Args...), os.Environ())
+			return exit(exitFindings, fmt.Errorf("%s cannot be started in the place of this process, which has drained: %w", opt.Executable, err))
+		case again.Frozen == nil:
+			return nil
+		}
+		opt.Frozen = again.Frozen
+	}
+}
+
+// run runs a node, and passes signals on to it.
+func (a *app) run(ctx context.Context, stop func(), s *node.Node, signals <-chan os.Signal) error {
 	done := make(chan error, 1)
 	go func() { done <- s.Run(ctx) }()
-	for draining := false; ; {
+	for draining := ctx.Err() != nil; ; {
 		select {
 		case err := <-done:
-			if err != nil {
-				return exit(exitFindings, err)
-			}
-			return nil
+			return err
 		case sig := <-signals:
 			switch {
 			case sig == syscall.SIGHUP:

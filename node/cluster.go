@@ -31,7 +31,13 @@ func (s *Node) openLink() error {
 	if s.redis, err = remote.NewClient(way); err != nil {
 		return err
 	}
+	var state *remote.State
+	var since time.Time
+	if s.frozen != nil {
+		state, since = s.frozen.link, s.frozen.sockets.Since
+	}
 	s.link, err = remote.New(remote.Options{
+		State: state, Since: since,
 		Client:    s.redis,
 		Cluster:   cascade.ServerValue[string](s.engine.Snapshot(), remote.PropCluster),
 		Member:    s.member,

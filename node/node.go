@@ -57,6 +57,14 @@ type Options struct {
 	// Env is the environment in which a service manager says how it wants to be
 	// told of the state, see sd_notify(3): os.Getenv. nil: nobody is told.
 	Env func(string) string
+	// Executable is the binary that an upgrade starts, with Args, the command line
+	// behind its name; "": there are no upgrades. See Unfinished.
+	Executable string
+	Args       []string
+	// Frozen is what a node of this process had, and Predecessor the way to that of
+	// another one, with which this one goes on.
+	Frozen      *Frozen
+	Predecessor *Predecessor
 	// Doctor examines users for the console; nil: it does not.
 	Doctor func(ctx context.Context, api http.RoundTripper, context, user uint32) ([]console.Step, error)
 }
@@ -97,6 +105,13 @@ type Node struct {
 	fresh         bool            // the state folder is new or empty
 	manager       *serviceManager // nil: no service manager asked for word
 	version       string
+
+	publicTCP, adminTCP         net.Listener // without their TLS
+	publicAddress, adminAddress string       // as they were asked for
+	upgrades                    *upgrades
+	frozen                      *Frozen      // what it goes on with; nil: it begins
+	predecessor                 *Predecessor // nil: no other process has its place
+	start                       func()       // has thawed sockets read and write; nil: there are none
 }
 
 // drainGrace bounds the time from the end of sluice.drain.spread to that of the
@@ -120,24 +135,34 @@ func Open(opt Options) (_ *Node, err error) {
 			return nil, err
 		}
 	}
-	if s.lock, err = LockState(opt.State); err != nil {
-		return nil, err
-	}
 	defer func() {
-		if err != nil {
-			s.Close()
+		if err == nil {
+			return
 		}
+		if s.predecessor != nil {
+			s.predecessor.refuse(err)
+		}
+		s.Close()
 	}()
+	if s.frozen, s.predecessor = opt.Frozen, opt.Predecessor; s.frozen != nil {
+		s.lock = s.frozen.lock
+	} else if s.predecessor == nil {
+		if s.lock, err = LockState(opt.State); err != nil {
+			return nil, err
+		}
+	}
 	state, err := filepath.Abs(opt.State)
 	if err != nil {
 		return nil, err
 	}
-	if err := httpapi.RemovePlans(state); err != nil {
+	if s.predecessor != nil {
+		// Another process works here.
+	} else if err := httpapi.RemovePlans(state); err != nil {
 		s.log.Warn("temporary files of plans, left by a killed server, cannot be removed", "err", err)
 	}
 	copt := cascade.Options{
 		Roots: opt.Roots, Schema: Schema(), State: opt.State, TolerateBadFiles: opt.TolerateBadFiles, Logger: s.log,
-		Gate: websockets.PropEnabled, Flags: addressFlags(opt),
+		Gate: websockets.PropEnabled, Flags: addressFlags(opt), Standby: s.predecessor != nil,
 	}
 	s.fresh = freshState(opt.State)
 	if s.fresh && !opt.NewState {
@@ -174,6 +199,13 @@ func Open(opt Options) (_ *Node, err error) {
 	if s.member, err = s.memberName(); err != nil {
 		return nil, err
 	}
+	if s.predecessor != nil {
+		if s.frozen, err = s.predecessor.receive(); err != nil {
+			return nil, err
+		}
+		s.log.Info("everything of the other process is here: it is not needed any more", "sockets", len(s.frozen.sockets.Sockets))
+		s.lock = s.frozen.lock
+	}
 	if err := s.openLink(); err != nil {
 		return nil, err
 	}
@@ -192,6 +224,9 @@ func Open(opt Options) (_ *Node, err error) {
 	}
 	closings := httpapi.NewClosings()
 	sopt := websockets.Options{Gate: gate.New(s.engine, closings), Sessions: sessions, Config: s.settings.Config, Logger: s.log, Watcher: watcher{s}}
+	if s.frozen != nil {
+		sopt.Since = s.frozen.sockets.Since
+	}
 	if s.platform != nil {
 		sopt.Load = s.loadUser
 	}
@@ -204,23 +239,29 @@ func Open(opt Options) (_ *Node, err error) {
 		return nil, err
 	}
 	s.endOwnersOfLog()
-	if s.public, err = s.listen(opt.Public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
+	was := s.frozen
+	if was == nil {
+		was = &Frozen{}
+	}
+	if s.public, s.publicAddress, err = s.listen(&was.public, opt.Public, httpapi.PropPublicHost, httpapi.PropPublicPort); err != nil {
 		return nil, err
 	}
-	if s.admin, err = s.listen(opt.Admin, httpapi.PropAdminHost, httpapi.PropAdminPort); err != nil {
+	if s.admin, s.adminAddress, err = s.listen(&was.admin, opt.Admin, httpapi.PropAdminHost, httpapi.PropAdminPort); err != nil {
 		return nil, err
 	}
+	s.publicTCP, s.adminTCP = s.public, s.admin
 	s.warnOfPlainTokens()
-	if s.socket, err = httpapi.ListenAdminSocket(s.socketPath(opt), cascade.ServerValue[string](s.engine.Snapshot(), httpapi.PropSocketGroup)); err != nil {
+	if s.socket, err = s.listenSocket(&was.socket, s.socketPath(opt)); err != nil {
 		return nil, err
 	}
+	s.upgrades = newUpgrades(s, &opt)
 	aopt := httpapi.Options{
 		Engine: s.engine, Sockets: s.sockets, Sessions: sessions, Config: s.settings.Config, Logger: s.log,
 		Member: s.member, Version: opt.Version, Files: files,
 		Certificate: s.certificate, AdminCertificate: s.adminCert, Tokens: auth.NewStoreTokens(s.store), TokenFile: s.tokenFile,
 		Store: s.store, StoreSetup: s.setup, Fixed: s.fixed, Roots: opt.Roots, State: state, Closings: closings,
 	}
-	aopt.RedisWarning, aopt.Doctor, aopt.Log = s.redisWarning, opt.Doctor, s.lines
+	aopt.RedisWarning, aopt.Doctor, aopt.Log, aopt.Upgrader = s.redisWarning, opt.Doctor, s.lines, s.upgrades
 	if s.platform != nil {
 		aopt.Platform = s.platform
 	}
@@ -230,19 +271,40 @@ func Open(opt Options) (_ *Node, err error) {
 	if s.api, err = httpapi.New(aopt); err != nil {
 		return nil, err
 	}
+	if s.frozen != nil {
+		if s.start, err = s.thaw(s.frozen); err != nil {
+			return nil, err
+		}
+	}
 	return s, nil
 }
 
-func (s *Node) listen(flag, host, port string) (net.Listener, error) {
-	addr := flag
+// listen returns the listener of an address that was open, or opens it.
+func (s *Node) listen(was *frozenListener, flag, host, port string) (l net.Listener, addr string, err error) {
+	addr = flag
 	if addr == "" {
 		addr = net.JoinHostPort(cascade.ServerValue[string](s.engine.Snapshot(), host), strconv.FormatInt(cascade.ServerValue[int64](s.engine.Snapshot(), port), 10))
 	}
-	l, err := net.Listen("tcp", addr)
-	if err != nil {
-		return nil, fmt.Errorf("%w: is another server running? %s and %s choose another address", err, host, port)
+	if l, err = was.take(addr); l != nil || err != nil {
+		return l, addr, err
 	}
-	return l, nil
+	if l, err = net.Listen("tcp", addr); err != nil {
+		return nil, addr, fmt.Errorf("%w: is another server running? %s and %s choose another address", err, host, port)
+	}
+	return l, addr, nil
+}
+
+// listenSocket is listen for the admin socket.
+func (s *Node) listenSocket(was *frozenListener, path string) (*httpapi.AdminSocket, error) {
+	group := cascade.ServerValue[string](s.engine.Snapshot(), httpapi.PropSocketGroup)
+	l, err := was.take(path)
+	if err != nil {
+		return nil, err
+	}
+	if open, ok := l.(*net.UnixListener); ok {
+		return httpapi.ReopenAdminSocket(open, path, group)
+	}
+	return httpapi.ListenAdminSocket(path, group)
 }
 
 func (s *Node) setLevel() {
@@ -256,6 +318,11 @@ func (s *Node) setLevel() {
 // docs/operations.md. It is called once.
 func (s *Node) Run(ctx context.Context) error {
 	defer s.Close()
+	if s.predecessor != nil {
+		if err := s.predecessor.commit(); err != nil {
+			return err
+		}
+	}
 	cancelLevel := s.engine.Subscribe([]string{propLogLevel}, func([]cascade.EffectiveChange) { s.setLevel() })
 	defer cancelLevel()
 	s.engine.SetBrake(s.api.CountClosing)
@@ -271,6 +338,11 @@ func (s *Node) Run(ctx context.Context) error {
 	defer cancelGate()
 
 	s.store.Start(s.stored)
+	if s.start != nil {
+		s.start()
+		s.recheck.Changed() // what changed at the very end may not have been looked at
+		s.tookOver()
+	}
 	background, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	failed := make(chan error, 1+3) // the engine and each listener
@@ -325,13 +397,31 @@ func (s *Node) Run(ctx context.Context) error {
 	s.log.Info("serving", s.startLine()...)
 
 	var err error
+	var x *upgrade
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
+	case x = <-s.upgrades.begun:
+	}
+	if x != nil && x.next != nil {
+		f, err := s.freeze(servers, &running, func() {
+			stop()
+			wg.Wait()
+		})
+		if err != nil {
+			return err
+		}
+		return s.handOver(x, f)
 	}
 	s.api.SetReady(false)
 	within := s.settings.Config().DrainSpread + drainGrace
-	s.manager.stopping(within)
+	if x != nil {
+		s.log.Warn("draining, to go on as another version", "to", x.to, "because", x.drain)
+		s.manager.reloading()
+		err = &Unfinished{}
+	} else {
+		s.manager.stopping(within)
+	}
 	limit, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
 	flushed := s.flush(limit)

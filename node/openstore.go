@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"path/filepath"
+	"time"
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
@@ -16,9 +17,16 @@ import (
 const noStore = "the cluster does not say where its decisions are kept: name a member whose store file counts (" +
 	store.PropKeeper + "), or a database (" + store.PropDatabaseHosts + "), on all members, start them again, and run `sluice store adopt` on the one that has the right ones"
 
+// handedStorePatience is how long a command may hold the file of a store that was
+// closed so that this node opens it.
+const handedStorePatience = 10 * time.Second
+
 // openStore opens the store and fills the engine from it.
 func (s *Node) openStore(opt Options) (err error) {
 	sopt := store.Options{Path: filepath.Join(opt.State, store.FileName), Logger: s.log}
+	if s.frozen != nil {
+		sopt.Patience = handedStorePatience
+	}
 	if err := s.chooseStore(&sopt); err != nil {
 		return err
 	}

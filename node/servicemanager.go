@@ -94,6 +94,11 @@ func (m *serviceManager) stopping(within time.Duration) {
 	m.notify("STOPPING=1", "STATUS=draining", "EXTEND_TIMEOUT_USEC="+strconv.FormatInt(within.Microseconds(), 10))
 }
 
+// successor says which process is the main one from now on.
+func (m *serviceManager) successor(pid int) {
+	m.notify("MAINPID=" + strconv.Itoa(pid))
+}
+
 // follow sends the status line when it has changed, and signs of life where they
 // are wanted, until ctx ends. status reads what the server is made of, so that
 // one that is stuck gives no sign.

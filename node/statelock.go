@@ -30,12 +30,20 @@ func LockState(dir string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("the state folder %s is held by a running server%s: stop it, or choose another with --state", dir, who)
 	}
-	err = f.Truncate(0)
+	if err = writePID(f); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// writePID has the lock say who holds it.
+func writePID(f *os.File) error {
+	err := f.Truncate(0)
 	if err == nil {
 		_, err = f.WriteAt([]byte(strconv.Itoa(os.Getpid())+"\n"), 0)
 	}
 	if err != nil {
-		return nil, errors.Join(fmt.Errorf("state folder: %w", err), f.Close())
+		return fmt.Errorf("state folder: %w", err)
 	}
-	return f, nil
+	return nil
 }

@@ -1,0 +1,512 @@
+package cli_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/coder/websocket"
+	"golang.org/x/sys/unix"
+
+	"github.com/seed47708276/sluice/remote/redistest"
+)
+
+// managed is a server under a parent that does what a service manager does: it is
+// told of the main process, and takes in the exits of all.
+type managed struct {
+	*process
+	manager *serviceManager
+	path    string // of the binary, which a package would replace
+	pid     int    // of the main process
+}
+
+// subreaper makes this process the parent of processes whose parents end.
+var subreaper = sync.OnceValue(func() error { return unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0) })
+
+// installed is a copy of a binary at a path of its own.
+func installed(t *testing.T, binary string) string {
+	t.Helper()
+	dir := t.TempDir()
+	if err := os.Chmod(dir, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "sluice")
+	install(t, binary, path)
+	return path
+}
+
+// install puts a binary into its place as a package does.
+func install(t *testing.T, binary, path string) {
+	t.Helper()
+	b, err := os.ReadFile(binary)
+	if err == nil {
+		err = os.WriteFile(path+".new", b, 0o755)
+	}
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// manage starts a server; it is killed with all that took its place.
+func manage(t *testing.T, path, tree, state string, args ...string) *managed {
+	t.Helper()
+	if err := subreaper(); err != nil {
+		t.Fatal(err)
+	}
+	m := &managed{manager: newServiceManager(t), path: path}
+	cmd := exec.Command(path, append(serveArgs(tree, state), args...)...)
+	cmd.Env = append(cmd.Environ(), "NOTIFY_SOCKET="+m.manager.path)
+	p := &process{t: t, cmd: cmd, tree: tree, state: state, exited: make(chan error, 1)}
+	m.process = p
+	r, w, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd.Stderr = w
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	_ = w.Close()
+	m.pid = cmd.Process.Pid
+	read := make(chan struct{})
+	go func() { // of all processes
+		defer close(read)
+		for lines := bufio.NewScanner(r); lines.Scan(); {
+			p.mu.Lock()
+			p.stderr.WriteString(lines.Text() + "\n")
+			p.mu.Unlock()
+		}
+	}()
+	go func() {
+		p.exited <- cmd.Wait()
+		close(p.exited)
+	}()
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill() // it may have ended by itself
+		for range p.exited {
+		}
+		for _, pid := range m.mains() {
+			if pid != cmd.Process.Pid {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				_, _ = syscall.Wait4(pid, nil, 0, nil) // it may be in already
+			}
+		}
+		<-read
+		_ = r.Close()
+		if t.Failed() {
+			t.Logf("log:\n%s", p.log())
+		}
+	})
+	p.serving()
+	return m
+}
+
+// mains are the main processes that were told of.
+func (m *managed) mains() (pids []int) {
+	m.manager.mu.Lock()
+	defer m.manager.mu.Unlock()
+	for _, d := range m.manager.said {
+		if pid, err := strconv.Atoi(d["MAINPID"]); err == nil {
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// command runs the command and returns what it says.
+func (m *managed) command() (string, error) {
+	out, err := exec.Command(m.path, "upgrade", "--server", m.admin).CombinedOutput()
+	return string(out), err
+}
+
+// upgrade has another process take over, and takes in the exit of the first.
+func (m *managed) upgrade() {
+	m.t.Helper()
+	out, err := m.command()
+	if err != nil {
+		m.t.Fatalf("%v: %s\n%s", err, out, m.log())
+	}
+	m.t.Log(strings.TrimSpace(out))
+	m.ended()
+	mains := m.mains()
+	if len(mains) == 0 || mains[len(mains)-1] == m.pid {
+		m.t.Fatalf("the service manager was told of the main processes %v", mains)
+	}
+	m.pid = mains[len(mains)-1]
+	if now := m.current(); now.PID != m.pid {
+		m.t.Fatalf("process %d serves, and the service manager was told of %d", now.PID, m.pid)
+	}
+}
+
+// ended takes in the exit of the main process, which is to be a good one.
+func (m *managed) ended() {
+	m.t.Helper()
+	if m.pid == m.cmd.Process.Pid {
+		if code := m.wait(); code != 0 {
+			m.t.Errorf("the process that handed over ends with %d", code)
+		}
+		return
+	}
+	var status syscall.WaitStatus
+	if _, err := syscall.Wait4(m.pid, &status, 0, nil); err != nil || status.ExitStatus() != 0 {
+		m.t.Errorf("the process that handed over ends with %d, %v", status.ExitStatus(), err)
+	}
+}
+
+type upgraded struct {
+	PID     int
+	Version string
+	Last    *struct {
+		From, To, Error string
+		Sockets, Closed int
+		Ms              int64
+	}
+}
+
+func (m *managed) current() (u upgraded) {
+	m.t.Helper()
+	if code := m.request("GET", "/admin/v1/upgrade", "", &u); code != http.StatusOK {
+		m.t.Fatalf("%d", code)
+	}
+	return u
+}
+
+// heard is what a socket of text got, and how late.
+type heard struct {
+	mu    sync.Mutex
+	ids   map[string]int
+	late  time.Duration
+	ended error
+}
+
+// hear reads until the connection ends. A message is {"name":"n","args":[ID, Unix nanoseconds]}.
+func (h *heard) hear(conn *websocket.Conn) {
+	for {
+		_, data, err := conn.Read(context.Background())
+		h.mu.Lock()
+		if err != nil {
+			h.ended = err
+			h.mu.Unlock()
+			return
+		}
+		var x struct{ Args []json.RawMessage }
+		var id string
+		var at int64
+		if json.Unmarshal(data, &x) == nil && len(x.Args) == 2 && json.Unmarshal(x.Args[0], &id) == nil && json.Unmarshal(x.Args[1], &at) == nil {
+			h.ids[id]++
+			h.late = max(h.late, time.Since(time.Unix(0, at)))
+		}
+		h.mu.Unlock()
+	}
+}
+
+// load is messages for users of a server, each of whom has sockets of text on it.
+type load struct {
+	t       *testing.T
+	sockets map[int][]*heard // by user
+	real    *node            // has a client of each user that has no such socket
+	users   []int
+
+	mu   sync.Mutex
+	sent map[int]map[string]bool // by user: accepted
+	stop context.CancelFunc
+	work sync.WaitGroup
+}
+
+// newLoad has users with a socket on each of the members.
+func newLoad(t *testing.T, from *process, on []*process, users int) *load {
+	t.Helper()
+	l := &load{t: t, sockets: map[int][]*heard{}, sent: map[int]map[string]bool{}}
+	for user := 1; user <= users; user++ {
+		in := from.login(user)
+		l.users, l.sent[user] = append(l.users, user), map[string]bool{}
+		for i, p := range on {
+			h := &heard{ids: map[string]int{}}
+			l.sockets[user] = append(l.sockets[user], h)
+			m := &member{process: p}
+			conn, err := m.dial(in, fmt.Sprint("c", i))
+			if err != nil {
+				t.Fatal(err)
+			}
+			conn.SetReadLimit(1 << 20)
+			t.Cleanup(func() { _ = conn.CloseNow() })
+			go h.hear(conn) // ends with the connection
+		}
+	}
+	return l
+}
+
+// clients runs real clients of further users, half of them socket.io-client 2.5.0
+// and half 4.8.4.
+func (l *load) clients(p *process, users int) {
+	l.t.Helper()
+	type client struct {
+		Lib     string `json:"lib"`
+		User    int    `json:"user"`
+		Session string `json:"session"`
+		Cookie  string `json:"cookie"`
+	}
+	var list []client
+	for user := 1001; user <= 1000+users; user++ {
+		in := p.login(user)
+		l.users, l.sent[user] = append(l.users, user), map[string]bool{}
+		list = append(list, client{[]string{"sio2", "sio4"}[user%2], user, in.Session, in.Cookie.Name + "=" + in.Cookie.Value})
+	}
+	text, err := json.Marshal(list)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	file := filepath.Join(l.t.TempDir(), "clients.json")
+	if err := os.WriteFile(file, text, 0o600); err != nil {
+		l.t.Fatal(err)
+	}
+	l.real = runNode(l.t, "fleet", nil, "fleet.js", p.public, file)
+	p.poll("the real clients are connected", func() bool { return len(l.said("connect")) == users })
+}
+
+// said are the events of a name of the real clients: of which user, and its text.
+func (l *load) said(event string) (list []clientEvent) {
+	if l.real == nil {
+		return nil
+	}
+	l.real.mu.Lock()
+	defer l.real.mu.Unlock()
+	for _, e := range l.real.events {
+		var d clientEvent
+		if e.Event == event && json.Unmarshal(e.Data, &d) == nil {
+			list = append(list, d)
+		}
+	}
+	return list
+}
+
+type clientEvent struct {
+	User int
+	Text string
+}
+
+// send posts messages to each of the servers, at a rate each. Senders do as senders
+// are told to: what gets no answer is sent again under its id.
+func (l *load) send(rate int, to ...*process) {
+	ctx, stop := context.WithCancel(context.Background())
+	l.stop = stop
+	l.t.Cleanup(func() {
+		stop()
+		l.work.Wait()
+	})
+	for i, p := range to {
+		const senders = 8
+		for s := range senders {
+			l.work.Go(func() {
+				tick := time.NewTicker(time.Second * senders / time.Duration(rate))
+				defer tick.Stop()
+				for n := 0; ; n++ {
+					select {
+					case <-tick.C:
+					case <-ctx.Done():
+						return
+					}
+					l.post(p, l.users[(n*senders+s)%len(l.users)], fmt.Sprintf("%d/%d/%d", i, s, n))
+				}
+			})
+		}
+	}
+}
+
+func (l *load) post(p *process, user int, id string) {
+	body := fmt.Sprintf(`{"context":1337,"user":%d,"name":"n","args":[%q,%d],"id":%q}`, user, id, time.Now().UnixNano(), id)
+	for range 10 {
+		req, err := http.NewRequest("POST", adminURL(p.admin, "/admin/v1/messages"), strings.NewReader(body))
+		if err != nil {
+			l.t.Error(err)
+			return
+		}
+		req.Header.Set("Content-Type", "application/json")
+		res, err := adminClient.Do(req)
+		if err != nil {
+			continue
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		if res.StatusCode == http.StatusOK {
+			l.mu.Lock()
+			l.sent[user][id] = true
+			l.mu.Unlock()
+			return
+		}
+		l.t.Errorf("message %s: %d", id, res.StatusCode)
+	}
+	l.t.Errorf("message %s gets no answer", id)
+}
+
+// check ends the senders and wants every message at every socket once.
+func (l *load) check(p *process) (messages int, late time.Duration) {
+	l.t.Helper()
+	l.stop()
+	l.work.Wait()
+	whole := func() bool {
+		if got := l.said("n"); l.real != nil {
+			want := 0
+			for user := range l.sent {
+				if l.sockets[user] == nil {
+					want += len(l.sent[user])
+				}
+			}
+			if len(got) < want {
+				return false
+			}
+		}
+		for user, list := range l.sockets {
+			for _, h := range list {
+				h.mu.Lock()
+				n := len(h.ids)
+				h.mu.Unlock()
+				if n < len(l.sent[user]) {
+					return false
+				}
+			}
+		}
+		return true
+	}
+	limit := time.Now().Add(patience / 2)
+	for !whole() && time.Now().Before(limit) {
+		hold(10 * time.Millisecond)
+	}
+	missed, twice, closed := 0, 0, 0
+	for user, list := range l.sockets {
+		messages += len(l.sent[user])
+		for _, h := range list {
+			h.mu.Lock()
+			if h.ended != nil {
+				closed++
+			}
+			for id := range l.sent[user] {
+				switch n := h.ids[id]; {
+				case n == 0:
+					missed++
+				case n > 1:
+					twice++
+				}
+			}
+			late = max(late, h.late)
+			h.mu.Unlock()
+		}
+	}
+	got := map[int]map[string]int{}
+	for _, e := range l.said("n") {
+		if got[e.User] == nil {
+			got[e.User] = map[string]int{}
+		}
+		got[e.User][e.Text]++
+	}
+	for user, sent := range l.sent {
+		if l.sockets[user] != nil {
+			continue
+		}
+		messages += len(sent)
+		for id := range sent {
+			switch n := got[user][id]; {
+			case n == 0:
+				missed++
+			case n > 1:
+				twice++
+			}
+		}
+	}
+	closed += len(l.said("disconnect"))
+	if missed+twice+closed > 0 || messages == 0 {
+		l.t.Errorf("of %d messages %d were missed and %d came twice, and %d sockets were closed\n%s", messages, missed, twice, closed, p.log())
+	}
+	return messages, late
+}
+
+// A server alone goes on as another process, again and again: no socket is closed,
+// and no message missed.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	m := manage(t, installed(t, binary(t)), newTree(t), t.TempDir())
+	l := newLoad(t, m.process, []*process{m.process}, 40)
+	l.clients(m.process, 20)
+	l.send(200, m.process)
+	for range 3 {
+		hold(200 * time.Millisecond)
+		m.upgrade()
+		if u := m.current(); u.Last == nil || u.Last.Sockets != 60 || u.Last.Closed != 0 || u.Last.Error != "" {
+			t.Errorf("%+v", u.Last)
+		}
+	}
+	hold(200 * time.Millisecond)
+	n, late := l.check(m.process)
+	t.Logf("%d messages, the latest after %v", n, late)
+	if err := syscall.Kill(m.pid, syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	m.ended()
+}
+
+// A member of a cluster goes on as another process: the others notice nothing.
+func TestUpgradeMember(t *testing.T) {
+	t.Parallel()
+	redis := redistest.Start(t)
+	f := &fleet{t: t, lines: []string{"com.openexchange.redis.hosts=" + redis.Addr, delayProperty + "=0"}}
+	path := installed(t, binary(t))
+	one := &member{name: "m0"}
+	f.members = []*member{one}
+	tree := f.tree(one)
+	m := manage(t, path, tree, t.TempDir())
+	one.process = m.process
+	two := &member{name: "m1"}
+	f.members = append(f.members, two)
+	f.launch(two)
+	f.meet()
+	l := newLoad(t, m.process, []*process{m.process, two.process}, 40)
+	l.clients(m.process, 20)
+	before := f.incarnations(two)
+	l.send(100, m.process, two.process)
+	for range 3 {
+		hold(300 * time.Millisecond)
+		m.upgrade()
+	}
+	hold(300 * time.Millisecond)
+	n, late := l.check(m.process)
+	t.Logf("%d messages, the latest after %v", n, late)
+	if after := f.incarnations(two); !slices.Equal(before, after) {
+		t.Errorf("the other member sees %v, and saw %v", after, before)
+	}
+	for _, word := range []string{"member joined", "member lost", "member is back"} {
+		if strings.Count(two.log(), word) > 0 {
+			t.Errorf("the other member says %q", word)
+		}
+	}
+	f.meet()
+}
+
+// incarnations are those that a member sees.
+func (f *fleet) incarnations(m *member) (list []string) {
+	f.t.Helper()
+	var x struct {
+		Members []struct{ Incarnation string }
+	}
+	m.request("GET", "/admin/v1/members", "", &x)
+	for _, o := range x.Members {
+		list = append(list, o.Incarnation)
+	}
+	slices.Sort(list)
+	return list
+}
