@@ -94,6 +94,9 @@ bench-api *ARGS:
 bench-mail:
     go test ./httpapi -run '^$' -bench Notify -count 3
     go test ./cli -run 'TestDovecot$' -count 1 -v -args -torture
+    go test ./cli -run 'TestMailDelay$' -count 1 -v -args -torture -maildelays "$PWD/mail-delays.txt"
+    cd bench && go run ./mailplot ../mail-delays.txt ../docs/mail-delays.svg
+    rm mail-delays.txt
 
 # Memory, handshakes and deliveries of the sockets; two cores and half an hour
 bench-sockets *ARGS:

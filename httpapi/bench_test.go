@@ -11,6 +11,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -177,27 +178,68 @@ func BenchmarkNotify(b *testing.B) {
 	client := &http.Client{Transport: &http.Transport{MaxIdleConnsPerHost: 64}}
 	b.Cleanup(client.CloseIdleConnections)
 	var uid atomic.Int64
-	for _, c := range []struct{ name, url string }{{"peer", peer.URL}, {"alone", alone.public.URL}, {"claimed", claimed.public.URL}} {
-		b.Run(c.name, func(b *testing.B) {
-			b.SetParallelism(4)
-			b.RunParallel(func(pb *testing.PB) {
-				for pb.Next() {
-					req, err := http.NewRequest(http.MethodPut, c.url+notifyPath, strings.NewReader(mailFor("1@7", int(uid.Add(1)), "subject")))
+	targets := []struct {
+		name   string
+		url    string
+		server *Server
+	}{{"peer", peer.URL, nil}, {"alone", alone.public.URL, alone.server}, {"claimed", claimed.public.URL, claimed.server}}
+	const (
+		turn    = 2000 // notifications
+		workers = 8
+	)
+	// put sends a turn, and waits until the claims and deliveries are done as well.
+	put := func(at int) {
+		var senders sync.WaitGroup
+		for range workers {
+			senders.Go(func() {
+				for range turn / workers {
+					req, err := http.NewRequest(http.MethodPut, targets[at].url+notifyPath, strings.NewReader(mailFor("1@7", int(uid.Add(1)), "subject")))
 					if err != nil {
-						b.Fatal(err)
+						b.Error(err)
+						return
 					}
 					req.SetBasicAuth("mw", "pw")
 					res, err := client.Do(req)
 					if err != nil {
-						b.Fatal(err)
+						b.Error(err)
+						return
 					}
 					_, _ = io.Copy(io.Discard, res.Body)
 					res.Body.Close()
 					if res.StatusCode != http.StatusOK {
-						b.Fatal(res.Status)
+						b.Error(res.Status)
+						return
 					}
 				}
 			})
-		})
+		}
+		senders.Wait()
+		for s := targets[at].server; s != nil && s.pushes.status().Waiting > 0; {
+			time.Sleep(100 * time.Microsecond)
+		}
 	}
+	took := make([][]float64, len(targets)) // µs a notification
+	for i := range b.N {
+		for k := range targets { // who is first alternates
+			at := (i + k) % len(targets)
+			start := time.Now()
+			put(at)
+			took[at] = append(took[at], float64(time.Since(start).Microseconds())/turn)
+		}
+	}
+	for at, c := range targets {
+		if c.server != nil {
+			rates := make([]float64, b.N)
+			for i := range rates {
+				rates[i] = took[0][i] / took[at][i]
+			}
+			b.ReportMetric(median(rates), c.name+"/peer")
+		}
+		b.ReportMetric(median(slices.Clone(took[at])), c.name+"-µs")
+	}
+}
+
+func median(list []float64) float64 {
+	slices.Sort(list)
+	return list[len(list)/2]
 }

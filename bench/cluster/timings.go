@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/seed47708276/sluice/bench/internal/histogram"
 	"github.com/seed47708276/sluice/bench/internal/process"
 	"github.com/seed47708276/sluice/bench/internal/sluice"
 	"github.com/seed47708276/sluice/bench/internal/sockets"
@@ -28,6 +29,20 @@ const (
 
 // samples are the delays of a figure, of all its runs.
 type samples struct{ lone, equal []time.Duration }
+
+// plot draws the delays as histograms below each other.
+func (s *samples) plot() string {
+	panel := func(title string, values []time.Duration, from, to, least, most int) histogram.Panel {
+		return histogram.Panel{
+			Title: title, Values: values, From: from, To: to, Bin: 25, Tick: 100, Marks: []int{least, most},
+			Note: fmt.Sprintf("between the dashed lines, %d and %d ms, is where all are to be", least, most),
+		}
+	}
+	return histogram.Draw("Arrival of messages for other members with the documented timings", []histogram.Panel{
+		panel("A lone message: from sending it to its arrival at the other member", s.lone, 900, 1_700, loneLeast, loneMost),
+		panel("Equal messages every 100 ms: from one arrival to the next", s.equal, 2_900, 3_700, equalLeast, equalMost),
+	})
+}
 
 var spread = []table.Column{{Label: "p50 ms"}, {Label: "p99 ms"}}
 
