@@ -19,12 +19,32 @@ func (l *linter) typos() {
 		}
 		other := near.of(name)
 		if other == "" {
+			if meant := ofPlatform(name); meant != "" {
+				for _, at := range l.placesOf(uint32(p)) {
+					l.warn(at.file, at.line, "unknown-key", "no key of the platform begins as %s does, did you mean %q?", name, meant)
+				}
+			}
 			continue
 		}
 		for _, at := range l.placesOf(uint32(p)) {
 			l.warn(at.file, at.line, "unknown-key", "no property of Sluice is called %s, did you mean %q?: if it is one of the rest of the platform, all is well", name, other)
 		}
 	}
+}
+
+// platformPrefix begins nearly every key of the platform.
+const platformPrefix = "com.openexchange."
+
+// ofPlatform is a key whose beginning is nearly platformPrefix, with that in its
+// place; "" for all others.
+func ofPlatform(name string) string {
+	first, rest, _ := strings.Cut(name, ".")
+	second, rest, more := strings.Cut(rest, ".")
+	begin := first + "." + second + "."
+	if !more || rest == "" || begin == platformPrefix || distance(begin, platformPrefix, maxPlatformTypos+1) > maxPlatformTypos {
+		return ""
+	}
+	return platformPrefix + rest
 }
 
 // neighbours finds declared names that are near to others.

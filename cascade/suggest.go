@@ -66,5 +66,8 @@ func (s *Schema) Near(name string) string {
 	if other := newNeighbours(s).of(name); other != "" && other != name {
 		return fmt.Sprintf(", did you mean %q?", other)
 	}
+	if meant := ofPlatform(name); meant != "" {
+		return fmt.Sprintf(", did you mean %q?", meant)
+	}
 	return ""
 }

@@ -58,6 +58,9 @@ func (s *subjectFlags) subject(a *app, cmd *cobra.Command) (su cascade.Subject, 
 		return su, usage("--user needs --context: users are numbered within their context, and %s is an id", s.user)
 	}
 	if u, c, ok := strings.Cut(s.user, "@"); ok && isID(u) && isID(c) {
+		if u == "" || c == "" {
+			return su, usage("--user %q is no user: write USER@CONTEXT, as in 17@1337, a login or a mail address", s.user)
+		}
 		return parseSubject(c, u)
 	}
 	return a.named("user", s.user, 0)
