@@ -128,7 +128,7 @@ type auditData struct {
 
 // audit is a page of the log, filtered by what the address says.
 func (v *visit) audit() {
-	d, ask := auditData{Query: v.r.URL.Query(), Hours: []string{"0", "1", "24", "168"}}, url.Values{}
+	d, ask := auditData{Query: v.r.URL.Query(), Hours: []string{"0", "1", "24", "168"}}, url.Values{"limit": {"50"}}
 	for _, key := range []string{"context", "user", "property", "actor", "action", "cursor"} {
 		if words := d.Query.Get(key); words != "" {
 			ask.Set(key, words)
