@@ -106,6 +106,10 @@ bench-sockets *ARGS:
 bench-cluster *ARGS:
     cd bench && go run ./cluster -plot ../docs/cluster-timings.svg {{ARGS}}
 
+# How reloads and the gate's re-check grow; a minute
+bench-growth *ARGS:
+    cd bench && go run ./growth -plot ../docs {{ARGS}}
+
 # This tree against a revision: REV -figure NAMES; without -figure, their names
 bench-against REV *ARGS:
     cd bench && go run ./against {{REV}} {{ARGS}}
