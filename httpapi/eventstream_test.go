@@ -19,42 +19,19 @@ import (
 	"github.com/seed47708276/sluice/testkit"
 )
 
-// pipes is a network without buffers: who does not read is noticed at once.
-type pipes struct {
-	conns chan net.Conn
-	done  chan struct{}
-	once  sync.Once
-}
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.done) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
-
 // piped is a server of nothing but streams, in virtual time.
 type piped struct {
 	t    *testing.T
 	s    *Server
 	http *http.Server
-	net  *pipes
+	net  *testkit.Pipes
 	logs testkit.Log
 }
 
 func streamsIn(t *testing.T, f func(t *testing.T, p *piped)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
-		p := &piped{t: t, net: &pipes{conns: make(chan net.Conn), done: make(chan struct{})}}
+		p := &piped{t: t, net: testkit.NewPipes()}
 		p.s = &Server{Options: Options{Logger: slog.New(slog.NewTextHandler(&p.logs, nil))}, Events: events.New("me")}
 		p.http = &http.Server{Handler: p.s.handle(p.s.streamEvents), ConnContext: func(ctx context.Context, _ net.Conn) context.Context {
 			return context.WithValue(ctx, peerKey{}, &peer{editor: true})
@@ -71,9 +48,8 @@ func streamsIn(t *testing.T, f func(t *testing.T, p *piped)) {
 // dial asks for the stream and has read the answer's head and the first block.
 func (p *piped) dial(last string) *tail {
 	p.t.Helper()
-	client, server := net.Pipe()
+	client := p.net.Dial()
 	p.t.Cleanup(func() { _ = client.Close() })
-	p.net.conns <- server
 	req, err := http.NewRequest(http.MethodGet, "http://sluice/admin/v1/events", nil)
 	must(p.t, err)
 	if last != "" {

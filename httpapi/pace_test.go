@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"github.com/go-chi/chi/v5"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // A body where none is taken is refused on every route, to whoever may use it,
@@ -63,12 +65,11 @@ func pacedIn(t *testing.T, h http.HandlerFunc, talk func(net.Conn)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		s := &Server{}
-		l := &pipes{conns: make(chan net.Conn), done: make(chan struct{})}
+		l := testkit.NewPipes()
 		srv := &http.Server{Handler: s.pace(h), ReadHeaderTimeout: readHeaderTimeout, IdleTimeout: idleTimeout}
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = srv.Serve(l) }) // until Close
-		client, server := net.Pipe()
-		l.conns <- server
+		client := l.Dial()
 		talk(client)
 		_ = client.Close()
 		_ = srv.Close()

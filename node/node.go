@@ -6,6 +6,7 @@ package node
 import (
 	"context"
 	"crypto/tls"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -51,6 +52,10 @@ type Options struct {
 	// MachineSocket is set and that can be written.
 	Socket        string
 	MachineSocket bool
+
+	// OnEvent answers events that clients send, see websockets.Options; nil: they are
+	// ignored.
+	OnEvent func(websockets.Event) (args json.RawMessage, attachments [][]byte)
 
 	Log     io.Writer // lines of slog; nil: they are discarded
 	Version string    // of the build, for administrators
@@ -223,7 +228,7 @@ func Open(opt Options) (_ *Node, err error) {
 		return nil, err
 	}
 	closings := httpapi.NewClosings()
-	sopt := websockets.Options{Gate: gate.New(s.engine, closings), Sessions: sessions, Config: s.settings.Config, Logger: s.log, Watcher: watcher{s}}
+	sopt := websockets.Options{Gate: gate.New(s.engine, closings), Sessions: sessions, Config: s.settings.Config, Logger: s.log, Watcher: watcher{s}, OnEvent: opt.OnEvent}
 	if s.frozen != nil {
 		sopt.Since = s.frozen.sockets.Since
 	}

@@ -58,7 +58,7 @@ func (l *Link) ask(ctx context.Context, op, to string, body []byte, answers []An
 		p.Expires = l.redisTime().Add(time.Until(deadline)).UnixMilli()
 	}
 	if l.healthy() {
-		err = l.publish(p)
+		err = l.postToAll(p)
 	} else {
 		err = errNotAsked
 	}
@@ -214,9 +214,9 @@ func (l *Link) reply(p *parcel, body []byte, err error) {
 
 var errTooLong = errors.New("more than a member may send another")
 
-// publishOrLog publishes a parcel for whose failure there is no caller.
-func (l *Link) publishOrLog(p parcel) {
-	if err := l.publish(p); err != nil {
+// postToAllOrLog posts a parcel for whose failure there is no caller.
+func (l *Link) postToAllOrLog(p parcel) {
+	if err := l.postToAll(p); err != nil {
 		l.once(p.Kind, "the other members are not told", slog.String(keyKind, p.Kind), slog.Any(keyError, err))
 	}
 }

@@ -10,7 +10,7 @@ import (
 // askAgain asks a sender for its entries from number on.
 func (l *Link) askAgain(origin string, number uint64) {
 	l.counts.gaps.Add(1)
-	l.publishOrLog(parcel{
+	l.postToAllOrLog(parcel{
 		Message: Message{ID: newIncarnation(), Name: kindResend, Args: "[" + strconv.FormatUint(number, 10) + "]"}, Kind: kindResend, Ref: origin,
 	})
 }

@@ -21,7 +21,7 @@ const (
 	keyIncarnation = "incarnation"
 	keyKind        = "kind"
 	keyCount       = "count"
-	keyError       = "error"
+	keyError       = "err"
 	keyDuration    = "duration"
 	keyOp          = "op"
 )

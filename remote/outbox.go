@@ -314,9 +314,9 @@ func (l *Link) encode(messages []Message) (text []byte, n int) {
 	return text, n
 }
 
-// publish posts a parcel of the link's own to all other members, once and in order
+// postToAll posts a parcel of the link's own to all other members, once and in order
 // as messages are.
-func (l *Link) publish(p parcel) error {
+func (l *Link) postToAll(p parcel) error {
 	text, err := encodeEnvelope(l.Incarnation(), &p)
 	if err != nil {
 		return err

@@ -20,7 +20,7 @@ func (l *Link) Tell(op string, body []byte) {
 	}
 	args := make([]byte, 0, len(body)+2)
 	args = append(append(append(args, '['), body...), ']')
-	l.publishOrLog(parcel{Message: Message{ID: newIncarnation(), Name: op, Args: string(args)}, Kind: kindTell})
+	l.postToAllOrLog(parcel{Message: Message{ID: newIncarnation(), Name: op, Args: string(args)}, Kind: kindTell})
 }
 
 // hearTell takes what another member tells.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"net/http"
 	"slices"
 	"strings"
@@ -27,38 +26,9 @@ type everyone struct{}
 
 func (everyone) Allowed(int32, int32) websockets.Verdict { return websockets.Verdict{Allowed: true} }
 
-// memory is a network in memory, for virtual time.
-type memory struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func (m *memory) Accept() (net.Conn, error) {
-	select {
-	case c := <-m.conns:
-		return c, nil
-	case <-m.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (m *memory) Close() error {
-	m.once.Do(func() { close(m.done) })
-	return nil
-}
-
-func (m *memory) Addr() net.Addr { return &net.UnixAddr{Name: "memory", Net: "pipe"} }
-
-func (m *memory) dial() net.Conn {
-	client, server := net.Pipe()
-	m.conns <- server
-	return client
-}
-
 // listening runs a test in virtual time against a listener with the limits of
 // the public one.
-func listening(t *testing.T, f func(t *testing.T, m *memory, s *websockets.Server, session *websockets.Session)) {
+func listening(t *testing.T, f func(t *testing.T, m *testkit.Pipes, s *websockets.Server, session *websockets.Session)) {
 	t.Helper()
 	schema, err := cascade.NewSchema(slices.Concat(websockets.Prefixes, remote.Prefixes), websockets.Properties, remote.Properties, httpapi.Properties)
 	if err != nil {
@@ -80,7 +50,7 @@ func listening(t *testing.T, f func(t *testing.T, m *memory, s *websockets.Serve
 			Logger: slog.New(slog.DiscardHandler), Files: 1 << 20,
 		})
 		srv := api.Listener(api.Public())
-		m := &memory{conns: make(chan net.Conn), done: make(chan struct{})}
+		m := testkit.NewPipes()
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = srv.Serve(m) })
 		f(t, m, s, session)
@@ -117,11 +87,11 @@ func TestHandshakesWithoutEnd(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			listening(t, func(t *testing.T, m *memory, s *websockets.Server, session *websockets.Session) {
+			listening(t, func(t *testing.T, m *testkit.Pipes, s *websockets.Server, session *websockets.Session) {
 				start := time.Now()
 				var all sync.WaitGroup
 				for range clients {
-					conn := m.dial()
+					conn := m.Dial()
 					if err := conn.SetDeadline(start.Add(time.Hour)); err != nil {
 						t.Fatal(err)
 					}
@@ -142,7 +112,7 @@ func TestHandshakesWithoutEnd(t *testing.T) {
 					})
 				}
 				// Others are served meanwhile.
-				conn := m.dial()
+				conn := m.Dial()
 				if _, err := io.WriteString(conn, whole(session)); err != nil {
 					t.Fatal(err)
 				}
@@ -183,9 +153,9 @@ func TestListenerLimits(t *testing.T) {
 		{"a plain request", "X-A: b", 426, 120 * time.Second},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			listening(t, func(t *testing.T, m *memory, s *websockets.Server, _ *websockets.Session) {
+			listening(t, func(t *testing.T, m *testkit.Pipes, s *websockets.Server, _ *websockets.Session) {
 				start := time.Now()
-				conn := m.dial()
+				conn := m.Dial()
 				defer conn.Close()
 				if err := conn.SetDeadline(start.Add(time.Hour)); err != nil {
 					t.Fatal(err)

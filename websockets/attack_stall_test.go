@@ -9,6 +9,8 @@ import (
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // lifetime is how long a client may be silent: pingInterval and pingTimeout.
@@ -75,7 +77,7 @@ func TestStalledClients(t *testing.T) {
 				kind = "it does not answer the close"
 			}
 			t.Run(fmt.Sprintf("%s/%s/%s", version, c.name, kind), func(t *testing.T) {
-				bubbleOn(t, func(t *testing.T, w *world, network *pipes) {
+				bubbleOn(t, func(t *testing.T, w *world, network *testkit.Pipes) {
 					w.configure(func(cfg *Config) { cfg.MaxPerUser = 1 })
 					s := w.login(1, 2)
 					query := c.path + "&"

@@ -113,7 +113,7 @@ func (s *Server) register(ctx context.Context, sock *socket) *refusal {
 		old.close(CauseTakeover)
 		s.withdraw(old)
 	}
-	if refused := s.publish(ctx, sock); refused != nil {
+	if refused := s.registerInCluster(ctx, sock); refused != nil {
 		s.leave(sock)
 		s.hub.forget(sock)
 		return refused

@@ -18,43 +18,11 @@ import (
 	"github.com/seed47708276/sluice/testkit"
 )
 
-// pipes is a network in memory, because time in a synctest bubble stands still
-// while anything waits for a real one.
-type pipes struct {
-	conns chan net.Conn
-	once  sync.Once
-	done  chan struct{}
-}
-
-func newPipes() *pipes { return &pipes{conns: make(chan net.Conn), done: make(chan struct{})} }
-
-func (p *pipes) Accept() (net.Conn, error) {
-	select {
-	case c := <-p.conns:
-		return c, nil
-	case <-p.done:
-		return nil, net.ErrClosed
-	}
-}
-
-func (p *pipes) Close() error {
-	p.once.Do(func() { close(p.done) })
-	return nil
-}
-
-func (p *pipes) Addr() net.Addr { return &net.UnixAddr{Name: "pipe", Net: "pipe"} }
-
-func (p *pipes) dial(context.Context, string, string) (net.Conn, error) {
-	client, server := net.Pipe()
-	p.conns <- server
-	return client, nil
-}
-
 // bubble runs a test in virtual time with a server on a network in memory.
 func bubble(t *testing.T, f func(t *testing.T, w *world, dial func(s *Session, path string) *client)) {
 	t.Helper()
-	bubbleOn(t, func(t *testing.T, w *world, network *pipes) {
-		transport := &http.Transport{DialContext: network.dial}
+	bubbleOn(t, func(t *testing.T, w *world, network *testkit.Pipes) {
+		transport := &http.Transport{DialContext: network.DialContext}
 		f(t, w, func(s *Session, path string) *client {
 			t.Helper()
 			conn, _, err := websocket.Dial(t.Context(), "http://sluice"+path+"session="+s.ID, &websocket.DialOptions{
@@ -71,13 +39,13 @@ func bubble(t *testing.T, f func(t *testing.T, w *world, dial func(s *Session, p
 }
 
 // bubbleOn is bubble for clients of the test's own.
-func bubbleOn(t *testing.T, f func(t *testing.T, w *world, network *pipes)) {
+func bubbleOn(t *testing.T, f func(t *testing.T, w *world, network *testkit.Pipes)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{t: t, gate: &gates{}, config: testConfig()}
 		w.sessions = NewMemorySessions(func(s *Session) { w.server.CloseSession(s) })
 		w.server = testkit.Open(t, New, Options{Gate: w.gate, Sessions: w.sessions, Config: w.current})
-		network := newPipes()
+		network := testkit.NewPipes()
 		srv := &http.Server{Handler: w.server}
 		var serving sync.WaitGroup
 		serving.Go(func() { _ = srv.Serve(network) })
@@ -175,7 +143,7 @@ func TestHeartbeatPlain(t *testing.T) {
 
 // A /ws client that is gone without a word is noticed by the missing pong.
 func TestHeartbeatPlainHalfOpen(t *testing.T) {
-	bubbleOn(t, func(t *testing.T, w *world, network *pipes) {
+	bubbleOn(t, func(t *testing.T, w *world, network *testkit.Pipes) {
 		near, r := w.rawPipe(network, w.login(1, 2), "/ws/x?")
 		start := time.Now()
 		if f := readFrame(t, r); f.opcode != opPing || time.Since(start) != DefaultPingInterval {
@@ -192,9 +160,9 @@ func TestHeartbeatPlainHalfOpen(t *testing.T) {
 }
 
 // rawPipe is rawDial on a network in memory.
-func (w *world) rawPipe(network *pipes, s *Session, path string) (net.Conn, *bufio.Reader) {
+func (w *world) rawPipe(network *testkit.Pipes, s *Session, path string) (net.Conn, *bufio.Reader) {
 	w.t.Helper()
-	conn, err := network.dial(w.t.Context(), "", "")
+	conn, err := network.DialContext(w.t.Context(), "", "")
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -35,8 +35,8 @@ func sessionDigest(id string) string {
 	return hex.EncodeToString(digest[:8])
 }
 
-// publish registers a socket with the cluster.
-func (s *Server) publish(ctx context.Context, sock *socket) *refusal {
+// registerInCluster registers a socket with the cluster.
+func (s *Server) registerInCluster(ctx context.Context, sock *socket) *refusal {
 	if s.opts.Registry == nil {
 		return nil
 	}

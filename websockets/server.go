@@ -24,7 +24,7 @@ const (
 	keyCode       = "code"
 	keyDuration   = "duration"
 	keyCount      = "count"
-	keyError      = "error"
+	keyError      = "err"
 )
 
 // sessionCheckInterval is how often every open session is looked at again and
