@@ -3,6 +3,7 @@ package markup
 import (
 	"bytes"
 	"html/template"
+	"maps"
 	"net/url"
 	"strings"
 	"testing"
@@ -27,11 +28,12 @@ type outer struct {
 	Time  time.Time
 	Ends  *time.Time
 	Lines []string
+	Plain template.HTML
 }
 
 // The functions and methods of the tests.
 var (
-	functions = map[string]any{"upper": strings.ToUpper, "year": func(t time.Time) int { return t.Year() }}
+	functions = map[string]any{"raw": func(h template.HTML) HTML { return HTML(h) }, "upper": strings.ToUpper, "year": func(t time.Time) int { return t.Year() }}
 	methods   = map[string][]any{"Greet": {(*inner).Greet}, "Get": {url.Values.Get}, "UTC": {time.Time.UTC}, "Format": {time.Time.Format}}
 )
 
@@ -39,7 +41,7 @@ func sample(text string) *outer {
 	ends := time.Date(2026, 12, 1, 5, 0, 0, 0, time.FixedZone("x", 3600))
 	return &outer{
 		inner: &inner{text}, Page: text, Count: 3, ID: 7, On: true, Any: text, List: []inner{{"a"}, {text}},
-		Map: map[string]string{"k": text}, Query: url.Values{"q": {text}}, Time: ends, Ends: &ends, Lines: []string{text, "<b>"},
+		Map: map[string]string{"k": text}, Query: url.Values{"q": {text}}, Time: ends, Ends: &ends, Lines: []string{text, "<b>"}, Plain: template.HTML(`<b title="1">` + template.HTMLEscapeString(text) + "</b>&nbsp;"),
 	}
 }
 
@@ -65,13 +67,16 @@ var cases = []string{
 	`{{.Map.k}}{{.Map.missing}}{{upper .Page}}{{.Page | upper}}{{year .Ends}}{{.Time.UTC.Format "15:04"}}{{.Ends.Format "15:04"}}`,
 	`{{define "t"}}<time datetime="{{.Format "15"}}">{{year .}}</time>{{end}}{{template "t" .Time}}{{with .Ends}}{{template "t" .}}{{end}}`,
 	`<span class="badge {{if .On}}ok{{else}}failed{{end}}"{{if .On}} hidden{{end}}>{{.List}} {{.Lines}}</span>`,
+	`<p title="{{raw .Plain}}">{{raw .Plain}}{{print .Page "?" .Count}}</p>`,
 	`<script src="/x.js"></script><style>p { a: "<b" }</style>{{.Page}}<br>{{.Name}}`,
 }
 
 // check draws a template both ways.
 func check(t *testing.T, text string, data *outer) {
 	t.Helper()
-	want := template.Must(template.New("x").Funcs(functions).Parse(text))
+	theirs := maps.Clone(functions)
+	theirs["raw"] = func(h template.HTML) template.HTML { return h }
+	want := template.Must(template.New("x").Funcs(theirs).Parse(text))
 	ours, err := Parse(Options{Functions: functions, Methods: methods}, map[string]string{"x": text})
 	if err != nil {
 		t.Fatalf("%s: %v", text, err)
