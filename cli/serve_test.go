@@ -168,3 +168,20 @@ func TestDemo(t *testing.T) {
 		}
 	}
 }
+
+// TestTwoOnOnePort refuses a second server on an address of the first, with what
+// chooses another, and the first goes on.
+func TestTwoOnOnePort(t *testing.T) {
+	first := launch(t, newTree(t), t.TempDir())
+	for flag, c := range map[string]struct{ addr, want string }{
+		"--public": {first.public, "sluice.public.port"}, "--admin": {first.tcp, "sluice.admin.port"},
+	} {
+		p := start(t, newTree(t), t.TempDir(), flag, strings.TrimPrefix(c.addr, "http://"))
+		if code := p.wait(); code != 1 || !strings.Contains(p.log(), "address already in use") || !strings.Contains(p.log(), c.want) {
+			t.Errorf("%s: exit code %d, want %q\n%s", flag, code, c.want, p.log())
+		}
+	}
+	if code := first.ready(); code != http.StatusOK {
+		t.Errorf("the first is not ready: %d", code)
+	}
+}
