@@ -188,7 +188,7 @@ func TestPlatformWrite(t *testing.T) {
 
 	// Off in Sluice alone.
 	sluice(0, "disable", "-c", "1337", "-u", "17", "--reason", "here")
-	has(sluice(1, "doctor", "-c", "1337", "-u", "17"), "problem  platform", "The platform has it on for user 17 in context 1337 (websockets.properties:6 sets it in the server scope) and Sluice off (an override of the user sets it")
+	has(sluice(1, "doctor", "-c", "1337", "-u", "17"), "problem  platform", "The platform has it on for user 17 in context 1337 (websockets.properties:6 sets it in the server scope) and Sluice off (an override of the user by ")
 	has(sluice(0, "explain", enabled, "-c", "1337", "-u", "17"), "The platform has true: websockets.properties:6 sets it in the server scope.")
 	sluice(0, "reset", "-c", "1337", "-u", "17")
 
@@ -210,7 +210,7 @@ func TestPlatformWrite(t *testing.T) {
 
 	// Off in the platform alone.
 	sluice(0, "enable", "-c", "1337", "-u", "17", "--reason", "here")
-	has(sluice(1, "doctor", "-c", "1337", "-u", "17"), "problem  platform", "The platform has it off for user 17 in context 1337 (user attribute config/"+enabled, "and Sluice on (an override of the user sets it")
+	has(sluice(1, "doctor", "-c", "1337", "-u", "17"), "problem  platform", "The platform has it off for user 17 in context 1337 (user attribute config/"+enabled, "and Sluice on (an override of the user by ")
 	sluice(0, "reset", "-c", "1337", "-u", "17")
 
 	has(sluice(0, "enable", "--platform", "-c", "1337", "-u", "17"), "false -> true.", "Both have it on")

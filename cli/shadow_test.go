@@ -213,7 +213,7 @@ func TestShadow(t *testing.T) {
 		if d.Here.Why == "" || d.There.Why == "" {
 			t.Errorf("no reason: %+v", d)
 		}
-		if d.Property == enabled && d.Context == 2 && (!strings.Contains(d.Here.Why, "an override of the user sets it") || !strings.Contains(d.There.Why, "as its server view has it")) {
+		if d.Property == enabled && d.Context == 2 && (!strings.Contains(d.Here.Why, "an override of the user by ") || !strings.Contains(d.There.Why, "as its server view has it")) {
 			t.Errorf("the reasons are %+v", d)
 		}
 	}
