@@ -68,8 +68,8 @@ func TestQueueOverflow(t *testing.T) {
 	within(t, saveLimit, "what came after", func() bool { return c.get("b") == "newer" })
 }
 
-// TestFewFileDescriptors leaves the process three beside the 14 that it has open
-// for good: it reads one folder or file at a time.
+// TestFewFileDescriptors leaves the process a few beside those that it has open for
+// good: it reads one folder or file at a time.
 func TestFewFileDescriptors(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()

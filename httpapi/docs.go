@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"net/http"
 	"slices"
 	"strconv"
@@ -15,8 +16,6 @@ import (
 	"sync"
 
 	"go.yaml.in/yaml/v3"
-
-	"github.com/seed47708276/sluice/httpapi/markup"
 )
 
 // The pages of the admin listener for people who write programs against it: no
@@ -37,6 +36,7 @@ var docsPolicy = func() string {
 // contractPage is the contract as the page shows it.
 type contractPage struct {
 	Title, Description string
+	Style              template.CSS
 	Tags               []tagOfPage
 	Schemas            []schemaOfPage
 }
@@ -112,11 +112,11 @@ var contractOfPage = sync.OnceValues(func() ([]byte, error) {
 	if err := yaml.Unmarshal(openAPI, &doc); err != nil {
 		return nil, err
 	}
-	whole := contractPage{Title: doc.Info.Title, Description: doc.Info.Description}
+	page := contractPage{Title: doc.Info.Title, Description: doc.Info.Description, Style: template.CSS(docsCSS)}
 	at := map[string]int{}
 	for _, t := range doc.Tags {
-		at[t.Name] = len(whole.Tags)
-		whole.Tags = append(whole.Tags, tagOfPage{Name: t.Name})
+		at[t.Name] = len(page.Tags)
+		page.Tags = append(page.Tags, tagOfPage{Name: t.Name})
 	}
 	for path, item := range doc.Paths {
 		var shared []parameterDocument
@@ -142,12 +142,12 @@ var contractOfPage = sync.OnceValues(func() ([]byte, error) {
 				if !known {
 					return nil, fmt.Errorf("%s %s: the tag %q is not declared", method, path, t)
 				}
-				whole.Tags[i].Operations = append(whole.Tags[i].Operations, shown)
+				page.Tags[i].Operations = append(page.Tags[i].Operations, shown)
 			}
 		}
 	}
-	for i := range whole.Tags {
-		slices.SortFunc(whole.Tags[i].Operations, func(a, b operationOfPage) int {
+	for i := range page.Tags {
+		slices.SortFunc(page.Tags[i].Operations, func(a, b operationOfPage) int {
 			return strings.Compare(a.Path+" "+a.Method, b.Path+" "+b.Method)
 		})
 	}
@@ -156,15 +156,15 @@ var contractOfPage = sync.OnceValues(func() ([]byte, error) {
 		if err != nil {
 			return nil, err
 		}
-		whole.Schemas = append(whole.Schemas, schemaOfPage{name, string(text)})
+		page.Schemas = append(page.Schemas, schemaOfPage{name, string(text)})
 	}
-	slices.SortFunc(whole.Schemas, func(a, b schemaOfPage) int { return strings.Compare(a.Name, b.Name) })
-	t, err := markup.Parse(markup.Options{}, map[string]string{"docs": strings.Replace(docsHTML, "STYLE", docsCSS, 1)})
+	slices.SortFunc(page.Schemas, func(a, b schemaOfPage) int { return strings.Compare(a.Name, b.Name) })
+	t, err := template.New("docs").Parse(docsHTML)
 	if err != nil {
 		return nil, err
 	}
 	var out bytes.Buffer
-	err = t.Execute(&out, "docs", &whole)
+	err = t.Execute(&out, page)
 	return out.Bytes(), err
 })
 

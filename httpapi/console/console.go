@@ -11,6 +11,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"html/template"
 	"io"
 	"net/http"
 	"net/url"
@@ -18,8 +19,6 @@ import (
 	"strconv"
 
 	"github.com/go-chi/chi/v5"
-
-	"github.com/seed47708276/sluice/httpapi/markup"
 )
 
 //go:embed templates static
@@ -50,13 +49,14 @@ type Options struct {
 // Console serves everything below /console/.
 type Console struct {
 	opts   Options
-	pages  *markup.Templates
+	pages  *template.Template
 	router http.Handler
 }
 
 // New returns a console.
 func New(o Options) *Console {
-	c := &Console{opts: o, pages: markup.MustParseFS(markup.Options{Functions: functions, Methods: methods}, files, "templates/*.html")}
+	// What is embedded parses, or no test of this package passes.
+	c := &Console{opts: o, pages: template.Must(template.New("").Funcs(functions).ParseFS(files, "templates/*.html"))}
 	r := chi.NewRouter()
 	r.Get("/console", func(w http.ResponseWriter, r *http.Request) {
 		http.Redirect(w, r, "/console/", http.StatusMovedPermanently)
@@ -152,7 +152,7 @@ func (v *visit) draw(status int, name string, data any) {
 		return
 	}
 	var b bytes.Buffer
-	err := v.pages.Execute(&b, name, struct {
+	err := v.pages.ExecuteTemplate(&b, name, struct {
 		*visit
 		Page string
 		Data any
@@ -199,7 +199,7 @@ func with(address string, pairs ...string) string {
 func (v *visit) Here() string { return with(v.r.URL.RequestURI()) }
 
 // Said is what was just done, which the address names by the key of a text.
-func (v *visit) Said() markup.HTML {
+func (v *visit) Said() template.HTML {
 	key := "said." + v.r.FormValue("said")
 	if _, known := texts[key]; !known {
 		return ""

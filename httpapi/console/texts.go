@@ -5,8 +5,8 @@ import (
 	_ "embed" // texts
 	"encoding/json"
 	"fmt"
+	"html/template"
 	"maps"
-	"net/url"
 	"regexp"
 	"slices"
 	"strconv"
@@ -17,7 +17,6 @@ import (
 	"golang.org/x/text/language"
 
 	"github.com/seed47708276/sluice/cascade"
-	"github.com/seed47708276/sluice/httpapi/markup"
 )
 
 //go:embed texts/en.json
@@ -77,12 +76,12 @@ func plain(key string, args ...any) string {
 }
 
 // text is a text for a page.
-func text(key string, args ...any) markup.HTML {
-	return markup.HTML(fill(key, args, func(v any) string {
-		if h, ok := v.(markup.HTML); ok {
+func text(key string, args ...any) template.HTML {
+	return template.HTML(fill(key, args, func(v any) string {
+		if h, ok := v.(template.HTML); ok {
 			return string(h)
 		}
-		return markup.Escape(shown(v))
+		return template.HTMLEscapeString(shown(v))
 	}))
 }
 
@@ -110,21 +109,22 @@ var marks = func() *strings.Replacer {
 // visible shows the marks of an answer, which is JSON, as text.
 func visible(answer []byte) []byte { return []byte(marks.Replace(string(answer))) }
 
-// methods are those that templates call.
-var methods = map[string][]any{
-	"Arrived": {(*delivery).Arrived}, "Lost": {(*delivery).Lost}, "Grade": {(*delivery).Grade, (*Step).Grade},
-	"Whom": {(*override).Whom}, "Key": {(*override).Key}, "At": {(*configurationData).At}, "Total": {(*reload).Total},
-	"Subject": {(*auditEntry).Subject}, "Reversible": {(*auditEntry).Reversible}, "Line": {(*explanation).Line},
-	"Path": {(*someone).Path, subject.Path}, "Title": {(*someone).Title},
-	"May": {(*visit).May}, "Here": {(*visit).Here}, "Said": {(*visit).Said}, "Done": {(*visit).Done},
-	"Get": {url.Values.Get},
-}
-
 // functions are those of the templates.
-var functions = map[string]any{
-	"t": text, "word": word, "shown": shown, "count": count, "cols": cols, "td": cell, "time": when, "where": where, "short": short,
-	"json": compact, "rollout": rollout, "evaluate": evaluate, "ago": agoTexts,
-	"pair": func(a, b any) struct{ A, B any } { return struct{ A, B any }{a, b} },
+var functions = template.FuncMap{
+	"t":        text,
+	"word":     word,
+	"shown":    shown,
+	"count":    count,
+	"cols":     cols,
+	"td":       cell,
+	"time":     when,
+	"where":    where,
+	"short":    short,
+	"json":     compact,
+	"rollout":  rollout,
+	"evaluate": evaluate,
+	"ago":      agoTexts,
+	"pair":     func(a, b any) struct{ A, B any } { return struct{ A, B any }{a, b} },
 }
 
 // count is a number of things.
@@ -132,7 +132,7 @@ func count(n int, noun string) string { return plain("count."+noun, n) }
 
 // cols is the head of a table; a column whose name begins with a dash has a name
 // for those alone who do not see it.
-func cols(names ...string) markup.HTML {
+func cols(names ...string) template.HTML {
 	var b strings.Builder
 	for _, name := range names {
 		if hidden, ok := strings.CutPrefix(name, "-"); ok {
@@ -141,18 +141,18 @@ func cols(names ...string) markup.HTML {
 			fmt.Fprintf(&b, `<th scope="col">%s</th>`, text("col."+name))
 		}
 	}
-	return markup.HTML("<thead><tr>" + b.String() + "</tr></thead>")
+	return template.HTML("<thead><tr>" + b.String() + "</tr></thead>")
 }
 
 // cell begins a cell of a table, with the name of its column for where the screen
 // is too narrow for a head, and a class.
-func cell(column, class string) markup.HTML {
-	return markup.HTML(fmt.Sprintf(`<td data-col="%s" class="%s">`, text("col."+column), class))
+func cell(column, class string) template.HTML {
+	return template.HTML(fmt.Sprintf(`<td data-col="%s" class="%s">`, text("col."+column), class))
 }
 
 // when is a time as people say it, with the exact one in its title; nil and the
 // zero time are none.
-func when(t any) markup.HTML {
+func when(t any) template.HTML {
 	at, _ := t.(time.Time)
 	if p, ok := t.(*time.Time); ok && p != nil {
 		at = *p
@@ -160,8 +160,8 @@ func when(t any) markup.HTML {
 	if at.IsZero() {
 		return "–"
 	}
-	return markup.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`,
-		at.Format(time.RFC3339), at.UTC().Format("2006-01-02 15:04:05 UTC"), markup.Escape(ago(at))))
+	return template.HTML(fmt.Sprintf(`<time datetime="%s" title="%s">%s</time>`,
+		at.Format(time.RFC3339), at.UTC().Format("2006-01-02 15:04:05 UTC"), template.HTMLEscapeString(ago(at))))
 }
 
 // spans are the units that times are told in, with where the next one begins.
@@ -247,12 +247,12 @@ var tagOfSet = regexp.MustCompile(`[^&|!() ]+`)
 
 // evaluate is the expression of a context set with a mark at each tag: whether
 // the tags have it.
-func evaluate(expression string, tags []cascade.Tag) markup.HTML {
-	return markup.HTML(tagOfSet.ReplaceAllStringFunc(expression, func(name string) string {
+func evaluate(expression string, tags []cascade.Tag) template.HTML {
+	return template.HTML(tagOfSet.ReplaceAllStringFunc(expression, func(name string) string {
 		class, mark := "lacks", "✗"
 		if slices.ContainsFunc(tags, func(t cascade.Tag) bool { return t.Tag == name }) {
 			class, mark = "has", "✓"
 		}
-		return fmt.Sprintf(`<span class="%s" title="%s">%s&nbsp;%s</span>`, class, text("steps."+class), markup.Escape(name), mark)
+		return fmt.Sprintf(`<span class="%s" title="%s">%s&nbsp;%s</span>`, class, text("steps."+class), template.HTMLEscapeString(name), mark)
 	}))
 }
