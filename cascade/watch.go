@@ -45,6 +45,7 @@ func (e *Engine) Run(ctx context.Context) error {
 	defer helpers.Wait()
 	helpers.Go(func() { e.lastGood.run(ctx) })
 	helpers.Go(func() { e.expireOnTime(ctx) })
+	helpers.Go(func() { e.people.SettleOnTime(ctx) })
 	w := newWatcher(e)
 	defer w.close()
 	helpers.Go(func() {

@@ -2,10 +2,12 @@ package people
 
 import (
 	"cmp"
+	"context"
 	"math"
 	"slices"
 	"strings"
 	"sync"
+	"time"
 )
 
 // Subject is a context (User 0) or a user.
@@ -112,6 +114,38 @@ func (x *Index) Len() int {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
 	return len(x.at)
+}
+
+// What waits to be sorted.
+const (
+	settleFrom = 1 << 16     // keys; a search sorts fewer in some 30 ms
+	settleRest = time.Second // without a write, after which it is done: once for an import and not for each part of it
+)
+
+// SettleOnTime sorts what many writes put, once they have ended, so that no
+// search waits for it. It returns when ctx ends.
+func (x *Index) SettleOnTime(ctx context.Context) {
+	tick := time.NewTicker(settleRest)
+	defer tick.Stop()
+	for before := 0; ; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		}
+		n := x.unsorted()
+		if n >= settleFrom && n == before {
+			x.Settle()
+		}
+		before = n
+	}
+}
+
+// unsorted is the number of keys that wait to be sorted.
+func (x *Index) unsorted() int {
+	x.mu.RLock()
+	defer x.mu.RUnlock()
+	return len(x.pending)
 }
 
 // Settle sorts what was put since; a search does it where nobody has. It takes

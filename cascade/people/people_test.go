@@ -1,12 +1,15 @@
 package people
 
 import (
+	"context"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -218,4 +221,38 @@ func BenchmarkSearch(b *testing.B) {
 	slices.Sort(took)
 	b.ReportMetric(float64(took[len(took)*99/100].Microseconds())/1000, "p99-ms")
 	b.ReportMetric(float64(int(after.HeapAlloc-before.HeapAlloc)-strings)/1e6, "B/user")
+}
+
+// TestSettleOnTime writes parts of an import: what they left is sorted once
+// they have ended, and not while they go on.
+func TestSettleOnTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		x := &Index{}
+		ctx, cancel := context.WithCancel(t.Context())
+		var work sync.WaitGroup
+		work.Go(func() { x.SettleOnTime(ctx) })
+		for part := range 8 {
+			for i := range settleFrom / 4 {
+				x.Put(Subject{1, uint32(part*settleFrom + i + 1)}, &Names{Login: fmt.Sprintf("p%d-%d", part, i)})
+			}
+			time.Sleep(settleRest / 2)
+			synctest.Wait()
+			if n := x.unsorted(); n != (part+1)*settleFrom/4 {
+				t.Fatalf("after part %d %d keys wait", part, n)
+			}
+		}
+		time.Sleep(3 * settleRest)
+		synctest.Wait()
+		if n := x.unsorted(); n != 0 {
+			t.Errorf("%d keys wait after the import", n)
+		}
+		x.Put(Subject{2, 1}, &Names{Login: "one"})
+		time.Sleep(3 * settleRest)
+		synctest.Wait()
+		if n := x.unsorted(); n != 1 {
+			t.Errorf("%d keys wait after one write, which a search sorts", n)
+		}
+		cancel()
+		work.Wait()
+	})
 }
