@@ -143,6 +143,9 @@ func TestInstall(t *testing.T) {
 	if !strings.Contains(out, "joins the group platform") {
 		t.Errorf("install says\n%s", out)
 	}
+	if got := m.must("sluice", "demo", "--once"); !strings.Contains(got, "4403") {
+		t.Errorf("the demo does not show how the gate closes:\n%s", got)
+	}
 	_, stop := m.serve()
 	const property = "com.openexchange.websockets.enabled"
 	if got := m.must("sluice", "get", property); !strings.HasPrefix(got, property+"=false ") {
