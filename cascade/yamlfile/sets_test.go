@@ -63,7 +63,7 @@ func TestBlockHeads(t *testing.T) {
 
 		{"b: {x: 1}", "!b{x=1}", "1:1 error missing-with-tags"},
 		{"b: {withtags: a}", "!b{withtags=a}", "1:1 error missing-with-tags"},
-		{"b: {}", "!b{}", "1:1 error missing-with-tags"},
+		{"b: {}", "!b{}", "1:1 error bad-block"},
 		{"b: {withTags: }", "!b{}", "1:15 error missing-with-tags"},
 		{"b: {withTags: \"\"}", "!b{}", "1:16 error empty-expression"},
 		{"b: 1\nc: {withTags: a}", "!b{} c[a]{}", "1:1 error bad-block"},
