@@ -22,6 +22,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/testkit"
 )
 
 // managed is a server under a parent that does what a service manager does: it is
@@ -144,10 +145,11 @@ func (m *managed) upgrade() {
 	}
 	m.t.Log(strings.TrimSpace(out))
 	m.ended()
-	mains := m.mains()
-	if len(mains) == 0 || mains[len(mains)-1] == m.pid {
-		m.t.Fatalf("the service manager was told of the main processes %v", mains)
-	}
+	var mains []int
+	testkit.Within(m.t, patience, "the service manager hears of another main process", func() bool {
+		mains = m.mains()
+		return len(mains) > 0 && mains[len(mains)-1] != m.pid
+	})
 	m.pid = mains[len(mains)-1]
 	if now := m.current(); now.PID != m.pid {
 		m.t.Fatalf("process %d serves, and the service manager was told of %d", now.PID, m.pid)
