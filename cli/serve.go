@@ -47,10 +47,9 @@ folder.`,
 					return exit(exitFindings, err)
 				}
 			}
-			// Before a package can have replaced it: then its name is another.
-			if opt.Executable, err = os.Executable(); err != nil {
-				return exit(exitFindings, err)
-			}
+			// Before a package can have replaced it: then its name is another. Where it
+			// is not known, as without /proc, an upgrade says so, and all else works.
+			opt.Executable, _ = os.Executable()
 			opt.Args = slices.DeleteFunc(slices.Clone(os.Args[1:]), func(a string) bool { return strings.HasPrefix(a, "--"+node.SuccessorFlag) })
 			if opt.MachineSocket = opt.State == ""; opt.MachineSocket {
 				opt.State = defaultState()

@@ -78,7 +78,7 @@ func (u *upgrades) over(x httpapi.Upgraded) {
 // begin starts the next process and decides whether it can take over.
 func (u *upgrades) begin() (*upgrade, error) {
 	if u.path == "" {
-		return nil, errors.New("it was not started by `sluice serve`")
+		return nil, errors.New("it does not know its binary: it was not started by `sluice serve`, or /proc is not mounted; restart it")
 	}
 	next, err := startSuccessor(u.path, u.args)
 	if err != nil {
