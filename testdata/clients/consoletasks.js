@@ -107,14 +107,49 @@ async function steady(page, address) {
   expect(shift === 0, `${address}: the page jumps by ${shift} while it loads`);
 }
 
+// late goes to an answer of the search, by keys or by mouse, while that of a later
+// keystroke is on its way: it arrives between, and must take nothing away.
+async function late(page, at, leave) {
+  let release;
+  const held = new Promise((done) => { release = done; });
+  const hold = async (request) => {
+    if (request.url().endsWith('q=anna')) await held;
+    request.continue();
+  };
+  await page.setRequestInterception(true);
+  page.on('request', hold);
+  await page.keyboard.type('ann');
+  await page.waitForSelector(at, wait);
+  await page.keyboard.type('a');
+  await go(page, leave(async () => {
+    const answered = page.waitForResponse((r) => r.url().endsWith('q=anna'), wait);
+    release();
+    await (await answered).text();
+    await page.evaluate(() => new Promise((done) => { requestAnimationFrame(() => requestAnimationFrame(done)); }));
+  }));
+  page.off('request', hold);
+  await page.setRequestInterception(false);
+}
+
 // byKeys switches Anna on again without a mouse.
 async function byKeys(page) {
+  const anna = '.found a[href="/console/person/1337/17"]';
+  await page.goto(`${base}/console/cluster`);
+  await page.focus('#q');
+  await late(page, anna, async (answer) => {
+    const box = await (await page.$(anna)).boundingBox();
+    await page.mouse.move(box.x + 5, box.y + 5);
+    await page.mouse.down();
+    await answer();
+    await page.mouse.up();
+  });
   await page.goto(`${base}/console/cluster`);
   await page.keyboard.press('/');
-  await page.keyboard.type('anna');
-  await page.waitForSelector('.found a[href="/console/person/1337/17"]', wait);
-  await page.keyboard.press('ArrowDown');
-  await go(page, page.keyboard.press('Enter'));
+  await late(page, anna, async (answer) => {
+    await page.keyboard.press('ArrowDown');
+    await answer();
+    await page.keyboard.press('Enter');
+  });
   const to = async (selector) => {
     for (let i = 0; i < 60 && !(await page.evaluate((s) => document.activeElement.matches(s), selector)); i++) await page.keyboard.press('Tab');
   };
@@ -122,7 +157,9 @@ async function byKeys(page) {
   await page.keyboard.type('by keys');
   await to('button[value=on]');
   await go(page, page.keyboard.press('Enter'));
-  await go(page, page.keyboard.press('Enter')); // the plan has its button ready
+  // The plan has its button ready: a browser moves the focus there as it draws the page.
+  await page.waitForFunction(() => document.activeElement.matches('main form button[autofocus]'), wait);
+  await go(page, page.keyboard.press('Enter'));
   expect((await text(page, '.answer')).includes('by keys'), `by keys alone: ${await text(page, '.answer')}`);
   await to('.said button');
   await go(page, page.keyboard.press('Enter'));

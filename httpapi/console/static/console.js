@@ -17,11 +17,17 @@ async function page(address) {
   return answer;
 }
 
+// An answer may come while somebody is in the list of the one before: the focus stays
+// on its link, and a link that is being clicked is not taken from under the click.
 let asked = 0;
 search?.addEventListener("input", async () => {
   const mine = ++asked;
   const answer = await page(`/console/?list=1&q=${encodeURIComponent(search.value)}`).catch(() => null);
-  if (answer && mine === asked) found.replaceChildren(...answer.body.childNodes);
+  while (found.matches(":active")) await new Promise((done) => { setTimeout(done, 50); });
+  if (!answer || mine !== asked || found.innerHTML === answer.body.innerHTML) return;
+  const at = found.contains(document.activeElement) && document.activeElement.href;
+  found.replaceChildren(...answer.body.childNodes);
+  if (at) ([...found.querySelectorAll("a")].find((a) => a.href === at) ?? search).focus();
 });
 
 addEventListener("keydown", (e) => {
@@ -60,9 +66,7 @@ let due = false;
 let busy = false;
 let looks = 0;
 
-function lost(yes) {
-  document.querySelector(".lost").hidden = !yes;
-}
+const lost = (yes) => { document.querySelector(".lost").hidden = !yes; };
 
 function replace(old, next) {
   // Nothing is taken away under the hands of somebody who uses it.
@@ -97,9 +101,8 @@ async function refresh() {
 }
 
 function soon() {
-  if (due) return;
+  if (!due) setTimeout(refresh, 1000);
   due = true;
-  setTimeout(refresh, 1000);
 }
 
 // What is under way is looked at until it has come to its end, or looks stuck.
