@@ -286,7 +286,7 @@ func (e *Engine) nextMemo(sn *Snapshot) memo {
 	for _, t := range sn.allTables() {
 		subjects += t.subjects
 	}
-	e.memo = e.memo.next(e.opt.Schema, subjects)
+	e.memo = e.memo.next(len(e.opt.Schema.decls), subjects)
 	return e.memo
 }
 

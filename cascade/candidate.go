@@ -36,11 +36,11 @@ func (e *Engine) Candidate(ctx context.Context, roots []string, b Batch) (*Snaps
 	sn.tables = t
 	if set == nil {
 		sn.names = ed.table()
-		sn.memo = memo{}.next(e.opt.Schema, sn.tables.subjects)
+		sn.memo = memo{}.next(len(e.opt.Schema.decls), sn.tables.subjects)
 		if sn.held != nil {
 			h, accepted := *sn.held, *sn.held.accepted
 			accepted.tables, accepted.names = sn.tables, sn.names
-			accepted.memo = memo{}.next(e.opt.Schema, sn.tables.subjects)
+			accepted.memo = memo{}.next(len(e.opt.Schema.decls), sn.tables.subjects)
 			h.accepted, sn.held = &accepted, &h
 		}
 		return &sn, sn.tree.findings, nil
@@ -49,9 +49,9 @@ func (e *Engine) Candidate(ctx context.Context, roots []string, b Batch) (*Snaps
 	sn.tree = build(set, e.opt.Schema, ed, e.cur.Load().tree.carry, e.opt.Getenv)
 	blind := buildBlind(set, e.opt.Schema, ed)
 	sn.names = ed.table()
-	sn.memo = memo{}.next(e.opt.Schema, sn.tables.subjects)
+	sn.memo = memo{}.next(len(e.opt.Schema.decls), sn.tables.subjects)
 	without := sn
-	without.tree, without.memo = blind, sn.memo.next(e.opt.Schema, sn.tables.subjects)
+	without.tree, without.memo = blind, sn.memo.next(len(e.opt.Schema.decls), sn.tables.subjects)
 	sn.blind = &without
 	return &sn, withoutLookups(sn.tree.findings, blind.findings), nil
 }

@@ -104,6 +104,15 @@ func (s *Schema) Lookup(name string) *Declaration {
 	return nil
 }
 
+// names lists the declared properties by their numbers.
+func (s *Schema) names() []string {
+	out := make([]string, len(s.decls))
+	for i := range s.decls {
+		out[i] = s.decls[i].Name
+	}
+	return out
+}
+
 // All returns the declarations sorted by name.
 func (s *Schema) All() []Declaration {
 	out := slices.Clone(s.decls)

@@ -138,7 +138,7 @@ func Open(opt Options) (*Engine, error) {
 		return nil, err
 	}
 	var badSource []BadFile
-	names, t := newNameTable(opt.Schema), newTables(opt.Schema)
+	names, t := newNameTable(opt.Schema.names()), newTables(len(opt.Schema.decls))
 	sn := &Snapshot{schema: opt.Schema, names: names, tables: t, revision: "0"}
 	if opt.Source != nil {
 		if d, ok := opt.Source.(*DirectoryFile); ok {
@@ -197,7 +197,7 @@ func (sn *Snapshot) load(l SourceLoad, now time.Time) error {
 	if l.Batch == nil {
 		return nil
 	}
-	ed, base := sn.names.edit(), newTables(sn.schema)
+	ed, base := sn.names.edit(), newTables(len(sn.schema.decls))
 	switch {
 	case l.Base != nil:
 		var err error
@@ -270,7 +270,7 @@ func (sn *Snapshot) forgetNames() {
 	if len(sn.names.list) <= spareNames+2*used || len(sn.names.list) <= spareNames+2*len(sn.AllNames()) {
 		return
 	}
-	ed := newNameTable(sn.schema).edit()
+	ed := newNameTable(sn.schema.names()).edit()
 	sn.tables = sn.tables.renumber(sn.names, ed)
 	if sn.platform != nil {
 		next := *sn.platform
@@ -312,7 +312,7 @@ func (e *Engine) Apply(b Batch) error {
 	old := e.cur.Load()
 	ed, base := old.names.edit(), old.tables
 	if b.Reset {
-		base = newTables(e.opt.Schema)
+		base = newTables(len(e.opt.Schema.decls))
 	}
 	t, err := base.apply(&b, ed, time.Now())
 	if err != nil {

@@ -55,7 +55,7 @@ func FuzzTree(f *testing.F) {
 		add("meta/m.yml", meta)
 		add("settings/s.yml", meta)
 		add("zz.properties", []byte("neighbour=1\n"))
-		sn := &Snapshot{schema: schema, names: newNameTable(schema), tables: newTables(schema), memo: memo{}.next(schema, 0)}
+		sn := &Snapshot{schema: schema, names: newNameTable(schema.names()), tables: newTables(len(schema.decls)), memo: memo{}.next(len(schema.decls), 0)}
 		if dir, _, ok := parse(kindDirectory, "d.yml", directory); ok {
 			batch, _, _ := directoryBatch("d.yml", dir.directory, schema)
 			must(t, sn.load(SourceLoad{Batch: batch}, set.now()))
@@ -64,7 +64,7 @@ func FuzzTree(f *testing.F) {
 		for range 2 { // the second time with what the first one carries
 			ed := sn.names.edit()
 			sn.tree = build(set, schema, ed, before, testEnv)
-			sn.names, before, sn.memo = ed.table(), sn.tree.carry, memo{}.next(schema, 0)
+			sn.names, before, sn.memo = ed.table(), sn.tree.carry, memo{}.next(len(schema.decls), 0)
 			for _, f := range sn.Findings() {
 				if strings.ContainsFunc(f.String(), unicode.IsControl) {
 					t.Errorf("finding %q", f.String())

@@ -41,13 +41,14 @@ func memoSize(subjects int) int {
 // epochs is how many epochs fit into a word beside tag and answer.
 func (t *memoTables) epochs() uint64 { return 1<<(t.size-wayBits-2) - 1 }
 
-// next is the memo of the snapshot that follows: with the same tables, unless
-// the epochs are used up or there are many more subjects now.
-func (m memo) next(schema *Schema, subjects int) memo {
+// next is the memo of the snapshot that follows, for some number of declared
+// properties: with the same tables, unless the epochs are used up or there are
+// many more subjects now.
+func (m memo) next(declared, subjects int) memo {
 	if t := m.tables; t != nil && m.epoch < t.epochs() && t.size >= memoSize(subjects) {
 		return memo{t, m.epoch + 1}
 	}
-	return memo{&memoTables{size: memoSize(subjects), props: make([]atomic.Pointer[[]atomic.Uint64], len(schema.decls))}, 1}
+	return memo{&memoTables{size: memoSize(subjects), props: make([]atomic.Pointer[[]atomic.Uint64], declared)}, 1}
 }
 
 // key returns the set of a subject, and the word without the answer.

@@ -18,11 +18,11 @@ type nameTable struct {
 // copy of extra costs less than a write notices, one of base does not.
 const mergeAt = 4096
 
-func newNameTable(schema *Schema) *nameTable {
-	t := &nameTable{base: make(map[string]uint32, len(schema.decls))}
-	for i := range schema.decls {
-		t.base[schema.decls[i].Name] = uint32(i)
-		t.list = append(t.list, schema.decls[i].Name)
+// newNameTable numbers the declared properties in their order.
+func newNameTable(declared []string) *nameTable {
+	t := &nameTable{base: make(map[string]uint32, len(declared)), list: slices.Clone(declared)}
+	for i, name := range declared {
+		t.base[name] = uint32(i)
 	}
 	return t
 }

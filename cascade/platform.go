@@ -59,7 +59,7 @@ func (e *Engine) ConnectPlatform(read func(Subject) time.Time) {
 	e.mu.Lock()
 	old := e.cur.Load()
 	sn := *old
-	sn.platform = &platform{tables: newTables(e.opt.Schema), owners: map[uint32]uint32{}, resellers: map[uint32]*Reseller{}, read: read}
+	sn.platform = &platform{tables: newTables(len(e.opt.Schema.decls)), owners: map[uint32]uint32{}, resellers: map[uint32]*Reseller{}, read: read}
 	sn.tree = sn.tree.withReseller(&sn)
 	sn.generation++
 	sn.held = old.held.follow(e, &sn)

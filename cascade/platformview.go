@@ -15,8 +15,8 @@ func (sn *Snapshot) PlatformView() *Snapshot {
 		return nil
 	}
 	v := *sn
-	v.tables, v.held, v.theirs = newTables(sn.schema), nil, true
-	v.memo = memo{}.next(sn.schema, 0) // none of its answers is one of sn's
+	v.tables, v.held, v.theirs = newTables(len(sn.schema.decls)), nil, true
+	v.memo = memo{}.next(len(sn.schema.decls), 0) // none of its answers is one of sn's
 	return &v
 }
 

@@ -168,3 +168,29 @@ func (s *shard) override(i int, name string) Override {
 	}
 	return o
 }
+
+// pair finds the override of a declared property that has not expired, else the
+// record of the subject, -1 where there is none: both begin at the same place,
+// see home.
+func (s *shard) pair(ctx, user, prop uint32, userHash uint64) (override, record int) {
+	override, record = -1, -1
+	if s == nil {
+		return override, record
+	}
+	slots := s.slots
+	for i := place(userHash<<shardBits, len(slots)); ; {
+		sl := &slots[i]
+		if sl.ctx == ctx && sl.user == user {
+			if sl.prop == prop && sl.val&valExpired == 0 {
+				return i, record // the record matters only where this does not win
+			} else if sl.prop == propRecord {
+				record = i
+			}
+		} else if sl.ctx == 0 {
+			return override, record
+		}
+		if i++; i == len(slots) {
+			i = 0
+		}
+	}
+}

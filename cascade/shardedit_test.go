@@ -56,7 +56,7 @@ func TestOverrideMemory(t *testing.T) {
 	const n, limit = 200_000, 56
 	for _, batch := range []int{n, 20_000} {
 		schema := testSchema(t)
-		tables, names := newTables(schema), newNameTable(schema).edit()
+		tables, names := newTables(len(schema.decls)), newNameTable(schema.names()).edit()
 		for from := 0; from < n; from += batch {
 			var b Batch
 			for i := from; i < from+batch; i++ {

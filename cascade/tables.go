@@ -43,9 +43,10 @@ type contextEntry struct {
 	deleted bool
 }
 
-func newTables(schema *Schema) *tables {
+// newTables makes empty tables for some number of declared properties.
+func newTables(declared int) *tables {
 	return &tables{
-		near: uint32(len(schema.decls)), perms: []permSet{{}}, permOf: map[string]uint32{"": 0}, nextExpiry: math.MaxInt64,
+		near: uint32(declared), perms: []permSet{{}}, permOf: map[string]uint32{"": 0}, nextExpiry: math.MaxInt64,
 	}
 }
 
