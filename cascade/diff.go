@@ -68,14 +68,7 @@ func (sn *Snapshot) AllNames() []string {
 func (sn *Snapshot) Subjects() iter.Seq[Subject] {
 	seen := map[Subject]bool{}
 	for _, t := range sn.allTables() {
-		for s := range t.shards {
-			for _, sl := range s.slots {
-				gone := sl.prop != propRecord && sl.val&valExpired != 0 || sl.prop == propRecord && sl.val&recDeleted != 0
-				if sl.ctx != 0 && !gone {
-					seen[Subject{sl.ctx, sl.user}] = true
-				}
-			}
-		}
+		t.eachSubject(func(su Subject) { seen[su] = true })
 	}
 	all := make([]Subject, 0, len(seen))
 	for su := range seen {

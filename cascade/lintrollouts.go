@@ -78,13 +78,11 @@ const maxStoredRollouts = 10
 func (l *linter) storedRollouts() {
 	var ids []uint32
 	tags := map[uint32]string{}
-	for sh := range l.sn.tables.shards {
-		for _, c := range sh.contexts {
-			if at := slices.IndexFunc(c.Tags, isRolloutLike); at >= 0 && !c.deleted {
-				ids, tags[c.ID] = append(ids, c.ID), c.Tags[at]
-			}
+	l.sn.tables.eachContext(func(c *Context) {
+		if at := slices.IndexFunc(c.Tags, isRolloutLike); at >= 0 {
+			ids, tags[c.ID] = append(ids, c.ID), c.Tags[at]
 		}
-	}
+	})
 	slices.Sort(ids)
 	var list []string
 	for i, id := range ids {

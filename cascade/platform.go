@@ -227,15 +227,10 @@ func (pl *platform) batch(names *nameTable, contexts []PlatformContext, users []
 // keys lists the values that were read of one subject. Without its record nothing
 // was.
 func (pl *platform) keys(names *nameTable, su Subject) (keys []Key) {
-	sh, _ := pl.tables.record(su.Context, su.User)
-	if sh == nil {
+	if sh, _ := pl.tables.record(su.Context, su.User); sh == nil {
 		return nil
 	}
-	for _, sl := range sh.slots {
-		if sl.ctx == su.Context && sl.user == su.User && sl.prop != propRecord {
-			keys = append(keys, Key{su, names.list[sl.prop]})
-		}
-	}
+	pl.tables.eachOverride(su.Context, su.User, func(p uint32, _ bool) { keys = append(keys, Key{su, names.list[p]}) })
 	return keys
 }
 

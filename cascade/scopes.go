@@ -51,7 +51,7 @@ func (o overrideScope) key(su Subject) (user uint32, ok bool) {
 
 func (o overrideScope) find(sn *Snapshot, su Subject, p uint32) (hit, bool) {
 	h, ok := o.in(sn.tables, su, p)
-	if ok && h.sh.slots[h.i].val&valExpired == 0 {
+	if ok && !h.sh.expired(int(h.i)) {
 		return h, true
 	}
 	if sn.platform == nil {
@@ -77,7 +77,7 @@ func (o overrideScope) in(t *tables, su Subject, p uint32) (hit, bool) {
 	if i < 0 {
 		return hit{}, false
 	}
-	return hit{sh: sh, i: uint32(i), bits: sh.slots[i].val & bitsMask}, true
+	return hit{sh: sh, i: uint32(i), bits: sh.bits(i)}, true
 }
 
 func (overrideScope) text(_ *Snapshot, _ uint32, h hit) string   { return h.sh.text(int(h.i)) }
@@ -105,7 +105,7 @@ func (o overrideScope) lock(sn *Snapshot, su Subject, p uint32) string {
 		return ""
 	}
 	h, ok := o.find(sn, su, p)
-	if !ok || h.sh.slots[h.i].val&valFinal == 0 {
+	if !ok || !h.sh.locks(int(h.i)) {
 		return ""
 	}
 	return h.sh.final(int(h.i))
@@ -122,15 +122,11 @@ func (o overrideScope) names(sn *Snapshot, su Subject, add func(uint32)) {
 		return
 	}
 	for _, t := range sn.allTables() {
-		sh := t.shard(user, hashUser(su.Context, user))
-		if sh == nil {
-			continue
-		}
-		for _, sl := range sh.slots {
-			if sl.ctx == su.Context && sl.user == user && sl.prop != propRecord && sl.val&valExpired == 0 {
-				add(sl.prop)
+		t.eachOverride(su.Context, user, func(p uint32, expired bool) {
+			if !expired {
+				add(p)
 			}
-		}
+		})
 	}
 }
 

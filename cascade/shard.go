@@ -145,6 +145,21 @@ func (s *shard) withUser(ctx, user, val uint32) *shard {
 	return &next
 }
 
+// bits tells which boolean the value of the slot at index i is.
+func (s *shard) bits(i int) uint32 { return s.slots[i].val & bitsMask }
+
+// expired reports whether the override at index i is no value any more.
+func (s *shard) expired(i int) bool { return s.slots[i].val&valExpired != 0 }
+
+// locks reports whether the override at index i locks its property to a scope.
+func (s *shard) locks(i int) bool { return s.slots[i].val&valFinal != 0 }
+
+// record is what the record at index i says: see tables.record.
+func (s *shard) record(i int) uint32 { return s.slots[i].val }
+
+// signature is that of the tags of a context, by its record.
+func (s *shard) signature(record uint32) *atomic.Uint64 { return &s.sigs[record>>recShift] }
+
 // text returns the value of the slot at index i.
 func (s *shard) text(i int) string {
 	e := &s.entries[s.slots[i].val>>valShift]

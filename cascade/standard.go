@@ -17,16 +17,16 @@ func (t *tree) isStandard() bool {
 func (sn *Snapshot) findStandard(su Subject, p uint32, first int) (hit, int) {
 	t := sn.tables
 	hash := hashUser(su.Context, su.User)
-	users := t.users[hash>>(64-shardBits)]
+	users := t.shard(su.User, hash)
 	override, record := users.pair(su.Context, su.User, p, hash)
 	if override >= 0 && first == 0 {
-		return hit{users, uint32(override), users.slots[override].val & bitsMask}, 0
+		return hit{users, uint32(override), users.bits(override)}, 0
 	}
 	hash = hashUser(su.Context, 0)
-	contexts := t.contexts[hash>>(64-contextBits)]
+	contexts := t.shard(0, hash)
 	override, context := contexts.pair(su.Context, 0, p, hash)
 	if override >= 0 && first <= 1 {
-		return hit{contexts, uint32(override), contexts.slots[override].val & bitsMask}, 1
+		return hit{contexts, uint32(override), contexts.bits(override)}, 1
 	}
 	if si := sn.tree.sets; first <= 2 && int(p) < len(si.defAt) && si.defAt[p] != 0 {
 		if i, ok := si.first(si.defAt[p], sn.standardClass(su, users, record, contexts, context)); ok {
@@ -46,7 +46,7 @@ func (sn *Snapshot) standardClass(su Subject, users *shard, record int, contexts
 		return sn.class(su)
 	}
 	si := sn.tree.sets
-	sig := contexts.sigs[contexts.slots[context].val>>recShift].Load()
+	sig := contexts.signature(contexts.record(context)).Load()
 	if uint32(sig>>32) != si.epoch {
 		return sn.class(su)
 	}
@@ -54,7 +54,7 @@ func (sn *Snapshot) standardClass(su Subject, users *shard, record int, contexts
 	if record < 0 {
 		perms = sn.tables.permissions(su) // hidden by an override that is locked out
 	} else {
-		perms = users.slots[record].val >> recShift
+		perms = permissionsOf(users.record(record))
 	}
-	return si.pairClass(su, uint32(sig), perms, sn.tables.perms[perms].tags)
+	return si.pairClass(su, uint32(sig), perms, sn.tables.permissionTags(perms))
 }

@@ -81,10 +81,16 @@ func (t *tables) permissions(su Subject) uint32 {
 		return 0
 	}
 	if sh, rec := t.record(su.Context, su.User); sh != nil {
-		return rec >> recShift
+		return permissionsOf(rec)
 	}
 	return 0
 }
+
+// permissionsOf is the index of a permission set in the record of a user.
+func permissionsOf(record uint32) uint32 { return record >> recShift }
+
+// permissionTags are the tags that a permission set gives.
+func (t *tables) permissionTags(perms uint32) []string { return t.perms[perms].tags }
 
 func (t *tables) count(prop uint32) propCount {
 	if c := int(prop >> countBits); c < len(t.counts) && t.counts[c] != nil {

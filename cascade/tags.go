@@ -27,7 +27,7 @@ func (sn *Snapshot) class(su Subject) *class {
 		return si.classOf(sn.tagBits(su))
 	}
 	perms := t.permissions(su)
-	return si.pairClass(su, sig, perms, t.perms[perms].tags)
+	return si.pairClass(su, sig, perms, t.permissionTags(perms))
 }
 
 // contextSig numbers the tags that a context gives to all of its users.
@@ -46,7 +46,7 @@ func (sn *Snapshot) contextSig(id uint32, types bool) (sig uint32, ok bool) {
 		return sig, true
 	}
 	// Whatever changes the context's own tags makes a new shard.
-	known := &sh.sigs[rec>>recShift]
+	known := sh.signature(rec)
 	if v := known.Load(); uint32(v>>32) == si.epoch {
 		return uint32(v), true
 	}
@@ -92,7 +92,7 @@ func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
 	}
 	if su.User != 0 {
 		for _, tables := range sn.allTables() {
-			for _, t := range tables.perms[tables.permissions(su)].tags {
+			for _, t := range tables.permissionTags(tables.permissions(su)) {
 				add(t, "permission")
 			}
 		}
