@@ -1,9 +1,9 @@
 package cascade
 
 import (
-	"fmt"
-	"os"
+	"log/slog"
 	"path/filepath"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -37,10 +37,7 @@ func TestWhole(t *testing.T) {
 			dir = mkdir(t, in(dir, "etc"))
 			write(t, dir, "p.properties", "a=0\n")
 			shell(c.before+"\n")(t, dir)
-			e := openEngine(t, Options{Roots: []string{dir}})
-			w := newWatcher(e)
-			defer w.close()
-			w.sync(e.watchDirs())
+			w := watching(t, dir)
 			shell(c.change+"\ntouch end.properties")(t, dir)
 			within(t, saveLimit, "the last event", func() bool { return w.put(in(dir, "end.properties"), nil) })
 			if c.file == "" {
@@ -63,10 +60,7 @@ func TestUnrelatedEvents(t *testing.T) {
 	dir, err := filepath.EvalSymlinks(t.TempDir())
 	must(t, err)
 	write(t, dir, "p.properties", "a=0\n")
-	e := openEngine(t, Options{Roots: []string{dir}})
-	w := newWatcher(e)
-	defer w.close()
-	w.sync(e.watchDirs())
+	w := watching(t, dir)
 	shell(`echo > .p.swp; echo > 4913; rm 4913; echo >> .p.swp; echo > p.properties~; mkdir .git; rm -r .git .p.swp; mv p.properties~ p.bak`)(t, dir)
 	// Events come in order: with the last one, the others came through.
 	shell(`mv p.bak q.properties`)(t, dir)
@@ -82,9 +76,7 @@ func TestUnrelatedEvents(t *testing.T) {
 // they do not come.
 func TestCaughtUp(t *testing.T) {
 	t.Parallel()
-	e := openEngine(t, Options{Roots: []string{t.TempDir()}})
-	w := newWatcher(e)
-	defer w.close()
+	w := watching(t, t.TempDir())
 	within(t, saveLimit, "the marker's event", w.caughtUp)
 	w.mark.at = time.Time{}
 	old := w.mark
@@ -117,10 +109,7 @@ func TestPutQuiet(t *testing.T) {
 			dir, err := filepath.EvalSymlinks(t.TempDir())
 			must(t, err)
 			write(t, dir, "p.properties", "a=0\n")
-			e := openEngine(t, Options{Roots: []string{dir}})
-			w := newWatcher(e)
-			defer w.close()
-			w.sync(e.watchDirs())
+			w := watching(t, dir)
 			w.nextBurst()
 			shell(c.change)(t, dir)
 			within(t, saveLimit, "the quiet time", func() bool { return len(w.kicks) == 1 && w.quiet() == c.want })
@@ -156,61 +145,16 @@ func TestPutLeft(t *testing.T) {
 	}
 }
 
-// TestBurstOfRenames replaces a file 50 times, 5 ms apart: one reload follows.
-func TestBurstOfRenames(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	path := in(dir, "p.properties")
-	rewrite(t, path, "a=start\n")
-	e := running(t, Options{Roots: []string{dir}})
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for try := range 20 {
-		before := e.Snapshot().Generation()
-		last, gap := time.Now(), time.Duration(0)
-		for n := range 50 {
-			<-tick.C
-			rewrite(t, path, fmt.Sprintf("a=%d.%d\n", try, n))
-			gap, last = max(gap, time.Since(last)), time.Now()
-		}
-		within(t, saveLimit, "the last of them", func() bool { return text(e.Snapshot(), "a") == fmt.Sprintf("%d.49", try) })
-		if gap >= putQuiet/2 {
-			continue // a machine this busy makes several bursts of one
-		}
-		if g := e.Snapshot().Generation(); g != before+1 {
-			t.Errorf("%d reloads of one burst, whose longest gap is %v", g-before, gap)
-		}
-		return
-	}
-	t.Log("the machine is too busy for renames 5 ms apart")
-}
-
-// TestPutThenWritten moves a file in and goes on writing it through the
-// descriptor that is still open: half of it never counts.
-func TestPutThenWritten(t *testing.T) {
-	t.Parallel()
-	dir := t.TempDir()
-	write(t, dir, "p.properties", manyKeys(4, "0"))
-	e := running(t, Options{Roots: []string{dir}})
-	tick := time.NewTicker(5 * time.Millisecond)
-	defer tick.Stop()
-	for n := 1; n <= rounds(5, 200); n++ {
-		f, err := os.Create(in(dir, "next"))
-		must(t, err)
-		must(t, os.Rename(in(dir, "next"), in(dir, "p.properties")))
-		last, gap := time.Now(), time.Duration(0)
-		for k := range 4 {
-			for range 4 {
-				<-tick.C
-			}
-			_, err := fmt.Fprintf(f, "key%d=%d\n", k, n)
-			must(t, err)
-			gap, last = max(gap, time.Since(last)), time.Now()
-			if got := text(e.Snapshot(), "key3"); got != fmt.Sprint(n-1) && gap < settleAge*9/10 {
-				t.Fatalf("round %d, after %d lines: key3 is %s", n, k+1, got)
-			}
-		}
-		must(t, f.Close())
-		within(t, saveLimit, "the whole file", func() bool { return text(e.Snapshot(), "key3") == fmt.Sprint(n) })
-	}
+// watching watches a root until the test ends.
+func watching(t *testing.T, root string) *watcher {
+	t.Helper()
+	set := newFileSet([]string{root})
+	set.scan(true)
+	var mode atomic.Pointer[WatchMode]
+	mode.Store(&WatchMode{Mode: WatchOff})
+	w := newWatcher(set.roots, &mode, slog.New(slog.DiscardHandler))
+	t.Cleanup(w.close)
+	dirs, links, _ := set.watched()
+	w.sync(dirs, append(links, waysTo(set.roots)...))
+	return w
 }

@@ -315,8 +315,8 @@ func (e *Engine) Confirm(digest string, note bool) string {
 	sn := *old
 	sn.held = nil
 	sn.generation++
-	e.lastGood.holding(nil)
-	e.lastGood.prepare(e.set, sn.tree, e.directory)
+	e.keepHold(nil)
+	e.keepLastGood(&sn)
 	e.publish(old, &sn)
 	e.log.Warn("held change let through: it was confirmed", "digest", digest, "users", was.Users, "sockets", was.Sockets, "causes", was.Causes)
 	return Confirmed

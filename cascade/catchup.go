@@ -87,7 +87,7 @@ func (w *watcher) caughtUp() bool {
 		}
 	}
 	// Another marker: an event of this one may be on its way.
-	w.e.log.Debug("file events are late", "err", err)
+	w.log.Debug("file events are late", "err", err)
 	w.unmark()
 	w.remark()
 	return false
@@ -97,7 +97,7 @@ func (w *watcher) caughtUp() bool {
 func (w *watcher) remark() {
 	m, err := newMarker(w.fs)
 	if err != nil {
-		w.e.log.Debug("no marker for file events", "err", err)
+		w.log.Debug("no marker for file events", "err", err)
 		return
 	}
 	w.mu.Lock()
@@ -115,6 +115,6 @@ func (w *watcher) unmark() {
 	}
 	err := w.fs.Remove(m.path)
 	if err = errors.Join(err, m.close()); err != nil {
-		w.e.log.Debug("marker not removed", "err", err)
+		w.log.Debug("marker not removed", "err", err)
 	}
 }

@@ -59,15 +59,13 @@ func groupName(id uint32) string {
 	return n
 }
 
-// UnreadableFor names the files that another user than the caller could not read,
+// unreadableFor names the files that another user than the caller could not read,
 // by owner, group and mode: root, who checks a tree, may read what the user of the
 // service may not. Folders above a file and access lists are not looked at.
-func (e *Engine) UnreadableFor(uid uint32) []finding.Finding {
-	e.load.Lock()
-	defer e.load.Unlock()
+func (fs *fileSet) unreadableFor(uid uint32) []finding.Finding {
 	groups := groupsOf(uid)
 	var out []finding.Finding
-	for _, f := range e.set.sorted() {
+	for _, f := range fs.sorted() {
 		fi, err := os.Stat(f.abs)
 		if err != nil {
 			continue // that has a finding of its own

@@ -155,7 +155,7 @@ func Open(opt Options) (*Engine, error) {
 		e.renameAll(&l)
 	}
 	ed := sn.names.edit()
-	before := e.lastGood.carry(e.set, opt.Schema, ed, opt.Getenv)
+	before := lastGoodCarry(e.lastGood, e.set, opt.Schema, ed, opt.Getenv)
 	e.build(sn, ed, before, start)
 	if bad := append(e.badFiles(sn), badSource...); len(bad) > 0 && !opt.TolerateBadFiles {
 		return nil, &BadFilesError{bad}
@@ -169,7 +169,7 @@ func Open(opt Options) (*Engine, error) {
 	e.restoreHold(sn)
 	e.logStart(sn)
 	e.cur.Store(sn)
-	e.lastGood.prepare(e.set, sn.tree, e.directory)
+	e.keepLastGood(sn)
 	if !opt.Standby {
 		e.lastGood.write()
 	}
@@ -431,8 +431,8 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 	e.build(&sn, sn.names.edit(), old.tree.carry, start)
 	e.brake(old, &sn)
 	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation, Held: sn.Held()}.count(&sn)
-	e.lastGood.holding(sn.held)
-	e.lastGood.prepare(e.set, sn.tree, e.directory)
+	e.keepHold(sn.held)
+	e.keepLastGood(&sn)
 	e.publish(old, &sn)
 	e.logReload(&r, old, &sn, time.Since(start))
 	e.notice(&r, force, start)

@@ -26,22 +26,6 @@ const (
 	coarseAge   = 3 * time.Second        // up to which a time stamp of whole (FAT: two) seconds may be of a later write
 )
 
-// FileReport is what is known of one file of the tree.
-type FileReport struct {
-	Path   string            `json:"path"`
-	Digest string            `json:"digest"` // SHA-256 of the contents in force, "" where there are none
-	Status string            `json:"status"`
-	Errors []finding.Finding `json:"errors"` // errors and warnings
-}
-
-// The statuses of a file. All but FileOK serve the last good contents.
-const (
-	FileOK      = "ok"
-	FileFailed  = "failed"  // unreadable, unparsable or over a limit
-	FileHeld    = "held"    // shrank suspiciously; counts when it stays so
-	FileMissing = "missing" // gone; counts as removed when it stays so, or when its folder is accepted
-)
-
 // treeFile is one file of a root, with the contents that are in force.
 type treeFile struct {
 	root     int
@@ -407,3 +391,7 @@ func (fs *fileSet) sorted() []*treeFile {
 	})
 	return out
 }
+
+// maxUnused bounds the text that is kept of a file that is not used as it is now:
+// an explanation looks for one line of it. Trees have few such files.
+const maxUnused = 1 << 20

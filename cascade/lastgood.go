@@ -40,12 +40,12 @@ type lastGood struct {
 
 	disk  manifest                // as it was last written or read; Open, then run, use it
 	files map[string]lastGoodFile // by root and path; guarded by the engine's load lock
-	held  *lastGoodHold           // what is held; guarded by the engine's load lock
+	held  *heldChange             // what is held; guarded by the engine's load lock
 }
 
 type manifest struct {
 	Files []lastGoodFile `json:"files"`
-	Held  *lastGoodHold  `json:"held,omitempty"`
+	Held  *heldChange    `json:"held,omitempty"`
 }
 
 type lastGoodFile struct {
@@ -111,7 +111,10 @@ func (m *manifest) decode(b []byte) error {
 	if !ok || head != hex.EncodeToString(sum[:]) {
 		return errors.New("the manifest does not match its checksum")
 	}
-	return json.Unmarshal([]byte(rest), m)
+	if err := json.Unmarshal([]byte(rest), m); err != nil || m.Held == nil {
+		return err
+	}
+	return m.Held.compact()
 }
 
 // object reads kept contents back.
@@ -185,10 +188,10 @@ func (k *lastGood) clean(set *fileSet, f *treeFile) *contents {
 	return c
 }
 
-// carry brings back the last good entries: it compiles the last clean contents
-// of the files that exist, so that what is wrong now can fall back on them.
-func (k *lastGood) carry(set *fileSet, schema *Schema, names *nameEditor, getenv func(string) (string, bool)) carry {
-	clean, same := newFileSet(set.roots), true
+// cleanFiles are the files that exist, with the last contents of each that had no
+// entry error; same reports whether all of them are in force.
+func (k *lastGood) cleanFiles(set *fileSet) (clean *fileSet, same bool) {
+	clean, same = newFileSet(set.roots), true
 	for key, f := range set.files {
 		kf, ok := k.find(set, f)
 		if !ok || f.have == nil {
@@ -203,10 +206,7 @@ func (k *lastGood) carry(set *fileSet, schema *Schema, names *nameEditor, getenv
 			clean.files[key] = &c
 		}
 	}
-	if same {
-		return newCarry() // nothing changed since it all was good
-	}
-	return build(clean, schema, names, newCarry(), getenv).carry
+	return clean, same
 }
 
 // unwritten is a manifest to write, with the objects that may be new.
@@ -216,10 +216,11 @@ type unwritten struct {
 }
 
 // prepare notes what is to be kept of the trees and of the directory file (nil:
-// there is none), for write. The caller holds the engine's load lock.
-func (k *lastGood) prepare(set *fileSet, t *tree, directory *treeFile) {
+// there is none), for write. paths are those of the sorted files in findings. The
+// caller holds the engine's load lock.
+func (k *lastGood) prepare(set *fileSet, paths []string, findings []finding.Finding, directory *treeFile) {
 	files := set.sorted()
-	paths := t.files[:len(files):len(files)]
+	paths = paths[:len(files):len(files)]
 	if directory != nil {
 		files, paths = append(files, directory), append(paths, directory.rel)
 	}
@@ -230,7 +231,7 @@ func (k *lastGood) prepare(set *fileSet, t *tree, directory *treeFile) {
 		return
 	}
 	bad := map[string]bool{}
-	for _, x := range t.findings {
+	for _, x := range findings {
 		if x.Severity == finding.Error {
 			bad[x.Path] = true
 		}
@@ -423,4 +424,14 @@ func WriteFile(path string, data []byte, mode fs.FileMode) error {
 		return err
 	}
 	return errors.Join(d.Sync(), d.Close())
+}
+
+// has reports whether there are last good files of a root.
+func (k *lastGood) has(root string) bool {
+	for _, kf := range k.files {
+		if string(kf.Root) == root {
+			return true
+		}
+	}
+	return false
 }

@@ -118,7 +118,7 @@ func (w *watcher) noteMounts() {
 	if err != nil {
 		return // watchMounts says so
 	}
-	paths := slices.Clone(w.e.opt.Roots)
+	paths := slices.Clone(w.roots)
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for p := range w.want {

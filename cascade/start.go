@@ -65,16 +65,6 @@ func (e *Engine) checkRoots() error {
 	return nil
 }
 
-// has reports whether there are last good files of a root.
-func (k *lastGood) has(root string) bool {
-	for _, kf := range k.files {
-		if string(kf.Root) == root {
-			return true
-		}
-	}
-	return false
-}
-
 // badFiles lists what cannot be used and has no last good contents.
 func (e *Engine) badFiles(sn *Snapshot) []BadFile {
 	var bad []BadFile

@@ -46,6 +46,14 @@ func (e *Engine) Status() Status {
 	return s
 }
 
+// UnreadableFor names the files that another user than the caller could not read:
+// root, who checks a tree, may read what the user of the service may not.
+func (e *Engine) UnreadableFor(uid uint32) []finding.Finding {
+	e.load.Lock()
+	defer e.load.Unlock()
+	return e.set.unreadableFor(uid)
+}
+
 // folderErrors are those of roots and folders, which no file has.
 func (sn *Snapshot) folderErrors() (list []finding.Finding) {
 	for _, f := range sn.tree.findings {

@@ -7,10 +7,6 @@ import (
 	"strings"
 )
 
-// maxUnused bounds the text that is kept of a file that is not used as it is now:
-// an explanation looks for one line of it. Trees have few such files.
-const maxUnused = 1 << 20
-
 // unusedFile is a file whose last good contents are in force.
 type unusedFile struct {
 	path, why string

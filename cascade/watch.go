@@ -1,14 +1,15 @@
 package cascade
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"maps"
 	"path/filepath"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -36,159 +37,12 @@ const (
 	WatchRescan  = "rescan" // no events: everything is read again each few seconds
 )
 
-// Run watches the roots and the source until ctx ends. Any event arms a quiet
-// timer, after which everything is read again; a slow rescan finds what the
-// kernel does not report. It also ends overrides when their time has come. It is
-// called once.
-func (e *Engine) Run(ctx context.Context) error {
-	var helpers sync.WaitGroup
-	defer helpers.Wait()
-	helpers.Go(func() { e.lastGood.run(ctx) })
-	helpers.Go(func() { e.expireOnTime(ctx) })
-	helpers.Go(func() { e.people.SettleOnTime(ctx) })
-	w := newWatcher(e)
-	defer w.close()
-	helpers.Go(func() {
-		if err := w.watchMounts(ctx); err != nil {
-			e.log.Warn("mounts cannot be watched: what is mounted over a file or folder counts at the next rescan", "err", err)
-		}
-	})
-	defer e.putBy(w.whole)()
-	kicks := w.kicks
-	w.sync(e.watchDirs())
-	// A change between Open and the first watch made no event.
-	quiet := time.NewTimer(quietTime)
-	again, rescan := newStoppedTimer(), time.NewTimer(e.rescanEvery())
-	defer func() {
-		for _, t := range []*time.Timer{quiet, again, rescan} {
-			t.Stop()
-		}
-	}()
-	var first time.Time
-	load := func() {
-		first = time.Time{}
-		w.nextBurst()
-		_, wait := e.reload(false, false)
-		if w.sync(e.watchDirs()) {
-			// New folders may have changed before they were watched.
-			wait = quietTime
-		}
-		if wait > 0 {
-			again.Reset(wait)
-		}
-		rescan.Reset(e.rescanEvery())
-	}
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-kicks:
-			now := time.Now()
-			if first.IsZero() {
-				first = now
-			}
-			quiet.Reset(max(0, min(w.quiet(), first.Add(quietMax).Sub(now))))
-		case <-quiet.C:
-			load()
-		case <-again.C:
-			load()
-		case <-rescan.C:
-			e.readAll()
-			load()
-		}
-	}
-}
-
-func newStoppedTimer() *time.Timer {
-	t := time.NewTimer(time.Hour)
-	t.Stop()
-	return t
-}
-
-// maxExpirySleep bounds the wait for the next expiry, so that a clock that is
-// set does not delay one for ever.
-const maxExpirySleep = time.Minute
-
-// expireOnTime ends overrides when their time has come, until ctx ends. An
-// expiry is a swap, never a clock read in a look-up.
-func (e *Engine) expireOnTime(ctx context.Context) {
-	timer := newStoppedTimer()
-	defer timer.Stop()
-	for {
-		at := time.UnixMilli(e.Snapshot().tables.nextExpiry)
-		timer.Reset(max(0, min(time.Until(at), maxExpirySleep)))
-		select {
-		case <-ctx.Done():
-			return
-		case <-timer.C:
-			e.expire()
-		case <-e.wake:
-		}
-	}
-}
-
-func (e *Engine) rescanEvery() time.Duration {
-	v, _ := e.Snapshot().Get(Subject{}, PropRescan)
-	every, _ := v.Effective.(time.Duration)
-	e.load.Lock()
-	defer e.load.Unlock()
-	// A mount makes no event.
-	if len(e.set.findings) > 0 || e.watchMode.Load().Mode == WatchRescan {
-		return min(every, fallbackScan)
-	}
-	return every
-}
-
-// readAll has the next load read every file: a write through a mapping makes no
-// event, and may leave the time stamps as they were.
-func (e *Engine) readAll() {
-	e.load.Lock()
-	defer e.load.Unlock()
-	e.set.readAll = true
-}
-
-// putBy has the trees and the source ask whole for files that were put into
-// place, until done.
-func (e *Engine) putBy(whole func(path string, links []string) bool) (done func()) {
-	set := func(f func(string, []string) bool) {
-		e.load.Lock()
-		defer e.load.Unlock()
-		e.set.whole = f
-		if d, ok := e.opt.Source.(*DirectoryFile); ok {
-			d.set.whole = f
-		}
-	}
-	set(whole)
-	return func() { set(nil) }
-}
-
-// watchDirs lists the folders to watch, and the paths of which only events
-// that name them count.
-func (e *Engine) watchDirs() (tree, names []string) {
-	e.load.Lock()
-	tree, names = slices.Clone(e.set.dirs), slices.Clone(e.set.hops)
-	files := make([]string, 0, len(e.set.files))
-	for _, f := range e.set.files {
-		files = append(files, f.abs)
-	}
-	e.load.Unlock()
-	tree = append(tree, mountedFiles(files)...)
-	paths := slices.Clone(e.opt.Roots)
-	if e.opt.Source != nil {
-		paths = append(paths, e.opt.Source.Paths()...)
-	}
-	for _, p := range paths {
-		if abs, err := filepath.Abs(p); err == nil {
-			names = append(names, hops(abs)...)
-		}
-	}
-	return tree, names
-}
-
 // watcher turns file system events into kicks. Its goroutine only filters:
 // the receive loop of fsnotify must never wait for a reload.
 type watcher struct {
-	e     *Engine
+	roots []string
+	log   *slog.Logger
+	mode  *atomic.Pointer[WatchMode] // kept as it is now
 	fs    *fsnotify.Watcher
 	kicks chan struct{}
 	done  sync.WaitGroup
@@ -211,8 +65,9 @@ type watched struct {
 	names map[string]bool // those that name one of these count
 }
 
-func newWatcher(e *Engine) *watcher {
-	w := &watcher{e: e, kicks: make(chan struct{}, 1)}
+// newWatcher watches nothing yet: see sync. mode is what it tells its mode to.
+func newWatcher(roots []string, mode *atomic.Pointer[WatchMode], log *slog.Logger) *watcher {
+	w := &watcher{roots: roots, mode: mode, log: log, kicks: make(chan struct{}, 1)}
 	w.start()
 	return w
 }
@@ -244,7 +99,7 @@ func (w *watcher) pump(n *fsnotify.Watcher) {
 				return
 			}
 			// Lost events (an overflowing queue among them) count as one.
-			w.e.log.Warn("file events lost, reading everything again", "err", err)
+			w.log.Warn("file events lost, reading everything again", "err", err)
 			w.mu.Lock()
 			w.seen.lost()
 			w.mu.Unlock()
@@ -354,7 +209,7 @@ func (w *watcher) sync(tree, names []string) bool {
 	if failed != nil {
 		w.problem(failed)
 	} else {
-		w.e.watchMode.Store(&WatchMode{Mode: WatchInotify})
+		w.mode.Store(&WatchMode{Mode: WatchInotify})
 	}
 	return len(anew) > 0
 }
@@ -363,7 +218,7 @@ func (w *watcher) drop(dir string) {
 	delete(w.have, dir)
 	// It fails where the kernel dropped the watch with the folder.
 	if err := w.fs.Remove(dir); err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
-		w.e.log.Debug("watch not removed", "folder", dir, "err", err)
+		w.log.Debug("watch not removed", "folder", dir, "err", err)
 	}
 }
 
@@ -378,21 +233,21 @@ func (w *watcher) problem(err error) {
 	default:
 		m.Problem += ": until this is solved everything is read again each " + fallbackScan.String()
 	}
-	if old := w.e.watchMode.Load(); old.Problem != m.Problem {
-		w.e.log.Warn("files cannot be watched", "err", m.Problem)
+	if old := w.mode.Load(); old.Problem != m.Problem {
+		w.log.Warn("files cannot be watched", "err", m.Problem)
 	}
-	w.e.watchMode.Store(&m)
+	w.mode.Store(&m)
 }
 
 func (w *watcher) close() {
 	if w.fs != nil {
 		w.unmark()
 		if err := w.fs.Close(); err != nil {
-			w.e.log.Debug("watcher not closed", "err", err)
+			w.log.Debug("watcher not closed", "err", err)
 		}
 	}
 	w.done.Wait()
-	w.e.watchMode.Store(&WatchMode{Mode: WatchOff})
+	w.mode.Store(&WatchMode{Mode: WatchOff})
 }
 
 func statInode(path string) (inode, error) {
@@ -401,4 +256,23 @@ func statInode(path string) (inode, error) {
 		return inode{}, err
 	}
 	return inode{uint64(st.Dev), st.Ino}, nil
+}
+
+// watched lists the folders of the last scan, the links that led to files, and the
+// files.
+func (fs *fileSet) watched() (dirs, links, files []string) {
+	for _, f := range fs.files {
+		files = append(files, f.abs)
+	}
+	return slices.Clone(fs.dirs), slices.Clone(fs.hops), files
+}
+
+// waysTo lists what decides which files or folders the paths are.
+func waysTo(paths []string) (names []string) {
+	for _, p := range paths {
+		if abs, err := filepath.Abs(p); err == nil {
+			names = append(names, hops(abs)...)
+		}
+	}
+	return names
 }
