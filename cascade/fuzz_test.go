@@ -82,38 +82,13 @@ func FuzzTree(f *testing.F) {
 			}
 			sn.Lint()
 		}
-		if v := &sn.tree.server[sn.names.base[PropScopes]]; v.file == 0 {
+		if v := &sn.tree.server[scopesID]; v.file == 0 {
 			p, _ := sn.names.id("neighbour")
 			if _, inMeta := sn.tree.meta[p]; sn.tree.server[p].text != "1" && !inMeta {
 				e := sn.tree.server[p]
 				if sn.tree.files[e.file-1] == "zz.properties" {
 					t.Errorf("the neighbour is %q", e.text)
 				}
-			}
-		}
-	})
-}
-
-// FuzzManifest reads anything as a manifest: what it accepts it also writes.
-func FuzzManifest(f *testing.F) {
-	b, err := (&manifest{Files: []lastGoodFile{{Root: "/etc", Path: "\xff a%\n.properties", Good: "1", Clean: "2"}}}).encode()
-	must(f, err)
-	f.Add(b)
-	f.Add([]byte("x\n{}"))
-	f.Fuzz(func(t *testing.T, b []byte) {
-		var m, again manifest
-		if m.decode(b) != nil {
-			return
-		}
-		out, err := m.encode()
-		must(t, err)
-		must(t, again.decode(out))
-		if len(m.Files) != len(again.Files) {
-			t.Fatalf("%v, then %v", m, again)
-		}
-		for i := range m.Files {
-			if m.Files[i] != again.Files[i] {
-				t.Errorf("%v, then %v", m.Files[i], again.Files[i])
 			}
 		}
 	})

@@ -1,7 +1,6 @@
 package cascade
 
 import (
-	"fmt"
 	"sync"
 	"testing"
 )
@@ -40,31 +39,5 @@ func TestMemoKeepsSubjectsApart(t *testing.T) {
 		if t.Failed() {
 			return
 		}
-	}
-	if used := e.Snapshot().memo; used.epoch > used.tables.epochs() {
-		t.Errorf("epoch %d of %d", used.epoch, used.tables.epochs())
-	}
-}
-
-// TestMemoTables holds the arithmetic of the words: set and tag give the key
-// back, whatever the size.
-func TestMemoTables(t *testing.T) {
-	for size := minMemoSize; size <= maxMemoSize; size++ {
-		t.Run(fmt.Sprint(size), func(t *testing.T) {
-			tables := &memoTables{size: size}
-			seen := map[[2]uint64]Subject{}
-			for i := range uint32(20_000) {
-				su := Subject{i%97 + 1, i/97 + 1}
-				m := memo{tables, tables.epochs()}
-				set, word := m.key(su)
-				if set >= 1<<(size-wayBits) || word&bitsMask != 0 || word>>2&tables.epochs() != m.epoch {
-					t.Fatalf("%v: set %d, word %x", su, set, word)
-				}
-				if other, dup := seen[[2]uint64{set, word}]; dup {
-					t.Fatalf("%v and %v share set and word", su, other)
-				}
-				seen[[2]uint64{set, word}] = su
-			}
-		})
 	}
 }

@@ -55,13 +55,13 @@ func TestShardEdit(t *testing.T) {
 func TestOverrideMemory(t *testing.T) {
 	const n, limit = 200_000, 56
 	for _, batch := range []int{n, 20_000} {
-		schema := testSchema(t)
-		tables, names := newTables(len(schema.decls)), newNameTable(schema.names()).edit()
+		const property = "com.openexchange.websockets.enabled"
+		tables, names := newTables(1), newNameTable([]string{property}).edit()
 		for from := 0; from < n; from += batch {
 			var b Batch
 			for i := from; i < from+batch; i++ {
 				b.Overrides = append(b.Overrides, Override{
-					Key:   Key{Subject{uint32(i/100 + 1), uint32(i%100 + 1)}, "com.openexchange.websockets.enabled"},
+					Key:   Key{Subject{uint32(i/100 + 1), uint32(i%100 + 1)}, property},
 					Value: []string{"true", "false"}[i%2], Reason: "roll-out", Actor: "admin", Time: time.UnixMilli(int64(1e12 + i)),
 				})
 			}

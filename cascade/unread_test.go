@@ -12,8 +12,10 @@ func TestUnread(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "a.properties", "a=1\n")
-	e := openEngine(t, Options{Roots: []string{dir}})
-	tf := e.set.files[fileKey(0, "a.properties")]
+	set := newFileSet([]string{dir})
+	set.scan(true)
+	tf := set.files[fileKey(0, "a.properties")]
+	value := func() string { return tf.have.entries[0].Value }
 	stat := func() stamp {
 		fi, err := os.Stat(in(dir, "a.properties"))
 		must(t, err)
@@ -23,8 +25,8 @@ func TestUnread(t *testing.T) {
 		t.Error("a file that was written a moment ago is taken for one that stays")
 	}
 	now := time.Now().Add(10 * time.Second)
-	e.set.now = func() time.Time { return now }
-	e.reload(false, false)
+	set.now = func() time.Time { return now }
+	set.scan(false)
 	if !stampsTell(dir) {
 		t.Fatalf("%s is on a file system whose stamps are not trusted: set TMPDIR", dir)
 	}
@@ -38,13 +40,13 @@ func TestUnread(t *testing.T) {
 	if tf.unread(stat()) {
 		t.Error("a file that was written is not read")
 	}
-	if e.reload(false, false); text(e.Snapshot(), "a") != "2" {
-		t.Errorf("a is %s", text(e.Snapshot(), "a"))
+	if set.scan(false); value() != "2" {
+		t.Errorf("a is %s", value())
 	}
 	// Of a file that is not used as it is, nothing is skipped.
 	write(t, dir, "a.properties", "a=\\u00zz\n")
 	now = now.Add(10 * time.Second)
-	e.reload(false, false)
+	set.scan(false)
 	if tf.status != FileFailed || tf.unread(stat()) {
 		t.Errorf("status %s, not read: %t", tf.status, tf.unread(stat()))
 	}
@@ -56,22 +58,25 @@ func TestReadAll(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	write(t, dir, "a.properties", "a=1\n")
-	e := openEngine(t, Options{Roots: []string{dir}})
+	set := newFileSet([]string{dir})
+	set.scan(true)
+	tf := set.files[fileKey(0, "a.properties")]
+	value := func() string { return tf.have.entries[0].Value }
 	now := time.Now().Add(10 * time.Second)
-	e.set.now = func() time.Time { return now }
-	e.reload(false, false)
+	set.now = func() time.Time { return now }
+	set.scan(false)
 	write(t, dir, "a.properties", "a=2\n")
 	fi, err := os.Stat(in(dir, "a.properties"))
 	must(t, err)
-	e.set.files[fileKey(0, "a.properties")].told = stampOf(fi) // as if nothing told of it
-	if e.reload(false, false); text(e.Snapshot(), "a") != "1" {
+	tf.told = stampOf(fi) // as if nothing told of it
+	if set.scan(false); value() != "1" {
 		t.Error("it is read although its stamp is the same")
 	}
-	e.readAll()
-	if e.reload(false, false); text(e.Snapshot(), "a") != "2" {
-		t.Errorf("the rescan does not find it: a is %s", text(e.Snapshot(), "a"))
+	set.readAll = true
+	if set.scan(false); value() != "2" {
+		t.Errorf("the rescan does not find it: a is %s", value())
 	}
-	if e.set.readAll {
+	if set.readAll {
 		t.Error("every load reads everything")
 	}
 }
