@@ -12,6 +12,8 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+
+	"github.com/seed47708276/sluice/cascade/tables"
 )
 
 // TestAgreesWithModel resolves every property for every subject of random
@@ -162,7 +164,7 @@ func consistent(sn *Snapshot, su Subject, name string) error {
 	// Of text that is no boolean the last good value is in force, if there is one.
 	want, declared := v.Effective.(bool)
 	if !declared {
-		want = boolBits(v.Text) == bitTrue
+		want = tables.BoolBits(v.Text) == tables.BitTrue
 	}
 	if b, found := sn.Bool(su, name); found != ok || b != want {
 		return fmt.Errorf("%s for %v: Get says %q, Bool %t, %t", name, su, v.Text, b, found)

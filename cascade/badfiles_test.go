@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed47708276/sluice/cascade/tree"
 	"github.com/seed47708276/sluice/testkit"
 )
 
@@ -57,7 +58,7 @@ func TestReplacedByWorse(t *testing.T) {
 			write(t, dir, probe, "probe=new\n")
 			within(t, saveLimit, "the good file", func() bool { return text(e.Snapshot(), "probe") == "new" })
 			command(t, dir, "rm", "-f", "q.properties", "a", "b") // a and b might lead to folders
-			within(t, saveLimit+removeHold, "ok", func() bool { return e.Status().Status == "ok" })
+			within(t, saveLimit+tree.RemoveHold, "ok", func() bool { return e.Status().Status == "ok" })
 		})
 	}
 }
@@ -178,7 +179,7 @@ func TestUnreadable(t *testing.T) {
 		command(t, dir, "sh", "-ec", "chmod 000 a.properties; chmod "+mode+" sub; echo c="+mode+" > c.properties")
 		within(t, saveLimit, "the neighbour", func() bool { return c.get("c") == mode })
 		within(t, saveLimit, "degraded", func() bool { return c.status().Status == "degraded" })
-		throughout(t, removeHold+300*time.Millisecond, "served", func() bool { return c.get("a") == "1" && c.get("b") == "1" })
+		throughout(t, tree.RemoveHold+300*time.Millisecond, "served", func() bool { return c.get("a") == "1" && c.get("b") == "1" })
 		command(t, dir, "sh", "-ec", "chmod 755 sub; chmod 644 a.properties; echo b="+mode+" > sub/b.properties")
 		within(t, saveLimit, "the change", func() bool { return c.get("b") == mode })
 		within(t, saveLimit, "ok", func() bool { return c.status().Status == "ok" })
@@ -186,10 +187,10 @@ func TestUnreadable(t *testing.T) {
 		within(t, saveLimit, "the change", func() bool { return c.get("b") == "1" })
 	}
 	command(t, dir, "chmod", "000", ".")
-	within(t, saveLimit+fallbackScan, "degraded", func() bool { return c.status().Status == "degraded" })
-	throughout(t, removeHold+300*time.Millisecond, "served", func() bool { return c.get("a") == "1" && c.get("b") == "1" })
+	within(t, saveLimit+tree.FallbackScan, "degraded", func() bool { return c.status().Status == "degraded" })
+	throughout(t, tree.RemoveHold+300*time.Millisecond, "served", func() bool { return c.get("a") == "1" && c.get("b") == "1" })
 	command(t, dir, "chmod", "755", ".")
-	within(t, saveLimit+fallbackScan, "ok", func() bool { return c.status().Status == "ok" })
+	within(t, saveLimit+tree.FallbackScan, "ok", func() bool { return c.status().Status == "ok" })
 }
 
 // asNobody runs the copy of this binary that everybody may run.

@@ -14,7 +14,7 @@ const enabledProp = "com.openexchange.websockets.enabled"
 // value it is false.
 func TestBooleanKeepsItsLastGoodValue(t *testing.T) {
 	t.Parallel()
-	su := Subject{7, 3}
+	su := Subject{Context: 7, User: 3}
 	for _, c := range []struct{ name, file, good, bad, at string }{
 		{"server", "a.properties", enabledProp + "=true\n", enabledProp + "=ture\n", "a.properties:1"},
 		{"set", "contextSets/s.yml", "s:\n  withTags: \"7\"\n  " + enabledProp + ": true\n", "s:\n  withTags: \"7\"\n  " + enabledProp + ": ture\n", "contextSets/s.yml:3"},
@@ -59,7 +59,7 @@ func TestBooleanKeepsItsLastGoodValue(t *testing.T) {
 func TestDirectoryFileKeepsLastGoodValue(t *testing.T) {
 	t.Parallel()
 	k := newLastGoodTree(t)
-	su := Subject{7, 3}
+	su := Subject{Context: 7, User: 3}
 	file := func(value string) {
 		write(t, k.dir, "../directory.yml", "contexts:\n  - id: 7\n    users:\n      - {id: 3, config: {"+enabledProp+": \""+value+"\"}}\n")
 	}
@@ -87,8 +87,8 @@ func TestCandidateLeavesNoAnswers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	e := openEngine(t, Options{Roots: []string{dir}})
-	h, su := e.Bool(enabledProp), Subject{7, 3}
-	off := Batch{Overrides: []Override{{Key: Key{su, enabledProp}, Value: "false"}}}
+	h, su := e.Bool(enabledProp), Subject{Context: 7, User: 3}
+	off := Batch{Overrides: []Override{{Key: Key{Subject: su, Property: enabledProp}, Value: "false"}}}
 	then, _, err := e.Candidate(t.Context(), nil, off)
 	must(t, err)
 	if h.In(then, su) {

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade/tables"
 )
 
 // Closing is what a change would close on this member.
@@ -260,7 +262,7 @@ func (h *held) follow(e *Engine, sn *Snapshot) *held {
 	}
 	if e.opt.Source == nil {
 		accepted.tables, accepted.names, accepted.revision = sn.tables, sn.names, sn.revision
-	} else if t, err := accepted.tables.expire(time.Now()); err == nil {
+	} else if t, err := accepted.tables.Expire(time.Now()); err == nil {
 		accepted.tables = t
 	}
 	accepted.memo = e.nextMemo(&accepted)
@@ -281,12 +283,12 @@ func (e *Engine) counted(base, sn *Snapshot) (c Closing, err error) {
 
 // nextMemo is the memo of a snapshot that is made now; no two have the same
 // epoch. The caller holds mu.
-func (e *Engine) nextMemo(sn *Snapshot) memo {
+func (e *Engine) nextMemo(sn *Snapshot) tables.Memo {
 	subjects := 0
 	for _, t := range sn.allTables() {
-		subjects += t.subjects
+		subjects += t.Subjects
 	}
-	e.memo = e.memo.next(len(e.opt.Schema.decls), subjects)
+	e.memo = e.memo.Next(len(e.opt.Schema.decls), subjects)
 	return e.memo
 }
 

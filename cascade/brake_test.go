@@ -18,7 +18,7 @@ type crowd struct {
 func newCrowd(n, limit int) *crowd {
 	c := &crowd{limit: limit}
 	for i := range uint32(n) {
-		c.users = append(c.users, Subject{7, i + 1})
+		c.users = append(c.users, Subject{Context: 7, User: i + 1})
 	}
 	return c
 }
@@ -66,7 +66,7 @@ func TestBrake(t *testing.T) {
 	const on, off = enabledProp + "=true\nother=1\n", "\n" + enabledProp + "=false\nother=2\n"
 	write(t, k.dir, "a.properties", on)
 	e := k.braked(newCrowd(50, 10), nil)
-	one, two := Subject{7, 1}, Subject{7, 2}
+	one, two := Subject{Context: 7, User: 1}, Subject{Context: 7, User: 2}
 
 	write(t, k.dir, "a.properties", off)
 	r := reload(t, e)
@@ -93,7 +93,7 @@ func TestBrake(t *testing.T) {
 	}
 
 	// An administrator switches one user off: that is not held.
-	must(t, e.Apply(Batch{Overrides: []Override{{Key: Key{two, enabledProp}, Value: "false"}}}))
+	must(t, e.Apply(Batch{Overrides: []Override{{Key: Key{Subject: two, Property: enabledProp}, Value: "false"}}}))
 	k.serves(e, two, false)
 	k.serves(e, one, true)
 
@@ -159,7 +159,7 @@ func TestBrakeOverRestart(t *testing.T) {
 			e := k.braked(newCrowd(50, 10), nil)
 			write(t, k.dir, "a.properties", off)
 			reload(t, e)
-			e.lastGood.write() // what Run does at its end
+			e.lastGood.Write() // what Run does at its end
 			was := e.Status().Held
 			if was == nil {
 				t.Fatal("nothing is held")
@@ -171,18 +171,18 @@ func TestBrakeOverRestart(t *testing.T) {
 			} else if c.held && (h.Users != 50 || (h.Digest == was.Digest) != (c.meanwhile == off)) {
 				t.Errorf("held %+v, before %+v", h, was)
 			}
-			k.serves(again, Subject{7, 1}, true)
+			k.serves(again, Subject{Context: 7, User: 1}, true)
 			if !c.held {
 				return
 			}
-			again.lastGood.write()
+			again.lastGood.Write()
 			third := k.braked(newCrowd(50, 10), nil)
-			k.serves(third, Subject{7, 1}, true)
+			k.serves(third, Subject{Context: 7, User: 1}, true)
 			if got := third.Confirm(third.Status().Held.Digest, false); got != Confirmed {
 				t.Errorf("confirmed after two restarts: %s", got)
 			}
-			k.serves(third, Subject{7, 1}, false)
-			third.lastGood.write()
+			k.serves(third, Subject{Context: 7, User: 1}, false)
+			third.lastGood.Write()
 			last := k.braked(newCrowd(50, 10), nil)
 			if last.Status().Held != nil {
 				t.Error("a confirmed change is held after a restart")
@@ -201,18 +201,18 @@ func TestBrakeOfDirectoryFile(t *testing.T) {
 	e := k.braked(newCrowd(50, 10), NewDirectoryFile(path))
 	write(t, k.dir, "../directory.yml", "contexts:\n  - {id: 7, enabled: false}\n")
 	reload(t, e)
-	k.serves(e, Subject{7, 1}, true)
+	k.serves(e, Subject{Context: 7, User: 1}, true)
 	h := e.Status().Held
 	if h == nil || len(h.Causes) != 1 || !strings.HasSuffix(h.Causes[0].String(), "directory.yml)") || h.Causes[0].Value != "contextDisabled" {
 		t.Fatalf("held %+v", h)
 	}
-	e.lastGood.write()
+	e.lastGood.Write()
 	again := k.braked(newCrowd(50, 10), NewDirectoryFile(path))
-	k.serves(again, Subject{7, 1}, true)
+	k.serves(again, Subject{Context: 7, User: 1}, true)
 	if got := again.Confirm(h.Digest, false); got != Confirmed {
 		t.Errorf("after a restart: %s", got)
 	}
-	if again.Snapshot().Serves(Subject{7, 1}, enabledProp) {
+	if again.Snapshot().Serves(Subject{Context: 7, User: 1}, enabledProp) {
 		t.Error("a confirmed change does not count")
 	}
 }
@@ -227,7 +227,7 @@ func TestBrakeThatCannotCount(t *testing.T) {
 	c.err = errors.New("no number")
 	write(t, k.dir, "a.properties", enabledProp+"=false\n")
 	reload(t, e)
-	k.serves(e, Subject{7, 1}, false)
+	k.serves(e, Subject{Context: 7, User: 1}, false)
 	if st := e.Status(); st.Status != "degraded" || !strings.Contains(st.Brake, "no number") || !strings.Contains(k.log.String(), "no number") {
 		t.Errorf("status %+v\n%s", st, k.log.String())
 	}

@@ -11,6 +11,8 @@ import (
 
 	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/cascade/propfile"
+	"github.com/seed47708276/sluice/cascade/tables"
+	"github.com/seed47708276/sluice/cascade/tree"
 	"github.com/seed47708276/sluice/cascade/yamlfile"
 )
 
@@ -35,15 +37,15 @@ func newCarry() carry {
 
 // builder compiles files into a tree.
 type builder struct {
-	t      *tree
+	t      *compiled
 	schema *Schema
-	names  *nameEditor
+	names  *tables.NameEdit
 	getenv func(string) (string, bool)
-	blind  bool        // tokens show that they are found, and not what
-	files  []*treeFile // in the order in which they count
-	paths  []string    // display paths of files
-	keys   []string    // of files; unlike the paths they never change
-	at     []int       // file -> index into the tree's reports, -1: none
+	blind  bool         // tokens show that they are found, and not what
+	files  []*tree.File // in the order in which they count
+	paths  []string     // display paths of files
+	keys   []string     // of files; unlike the paths they never change
+	at     []int        // file -> index into the tree's reports, -1: none
 	before carry
 	scopes []string         // the path, by name
 	propAt map[string][]int // base name of a properties file -> indexes into files, for tokens
@@ -51,27 +53,27 @@ type builder struct {
 
 // build compiles the contents in force. It cannot fail: what is wrong with an
 // entry becomes a finding, and the entry's last good form is used.
-func build(fs *fileSet, schema *Schema, names *nameEditor, before carry, getenv func(string) (string, bool)) *tree {
+func build(fs *tree.Set, schema *Schema, names *tables.NameEdit, before carry, getenv func(string) (string, bool)) *compiled {
 	return newBuilder(fs, schema, names, before, getenv).build(fs)
 }
 
 // buildBlind is build with Mask in the place of whatever tokens look up.
-func buildBlind(fs *fileSet, schema *Schema, names *nameEditor) *tree {
+func buildBlind(fs *tree.Set, schema *Schema, names *tables.NameEdit) *compiled {
 	b := newBuilder(fs, schema, names, carry{}, nil)
 	b.blind = true
 	return b.build(fs)
 }
 
-func newBuilder(fs *fileSet, schema *Schema, names *nameEditor, before carry, getenv func(string) (string, bool)) *builder {
+func newBuilder(fs *tree.Set, schema *Schema, names *tables.NameEdit, before carry, getenv func(string) (string, bool)) *builder {
 	return &builder{
-		t:      &tree{meta: map[uint32]*metaInfo{}, goods: map[uint32]string{}, unfit: map[uint32]unfit{}, carry: newCarry()},
-		schema: schema, names: names, getenv: getenv, files: fs.sorted(), before: before, propAt: map[string][]int{},
+		t:      &compiled{meta: map[uint32]*metaInfo{}, goods: map[uint32]string{}, unfit: map[uint32]unfit{}, carry: newCarry()},
+		schema: schema, names: names, getenv: getenv, files: fs.Sorted(), before: before, propAt: map[string][]int{},
 	}
 }
 
-func (b *builder) build(fs *fileSet) *tree {
-	b.nameFiles(fs.roots)
-	b.report(fs.findings)
+func (b *builder) build(fs *tree.Set) *compiled {
+	b.nameFiles(fs.Roots)
+	b.report(fs.Findings)
 	b.server()
 	b.metaValues()
 	b.scopePath()
@@ -89,23 +91,23 @@ func (b *builder) build(fs *fileSet) *tree {
 func (b *builder) nameFiles(roots []string) {
 	count := map[string]int{}
 	for _, f := range b.files {
-		count[f.rel]++
+		count[f.Rel]++
 	}
 	sum, shared := sha256.New(), sha256.New()
 	for i, f := range b.files {
-		name := f.rel
+		name := f.Rel
 		if count[name] > 1 {
-			name = filepath.ToSlash(filepath.Join(roots[f.root], f.rel))
+			name = filepath.ToSlash(filepath.Join(roots[f.Root], f.Rel))
 		}
-		b.paths, b.keys = append(b.paths, display(name)), append(b.keys, fileKey(f.root, f.rel))
-		b.t.contents = append(b.t.contents, f.have)
-		if f.kind == kindProperties {
-			base := filepath.Base(f.rel)
+		b.paths, b.keys = append(b.paths, tree.Display(name)), append(b.keys, tree.FileKey(f.Root, f.Rel))
+		b.t.contents = append(b.t.contents, f.Have)
+		if f.Kind == tree.KindProperties {
+			base := filepath.Base(f.Rel)
 			b.propAt[base] = append(b.propAt[base], i)
 		}
-		if f.have != nil {
-			b.number(f.have)
-			fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.root, f.rel, f.digest)
+		if f.Have != nil {
+			b.number(f.Have)
+			fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.Root, f.Rel, f.Digest)
 			b.share(shared, f)
 		}
 	}
@@ -116,13 +118,13 @@ func (b *builder) nameFiles(roots []string) {
 // number finds the numbers of the properties of a file. They stay with the
 // contents: of a file that did not change each is only compared. The engine's lock
 // is held, or the contents are a candidate's own.
-func (b *builder) number(c *contents) {
-	if c.ids == nil {
-		c.ids = make([]uint32, len(c.entries))
+func (b *builder) number(c *tree.Contents) {
+	if c.IDs == nil {
+		c.IDs = make([]uint32, len(c.Entries))
 	}
-	for i := range c.entries {
-		if id := c.ids[i]; int(id) >= len(b.names.list) || b.names.list[id] != c.entries[i].Key {
-			c.ids[i] = b.names.add(c.entries[i].Key)
+	for i := range c.Entries {
+		if id := c.IDs[i]; int(id) >= len(b.names.List) || b.names.List[id] != c.Entries[i].Key {
+			c.IDs[i] = b.names.Add(c.Entries[i].Key)
 		}
 	}
 }
@@ -133,24 +135,24 @@ func (b *builder) local(p uint32) bool {
 }
 
 // share adds a file to the digest of what is not one member's own.
-func (b *builder) share(sum io.Writer, f *treeFile) {
+func (b *builder) share(sum io.Writer, f *tree.File) {
 	var rest []propfile.Entry
 	own := 0
-	for _, p := range f.have.ids {
+	for _, p := range f.Have.IDs {
 		if b.local(p) {
 			own++
 		}
 	}
-	for i := 0; own > 0 && i < len(f.have.entries); i++ {
-		if !b.local(f.have.ids[i]) {
-			rest = append(rest, f.have.entries[i])
+	for i := 0; own > 0 && i < len(f.Have.Entries); i++ {
+		if !b.local(f.Have.IDs[i]) {
+			rest = append(rest, f.Have.Entries[i])
 		}
 	}
 	switch {
 	case own == 0:
-		fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.root, f.rel, f.digest)
+		fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.Root, f.Rel, f.Digest)
 	case len(rest) > 0:
-		fmt.Fprintf(sum, "%d\x00%s\n", f.root, f.rel)
+		fmt.Fprintf(sum, "%d\x00%s\n", f.Root, f.Rel)
 		for _, e := range rest {
 			fmt.Fprintf(sum, "%q\x00%q\n", e.Key, e.Value)
 		}
@@ -160,12 +162,12 @@ func (b *builder) share(sum io.Writer, f *treeFile) {
 func (b *builder) report(roots []finding.Finding) {
 	b.t.findings = append(b.t.findings, roots...)
 	for i, f := range b.files {
-		r := FileReport{Path: b.paths[i], Status: f.status, Errors: []finding.Finding{}}
-		if f.have != nil {
-			r.Digest = f.digest.String()
+		r := FileReport{Path: b.paths[i], Status: f.Status, Errors: []finding.Finding{}}
+		if f.Have != nil {
+			r.Digest = f.Digest.String()
 		}
 		hidden := b.patternLines(f)
-		for _, x := range f.findings {
+		for _, x := range f.Findings {
 			x.Path = b.paths[i]
 			if hidden[x.Line] {
 				x.Text = "the value is not what it looks like to the existing system, or does not fit; it is masked by " + PropSecrets + ", so look at the line: quote it"
@@ -174,7 +176,7 @@ func (b *builder) report(roots []finding.Finding) {
 			b.t.findings = append(b.t.findings, x)
 		}
 		b.at = append(b.at, -1)
-		if f.status != "" {
+		if f.Status != "" {
 			b.at[i] = len(b.t.reports)
 			b.t.reports = append(b.t.reports, r)
 		}
@@ -215,10 +217,10 @@ func (b *builder) Lookup(source, name string) (string, bool) {
 	at := b.propAt[filepath.Base(file)]
 	for _, i := range slices.Backward(at) {
 		f := b.files[i]
-		if f.have == nil || f.rel != file && !strings.HasSuffix(f.rel, "/"+file) {
+		if f.Have == nil || f.Rel != file && !strings.HasSuffix(f.Rel, "/"+file) {
 			continue
 		}
-		for _, e := range slices.Backward(f.have.entries) {
+		for _, e := range slices.Backward(f.Have.Entries) {
 			if e.Key == name {
 				return e.Value, true
 			}
@@ -231,29 +233,29 @@ func (b *builder) setServer(p uint32, text string, file, line int) {
 	for int(p) >= len(b.t.server) {
 		b.t.server = append(b.t.server, make([]serverVal, int(p)+1-len(b.t.server))...)
 	}
-	b.t.server[p] = serverVal{text: text, file: uint32(file + 1), line: uint32(line), bits: boolBits(text)}
+	b.t.server[p] = serverVal{text: text, file: uint32(file + 1), line: uint32(line), bits: tables.BoolBits(text)}
 }
 
 // server collects the values of the properties and settings files.
 func (b *builder) server() {
-	b.t.server = make([]serverVal, len(b.names.list))
+	b.t.server = make([]serverVal, len(b.names.List))
 	for i, f := range b.files {
-		if f.have == nil {
+		if f.Have == nil {
 			continue
 		}
-		setting := strings.HasPrefix(f.rel, "settings/")
-		for j := range f.have.entries {
-			e, p := &f.have.entries[j], f.have.ids[j]
+		setting := strings.HasPrefix(f.Rel, "settings/")
+		for j := range f.Have.Entries {
+			e, p := &f.Have.Entries[j], f.Have.IDs[j]
 			b.setServer(p, trimIf(b.text(e.Value, i, e.Line), e.Value), i, e.Line)
 			if setting {
 				b.preference(p, e.Key)
 			}
 		}
-		for _, e := range f.have.settings {
+		for _, e := range f.Have.Settings {
 			if !e.Value.Defined || e.Value.Invalid {
 				continue
 			}
-			p := b.names.add(e.Name)
+			p := b.names.Add(e.Name)
 			b.setServer(p, b.text(e.Value.Text, i, e.Value.Line), i, e.Value.Line)
 			b.preference(p, e.Name)
 		}
@@ -266,7 +268,7 @@ func trimIf(out, in string) string {
 	if out == in {
 		return out
 	}
-	return trim(out)
+	return tables.Trim(out)
 }
 
 // preference is what the folder settings says of a property
@@ -281,16 +283,16 @@ func (b *builder) preference(p uint32, name string) {
 func (b *builder) scopePath() {
 	d := b.schema.Lookup(PropScopes)
 	text, file, line := d.Default, -1, 0
-	if p, ok := b.names.from.id(PropScopes); ok && b.t.server[p].file != 0 {
+	if p, ok := b.names.From.ID(PropScopes); ok && b.t.server[p].file != 0 {
 		v := &b.t.server[p]
 		text, file, line = v.text, int(v.file)-1, int(v.line)
 	}
 	var path []string
 	for _, s := range splitList(text) {
 		switch {
-		case !slices.Contains(scopeOrder, s):
+		case !slices.Contains(tables.ScopeOrder, s):
 			b.find(file, line, 0, finding.Error, "unknown-scope", "%s names the scope %s, which does not exist%s: it is left out; the scopes are %s",
-				PropScopes, finding.Quote(s), didYouMean(s, scopeOrder), strings.Join(scopeOrder, ", "))
+				PropScopes, finding.Quote(s), didYouMean(s, tables.ScopeOrder), strings.Join(tables.ScopeOrder, ", "))
 		case slices.Contains(path, s):
 			b.find(file, line, 0, finding.Warning, "duplicate-scope", "%s names the scope %s twice: the first counts", PropScopes, s)
 		default:
@@ -299,7 +301,7 @@ func (b *builder) scopePath() {
 	}
 	if len(path) == 0 {
 		if path = b.before.path; len(path) == 0 {
-			path = defaultPath
+			path = tables.DefaultPath
 		}
 		b.find(file, line, 0, finding.Error, "no-scope", "%s names no scope, so nothing would be defined anywhere: %s applies",
 			PropScopes, strings.Join(path, ", "))
@@ -311,7 +313,7 @@ func (b *builder) scopePath() {
 		b.t.users = b.t.users || s == ScopeUser
 	}
 	b.t.standard = b.t.isStandard()
-	for _, s := range slices.Backward(scopeOrder) {
+	for _, s := range slices.Backward(tables.ScopeOrder) {
 		if slices.Contains(path, s) {
 			b.t.locks = append(b.t.locks, providers[s])
 		}
@@ -334,7 +336,7 @@ func (b *builder) types() {
 		good, ok := b.before.goods[p]
 		if ok {
 			b.t.goods[p], b.t.carry.goods[p] = good, good
-			v.bits = boolBits(good)
+			v.bits = tables.BoolBits(good)
 		}
 		b.find(int(v.file)-1, int(v.line), 0, finding.Error, "bad-value", "%s: %s; %s", d.Name, b.hide(d, v.text, err), b.applies(d, good, ok))
 	}
@@ -368,7 +370,7 @@ func (b *builder) hide(d *Declaration, value string, err error) string {
 
 func (b *builder) finish() {
 	t := b.t
-	t.final = make([]uint8, len(b.names.list))
+	t.final = make([]uint8, len(b.names.List))
 	for p, m := range t.meta {
 		if at := slices.Index(b.scopes, m.final); m.final != "" && at >= 0 {
 			t.final[p] = uint8(at + 1)

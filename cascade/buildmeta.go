@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/tables"
 	"github.com/seed47708276/sluice/cascade/tagexpr"
 	"github.com/seed47708276/sluice/cascade/yamlfile"
 )
@@ -14,10 +15,10 @@ import (
 // the order of the files.
 func (b *builder) metaEntries(f func(file int, place string, e *yamlfile.MetaEntry)) {
 	for i, file := range b.files {
-		if file.have == nil {
+		if file.Have == nil {
 			continue
 		}
-		for _, e := range file.have.meta {
+		for _, e := range file.Have.Meta {
 			place := b.keys[i] + "\x00" + e.Property
 			if e.Invalid {
 				good, ok := b.before.meta[place]
@@ -36,7 +37,7 @@ func (b *builder) metaEntries(f func(file int, place string, e *yamlfile.MetaEnt
 func (b *builder) metaValues() {
 	b.metaEntries(func(file int, _ string, e *yamlfile.MetaEntry) {
 		if e.Value != nil && e.Value.Defined {
-			b.setServer(b.names.add(e.Property), b.text(e.Value.Text, file, e.Value.Line), file, e.Line)
+			b.setServer(b.names.Add(e.Property), b.text(e.Value.Text, file, e.Value.Line), file, e.Line)
 		}
 	})
 }
@@ -50,7 +51,7 @@ func (b *builder) meta() {
 }
 
 func (b *builder) metaEntry(file int, place string, e *yamlfile.MetaEntry) {
-	p := b.names.add(e.Property)
+	p := b.names.Add(e.Property)
 	m := b.t.meta[p]
 	if m == nil {
 		m = &metaInfo{}
@@ -88,10 +89,10 @@ func (b *builder) sets() {
 	b.t.sets = si
 	byProp := map[uint32][]setDef{}
 	for i, f := range b.files {
-		if f.have == nil {
+		if f.Have == nil {
 			continue
 		}
-		for _, blk := range f.have.blocks {
+		for _, blk := range f.Have.Blocks {
 			place := b.keys[i] + "\x00" + blk.Name
 			expr, tags, ok := b.head(i, &blk)
 			stale := false
@@ -124,7 +125,7 @@ func (b *builder) sets() {
 	for r, i := range order {
 		si.rank[i] = uint32(r)
 	}
-	si.defAt = make([]uint32, len(b.names.list))
+	si.defAt = make([]uint32, len(b.names.List))
 	for p, defs := range byProp {
 		slices.SortFunc(defs, func(x, y setDef) int { return cmp.Compare(si.rank[x.block], si.rank[y.block]) })
 		mask := make([]uint64, si.rank[defs[len(defs)-1].block]/64+1)
@@ -142,7 +143,7 @@ const neverMatches = "until then the block never matches"
 // amend says in the findings of a block that its last good form is in force. The
 // findings of a file that does not load are of other contents than its blocks.
 func (b *builder) amend(file int, blk *yamlfile.Block, good *tagexpr.Expr) {
-	if b.files[file].status == FileFailed {
+	if b.files[file].Status == FileFailed {
 		return
 	}
 	form := "its last good form applies"
@@ -212,10 +213,10 @@ func (b *builder) setProps(file int, place string, blk *yamlfile.Block, block ui
 			def.text = b.text(pr.Value.Text, file, pr.Value.Line)
 			b.checkSetValue(file, at, pr, &def, good, hasGood)
 		}
-		if def.bits = boolBits(def.text); def.bad && def.bits == 0 {
-			def.bits = boolBits(def.good)
+		if def.bits = tables.BoolBits(def.text); def.bad && def.bits == 0 {
+			def.bits = tables.BoolBits(def.good)
 		}
-		p := b.names.add(pr.Name)
+		p := b.names.Add(pr.Name)
 		byProp[p] = append(byProp[p], def)
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"os"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 // TestBurstOfRenames replaces a file 50 times, 5 ms apart: one reload follows.
@@ -25,7 +27,7 @@ func TestBurstOfRenames(t *testing.T) {
 			gap, last = max(gap, time.Since(last)), time.Now()
 		}
 		within(t, saveLimit, "the last of them", func() bool { return text(e.Snapshot(), "a") == fmt.Sprintf("%d.49", try) })
-		if gap >= putQuiet/2 {
+		if gap >= tree.PutQuiet/2 {
 			continue // a machine this busy makes several bursts of one
 		}
 		if g := e.Snapshot().Generation(); g != before+1 {
@@ -57,7 +59,7 @@ func TestPutThenWritten(t *testing.T) {
 			_, err := fmt.Fprintf(f, "key%d=%d\n", k, n)
 			must(t, err)
 			gap, last = max(gap, time.Since(last)), time.Now()
-			if got := text(e.Snapshot(), "key3"); got != fmt.Sprint(n-1) && gap < settleAge*9/10 {
+			if got := text(e.Snapshot(), "key3"); got != fmt.Sprint(n-1) && gap < tree.SettleAge*9/10 {
 				t.Fatalf("round %d, after %d lines: key3 is %s", n, k+1, got)
 			}
 		}

@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/tables"
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 // Candidate returns the state that other trees (nil: the present ones) and a
@@ -13,11 +15,11 @@ import (
 // remembers its answers in tables of its own, because the epoch after the
 // present one is that of the next swap. It ends with ctx, whose error it returns.
 func (e *Engine) Candidate(ctx context.Context, roots []string, b Batch) (*Snapshot, []finding.Finding, error) {
-	var set *fileSet
+	var set *tree.Set
 	if roots != nil {
-		set = newFileSet(roots)
-		set.ended = func() bool { return ctx.Err() != nil }
-		set.scan(true)
+		set = tree.NewSet(roots)
+		set.Ended = func() bool { return ctx.Err() != nil }
+		set.Scan(true)
 		if err := rootsReadable(set); err != nil {
 			return nil, nil, err
 		}
@@ -28,19 +30,19 @@ func (e *Engine) Candidate(ctx context.Context, roots []string, b Batch) (*Snaps
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	sn := *e.cur.Load()
-	ed := sn.names.fork()
-	t, err := sn.tables.apply(&b, ed, time.Now())
+	ed := sn.names.Fork()
+	t, err := sn.tables.Apply(&b, ed, time.Now())
 	if err != nil {
 		return nil, nil, err
 	}
 	sn.tables = t
 	if set == nil {
-		sn.names = ed.table()
-		sn.memo = memo{}.next(len(e.opt.Schema.decls), sn.tables.subjects)
+		sn.names = ed.Table()
+		sn.memo = tables.Memo{}.Next(len(e.opt.Schema.decls), sn.tables.Subjects)
 		if sn.held != nil {
 			h, accepted := *sn.held, *sn.held.accepted
 			accepted.tables, accepted.names = sn.tables, sn.names
-			accepted.memo = memo{}.next(len(e.opt.Schema.decls), sn.tables.subjects)
+			accepted.memo = tables.Memo{}.Next(len(e.opt.Schema.decls), sn.tables.Subjects)
 			h.accepted, sn.held = &accepted, &h
 		}
 		return &sn, sn.tree.findings, nil
@@ -48,10 +50,10 @@ func (e *Engine) Candidate(ctx context.Context, roots []string, b Batch) (*Snaps
 	sn.held = nil
 	sn.tree = build(set, e.opt.Schema, ed, e.cur.Load().tree.carry, e.opt.Getenv)
 	blind := buildBlind(set, e.opt.Schema, ed)
-	sn.names = ed.table()
-	sn.memo = memo{}.next(len(e.opt.Schema.decls), sn.tables.subjects)
+	sn.names = ed.Table()
+	sn.memo = tables.Memo{}.Next(len(e.opt.Schema.decls), sn.tables.Subjects)
 	without := sn
-	without.tree, without.memo = blind, sn.memo.next(len(e.opt.Schema.decls), sn.tables.subjects)
+	without.tree, without.memo = blind, sn.memo.Next(len(e.opt.Schema.decls), sn.tables.Subjects)
 	sn.blind = &without
 	return &sn, withoutLookups(sn.tree.findings, blind.findings), nil
 }

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/tables"
 )
 
 // Parse is the one coercion table: every caller, typed getter, explanation and
@@ -19,13 +20,13 @@ import (
 // Text that does not fit is an error, and the last good value of the property
 // applies, else its default; a boolean without a last good value is false.
 func (d *Declaration) Parse(raw string) (any, error) {
-	v := trim(raw)
+	v := tables.Trim(raw)
 	switch d.Kind {
 	case Bool:
-		switch b := boolBits(raw); b {
-		case bitTrue:
+		switch b := tables.BoolBits(raw); b {
+		case tables.BitTrue:
 			return true, nil
-		case bitFalse:
+		case tables.BitFalse:
 			return false, nil
 		}
 		return false, fmt.Errorf("%s is neither true nor false", finding.Quote(raw))
@@ -133,7 +134,7 @@ func parseSpan(v string) (time.Duration, error) {
 func splitList(s string) []string {
 	items := []string{}
 	for it := range strings.SplitSeq(s, ",") {
-		if it = trim(it); it != "" {
+		if it = tables.Trim(it); it != "" {
 			items = append(items, it)
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/rogpeppe/go-internal/txtar"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 // TestCorpus reads the trees of testdata/corpus: good ones, which have no error
@@ -71,7 +72,7 @@ func corpusCase(t *testing.T, path string, good bool) {
 		t.Errorf("the neighbour's set says %q", set.Text)
 	}
 	for _, r := range sn.Files() {
-		if v, _ := sn.Get(Subject{Context: 7}, "probe:"+r.Path); r.Status == FileFailed && kindOf(r.Path) != kindMeta && v.Text != "good" {
+		if v, _ := sn.Get(Subject{Context: 7}, "probe:"+r.Path); r.Status == FileFailed && tree.KindOf(r.Path) != tree.KindMeta && v.Text != "good" {
 			t.Errorf("%s lost its last good contents: %q", r.Path, v.Text)
 		}
 	}
@@ -111,12 +112,12 @@ func corpusCase(t *testing.T, path string, good bool) {
 }
 
 func goodContents(name string) string {
-	switch kindOf(name) {
-	case kindSets:
+	switch tree.KindOf(name) {
+	case tree.KindSets:
 		return fmt.Sprintf("good:\n  withTags: \"7\"\n  %q: good\n", "probe:"+name)
-	case kindMeta:
+	case tree.KindMeta:
 		return fmt.Sprintf("%q: {protected: true}\n", "probe:"+name)
-	case kindSettings:
+	case tree.KindSettings:
 		return fmt.Sprintf("%q: good\n", "probe:"+name)
 	}
 	return strings.ReplaceAll("probe:"+name, ":", `\:`) + "=good\n"

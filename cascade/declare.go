@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+
+	"github.com/seed47708276/sluice/cascade/tables"
 )
 
 // Kind is the type of a declared property.
@@ -56,7 +58,7 @@ func (d *Declaration) Scopes() []string {
 	if d.Server {
 		return []string{ScopeServer}
 	}
-	return slices.Clone(defaultPath)
+	return slices.Clone(tables.DefaultPath)
 }
 
 // Schema is the declarations of everything that runs in one process. Names
@@ -90,7 +92,7 @@ func NewSchema(prefixes []string, groups ...[]Declaration) (*Schema, error) {
 			}
 			s.byName[d.Name] = len(s.decls)
 			s.decls = append(s.decls, d)
-			s.defaults = append(s.defaults, boolBits(d.Default) == bitTrue)
+			s.defaults = append(s.defaults, tables.BoolBits(d.Default) == tables.BitTrue)
 		}
 	}
 	return s, nil

@@ -6,12 +6,14 @@ import (
 	"iter"
 	"slices"
 	"strings"
+
+	"github.com/seed47708276/sluice/cascade/tables"
 )
 
 // Names lists the properties that any scope of the path defines for a subject,
 // sorted. Declared properties that only have a default are not among them.
 func (sn *Snapshot) Names(su Subject) []string {
-	seen := make([]bool, len(sn.names.list))
+	seen := make([]bool, len(sn.names.List))
 	var out []string
 	for _, pr := range sn.tree.path {
 		pr.names(sn, su, func(p uint32) {
@@ -20,7 +22,7 @@ func (sn *Snapshot) Names(su Subject) []string {
 			}
 			seen[p] = true
 			if _, i := sn.find(su, p); i >= 0 {
-				out = append(out, sn.names.list[p])
+				out = append(out, sn.names.List[p])
 			}
 		})
 	}
@@ -30,25 +32,25 @@ func (sn *Snapshot) Names(su Subject) []string {
 
 // allTables are those of the directory and, where its database is read, the
 // platform's.
-func (sn *Snapshot) allTables() []*tables {
+func (sn *Snapshot) allTables() []*tables.Tables {
 	if sn.platform == nil {
-		return []*tables{sn.tables}
+		return []*tables.Tables{sn.tables}
 	}
-	return []*tables{sn.tables, sn.platform.tables}
+	return []*tables.Tables{sn.tables, sn.platform.tables}
 }
 
 // AllNames lists every property that the tree or the directory defines for
 // anybody, sorted.
 func (sn *Snapshot) AllNames() []string {
 	var out []string
-	for p, name := range sn.names.list {
-		c := propCount{}
+	for p, name := range sn.names.List {
+		c := tables.PropCount{}
 		for _, t := range sn.allTables() {
-			more := t.count(uint32(p))
-			c.user, c.context = c.user+more.user, c.context+more.context
+			more := t.Count(uint32(p))
+			c.User, c.Context = c.User+more.User, c.Context+more.Context
 		}
 		set := p < len(sn.tree.sets.defAt) && sn.tree.sets.defAt[p] != 0
-		if c.user > 0 || c.context > 0 || set || p < len(sn.tree.server) && sn.tree.server[p].file != 0 {
+		if c.User > 0 || c.Context > 0 || set || p < len(sn.tree.server) && sn.tree.server[p].file != 0 {
 			out = append(out, name)
 		}
 	}
@@ -68,7 +70,7 @@ func (sn *Snapshot) AllNames() []string {
 func (sn *Snapshot) Subjects() iter.Seq[Subject] {
 	seen := map[Subject]bool{}
 	for _, t := range sn.allTables() {
-		t.eachSubject(func(su Subject) { seen[su] = true })
+		t.EachSubject(func(su Subject) { seen[su] = true })
 	}
 	all := make([]Subject, 0, len(seen))
 	for su := range seen {

@@ -31,10 +31,10 @@ func TestDirectoryOutlivesRestart(t *testing.T) {
 			check := func(e *Engine) {
 				t.Helper()
 				sn := e.Snapshot()
-				if got := sn.Account(Subject{1, 1}); got != ContextDisabled {
+				if got := sn.Account(Subject{Context: 1, User: 1}); got != ContextDisabled {
 					t.Errorf("context 1 is %v", got)
 				}
-				if v, ok := sn.Bool(Subject{2, 3}, "com.openexchange.websockets.enabled"); v || !ok {
+				if v, ok := sn.Bool(Subject{Context: 2, User: 3}, "com.openexchange.websockets.enabled"); v || !ok {
 					t.Error("user 3 in context 2 is switched on")
 				}
 			}
@@ -69,8 +69,8 @@ func TestEntriesThatAreNotKnown(t *testing.T) {
 		account Account
 		value   string
 	}{
-		{1, 0}: {ContextUnknown, "x"}, {1, 3}: {ContextUnknown, "y"},
-		{2, 0}: {AccountOpen, ""}, {2, 3}: {UserUnknown, "z"},
+		{Context: 1, User: 0}: {ContextUnknown, "x"}, {Context: 1, User: 3}: {ContextUnknown, "y"},
+		{Context: 2, User: 0}: {AccountOpen, ""}, {Context: 2, User: 3}: {UserUnknown, "z"},
 	} {
 		if got := sn.Account(su); got != want.account {
 			t.Errorf("%s is %v, not %v", su, got, want.account)
@@ -95,24 +95,24 @@ func TestDirectorySlipIsTold(t *testing.T) {
 	write(t, dir, "directory.yml", text("true", "true"))
 	e := openEngine(t, Options{Roots: []string{filepath.Join(dir, "etc")}, Schema: testSchema(t), Source: NewDirectoryFile(path)})
 	warnings := func(su Subject) []string { return e.Snapshot().Explain(su, enabled, ExplainOptions{}).Warnings }
-	if w := warnings(Subject{7, 3}); len(w) > 0 {
+	if w := warnings(Subject{Context: 7, User: 3}); len(w) > 0 {
 		t.Errorf("of a good file: %q", w)
 	}
 	write(t, dir, "directory.yml", text("ture", "true"))
 	reload(t, e)
-	wantWarning(t, e, Subject{7, 3}, enabled, path+":5: \"ture\" is neither true nor false; its last good value true applies")
-	if w := warnings(Subject{7, 4}); len(w) > 0 {
+	wantWarning(t, e, Subject{Context: 7, User: 3}, enabled, path+":5: \"ture\" is neither true nor false; its last good value true applies")
+	if w := warnings(Subject{Context: 7, User: 4}); len(w) > 0 {
 		t.Errorf("of another user: %q", w)
 	}
 	write(t, dir, "directory.yml", text("true", "flase"))
 	reload(t, e)
-	wantWarning(t, e, Subject{7, 4}, enabled, path+":3: \"flase\" is neither true nor false; its last good value true applies")
+	wantWarning(t, e, Subject{Context: 7, User: 4}, enabled, path+":3: \"flase\" is neither true nor false; its last good value true applies")
 	write(t, dir, "directory.yml", "contexts: [\n")
 	reload(t, e)
-	wantWarning(t, e, Subject{7, 3}, enabled, "the directory file "+path+" is not used as it is now (", "overrides are those of its last good contents")
+	wantWarning(t, e, Subject{Context: 7, User: 3}, enabled, "the directory file "+path+" is not used as it is now (", "overrides are those of its last good contents")
 	write(t, dir, "directory.yml", text("true", "true"))
 	reload(t, e)
-	if w := warnings(Subject{7, 3}); len(w) > 0 {
+	if w := warnings(Subject{Context: 7, User: 3}); len(w) > 0 {
 		t.Errorf("after it was put right: %q", w)
 	}
 }

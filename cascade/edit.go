@@ -11,6 +11,8 @@ import (
 
 	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/cascade/propfile"
+	"github.com/seed47708276/sluice/cascade/tables"
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 // Edit is a change of one .properties file that has been checked.
@@ -64,8 +66,8 @@ func (e *Engine) PlanSet(name, value, file string) (*Edit, error) {
 		}
 	case err != nil:
 		return nil, err
-	case file != "" && filepath.ToSlash(filepath.Clean(file)) != tf.rel:
-		return nil, fmt.Errorf("%s is set in %s, whose line wins: change it there, or unset it first", name, tf.rel)
+	case file != "" && filepath.ToSlash(filepath.Clean(file)) != tf.Rel:
+		return nil, fmt.Errorf("%s is set in %s, whose line wins: change it there, or unset it first", name, tf.Rel)
 	}
 	ed, err := e.plan(tf, func(data []byte) ([]byte, int, error) {
 		out, err := propfile.Set(data, name, value)
@@ -89,7 +91,7 @@ func (e *Engine) PlanUnset(name string) (*Edit, error) {
 }
 
 func checkKey(name string) error {
-	if trim(name) != name || name == "" {
+	if tables.Trim(name) != name || name == "" {
 		return fmt.Errorf("%q is not a property name: it is empty, or begins or ends with a blank", name)
 	}
 	if len(name) > MaxNameLen {
@@ -99,28 +101,28 @@ func checkKey(name string) error {
 }
 
 // winner is the .properties file whose line gives the server scope its value.
-func (e *Engine) winner(name string) (*treeFile, error) {
+func (e *Engine) winner(name string) (*tree.File, error) {
 	sn := e.Snapshot()
-	p, known := sn.names.id(name)
+	p, known := sn.names.ID(name)
 	if !known || int(p) >= len(sn.tree.server) || sn.tree.server[p].file == 0 {
 		return nil, &NotHereError{name}
 	}
 	v := &sn.tree.server[p]
-	tf := e.set.files[sn.tree.keys[v.file-1]]
+	tf := e.set.Files[sn.tree.keys[v.file-1]]
 	if tf == nil {
 		return nil, fmt.Errorf("%s was removed a moment ago: run the command again", sn.tree.files[v.file-1])
 	}
-	if tf.kind != kindProperties {
+	if tf.Kind != tree.KindProperties {
 		return nil, fmt.Errorf("%s gets its value from %s:%d, which is no .properties file: change it there", name, sn.tree.files[v.file-1], v.line)
 	}
-	if tf.status != FileOK {
-		return nil, fmt.Errorf("%s has errors and is served from its last good contents: correct it first", tf.rel)
+	if tf.Status != FileOK {
+		return nil, fmt.Errorf("%s has errors and is served from its last good contents: correct it first", tf.Rel)
 	}
 	return tf, nil
 }
 
 // fileFor is where a key that no file has is added.
-func (e *Engine) fileFor(name, file string) (*treeFile, error) {
+func (e *Engine) fileFor(name, file string) (*tree.File, error) {
 	if d := e.opt.Schema.Lookup(name); file == "" && d != nil {
 		file = d.File
 	}
@@ -129,20 +131,20 @@ func (e *Engine) fileFor(name, file string) (*treeFile, error) {
 	}
 	rel := filepath.ToSlash(filepath.Clean(file))
 	switch {
-	case !filepath.IsLocal(rel) || kindOf(rel) != kindProperties || slices.ContainsFunc(splitPath(rel), ignored):
+	case !filepath.IsLocal(rel) || tree.KindOf(rel) != tree.KindProperties || slices.ContainsFunc(splitPath(rel), tree.Ignored):
 		return nil, fmt.Errorf("--file %s: name a .properties file below the root, by its relative path", file)
 	}
 	// The last root wins, so a new key goes where nothing can hide it.
 	for i := len(e.opt.Roots) - 1; i >= 0; i-- {
-		if tf := e.set.files[fileKey(i, rel)]; tf != nil {
-			if tf.status != FileOK {
+		if tf := e.set.Files[tree.FileKey(i, rel)]; tf != nil {
+			if tf.Status != FileOK {
 				return nil, fmt.Errorf("%s has errors: correct it first", rel)
 			}
 			return tf, nil
 		}
 	}
 	last := len(e.opt.Roots) - 1
-	return &treeFile{root: last, rel: rel, abs: filepath.Join(e.opt.Roots[last], filepath.FromSlash(rel)), kind: kindProperties}, nil
+	return &tree.File{Root: last, Rel: rel, Abs: filepath.Join(e.opt.Roots[last], filepath.FromSlash(rel)), Kind: tree.KindProperties}, nil
 }
 
 func splitPath(rel string) []string {
@@ -155,39 +157,39 @@ func splitPath(rel string) []string {
 }
 
 // plan makes the new contents and checks the tree that they would give.
-func (e *Engine) plan(tf *treeFile, change func([]byte) ([]byte, int, error)) (*Edit, error) {
-	ed := &Edit{File: tf.rel, Path: tf.abs, mode: 0o644, owner: func(string) error { return nil }}
-	if target, err := filepath.EvalSymlinks(tf.abs); err == nil {
+func (e *Engine) plan(tf *tree.File, change func([]byte) ([]byte, int, error)) (*Edit, error) {
+	ed := &Edit{File: tf.Rel, Path: tf.Abs, mode: 0o644, owner: func(string) error { return nil }}
+	if target, err := filepath.EvalSymlinks(tf.Abs); err == nil {
 		ed.Path = target
 	}
-	if tf.have != nil {
+	if tf.Have != nil {
 		fi, err := os.Stat(ed.Path)
 		if err != nil {
 			return nil, err
 		}
-		ed.mode, ed.owner = fi.Mode().Perm(), ownerOf(fi)
-		if ed.Before, _, err = readFile(ed.Path, limitOf(tf.kind)); err != nil {
-			return nil, fmt.Errorf("%s: %w", tf.rel, err)
+		ed.mode, ed.owner = fi.Mode().Perm(), tree.OwnerOf(fi)
+		if ed.Before, _, err = tree.ReadFile(ed.Path, tree.LimitOf(tf.Kind)); err != nil {
+			return nil, fmt.Errorf("%s: %w", tf.Rel, err)
 		}
 	}
 	var err error
 	if ed.After, ed.Removed, err = change(ed.Before); err != nil {
-		return nil, fmt.Errorf("%s: %w", tf.rel, err)
+		return nil, fmt.Errorf("%s: %w", tf.Rel, err)
 	}
-	c, fs, ok := parse(tf.kind, tf.rel, ed.After)
+	c, fs, ok := tree.Parse(tf.Kind, tf.Rel, ed.After)
 	if !ok {
 		return nil, &RefusedError{fs}
 	}
-	set := newFileSet(e.opt.Roots)
-	for k, f := range e.set.files {
-		set.files[k] = f
+	set := tree.NewSet(e.opt.Roots)
+	for k, f := range e.set.Files {
+		set.Files[k] = f
 	}
 	next := *tf
-	next.have, next.digest, next.status, next.findings = c, sha256.Sum256(ed.After), FileOK, c.findings
-	set.files[fileKey(tf.root, tf.rel)] = &next
+	next.Have, next.Digest, next.Status, next.Findings = c, sha256.Sum256(ed.After), FileOK, c.Findings
+	set.Files[tree.FileKey(tf.Root, tf.Rel)] = &next
 	sn := e.Snapshot()
 	// With the same last good entries: an old error is to read as before.
-	after := build(set, e.opt.Schema, sn.names.fork(), sn.tree.carry, e.opt.Getenv)
+	after := build(set, e.opt.Schema, sn.names.Fork(), sn.tree.carry, e.opt.Getenv)
 	if added := addedErrors(sn.tree.findings, after.findings); len(added) > 0 {
 		return nil, &RefusedError{added}
 	}

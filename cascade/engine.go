@@ -15,6 +15,8 @@ import (
 
 	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/cascade/people"
+	"github.com/seed47708276/sluice/cascade/tables"
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 // Options say what an engine reads. Roots and Schema are required.
@@ -60,19 +62,19 @@ type Engine struct {
 
 	// load is held for a whole reload, reading included; it is taken before mu.
 	load     sync.Mutex
-	set      *fileSet
+	set      *tree.Set
 	source   FileReport
 	slips    map[Key]slip // of the source
-	lastGood *lastGood
+	lastGood *tree.LastGood
 	noticed  *Noticed // the last change since a reload that somebody asked for
 
-	directory *treeFile // of a DirectoryFile, for kept
+	directory *tree.File // of a DirectoryFile, for kept
 
 	people people.Index // of the directory; written under mu
 
 	mu     sync.Mutex // one change of the snapshot at a time; never held over I/O
 	writes uint64
-	memo   memo // of the last snapshot that was made
+	memo   tables.Memo // of the last snapshot that was made
 
 	count        func(now, then *Snapshot) (Closing, error) // see SetBrake
 	confirmed    map[string]time.Time                       // digest of a change -> until when it counts as confirmed
@@ -123,22 +125,22 @@ func Open(opt Options) (*Engine, error) {
 		}
 		opt.Roots[i] = abs
 	}
-	e := &Engine{opt: opt, named: named, log: opt.Logger, set: newFileSet(opt.Roots), wake: make(chan struct{}, 1)}
+	e := &Engine{opt: opt, named: named, log: opt.Logger, set: tree.NewSet(opt.Roots), wake: make(chan struct{}, 1)}
 	e.watchMode.Store(&WatchMode{Mode: WatchOff})
-	e.lastGood = openLastGood(opt.State, opt.Logger)
+	e.lastGood = tree.OpenLastGood(opt.State, opt.Logger)
 
 	if err := e.checkRoots(); err != nil {
 		return nil, err
 	}
 	start := time.Now()
-	e.set.scan(true)
-	e.lastGood.restore(e.set)
-	e.lastGood.restoreFolders(e.set)
+	e.set.Scan(true)
+	e.lastGood.Restore(e.set)
+	e.lastGood.RestoreFolders(e.set)
 	if err := rootsReadable(e.set); err != nil {
 		return nil, err
 	}
 	var badSource []BadFile
-	names, t := newNameTable(opt.Schema.names()), newTables(len(opt.Schema.decls))
+	names, t := tables.NewNames(opt.Schema.names()), tables.New(len(opt.Schema.decls))
 	sn := &Snapshot{schema: opt.Schema, names: names, tables: t, revision: "0"}
 	if opt.Source != nil {
 		if d, ok := opt.Source.(*DirectoryFile); ok {
@@ -154,7 +156,7 @@ func Open(opt Options) (*Engine, error) {
 		}
 		e.renameAll(&l)
 	}
-	ed := sn.names.edit()
+	ed := sn.names.Edit()
 	before := lastGoodCarry(e.lastGood, e.set, opt.Schema, ed, opt.Getenv)
 	e.build(sn, ed, before, start)
 	if bad := append(e.badFiles(sn), badSource...); len(bad) > 0 && !opt.TolerateBadFiles {
@@ -171,19 +173,19 @@ func Open(opt Options) (*Engine, error) {
 	e.cur.Store(sn)
 	e.keepLastGood(sn)
 	if !opt.Standby {
-		e.lastGood.write()
+		e.lastGood.Write()
 	}
 	return e, nil
 }
 
 // rootsReadable refuses roots that cannot be read and of which nothing is kept.
-func rootsReadable(fs *fileSet) error {
-	for _, f := range fs.unreadable {
-		if f.dir != "" || fs.hasLastGood(f) {
+func rootsReadable(fs *tree.Set) error {
+	for _, f := range fs.Unreadable {
+		if f.Dir != "" || fs.HasLastGood(f) {
 			continue
 		}
-		for _, x := range fs.findings {
-			if x.Code == "root" && x.Path == filepath.ToSlash(fs.roots[f.root]) {
+		for _, x := range fs.Findings {
+			if x.Code == "root" && x.Path == filepath.ToSlash(fs.Roots[f.Root]) {
 				return fmt.Errorf("%s: %s", x.Path, x.Text)
 			}
 		}
@@ -197,54 +199,54 @@ func (sn *Snapshot) load(l SourceLoad, now time.Time) error {
 	if l.Batch == nil {
 		return nil
 	}
-	ed, base := sn.names.edit(), newTables(len(sn.schema.decls))
+	ed, base := sn.names.Edit(), tables.New(len(sn.schema.decls))
 	switch {
 	case l.Base != nil:
 		var err error
-		if base, err = base.apply(l.Base, ed, now); err != nil {
+		if base, err = base.Apply(l.Base, ed, now); err != nil {
 			return err
 		}
 	case l.Partial:
 		base = sn.tables
 	}
 	lastGoodOverrides(sn.schema, l.Batch, base, sn.names)
-	t, err := base.apply(l.Batch, ed, now)
+	t, err := base.Apply(l.Batch, ed, now)
 	if err != nil {
 		return err
 	}
-	sn.tables, sn.names, sn.revision = t, ed.table(), l.Revision
+	sn.tables, sn.names, sn.revision = t, ed.Table(), l.Revision
 	return nil
 }
 
 // lastGoodOverrides puts the override that is there in the place of one whose value does
 // not fit its type.
-func lastGoodOverrides(schema *Schema, b *Batch, base *tables, names *nameTable) {
+func lastGoodOverrides(schema *Schema, b *Batch, base *tables.Tables, names *tables.Names) {
 	for i := range b.Overrides {
 		o := &b.Overrides[i]
-		p, known := names.id(o.Property)
-		if !o.unfit || !known {
+		p, known := names.ID(o.Property)
+		if !o.Unfit || !known {
 			continue
 		}
-		sh, at := base.find(o.Context, o.User, p)
-		if at >= 0 && schema.CheckValue(o.Property, sh.text(at)) == nil {
-			*o = sh.override(at, o.Property)
+		sh, at := base.Find(o.Context, o.User, p)
+		if at >= 0 && schema.CheckValue(o.Property, sh.Text(at)) == nil {
+			*o = sh.Override(at, o.Property)
 		}
 	}
 }
 
 // build compiles the files into sn, which is not shared yet.
-func (e *Engine) build(sn *Snapshot, ed *nameEditor, before carry, start time.Time) {
+func (e *Engine) build(sn *Snapshot, ed *tables.NameEdit, before carry, start time.Time) {
 	e.patterns()
 	sn.tree = build(e.set, e.opt.Schema, ed, before, e.opt.Getenv)
 	sn.tree = sn.tree.withReseller(sn)
-	sn.names = ed.table()
+	sn.names = ed.Table()
 	sn.loaded = time.Now()
 	sn.generation++
 	e.addSource(sn)
 	if v, ok := sn.Get(Subject{}, PropShrinkHold); ok {
-		e.set.shrinkHold, _ = v.Effective.(time.Duration)
+		e.set.ShrinkHold, _ = v.Effective.(time.Duration)
 		if h, ok := e.opt.Source.(interface{ setHold(time.Duration) }); ok {
-			h.setHold(e.set.shrinkHold)
+			h.setHold(e.set.ShrinkHold)
 		}
 	}
 	loads := uint64(1)
@@ -267,22 +269,22 @@ func (sn *Snapshot) forgetNames() {
 			used++
 		}
 	}
-	if len(sn.names.list) <= spareNames+2*used || len(sn.names.list) <= spareNames+2*len(sn.AllNames()) {
+	if len(sn.names.List) <= spareNames+2*used || len(sn.names.List) <= spareNames+2*len(sn.AllNames()) {
 		return
 	}
-	ed := newNameTable(sn.schema.names()).edit()
-	sn.tables = sn.tables.renumber(sn.names, ed)
+	ed := tables.NewNames(sn.schema.names()).Edit()
+	sn.tables = sn.tables.Renumber(sn.names, ed)
 	if sn.platform != nil {
 		next := *sn.platform
-		next.tables = next.tables.renumber(sn.names, ed)
+		next.tables = next.tables.Renumber(sn.names, ed)
 		for _, r := range next.resellers {
 			for name := range r.Config {
-				ed.add(name)
+				ed.Add(name)
 			}
 		}
 		sn.platform = &next
 	}
-	sn.names = ed.table()
+	sn.names = ed.Table()
 }
 
 // addSource puts the report of the directory file beside those of the trees.
@@ -310,11 +312,11 @@ func (e *Engine) Apply(b Batch) error {
 	}
 	e.mu.Lock()
 	old := e.cur.Load()
-	ed, base := old.names.edit(), old.tables
+	ed, base := old.names.Edit(), old.tables
 	if b.Reset {
-		base = newTables(len(e.opt.Schema.decls))
+		base = tables.New(len(e.opt.Schema.decls))
 	}
-	t, err := base.apply(&b, ed, time.Now())
+	t, err := base.Apply(&b, ed, time.Now())
 	if err != nil {
 		e.mu.Unlock()
 		return err
@@ -322,7 +324,7 @@ func (e *Engine) Apply(b Batch) error {
 	e.rename(&b)
 	sn := *old
 	e.writes++
-	if sn.tables, sn.names, sn.revision = t, ed.table(), b.Revision; b.Revision == "" {
+	if sn.tables, sn.names, sn.revision = t, ed.Table(), b.Revision; b.Revision == "" {
 		sn.revision = strconv.FormatUint(e.writes, 10)
 	}
 	sn.generation++
@@ -352,7 +354,7 @@ func (e *Engine) publish(old, sn *Snapshot) {
 func (e *Engine) expire() {
 	e.mu.Lock()
 	old := e.cur.Load()
-	t, err := old.tables.expire(time.Now())
+	t, err := old.tables.Expire(time.Now())
 	if err != nil {
 		e.mu.Unlock()
 		return
@@ -390,7 +392,7 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 	e.load.Lock()
 	defer e.load.Unlock()
 	start := time.Now()
-	changed, again := e.set.scanAll(force, accept)
+	changed, again := e.set.ScanAll(force, accept)
 	var l SourceLoad
 	if e.opt.Source != nil {
 		l = e.opt.Source.Load(e.opt.Schema, force)
@@ -428,7 +430,7 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 		return r, again
 	}
 	sn.forgetNames()
-	e.build(&sn, sn.names.edit(), old.tree.carry, start)
+	e.build(&sn, sn.names.Edit(), old.tree.carry, start)
 	e.brake(old, &sn)
 	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation, Held: sn.Held()}.count(&sn)
 	e.keepHold(sn.held)

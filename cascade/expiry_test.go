@@ -18,7 +18,7 @@ func TestExpiry(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		e := openEngine(t, Options{Roots: []string{dir}, Schema: schema})
 		start := time.Now()
-		key := func(user uint32) Key { return Key{Subject{1, user}, "p"} }
+		key := func(user uint32) Key { return Key{Subject: Subject{Context: 1, User: user}, Property: "p"} }
 		var batch Batch
 		ends := map[uint32]time.Duration{1: time.Second, 2: maxExpirySleep - time.Millisecond, 3: maxExpirySleep + 30*time.Second, 4: 25 * time.Hour, 5: -time.Second}
 		for user, after := range ends {
@@ -55,7 +55,7 @@ func TestExpiry(t *testing.T) {
 		check()
 		time.Sleep(time.Hour)
 		check()
-		x := e.Snapshot().Explain(Subject{1, 1}, "p", ExplainOptions{})
+		x := e.Snapshot().Explain(Subject{Context: 1, User: 1}, "p", ExplainOptions{})
 		if x.Steps[0].Status != Expired || *x.Steps[0].Value != "again" {
 			t.Errorf("steps %+v", x.Steps)
 		}
@@ -69,7 +69,7 @@ func TestExpiryNeedsRun(t *testing.T) {
 	dir, schema := t.TempDir(), testSchema(t)
 	synctest.Test(t, func(t *testing.T) {
 		e := openEngine(t, Options{Roots: []string{dir}, Schema: schema})
-		key := Key{Subject{1, 1}, "p"}
+		key := Key{Subject: Subject{Context: 1, User: 1}, Property: "p"}
 		must(t, e.Apply(Batch{Overrides: []Override{{Key: key, Value: "own", Expires: time.Now().Add(time.Second)}}}))
 		time.Sleep(time.Hour)
 		if v, _ := e.Snapshot().Get(key.Subject, "p"); v.Text != "own" {
@@ -107,31 +107,31 @@ func TestAccount(t *testing.T) {
 		Contexts: []Context{{ID: 1, Enabled: true}, {ID: 2}, {ID: 3, Enabled: true}, {ID: 5, Enabled: true}},
 		Users:    []User{{Context: 1, ID: 1, Enabled: true}, {Context: 1, ID: 2}, {Context: 1, ID: 4, Enabled: true}, {Context: 2, ID: 1, Enabled: true}, {Context: 3, ID: 1, Enabled: true}, {Context: 9, ID: 1, Enabled: true}},
 		Overrides: []Override{
-			{Key: Key{Subject{Context: 3}, "p"}, Value: "1"},
-			{Key: Key{Subject{3, 1}, "p"}, Value: "1"},
-			{Key: Key{Subject{1, 4}, "p"}, Value: "1"},
+			{Key: Key{Subject: Subject{Context: 3}, Property: "p"}, Value: "1"},
+			{Key: Key{Subject: Subject{Context: 3, User: 1}, Property: "p"}, Value: "1"},
+			{Key: Key{Subject: Subject{Context: 1, User: 4}, Property: "p"}, Value: "1"},
 		},
 	}))
-	must(t, e.Apply(Batch{DeleteContexts: []uint32{3, 4}, DeleteUsers: []Subject{{1, 4}, {1, 5}}}))
+	must(t, e.Apply(Batch{DeleteContexts: []uint32{3, 4}, DeleteUsers: []Subject{{Context: 1, User: 4}, {Context: 1, User: 5}}}))
 	for _, c := range []struct {
 		su           Subject
 		open, strict Account
 	}{
-		{Subject{1, 0}, AccountOpen, AccountOpen},
-		{Subject{1, 1}, AccountOpen, AccountOpen},
-		{Subject{1, 2}, UserDisabled, UserDisabled},
-		{Subject{1, 3}, AccountOpen, UserUnknown},
-		{Subject{1, 4}, UserDeleted, UserDeleted},
-		{Subject{1, 5}, UserDeleted, UserDeleted},
-		{Subject{2, 0}, ContextDisabled, ContextDisabled},
-		{Subject{2, 1}, ContextDisabled, ContextDisabled},
-		{Subject{3, 0}, ContextDeleted, ContextDeleted},
-		{Subject{3, 1}, ContextDeleted, ContextDeleted},
-		{Subject{4, 7}, ContextDeleted, ContextDeleted},
-		{Subject{5, 0}, AccountOpen, AccountOpen},
-		{Subject{8, 0}, AccountOpen, ContextUnknown},
-		{Subject{8, 1}, AccountOpen, ContextUnknown},
-		{Subject{9, 1}, AccountOpen, ContextUnknown},
+		{Subject{Context: 1, User: 0}, AccountOpen, AccountOpen},
+		{Subject{Context: 1, User: 1}, AccountOpen, AccountOpen},
+		{Subject{Context: 1, User: 2}, UserDisabled, UserDisabled},
+		{Subject{Context: 1, User: 3}, AccountOpen, UserUnknown},
+		{Subject{Context: 1, User: 4}, UserDeleted, UserDeleted},
+		{Subject{Context: 1, User: 5}, UserDeleted, UserDeleted},
+		{Subject{Context: 2, User: 0}, ContextDisabled, ContextDisabled},
+		{Subject{Context: 2, User: 1}, ContextDisabled, ContextDisabled},
+		{Subject{Context: 3, User: 0}, ContextDeleted, ContextDeleted},
+		{Subject{Context: 3, User: 1}, ContextDeleted, ContextDeleted},
+		{Subject{Context: 4, User: 7}, ContextDeleted, ContextDeleted},
+		{Subject{Context: 5, User: 0}, AccountOpen, AccountOpen},
+		{Subject{Context: 8, User: 0}, AccountOpen, ContextUnknown},
+		{Subject{Context: 8, User: 1}, AccountOpen, ContextUnknown},
+		{Subject{Context: 9, User: 1}, AccountOpen, ContextUnknown},
 	} {
 		for strict, want := range map[string]Account{"false": c.open, "true": c.strict} {
 			write(t, dir, "s.properties", PropStrict+"="+strict+"\n")
@@ -143,12 +143,12 @@ func TestAccount(t *testing.T) {
 	}
 	// What is put again is open again, and none of its overrides is back.
 	must(t, e.Apply(Batch{Contexts: []Context{{ID: 3, Enabled: true}}, Users: []User{{Context: 1, ID: 4, Enabled: true}}}))
-	for _, su := range []Subject{{3, 0}, {1, 4}} {
+	for _, su := range []Subject{{Context: 3, User: 0}, {Context: 1, User: 4}} {
 		if v, ok := e.Snapshot().Get(su, "p"); e.Snapshot().Account(su) != AccountOpen || ok {
 			t.Errorf("%v: account %d, p is %q", su, e.Snapshot().Account(su), v.Text)
 		}
 	}
-	if got := e.Snapshot().Account(Subject{3, 1}); got != UserDeleted {
+	if got := e.Snapshot().Account(Subject{Context: 3, User: 1}); got != UserDeleted {
 		t.Errorf("a user of a context that was deleted: %d", got)
 	}
 }

@@ -128,7 +128,7 @@ func (sn *Snapshot) Explain(su Subject, name string, opt ExplainOptions) Explana
 	if d != nil && !d.NoDefault {
 		x.Default = mask(d.Default)
 	}
-	p, known := sn.names.id(name)
+	p, known := sn.names.ID(name)
 	first, winner, win := 0, -1, hit{}
 	if known {
 		win, winner = sn.find(su, p)

@@ -7,6 +7,9 @@ import (
 	"unicode"
 
 	"github.com/rogpeppe/go-internal/txtar"
+
+	"github.com/seed47708276/sluice/cascade/tables"
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 // FuzzTree replaces the files of a good tree by anything: nothing panics, the
@@ -21,12 +24,12 @@ func FuzzTree(f *testing.F) {
 			must(f, err)
 			var props, sets, meta []byte
 			for _, file := range ar.Files {
-				switch rel := strings.TrimPrefix(file.Name, "etc/"); kindOf(rel) {
-				case kindProperties:
+				switch rel := strings.TrimPrefix(file.Name, "etc/"); tree.KindOf(rel) {
+				case tree.KindProperties:
 					props = file.Data
-				case kindSets:
+				case tree.KindSets:
 					sets = file.Data
-				case kindMeta, kindSettings:
+				case tree.KindMeta, tree.KindSettings:
 					meta = file.Data
 				}
 			}
@@ -37,40 +40,40 @@ func FuzzTree(f *testing.F) {
 		[]byte("contexts:\n  - id: 1\n    config: {neighbour: {value: x, final: user, expires: 2020-01-01T00:00:00Z}}\n"))
 	schema := testSchema(f)
 	f.Fuzz(func(t *testing.T, props, sets, meta, directory []byte) {
-		set := newFileSet([]string{"/etc"})
+		set := tree.NewSet([]string{"/etc"})
 		add := func(rel string, data []byte) {
-			tf := &treeFile{rel: rel, kind: kindOf(rel)}
-			if c, fs, ok := parse(tf.kind, rel, data); ok {
-				tf.have, tf.findings, tf.status = c, fs, FileOK
+			tf := &tree.File{Rel: rel, Kind: tree.KindOf(rel)}
+			if c, fs, ok := tree.Parse(tf.Kind, rel, data); ok {
+				tf.Have, tf.Findings, tf.Status = c, fs, FileOK
 			} else {
-				tf.findings, tf.status = fs, FileFailed
+				tf.Findings, tf.Status = fs, FileFailed
 				if len(fs) == 0 {
 					t.Fatalf("%s is refused without a reason", rel)
 				}
 			}
-			set.files[fileKey(0, rel)] = tf
+			set.Files[tree.FileKey(0, rel)] = tf
 		}
 		add("p.properties", props)
 		add("contextSets/s.yml", sets)
 		add("meta/m.yml", meta)
 		add("settings/s.yml", meta)
 		add("zz.properties", []byte("neighbour=1\n"))
-		sn := &Snapshot{schema: schema, names: newNameTable(schema.names()), tables: newTables(len(schema.decls)), memo: memo{}.next(len(schema.decls), 0)}
-		if dir, _, ok := parse(kindDirectory, "d.yml", directory); ok {
-			batch, _, _ := directoryBatch("d.yml", dir.directory, schema)
-			must(t, sn.load(SourceLoad{Batch: batch}, set.now()))
+		sn := &Snapshot{schema: schema, names: tables.NewNames(schema.names()), tables: tables.New(len(schema.decls)), memo: tables.Memo{}.Next(len(schema.decls), 0)}
+		if dir, _, ok := tree.Parse(tree.KindDirectory, "d.yml", directory); ok {
+			batch, _, _ := directoryBatch("d.yml", dir.Directory, schema)
+			must(t, sn.load(SourceLoad{Batch: batch}, set.Now()))
 		}
 		before := newCarry()
 		for range 2 { // the second time with what the first one carries
-			ed := sn.names.edit()
+			ed := sn.names.Edit()
 			sn.tree = build(set, schema, ed, before, testEnv)
-			sn.names, before, sn.memo = ed.table(), sn.tree.carry, memo{}.next(len(schema.decls), 0)
+			sn.names, before, sn.memo = ed.Table(), sn.tree.carry, tables.Memo{}.Next(len(schema.decls), 0)
 			for _, f := range sn.Findings() {
 				if strings.ContainsFunc(f.String(), unicode.IsControl) {
 					t.Errorf("finding %q", f.String())
 				}
 			}
-			for _, su := range []Subject{{}, {Context: 1}, {1, 2}, {Context: 7}} {
+			for _, su := range []Subject{{}, {Context: 1}, {Context: 1, User: 2}, {Context: 7}} {
 				for i, name := range sn.Names(su) {
 					if i == 50 {
 						break
@@ -83,7 +86,7 @@ func FuzzTree(f *testing.F) {
 			sn.Lint()
 		}
 		if v := &sn.tree.server[scopesID]; v.file == 0 {
-			p, _ := sn.names.id("neighbour")
+			p, _ := sn.names.ID("neighbour")
 			if _, inMeta := sn.tree.meta[p]; sn.tree.server[p].text != "1" && !inMeta {
 				e := sn.tree.server[p]
 				if sn.tree.files[e.file-1] == "zz.properties" {

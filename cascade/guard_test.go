@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 const (
@@ -70,7 +72,7 @@ func TestFolderLostAtStart(t *testing.T) {
 				// A reload is no consent.
 				reload(t, e)
 				k.want(e, Subject{Context: 7}, "rule", "off")
-				e.lastGood.write()
+				e.lastGood.Write()
 			}
 			e := k.open()
 			command(t, filepath.Join(k.dir, "..", c.from), "sh", "-ec", c.back)
@@ -100,7 +102,7 @@ func TestAccept(t *testing.T) {
 	if s := e.Status(); s.Status != "ok" {
 		t.Errorf("%s, %v", s.Status, e.Snapshot().Findings())
 	}
-	e.lastGood.write()
+	e.lastGood.Write()
 	k.want(k.open(), Subject{Context: 7}, "rule", "")
 }
 
@@ -150,7 +152,7 @@ func TestTornOnCoarseVolume(t *testing.T) {
 	write(t, dir, "a.properties", "first=1\nlast=1\n")
 	e := openEngine(t, Options{Roots: []string{dir}})
 	now := time.Now().Add(10 * time.Second) // every stamp is old
-	e.set.now = func() time.Time { return now }
+	e.set.Now = func() time.Time { return now }
 	look := func() string {
 		e.reload(false, false)
 		return text(e.Snapshot(), "first") + text(e.Snapshot(), "last")
@@ -161,12 +163,12 @@ func TestTornOnCoarseVolume(t *testing.T) {
 	for _, part := range []string{"first=2\n", "middle=1\n", "last=2\n"} {
 		_, err := f.WriteString(part)
 		must(t, err)
-		now = now.Add(settleAge)
+		now = now.Add(tree.SettleAge)
 		if got := look(); got != "11" {
 			t.Fatalf("after %q: %s", part, got)
 		}
 	}
-	now = now.Add(settleAge - time.Millisecond)
+	now = now.Add(tree.SettleAge - time.Millisecond)
 	if got := look(); got != "11" {
 		t.Errorf("too early: %s", got)
 	}
@@ -184,7 +186,7 @@ func TestGrowingFile(t *testing.T) {
 	write(t, dir, "a.properties", manyKeys(20, "1"))
 	e := openEngine(t, Options{Roots: []string{dir}})
 	now := time.Now()
-	e.set.now = func() time.Time { return now }
+	e.set.Now = func() time.Time { return now }
 	value := "2"
 	step := func(after time.Duration, keys int) string {
 		now = now.Add(after)
@@ -209,7 +211,7 @@ func TestGrowingFile(t *testing.T) {
 	step(0, 2)
 	for i := range 60 {
 		if step(900*time.Millisecond, 3+i) == "3" {
-			if held := time.Duration(i+1) * 900 * time.Millisecond; held < growMax {
+			if held := time.Duration(i+1) * 900 * time.Millisecond; held < tree.GrowMax {
 				t.Errorf("taken after %s", held)
 			}
 			return
@@ -265,10 +267,10 @@ func TestUnmounted(t *testing.T) {
 			within(t, saveLimit, "inotify", func() bool { return e.Status().Watch.Mode == WatchInotify })
 			command(t, "/", "umount", "-l", in(dir, at))
 			within(t, saveLimit, "degraded", func() bool { return e.Status().Status == "degraded" })
-			throughout(t, removeHold+time.Second, "in force", func() bool { return get() == "off" })
+			throughout(t, tree.RemoveHold+time.Second, "in force", func() bool { return get() == "off" })
 			command(t, dir, "mount", "-t", "tmpfs", "none", in(dir, at))
 			write(t, dir, ruleFile, rule)
-			within(t, saveLimit+removeHold, "ok", func() bool { return e.Status().Status == "ok" && get() == "off" })
+			within(t, saveLimit+tree.RemoveHold, "ok", func() bool { return e.Status().Status == "ok" && get() == "off" })
 		})
 	}
 }

@@ -7,6 +7,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 func manyKeys(n int, value string) string {
@@ -17,7 +19,7 @@ func manyKeys(n int, value string) string {
 	return b.String()
 }
 
-// TestRemovalHold removes a file: it counts after removeHold, not before, and a
+// TestRemovalHold removes a file: it counts after tree.RemoveHold, not before, and a
 // file that comes back in time was never gone.
 func TestRemovalHold(t *testing.T) {
 	t.Parallel()
@@ -33,9 +35,9 @@ func TestRemovalHold(t *testing.T) {
 			must(t, os.Rename(in(dir, "a.properties"), in(dir, "a.properties~")))
 			gone := time.Now()
 			within(t, time.Second, "reported as missing", func() bool { return status(e, "a.properties") == FileMissing })
-			span := removeHold - 200*time.Millisecond
+			span := tree.RemoveHold - 200*time.Millisecond
 			if back {
-				span = removeHold / 2
+				span = tree.RemoveHold / 2
 			}
 			throughout(t, time.Until(gone.Add(span)), "served while missing", func() bool {
 				return text(e.Snapshot(), "a") == "1"
@@ -43,7 +45,7 @@ func TestRemovalHold(t *testing.T) {
 			if back {
 				must(t, os.Rename(in(dir, "a.properties~"), in(dir, "a.properties")))
 				within(t, time.Second, "good again", func() bool { return status(e, "a.properties") == FileOK })
-				throughout(t, removeHold, "served", func() bool { return text(e.Snapshot(), "a") == "1" })
+				throughout(t, tree.RemoveHold, "served", func() bool { return text(e.Snapshot(), "a") == "1" })
 				cancel()
 				if calls != 0 {
 					t.Errorf("%d calls although nothing happened", calls)
@@ -68,7 +70,7 @@ func TestRemovalHoldStartsOver(t *testing.T) {
 	write(t, dir, "a.properties", "a=1\n")
 	e := openEngine(t, Options{Roots: []string{dir}})
 	now := time.Now()
-	e.set.now = func() time.Time { return now }
+	e.set.Now = func() time.Time { return now }
 	step := func(d time.Duration, present bool) string {
 		now = now.Add(d)
 		if present {
@@ -212,7 +214,7 @@ func TestRootGone(t *testing.T) {
 		"replaced by an empty": {away: `rm -r $R; mkdir $R`},
 		"a dangling link":      {away: `mv $R away; ln -s nowhere $R`, back: `rm $R; ` + refill},
 		// A mount makes no event, so only the next scan finds it.
-		"a volume unmounted": {away: `umount $R`, back: `mount -t tmpfs none $R; ` + refill, limit: fallbackScan + saveLimit},
+		"a volume unmounted": {away: `umount $R`, back: `mount -t tmpfs none $R; ` + refill, limit: tree.FallbackScan + saveLimit},
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
@@ -227,7 +229,7 @@ func TestRootGone(t *testing.T) {
 			e := running(t, Options{Roots: []string{root}})
 			sh(c.away)
 			within(t, saveLimit, "degraded", func() bool { return e.Status().Status == "degraded" })
-			throughout(t, removeHold+500*time.Millisecond, "served", func() bool { return text(e.Snapshot(), "a") == "1" })
+			throughout(t, tree.RemoveHold+500*time.Millisecond, "served", func() bool { return text(e.Snapshot(), "a") == "1" })
 			if c.back == "" {
 				c.back = refill
 			}
@@ -274,7 +276,7 @@ func TestNeverSettles(t *testing.T) {
 	write(t, dir, "a.properties", "a=1\n")
 	e := openEngine(t, Options{Roots: []string{dir}})
 	now := time.Now()
-	e.set.now = func() time.Time { return now }
+	e.set.Now = func() time.Time { return now }
 	for i := range 130 {
 		now = now.Add(100 * time.Millisecond)
 		write(t, dir, "a.properties", fmt.Sprintf("a=%d\n", i+2))

@@ -1,437 +1,141 @@
 package cascade
 
 import (
-	"context"
-	"crypto/sha256"
-	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
-	"io/fs"
-	"log/slog"
-	"net/url"
-	"os"
-	"path/filepath"
-	"slices"
-	"strings"
-	"sync"
 	"time"
 
-	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/tables"
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
-// lastGood has the last good tree in the state folder, so that a restart beside
-// a broken file serves what was served before:
-//
-//	lastgood/objects/SHA256   contents of one file, checked by its name
-//	lastgood/manifest         SHA-256 of the rest of the file, then JSON
-//
-// Of each file it keeps the contents in force, and the last ones without any
-// entry error, from which last good entries come. It only ever answers for
-// files that exist: a file that was deleted stays deleted.
-type lastGood struct {
-	dir string // "": keeps nothing
-	log *slog.Logger
-
-	mu      sync.Mutex // guards pending and problem
-	pending *unwritten // what is to be written; nil: nothing
-	problem string     // why the last write failed
-	wake    chan struct{}
-
-	disk  manifest                // as it was last written or read; Open, then run, use it
-	files map[string]lastGoodFile // by root and path; guarded by the engine's load lock
-	held  *heldChange             // what is held; guarded by the engine's load lock
-}
-
-type manifest struct {
-	Files []lastGoodFile `json:"files"`
-	Held  *heldChange    `json:"held,omitempty"`
-}
-
-type lastGoodFile struct {
-	Root  rawPath `json:"root"`
-	Path  rawPath `json:"path"`
-	Good  string  `json:"good"`  // digest of the contents in force
-	Clean string  `json:"clean"` // digest of the last contents without entry errors, "" if there were none
-}
-
-func (k *lastGoodFile) key() string { return string(k.Root + "\x00" + k.Path) }
-
-// rawPath is a path in JSON, percent-encoded: a file name need not be UTF-8.
-type rawPath string
-
-// MarshalText encodes the path.
-func (p rawPath) MarshalText() ([]byte, error) {
-	return []byte((&url.URL{Path: string(p)}).EscapedPath()), nil
-}
-
-// UnmarshalText decodes it.
-func (p *rawPath) UnmarshalText(b []byte) error {
-	s, err := url.PathUnescape(string(b))
-	*p = rawPath(s)
-	return err
-}
-
-func openLastGood(state string, log *slog.Logger) *lastGood {
-	k := &lastGood{log: log, files: map[string]lastGoodFile{}, wake: make(chan struct{}, 1)}
-	if state == "" {
-		return k
+// lastGoodCarry brings back the last good entries: it compiles the last clean
+// contents of the files that exist, so that what is wrong now can fall back on them.
+func lastGoodCarry(k *tree.LastGood, set *tree.Set, schema *Schema, names *tables.NameEdit, getenv func(string) (string, bool)) carry {
+	clean, same := k.CleanFiles(set)
+	if same {
+		return newCarry() // nothing changed since it all was good
 	}
-	k.dir = filepath.Join(state, "lastgood")
-	b, err := os.ReadFile(filepath.Join(k.dir, "manifest"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return k
+	return build(clean, schema, names, newCarry(), getenv).carry
+}
+
+// keepLastGood has a snapshot kept for the next start. The caller holds load.
+func (e *Engine) keepLastGood(sn *Snapshot) {
+	e.lastGood.Prepare(e.set, sn.tree.files, sn.tree.findings, e.directory)
+}
+
+// keepHold has the change that is held kept for the next start, from the next
+// keepLastGood on; nil: none is. The caller holds load.
+func (e *Engine) keepHold(h *held) {
+	if h == nil {
+		e.lastGood.Holding(nil)
+		return
 	}
+	hold, err := json.Marshal(h.hold)
+	users, also := json.Marshal(h.some)
+	if err = errors.Join(err, also); err != nil {
+		e.log.Error("held change is not saved for the next start, which will let it through", "digest", h.hold.Digest, "err", err)
+		e.lastGood.Holding(nil)
+		return
+	}
+	e.lastGood.Holding(&tree.HeldChange{Hold: hold, Change: h.hold.raw, Users: users})
+}
+
+// restoreHold takes up a change that was held when the process ended. No socket
+// is open yet, so nothing can be counted: a change that was held is held again,
+// and so is another one, unless those whom the held one would have sent away are
+// served with it.
+func (e *Engine) restoreHold(sn *Snapshot) {
+	h := e.lastGood.Held
+	if h == nil {
+		return
+	}
+	var was Hold
+	var users []Subject
+	err := errors.Join(json.Unmarshal(h.Hold, &was), json.Unmarshal(h.Users, &users))
+	if err == nil && (e.opt.Gate == "" || was.Property != e.opt.Gate) {
+		e.keepHold(nil)
+		return
+	}
+	var accepted *Snapshot
 	if err == nil {
-		err = k.disk.decode(b)
+		accepted, err = e.accepted(sn)
 	}
 	if err != nil {
-		log.Warn("last good tree cannot be used", "folder", k.dir, "err", err)
-		return k
-	}
-	for _, f := range k.disk.Files {
-		k.files[f.key()] = f
-	}
-	k.held = k.disk.Held
-	return k
-}
-
-func (m *manifest) encode() ([]byte, error) {
-	b, err := json.MarshalIndent(m, "", " ")
-	if err != nil {
-		return nil, err
-	}
-	sum := sha256.Sum256(b)
-	return append([]byte(hex.EncodeToString(sum[:])+"\n"), b...), nil
-}
-
-func (m *manifest) decode(b []byte) error {
-	head, rest, ok := strings.Cut(string(b), "\n")
-	sum := sha256.Sum256([]byte(rest))
-	if !ok || head != hex.EncodeToString(sum[:]) {
-		return errors.New("the manifest does not match its checksum")
-	}
-	if err := json.Unmarshal([]byte(rest), m); err != nil || m.Held == nil {
-		return err
-	}
-	return m.Held.compact()
-}
-
-// object reads kept contents back.
-func (k *lastGood) object(name string) ([]byte, error) {
-	b, err := os.ReadFile(filepath.Join(k.dir, "objects", name))
-	if err != nil {
-		return nil, err
-	}
-	if sum := sha256.Sum256(b); hex.EncodeToString(sum[:]) != name {
-		return nil, errors.New("the contents do not match their checksum")
-	}
-	return b, nil
-}
-
-func (k *lastGood) find(set *fileSet, f *treeFile) (lastGoodFile, bool) {
-	kf, ok := k.files[set.lastGoodKey(f)]
-	return kf, ok
-}
-
-// lastGoodKey is the key under which the last good contents of a file are found. The directory file belongs to no
-// root.
-func (fs *fileSet) lastGoodKey(f *treeFile) string {
-	if f.kind == kindDirectory {
-		return "\x00" + f.abs
-	}
-	return fs.roots[f.root] + "\x00" + f.rel
-}
-
-// contents returns parsed kept contents, or nil.
-func (k *lastGood) contents(f *treeFile, name string) (*contents, []byte) {
-	if name == "" {
-		return nil, nil
-	}
-	b, err := k.object(name)
-	if err != nil {
-		k.log.Warn("last good contents cannot be used", "file", f.rel, "err", err)
-		return nil, nil
-	}
-	c, fs, ok := parse(f.kind, f.rel, b)
-	if !ok {
-		k.log.Warn("last good contents cannot be used", "file", f.rel, "err", fs[0].Text)
-		return nil, nil
-	}
-	return c, b
-}
-
-// restore puts the last good contents under files that are bad now.
-func (k *lastGood) restore(set *fileSet) {
-	for _, f := range set.sorted() {
-		k.restoreFile(set, f)
-	}
-}
-
-func (k *lastGood) restoreFile(set *fileSet, f *treeFile) {
-	kf, ok := k.find(set, f)
-	if f.have != nil || k.dir == "" || !ok {
+		e.log.Error("the state before the held change cannot be read: the change counts", "digest", was.Digest, "err", err)
+		problem := "a change was held when the server stopped, and the state before it cannot be read, so it counts: " + err.Error()
+		e.brakeProblem.Store(&problem)
+		e.keepHold(nil)
 		return
 	}
-	if c, b := k.contents(f, kf.Good); c != nil {
-		f.have, f.data, f.digest = c, b, sha256.Sum256(b)
-	}
-}
-
-// clean returns the last contents of a file without entry errors, or nil.
-func (k *lastGood) clean(set *fileSet, f *treeFile) *contents {
-	kf, ok := k.find(set, f)
-	if k.dir == "" || !ok {
-		return nil
-	}
-	c, _ := k.contents(f, kf.Clean)
-	return c
-}
-
-// cleanFiles are the files that exist, with the last contents of each that had no
-// entry error; same reports whether all of them are in force.
-func (k *lastGood) cleanFiles(set *fileSet) (clean *fileSet, same bool) {
-	clean, same = newFileSet(set.roots), true
-	for key, f := range set.files {
-		kf, ok := k.find(set, f)
-		if !ok || f.have == nil {
-			continue
+	hold := was
+	hold.raw = sn.changeDigest()
+	hold.Digest = sn.schema.shownChange(hold.raw)
+	if hold.raw != h.Change {
+		gone := 0
+		for _, su := range users {
+			if accepted.Serves(su, e.opt.Gate) && !sn.Serves(su, e.opt.Gate) {
+				gone++
+			}
 		}
-		c := *f
-		if kf.Clean != f.digest.String() {
-			same = false
-			c.have, _ = k.contents(f, kf.Clean)
-		}
-		if c.have != nil {
-			clean.files[key] = &c
-		}
-	}
-	return clean, same
-}
-
-// unwritten is a manifest to write, with the objects that may be new.
-type unwritten struct {
-	m       manifest
-	objects map[string][]byte
-}
-
-// prepare notes what is to be kept of the trees and of the directory file (nil:
-// there is none), for write. paths are those of the sorted files in findings. The
-// caller holds the engine's load lock.
-func (k *lastGood) prepare(set *fileSet, paths []string, findings []finding.Finding, directory *treeFile) {
-	files := set.sorted()
-	paths = paths[:len(files):len(files)]
-	if directory != nil {
-		files, paths = append(files, directory), append(paths, directory.rel)
-	}
-	if k.dir == "" {
-		for _, f := range files {
-			f.data = nil
-		}
-		return
-	}
-	bad := map[string]bool{}
-	for _, x := range findings {
-		if x.Severity == finding.Error {
-			bad[x.Path] = true
-		}
-	}
-	w := &unwritten{m: manifest{Held: k.held}, objects: map[string][]byte{}}
-	now := map[string]lastGoodFile{}
-	for i, f := range files {
-		if f.have == nil {
-			continue
-		}
-		root, path, _ := strings.Cut(set.lastGoodKey(f), "\x00")
-		kf := lastGoodFile{Root: rawPath(root), Path: rawPath(path), Good: f.digest.String()}
-		kf.Clean = k.files[kf.key()].Clean
-		if !bad[paths[i]] {
-			kf.Clean = kf.Good
-		}
-		if f.data != nil {
-			w.objects[kf.Good] = f.data
-			f.data = nil
-		}
-		now[kf.key()] = kf
-		w.m.Files = append(w.m.Files, kf)
-	}
-	// What other roots left here stays: the same folder may serve them again.
-	for key, kf := range k.files {
-		if _, ok := now[key]; !ok && !slices.Contains(set.roots, string(kf.Root)) {
-			now[key] = kf
-			w.m.Files = append(w.m.Files, kf)
-		}
-	}
-	slices.SortFunc(w.m.Files, func(a, b lastGoodFile) int { return strings.Compare(a.key(), b.key()) })
-	k.files = now
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.pending != nil {
-		w.inherit(k.pending)
-	}
-	k.pending = w
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
-}
-
-// inherit takes over what could not be written yet and is still named.
-func (w *unwritten) inherit(older *unwritten) {
-	take := func(name string) {
-		if data, ok := older.objects[name]; ok {
-			w.objects[name] = data
-		}
-	}
-	for _, f := range w.m.Files {
-		take(f.Good)
-		take(f.Clean)
-	}
-	w.m.Held.names(take)
-}
-
-// retryWrite is when a write that failed is tried again although nothing
-// changed: a disk that was full may have room again.
-const retryWrite = 30 * time.Second
-
-// run writes what is pending until ctx ends, and what is pending then.
-func (k *lastGood) run(ctx context.Context) {
-	retry := time.NewTicker(retryWrite)
-	defer retry.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			k.write()
+		if gone == 0 {
+			e.log.Info("change is no longer held: it was put right while the server was down", "digest", was.Digest)
+			e.keepHold(nil)
 			return
-		case <-k.wake:
-		case <-retry.C:
 		}
-		k.write()
+		hold.Since, hold.Causes = time.Now().UTC(), sn.Causes(users, e.opt.Gate)
 	}
+	e.hold(accepted, sn, &hold, users)
+	e.keepHold(sn.held)
+	e.log.Error("change still held: `sluice reload --confirm DIGEST` lets it through, saving the files back drops it",
+		"digest", hold.Digest, "users", hold.Users, "sockets", hold.Sockets, "causes", hold.Causes)
 }
 
-// write puts the pending tree on disk: objects first, then the manifest that
-// names them, then it removes what no manifest names. A failure is logged,
-// degrades the status, and costs the fall-back only.
-func (k *lastGood) write() {
-	k.mu.Lock()
-	w := k.pending
-	k.pending = nil
-	k.mu.Unlock()
-	if w == nil || slices.Equal(w.m.Files, k.disk.Files) && w.m.Held.same(k.disk.Held) && len(w.objects) == 0 {
-		return
+// accepted builds the state before a held change from what is kept of it.
+func (e *Engine) accepted(sn *Snapshot) (*Snapshot, error) {
+	set, was, err := e.lastGood.Accepted(e.opt.Roots)
+	if err != nil {
+		return nil, err
 	}
-	err := k.put(w)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err == nil {
-		k.disk, k.problem = w.m, ""
-		return
+	out := *sn
+	if e.directory != nil {
+		if kf, ok := was.Find(e.set, e.directory); ok {
+			if out.tables, out.revision, err = e.acceptedDirectory(sn, kf); err != nil {
+				return nil, err
+			}
+		}
 	}
-	if k.pending == nil {
-		k.pending = w
-	} else {
-		k.pending.inherit(w)
-	}
-	if k.problem != err.Error() {
-		k.log.Error("last good tree not saved", "folder", k.dir, "err", err)
-	}
-	k.problem = err.Error()
+	ed := sn.names.Edit()
+	out.tree = build(set, e.opt.Schema, ed, lastGoodCarry(was, set, e.opt.Schema, ed, e.opt.Getenv), e.opt.Getenv)
+	out.names = ed.Table()
+	sn.names = out.names
+	out.memo = e.nextMemo(&out)
+	return &out, nil
 }
 
-// trouble is why the last good tree on disk is not that in force, or "".
-func (k *lastGood) trouble() string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.problem
-}
-
-func (k *lastGood) put(w *unwritten) error {
-	objects := filepath.Join(k.dir, "objects")
-	if err := os.MkdirAll(objects, 0o700); err != nil {
-		return err
-	}
-	wanted := map[string]bool{}
-	for _, f := range w.m.Files {
-		wanted[f.Good], wanted[f.Clean] = true, true
-	}
-	w.m.Held.names(func(name string) { wanted[name] = true })
-	for name, data := range w.objects {
-		if !wanted[name] {
+// acceptedDirectory builds the tables of the directory file before a held
+// change.
+func (e *Engine) acceptedDirectory(sn *Snapshot, kf tree.GoodFile) (*tables.Tables, string, error) {
+	l := SourceLoad{}
+	for _, x := range []struct {
+		name string
+		into **Batch
+	}{{kf.Clean, &l.Base}, {kf.Good, &l.Batch}} {
+		if x.name == "" {
 			continue
 		}
-		if _, err := k.object(name); err == nil {
-			continue
+		b, err := e.lastGood.Object(x.name)
+		if err != nil {
+			return nil, "", err
 		}
-		if err := WriteFile(filepath.Join(objects, name), data, 0o600); err != nil {
-			return err
-		}
-	}
-	b, err := w.m.encode()
-	if err != nil {
-		return err
-	}
-	if err := WriteFile(filepath.Join(k.dir, "manifest"), b, 0o600); err != nil {
-		return err
-	}
-	k.sweep(objects, func(name string) bool { return !wanted[name] })
-	k.sweep(k.dir, func(name string) bool { return strings.HasPrefix(name, tempPrefix) })
-	return nil
-}
-
-// sweep removes what nothing names any more, and temporary files of a process
-// that was killed. What stays costs room, nothing else.
-func (k *lastGood) sweep(dir string, old func(name string) bool) {
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		if old(e.Name()) {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
+		if c, _, ok := tree.Parse(tree.KindDirectory, e.directory.Rel, b); ok {
+			*x.into, _, _ = directoryBatch(e.directory.Rel, c.Directory, e.opt.Schema)
 		}
 	}
-	if err != nil {
-		k.log.Warn("last good tree not cleaned up", "folder", dir, "err", err)
+	out := *sn
+	if err := out.load(l, time.Now()); err != nil {
+		return nil, "", err
 	}
-}
-
-const tempPrefix = ".sluice-"
-
-// WriteFile replaces a file so that a crash or power cut leaves the old or the
-// new contents, never a mix: a temporary file beside it, fsync, rename, and
-// fsync of the folder, without which the rename itself may be lost.
-func WriteFile(path string, data []byte, mode fs.FileMode) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, tempPrefix+"*")
-	if err != nil {
-		return err
-	}
-	tmp := f.Name()
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(tmp))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
-}
-
-// has reports whether there are last good files of a root.
-func (k *lastGood) has(root string) bool {
-	for _, kf := range k.files {
-		if string(kf.Root) == root {
-			return true
-		}
-	}
-	return false
+	sn.names = out.names
+	return out.tables, kf.Good[:12], nil
 }

@@ -7,6 +7,7 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/seed47708276/sluice/cascade/tree"
 	"github.com/seed47708276/sluice/testkit"
 )
 
@@ -34,7 +35,7 @@ func TestInotifyExhausted(t *testing.T) {
 				t.Errorf("status %s, watch %+v", s.Status, s.Watch)
 			}
 			write(t, dir, "d19/a.properties", "a19=2\n")
-			within(t, fallbackScan+saveLimit, "a change", func() bool { return c2.get("a19") == "2" })
+			within(t, tree.FallbackScan+saveLimit, "a change", func() bool { return c2.get("a19") == "2" })
 			if strings.Count(c2.stderr.String(), "cannot be watched") != 1 {
 				t.Errorf("log:\n%s", c2.stderr.String())
 			}
@@ -81,7 +82,7 @@ func TestFewFileDescriptors(t *testing.T) {
 		t.Fatalf("a199 is %s", got)
 	}
 	write(t, dir, "d000/a.properties", "a0=2\n")
-	within(t, fallbackScan+saveLimit, "a change", func() bool { return c.get("a0") == "2" })
+	within(t, tree.FallbackScan+saveLimit, "a change", func() bool { return c.get("a0") == "2" })
 }
 
 // TestTwoNamesOfOneFolder watches a folder through two names, and takes one
@@ -95,7 +96,7 @@ func TestTwoNamesOfOneFolder(t *testing.T) {
 	within(t, saveLimit, "the link gone", func() bool { return len(e.Snapshot().Files()) == 3 && status(e, "alias/a.properties") == FileMissing })
 	write(t, dir, "real/a.properties", "a=new\n")
 	within(t, saveLimit, "the change", func() bool { return text(e.Snapshot(), "a") == "new" })
-	within(t, removeHold+saveLimit, "the files of the link gone", func() bool { return len(e.Snapshot().Files()) == 2 })
+	within(t, tree.RemoveHold+saveLimit, "the files of the link gone", func() bool { return len(e.Snapshot().Files()) == 2 })
 	write(t, dir, "real/a.properties", "a=newer\n")
 	within(t, saveLimit, "the next change", func() bool { return text(e.Snapshot(), "a") == "newer" })
 }

@@ -66,7 +66,7 @@ func (l *linter) duplicates() {
 		if c == nil || strings.HasPrefix(t.files[i], "hazelcast/") {
 			continue
 		}
-		for _, e := range c.entries {
+		for _, e := range c.Entries {
 			at := spot{t.files[i], e.Line}
 			if old, dup := last[e.Key]; dup {
 				dir := path.Dir(old.file)
@@ -97,7 +97,7 @@ func (l *linter) duplicates() {
 // unknown finds names below a declared prefix that no declaration knows.
 func (l *linter) unknown() {
 	sn := l.sn
-	for p, name := range sn.names.list {
+	for p, name := range sn.names.List {
 		prefix := sn.schema.declaredPrefix(name)
 		if prefix == "" || sn.schema.known(name) {
 			continue
@@ -135,7 +135,7 @@ func (l *linter) setPlaces(p uint32) []spot {
 }
 
 func (l *linter) overridePlaces(p uint32) []spot {
-	if c := l.sn.tables.count(p); c.user+c.context > 0 && l.sn.source != "" {
+	if c := l.sn.tables.Count(p); c.User+c.Context > 0 && l.sn.source != "" {
 		return []spot{{l.sn.source, 0}}
 	}
 	return nil
@@ -186,9 +186,9 @@ func (l *linter) scopes() {
 		at = spot{t.files[v.file-1], int(v.line)}
 	}
 	users, contexts := 0, 0
-	for i := range sn.names.list {
-		c := sn.tables.count(uint32(i))
-		users, contexts = users+int(c.user), contexts+int(c.context)
+	for i := range sn.names.List {
+		c := sn.tables.Count(uint32(i))
+		users, contexts = users+int(c.User), contexts+int(c.Context)
 	}
 	for _, s := range []struct {
 		scope string

@@ -78,7 +78,7 @@ const maxStoredRollouts = 10
 func (l *linter) storedRollouts() {
 	var ids []uint32
 	tags := map[uint32]string{}
-	l.sn.tables.eachContext(func(c *Context) {
+	l.sn.tables.EachContext(func(c *Context) {
 		if at := slices.IndexFunc(c.Tags, isRolloutLike); at >= 0 {
 			ids, tags[c.ID] = append(ids, c.ID), c.Tags[at]
 		}

@@ -157,7 +157,7 @@ func (l *linter) shadowed(dead []bool) {
 		for _, h := range hs {
 			by := &si.blocks[h.by]
 			l.warn(b.file, h.def.line, "shadowed-set", "%s of context set %s never has an effect: whenever it matches, so does %s (%s:%d), which goes first",
-				l.sn.names.list[h.prop], b.name, by.name, by.file, by.line)
+				l.sn.names.List[h.prop], b.name, by.name, by.file, by.line)
 		}
 	}
 }

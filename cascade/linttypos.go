@@ -13,7 +13,7 @@ const maxPlatformTypos = 2
 func (l *linter) typos() {
 	sn := l.sn
 	near := newNeighbours(sn.schema)
-	for p, name := range sn.names.list {
+	for p, name := range sn.names.List {
 		if sn.schema.known(name) || sn.schema.declaredPrefix(name) != "" { // unknown tells of these
 			continue
 		}

@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/seed47708276/sluice/cascade/tree"
 	"github.com/seed47708276/sluice/testkit"
 )
 
@@ -179,8 +180,8 @@ func command(t testing.TB, dir, name string, args ...string) {
 }
 
 // slack is what a machine that runs all tests at once is given. With it a limit of
-// saveLimit is still below fallbackScan, which finds what no event has told.
-const slack = fallbackScan - saveLimit - 500*time.Millisecond
+// saveLimit is still below tree.FallbackScan, which finds what no event has told.
+const slack = tree.FallbackScan - saveLimit - 500*time.Millisecond
 
 // within polls until the condition holds.
 func within(t testing.TB, limit time.Duration, what string, cond func() bool) {

@@ -19,7 +19,7 @@ func TestMemoKeepsSubjectsApart(t *testing.T) {
 	const users, rounds = 6000, 300
 	for round := range rounds {
 		// Each round switches off those whose number and round are alike.
-		off := Override{Key: Key{Subject{1, uint32(round%users) + 1}, "com.openexchange.websockets.enabled"}, Value: "false"}
+		off := Override{Key: Key{Subject: Subject{Context: 1, User: uint32(round%users) + 1}, Property: "com.openexchange.websockets.enabled"}, Value: "false"}
 		if err := e.Apply(Batch{Overrides: []Override{off}}); err != nil {
 			t.Fatal(err)
 		}
@@ -28,7 +28,7 @@ func TestMemoKeepsSubjectsApart(t *testing.T) {
 		for range 2 {
 			wg.Go(func() {
 				for u := range uint32(users) {
-					if got, want := h.In(sn, Subject{1, u + 1}), u > uint32(round); got != want {
+					if got, want := h.In(sn, Subject{Context: 1, User: u + 1}), u > uint32(round); got != want {
 						t.Errorf("round %d, user %d: %t, want %t", round, u+1, got, want)
 						return
 					}

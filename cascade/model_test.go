@@ -126,7 +126,7 @@ func (w *world) serverValue(name string) (string, bool) {
 }
 
 func (w *world) override(su Subject, name string) (Override, bool) {
-	o, ok := w.overrides[Key{su, name}]
+	o, ok := w.overrides[Key{Subject: su, Property: name}]
 	return o, ok && (o.Expires.IsZero() || o.Expires.After(w.now))
 }
 

@@ -16,10 +16,10 @@ func TestNamesAreForgotten(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	su := Subject{1, 2}
+	su := Subject{Context: 1, User: 2}
 	if err := e.Apply(Batch{Overrides: []Override{
-		{Key: Key{su, "own.key"}, Value: "kept", Final: ScopeUser},
-		{Key: Key{su, "com.openexchange.websockets.enabled"}, Value: "false"},
+		{Key: Key{Subject: su, Property: "own.key"}, Value: "kept", Final: ScopeUser},
+		{Key: Key{Subject: su, Property: "com.openexchange.websockets.enabled"}, Value: "false"},
 	}}); err != nil {
 		t.Fatal(err)
 	}
@@ -40,7 +40,7 @@ func TestNamesAreForgotten(t *testing.T) {
 			t.Fatalf("round %d: %d changes, want %d", round, len(r.Changed), 2*want)
 		}
 		sn := e.Snapshot()
-		most = max(most, len(sn.names.list))
+		most = max(most, len(sn.names.List))
 		if v, ok := sn.Get(su, "own.key"); !ok || v.Text != "kept" {
 			t.Fatalf("round %d: own.key is %q, %t", round, v.Text, ok)
 		}

@@ -20,11 +20,11 @@ func (e *Engine) rename(b *Batch) {
 		e.people.Delete(people.Subject(su))
 	}
 	for i := range b.Contexts {
-		e.people.Put(people.Subject{Context: b.Contexts[i].ID}, b.Contexts[i].names())
+		e.people.Put(people.Subject{Context: b.Contexts[i].ID}, b.Contexts[i].Names())
 	}
 	for i := range b.Users {
 		u := &b.Users[i]
-		e.people.Put(people.Subject{Context: u.Context, User: u.ID}, u.names())
+		e.people.Put(people.Subject{Context: u.Context, User: u.ID}, u.Names())
 	}
 }
 

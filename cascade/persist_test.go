@@ -119,7 +119,7 @@ func TestEntriesAfterRestart(t *testing.T) {
 	reload(t, e)
 	check(e)
 	// What a running server writes in the background.
-	e.lastGood.write()
+	e.lastGood.Write()
 	check(k.open())
 	check(k.open())
 	write(t, k.dir, "a.properties", "other=3\n")
@@ -192,7 +192,7 @@ func TestStateDiskFull(t *testing.T) {
 	for i := 2; i < 5; i++ {
 		write(t, k.dir, "a.properties", fmt.Sprintf("a=%d\n", i))
 		reload(t, e)
-		e.lastGood.write()
+		e.lastGood.Write()
 		k.want(e, Subject{}, "a", fmt.Sprint(i))
 		if s := e.Status(); s.Status != "degraded" || !strings.Contains(s.LastGood, "no space left") {
 			t.Fatalf("status %+v", s)
@@ -205,7 +205,7 @@ func TestStateDiskFull(t *testing.T) {
 	write(t, k.dir, "a.properties", "a=\\u12\n")
 	k.want(k.open(), Subject{}, "a", "1")
 	must(t, os.Remove(in(k.state, "ballast")))
-	e.lastGood.write()
+	e.lastGood.Write()
 	if s := e.Status(); s.LastGood != "" {
 		t.Errorf("status %+v", s)
 	}
@@ -241,7 +241,7 @@ func TestTwoRoots(t *testing.T) {
 	write(t, roots[1], "contextSets/s.yml", "s:\n  withTags: \"8\"\n  set: two\n")
 	write(t, roots[1], "a.properties", "a=two\n")
 	reload(t, e)
-	e.lastGood.write()
+	e.lastGood.Write()
 	check := func(e *Engine) {
 		t.Helper()
 		for su, want := range map[Subject]string{{Context: 7}: "one", {Context: 8}: "two"} {

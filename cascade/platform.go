@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade/people"
+	"github.com/seed47708276/sluice/cascade/tables"
 )
 
 // The platform's own database is a second source of contexts, users and values,
@@ -46,7 +47,7 @@ const maxResellerDepth = 32
 
 // platform is what was read of it so far. It is immutable.
 type platform struct {
-	tables    *tables
+	tables    *tables.Tables
 	owners    map[uint32]uint32 // context -> reseller
 	resellers map[uint32]*Reseller
 	read      func(Subject) time.Time // when it was read last; zero: never
@@ -59,7 +60,7 @@ func (e *Engine) ConnectPlatform(read func(Subject) time.Time) {
 	e.mu.Lock()
 	old := e.cur.Load()
 	sn := *old
-	sn.platform = &platform{tables: newTables(len(e.opt.Schema.decls)), owners: map[uint32]uint32{}, resellers: map[uint32]*Reseller{}, read: read}
+	sn.platform = &platform{tables: tables.New(len(e.opt.Schema.decls)), owners: map[uint32]uint32{}, resellers: map[uint32]*Reseller{}, read: read}
 	sn.tree = sn.tree.withReseller(&sn)
 	sn.generation++
 	sn.held = old.held.follow(e, &sn)
@@ -74,13 +75,13 @@ func (sn *Snapshot) Resellers() bool {
 
 // withReseller is the tree with the scope reseller in its path where no file
 // names a path: that is the existing system's default.
-func (t *tree) withReseller(sn *Snapshot) *tree {
+func (t *compiled) withReseller(sn *Snapshot) *compiled {
 	if sn.platform == nil || !t.standard || int(scopesID) < len(t.server) && t.server[scopesID].file != 0 {
 		return t
 	}
 	next := *t
 	next.path = nil
-	for _, s := range scopeOrder {
+	for _, s := range tables.ScopeOrder {
 		next.path = append(next.path, providers[s])
 	}
 	next.standard = false
@@ -93,7 +94,7 @@ func (t *tree) withReseller(sn *Snapshot) *tree {
 		}
 		// The number is an index into the path, of which one more scope is part.
 		scope := t.path[at-1].scope()
-		next.final[p] = uint8(1 + slices.Index(scopeOrder, scope))
+		next.final[p] = uint8(1 + slices.Index(tables.ScopeOrder, scope))
 	}
 	return &next
 }
@@ -109,8 +110,8 @@ func (e *Engine) ApplyPlatform(contexts []PlatformContext, users []PlatformUser,
 		return fmt.Errorf("no platform is connected")
 	}
 	b := old.platform.batch(old.names, contexts, users)
-	ed := old.names.edit()
-	t, err := old.platform.tables.apply(b, ed, time.Now())
+	ed := old.names.Edit()
+	t, err := old.platform.tables.Apply(b, ed, time.Now())
 	if err != nil {
 		e.mu.Unlock()
 		return err
@@ -130,12 +131,12 @@ func (e *Engine) ApplyPlatform(contexts []PlatformContext, users []PlatformUser,
 		for i := range resellers {
 			next.resellers[resellers[i].ID] = &resellers[i]
 			for name := range resellers[i].Config {
-				ed.add(name)
+				ed.Add(name)
 			}
 		}
 	}
 	e.rename(b)
-	sn.platform, sn.names = &next, ed.table()
+	sn.platform, sn.names = &next, ed.Table()
 	sn.generation++
 	sn.held = old.held.follow(e, &sn)
 	if known {
@@ -159,12 +160,12 @@ func (e *Engine) ForgetPlatform(gone []Subject) error {
 	for _, su := range gone {
 		b.DeleteOverrides = append(b.DeleteOverrides, old.platform.keys(old.names, su)...)
 	}
-	t, err := old.platform.tables.apply(b, old.names.edit(), time.Now())
+	t, err := old.platform.tables.Apply(b, old.names.Edit(), time.Now())
 	if err != nil {
 		return err
 	}
 	for _, su := range gone {
-		if sh, _ := old.tables.record(su.Context, su.User); sh == nil {
+		if sh, _ := old.tables.Record(su.Context, su.User); sh == nil {
 			e.people.Put(people.Subject(su), &people.Names{})
 		}
 	}
@@ -184,12 +185,12 @@ func (e *Engine) ForgetPlatform(gone []Subject) error {
 }
 
 // batch is the change that makes subjects what was read of them.
-func (pl *platform) batch(names *nameTable, contexts []PlatformContext, users []PlatformUser) *Batch {
+func (pl *platform) batch(names *tables.Names, contexts []PlatformContext, users []PlatformUser) *Batch {
 	b := &Batch{}
 	replace := func(su Subject, config []Override) {
 		keep := make(map[string]bool, len(config))
 		for _, o := range config {
-			o.Subject, o.platform = su, true
+			o.Subject, o.Platform = su, true
 			keep[o.Property] = true
 			b.Overrides = append(b.Overrides, o)
 		}
@@ -213,7 +214,7 @@ func (pl *platform) batch(names *nameTable, contexts []PlatformContext, users []
 	}
 	for i := range users {
 		u := &users[i]
-		su := Subject{u.Context, u.ID}
+		su := Subject{Context: u.Context, User: u.ID}
 		if u.Missing {
 			b.DeleteUsers = append(b.DeleteUsers, su)
 			continue
@@ -226,20 +227,20 @@ func (pl *platform) batch(names *nameTable, contexts []PlatformContext, users []
 
 // keys lists the values that were read of one subject. Without its record nothing
 // was.
-func (pl *platform) keys(names *nameTable, su Subject) (keys []Key) {
-	if sh, _ := pl.tables.record(su.Context, su.User); sh == nil {
+func (pl *platform) keys(names *tables.Names, su Subject) (keys []Key) {
+	if sh, _ := pl.tables.Record(su.Context, su.User); sh == nil {
 		return nil
 	}
-	pl.tables.eachOverride(su.Context, su.User, func(p uint32, _ bool) { keys = append(keys, Key{su, names.list[p]}) })
+	pl.tables.EachOverride(su.Context, su.User, func(p uint32, _ bool) { keys = append(keys, Key{Subject: su, Property: names.List[p]}) })
 	return keys
 }
 
 // context is what was read of a context; nil: nothing, or that there is none.
-func (pl *platform) context(id uint32) *contextEntry {
+func (pl *platform) context(id uint32) *tables.Entry {
 	if pl == nil {
 		return nil
 	}
-	if c := pl.tables.context(id); c != nil && !c.deleted {
+	if c := pl.tables.Context(id); c != nil && !c.Deleted {
 		return c
 	}
 	return nil
@@ -247,23 +248,23 @@ func (pl *platform) context(id uint32) *contextEntry {
 
 // account is the state of a subject in the platform's database.
 func (pl *platform) account(su Subject) Account {
-	switch sh, rec := pl.tables.record(su.Context, 0); {
+	switch sh, rec := pl.tables.Record(su.Context, 0); {
 	case sh == nil:
 		return AccountUnread
-	case rec&recDeleted != 0:
+	case rec&tables.RecDeleted != 0:
 		return ContextDeleted
-	case rec&recEnabled == 0:
+	case rec&tables.RecEnabled == 0:
 		return ContextDisabled
 	}
 	if su.User == 0 {
 		return AccountOpen
 	}
-	switch sh, rec := pl.tables.record(su.Context, su.User); {
+	switch sh, rec := pl.tables.Record(su.Context, su.User); {
 	case sh == nil:
 		return AccountUnread
-	case rec&recDeleted != 0:
+	case rec&tables.RecDeleted != 0:
 		return UserDeleted
-	case rec&recEnabled == 0:
+	case rec&tables.RecEnabled == 0:
 		return UserDisabled
 	}
 	return AccountOpen
@@ -325,11 +326,11 @@ func (resellerScope) find(sn *Snapshot, su Subject, p uint32) (h hit, ok bool) {
 	if sn.platform == nil || su.Context == 0 || len(sn.platform.resellers) == 0 {
 		return hit{}, false
 	}
-	name := sn.names.list[p]
+	name := sn.names.List[p]
 	sn.platform.chain(su.Context, func(r *Reseller) bool {
 		text, has := r.Config[name]
 		if has {
-			h, ok = hit{i: r.ID, bits: boolBits(text)}, true
+			h, ok = hit{i: r.ID, bits: tables.BoolBits(text)}, true
 		}
 		return !has
 	})
@@ -337,13 +338,13 @@ func (resellerScope) find(sn *Snapshot, su Subject, p uint32) (h hit, ok bool) {
 }
 
 func (resellerScope) text(sn *Snapshot, p uint32, h hit) string {
-	return sn.platform.resellers[h.i].Config[sn.names.list[p]]
+	return sn.platform.resellers[h.i].Config[sn.names.List[p]]
 }
 
 func (resellerScope) good(*Snapshot, uint32, hit) (string, bool) { return "", false }
 
 func (resellerScope) origin(sn *Snapshot, p uint32, h hit) *Origin {
-	o := sn.platform.origin(ScopeReseller, sn.names.list[p], Subject{})
+	o := sn.platform.origin(ScopeReseller, sn.names.List[p], Subject{})
 	o.Reseller = sn.platform.resellers[h.i].Name
 	return &Origin{Platform: o}
 }
@@ -354,7 +355,7 @@ func (resellerScope) lockOrigin(*Snapshot, Subject, uint32) *Origin { return nil
 func (resellerScope) names(sn *Snapshot, su Subject, add func(uint32)) {
 	sn.platform.chain(su.Context, func(r *Reseller) bool {
 		for name := range r.Config {
-			if p, ok := sn.names.id(name); ok {
+			if p, ok := sn.names.ID(name); ok {
 				add(p)
 			}
 		}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+
+	"github.com/seed47708276/sluice/cascade/tables"
 )
 
 // PlatformView is the state as the platform's own middleware has it, as far as
@@ -15,8 +17,8 @@ func (sn *Snapshot) PlatformView() *Snapshot {
 		return nil
 	}
 	v := *sn
-	v.tables, v.held, v.theirs = newTables(len(sn.schema.decls)), nil, true
-	v.memo = memo{}.next(len(sn.schema.decls), 0) // none of its answers is one of sn's
+	v.tables, v.held, v.theirs = tables.New(len(sn.schema.decls)), nil, true
+	v.memo = tables.Memo{}.Next(len(sn.schema.decls), 0) // none of its answers is one of sn's
 	return &v
 }
 
@@ -72,7 +74,7 @@ func (sn *Snapshot) platformAnswer(x *Explanation, su Subject, d *Declaration, o
 // PlatformValue is what the platform's database has of a property for the
 // subject itself: for its user, or for its context where no user is named.
 func (sn *Snapshot) PlatformValue(su Subject, property string) (text string, ok bool) {
-	p, known := sn.names.id(property)
+	p, known := sn.names.ID(property)
 	if sn.platform == nil || !known {
 		return "", false
 	}

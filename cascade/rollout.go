@@ -7,6 +7,8 @@ import (
 	"math"
 	"strconv"
 	"strings"
+
+	"github.com/seed47708276/sluice/cascade/tables"
 )
 
 // A roll-out is the computed tag rollout.NAME.P of the users in the first P
@@ -65,7 +67,7 @@ func rolloutSeed(name string) uint64 {
 
 // rolloutBucket is the place of a context (user 0) or a user, 1 to 100.
 func rolloutBucket(seed uint64, ctx, user uint32) uint32 {
-	return uint32(place(mix(mix(uint64(ctx)<<32|uint64(user))^seed), rolloutBuckets)) + 1
+	return uint32(tables.Place(tables.Mix(tables.Mix(uint64(ctx)<<32|uint64(user))^seed), rolloutBuckets)) + 1
 }
 
 // has reports whether a subject carries the tag. A view without a user is in no

@@ -44,7 +44,7 @@ func TestParseRollout(t *testing.T) {
 // in it with every version, on every machine.
 func TestRolloutBucketsNeverChange(t *testing.T) {
 	got := []uint32{}
-	for _, su := range []Subject{{1, 1}, {1, 2}, {2, 1}, {1337, 17}, {MaxID, MaxID}, {1337, 0}} {
+	for _, su := range []Subject{{Context: 1, User: 1}, {Context: 1, User: 2}, {Context: 2, User: 1}, {Context: 1337, User: 17}, {Context: MaxID, User: MaxID}, {Context: 1337, User: 0}} {
 		got = append(got, rolloutBucket(rolloutSeed("autumn"), su.Context, su.User), rolloutBucket(rolloutSeed("beta"), su.Context, su.User))
 	}
 	want := []uint32{4, 100, 45, 63, 88, 95, 69, 82, 56, 13, 86, 14}
@@ -132,7 +132,7 @@ func TestRolloutOnlyGrows(t *testing.T) {
 			sn := e.Snapshot()
 			for c := range uint32(30) {
 				for u := range uint32(10) {
-					su := Subject{c + 1, u + 1}
+					su := Subject{Context: c + 1, User: u + 1}
 					_, ok := sn.Get(su, "feature")
 					if in[su] && !ok {
 						t.Fatalf("%v left at %d %%", su, percent)
@@ -162,11 +162,11 @@ func TestManyRollouts(t *testing.T) {
 	e, err := Open(Options{Roots: []string{dir}, Schema: testSchema(t)})
 	must(t, err)
 	sn := e.Snapshot()
-	if _, ok := sn.tree.sets.rolloutKey(Subject{1, 1}); ok {
+	if _, ok := sn.tree.sets.rolloutKey(Subject{Context: 1, User: 1}); ok {
 		t.Fatal("these roll-outs have a number: add more names")
 	}
 	for u := range uint32(300) {
-		su := Subject{1, u + 1}
+		su := Subject{Context: 1, User: u + 1}
 		for i := range names {
 			_, got := sn.Get(su, fmt.Sprintf("p%d", i))
 			if _, want := (rollout{fmt.Sprintf("n%d", i), 50, false}).has(su); got != want {
@@ -209,7 +209,7 @@ func BenchmarkRollout(b *testing.B) {
 	}
 	subject := func(i int) Subject {
 		n := uint32(uint64(i) * 2654435761 % (contexts * users))
-		return Subject{n/users + 1, n%users + 1}
+		return Subject{Context: n/users + 1, User: n%users + 1}
 	}
 	bools := func(e *Engine, from int) {
 		h := e.Bool("com.openexchange.websockets.enabled")

@@ -5,6 +5,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 // Run watches the roots and the source until ctx ends. Any event arms a quiet
@@ -14,21 +16,21 @@ import (
 func (e *Engine) Run(ctx context.Context) error {
 	var helpers sync.WaitGroup
 	defer helpers.Wait()
-	helpers.Go(func() { e.lastGood.run(ctx) })
+	helpers.Go(func() { e.lastGood.Run(ctx) })
 	helpers.Go(func() { e.expireOnTime(ctx) })
 	helpers.Go(func() { e.people.SettleOnTime(ctx) })
-	w := newWatcher(e.opt.Roots, &e.watchMode, e.log)
-	defer w.close()
+	w := tree.NewWatcher(e.opt.Roots, &e.watchMode, e.log)
+	defer w.Close()
 	helpers.Go(func() {
-		if err := w.watchMounts(ctx); err != nil {
+		if err := w.WatchMounts(ctx); err != nil {
 			e.log.Warn("mounts cannot be watched: what is mounted over a file or folder counts at the next rescan", "err", err)
 		}
 	})
-	defer e.putBy(w.whole)()
-	kicks := w.kicks
-	w.sync(e.watchDirs())
+	defer e.putBy(w.Whole)()
+	kicks := w.Kicks
+	w.Sync(e.watchDirs())
 	// A change between Open and the first watch made no event.
-	quiet := time.NewTimer(quietTime)
+	quiet := time.NewTimer(tree.QuietTime)
 	again, rescan := newStoppedTimer(), time.NewTimer(e.rescanEvery())
 	defer func() {
 		for _, t := range []*time.Timer{quiet, again, rescan} {
@@ -38,11 +40,11 @@ func (e *Engine) Run(ctx context.Context) error {
 	var first time.Time
 	load := func() {
 		first = time.Time{}
-		w.nextBurst()
+		w.NextBurst()
 		_, wait := e.reload(false, false)
-		if w.sync(e.watchDirs()) {
+		if w.Sync(e.watchDirs()) {
 			// New folders may have changed before they were watched.
-			wait = quietTime
+			wait = tree.QuietTime
 		}
 		if wait > 0 {
 			again.Reset(wait)
@@ -58,7 +60,7 @@ func (e *Engine) Run(ctx context.Context) error {
 			if first.IsZero() {
 				first = now
 			}
-			quiet.Reset(max(0, min(w.quiet(), first.Add(quietMax).Sub(now))))
+			quiet.Reset(max(0, min(w.Quiet(), first.Add(tree.QuietMax).Sub(now))))
 		case <-quiet.C:
 			load()
 		case <-again.C:
@@ -86,7 +88,7 @@ func (e *Engine) expireOnTime(ctx context.Context) {
 	timer := newStoppedTimer()
 	defer timer.Stop()
 	for {
-		at := time.UnixMilli(e.Snapshot().tables.nextExpiry)
+		at := time.UnixMilli(e.Snapshot().tables.NextExpiry)
 		timer.Reset(max(0, min(time.Until(at), maxExpirySleep)))
 		select {
 		case <-ctx.Done():
@@ -104,8 +106,8 @@ func (e *Engine) rescanEvery() time.Duration {
 	e.load.Lock()
 	defer e.load.Unlock()
 	// A mount makes no event.
-	if len(e.set.findings) > 0 || e.watchMode.Load().Mode == WatchRescan {
-		return min(every, fallbackScan)
+	if len(e.set.Findings) > 0 || e.watchMode.Load().Mode == WatchRescan {
+		return min(every, tree.FallbackScan)
 	}
 	return every
 }
@@ -115,7 +117,7 @@ func (e *Engine) rescanEvery() time.Duration {
 func (e *Engine) readAll() {
 	e.load.Lock()
 	defer e.load.Unlock()
-	e.set.readAll = true
+	e.set.ReadAll = true
 }
 
 // putBy has the trees and the source ask whole for files that were put into
@@ -124,9 +126,9 @@ func (e *Engine) putBy(whole func(path string, links []string) bool) (done func(
 	set := func(f func(string, []string) bool) {
 		e.load.Lock()
 		defer e.load.Unlock()
-		e.set.whole = f
+		e.set.Whole = f
 		if d, ok := e.opt.Source.(*DirectoryFile); ok {
-			d.set.whole = f
+			d.set.Whole = f
 		}
 	}
 	set(whole)
@@ -137,11 +139,11 @@ func (e *Engine) putBy(whole func(path string, links []string) bool) (done func(
 // that name them count.
 func (e *Engine) watchDirs() (folders, names []string) {
 	e.load.Lock()
-	dirs, links, files := e.set.watched()
+	dirs, links, files := e.set.Watched()
 	e.load.Unlock()
 	paths := slices.Clone(e.opt.Roots)
 	if e.opt.Source != nil {
 		paths = append(paths, e.opt.Source.Paths()...)
 	}
-	return append(dirs, mountedFiles(files)...), append(links, waysTo(paths)...)
+	return append(dirs, tree.MountedFiles(files)...), append(links, tree.WaysTo(paths)...)
 }

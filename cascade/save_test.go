@@ -8,6 +8,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed47708276/sluice/cascade/tree"
 	"github.com/seed47708276/sluice/testkit"
 )
 
@@ -140,7 +141,7 @@ func saveIn(t *testing.T, dir, root string, s saveStyle) {
 		t.Fatalf("probe is %s before the save", got)
 	}
 	// The first load after the start may still be under way.
-	throughout(t, 3*quietTime, "no change before the save", func() bool { return e.Snapshot().Generation() == 1 })
+	throughout(t, 3*tree.QuietTime, "no change before the save", func() bool { return e.Snapshot().Generation() == 1 })
 	seen, calls := make(chan time.Time, 10), atomic.Int32{}
 	defer e.Subscribe([]string{"probe"}, func(ch []EffectiveChange) {
 		calls.Add(1)
@@ -157,7 +158,7 @@ func saveIn(t *testing.T, dir, root string, s saveStyle) {
 		t.Fatalf("not seen within %v: probe is %s, files %+v", saveLimit, text(e.Snapshot(), "probe"), e.Status())
 	}
 	loads := max(s.loads, 1)
-	throughout(t, 4*quietTime, fmt.Sprintf("%d generation(s) for one save", loads), func() bool {
+	throughout(t, 4*tree.QuietTime, fmt.Sprintf("%d generation(s) for one save", loads), func() bool {
 		return e.Snapshot().Generation() <= 1+loads && calls.Load() == 1 && text(e.Snapshot(), "probe") == "new"
 	})
 	if v, ok := e.Snapshot().Get(Subject{Context: 7}, "probe"); !ok || v.Text != "new" {

@@ -1,6 +1,10 @@
 package cascade
 
-import "time"
+import (
+	"time"
+
+	"github.com/seed47708276/sluice/cascade/tables"
+)
 
 // provider is one scope of the path. Adding a scope is adding a provider: the
 // resolver knows none of them by name.
@@ -51,7 +55,7 @@ func (o overrideScope) key(su Subject) (user uint32, ok bool) {
 
 func (o overrideScope) find(sn *Snapshot, su Subject, p uint32) (hit, bool) {
 	h, ok := o.in(sn.tables, su, p)
-	if ok && !h.sh.expired(int(h.i)) {
+	if ok && !h.sh.Expired(int(h.i)) {
 		return h, true
 	}
 	if sn.platform == nil {
@@ -65,27 +69,27 @@ func (o overrideScope) any(sn *Snapshot, su Subject, p uint32) (hit, bool) {
 	return o.in(sn.tables, su, p)
 }
 
-func (o overrideScope) in(t *tables, su Subject, p uint32) (hit, bool) {
+func (o overrideScope) in(t *tables.Tables, su Subject, p uint32) (hit, bool) {
 	user, ok := o.key(su)
 	if !ok {
 		return hit{}, false
 	}
-	if c := t.count(p); o.user && c.user == 0 || !o.user && c.context == 0 {
+	if c := t.Count(p); o.user && c.User == 0 || !o.user && c.Context == 0 {
 		return hit{}, false
 	}
-	sh, i := t.find(su.Context, user, p)
+	sh, i := t.Find(su.Context, user, p)
 	if i < 0 {
 		return hit{}, false
 	}
-	return hit{sh: sh, i: uint32(i), bits: sh.bits(i)}, true
+	return hit{sh: sh, i: uint32(i), bits: sh.Bits(i)}, true
 }
 
-func (overrideScope) text(_ *Snapshot, _ uint32, h hit) string   { return h.sh.text(int(h.i)) }
+func (overrideScope) text(_ *Snapshot, _ uint32, h hit) string   { return h.sh.Text(int(h.i)) }
 func (overrideScope) good(*Snapshot, uint32, hit) (string, bool) { return "", false }
 
 func (s overrideScope) origin(sn *Snapshot, p uint32, h hit) *Origin {
-	o := h.sh.override(int(h.i), sn.names.list[p])
-	if o.platform {
+	o := h.sh.Override(int(h.i), sn.names.List[p])
+	if o.Platform {
 		return &Origin{Platform: sn.platform.origin(s.scope(), o.Property, o.Subject)}
 	}
 	return &Origin{Override: &OverrideOrigin{
@@ -101,14 +105,14 @@ func timePtr(t time.Time) *time.Time {
 }
 
 func (o overrideScope) lock(sn *Snapshot, su Subject, p uint32) string {
-	if sn.tables.count(p).final == 0 && (sn.platform == nil || sn.platform.tables.count(p).final == 0) {
+	if sn.tables.Count(p).Final == 0 && (sn.platform == nil || sn.platform.tables.Count(p).Final == 0) {
 		return ""
 	}
 	h, ok := o.find(sn, su, p)
-	if !ok || !h.sh.locks(int(h.i)) {
+	if !ok || !h.sh.Locks(int(h.i)) {
 		return ""
 	}
-	return h.sh.final(int(h.i))
+	return h.sh.Final(int(h.i))
 }
 
 func (o overrideScope) lockOrigin(sn *Snapshot, su Subject, p uint32) *Origin {
@@ -122,7 +126,7 @@ func (o overrideScope) names(sn *Snapshot, su Subject, add func(uint32)) {
 		return
 	}
 	for _, t := range sn.allTables() {
-		t.eachOverride(su.Context, user, func(p uint32, expired bool) {
+		t.EachOverride(su.Context, user, func(p uint32, expired bool) {
 			if !expired {
 				add(p)
 			}

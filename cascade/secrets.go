@@ -12,6 +12,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/cascade/secret"
+	"github.com/seed47708276/sluice/cascade/tree"
 	"github.com/seed47708276/sluice/cascade/yamlfile"
 )
 
@@ -72,11 +73,11 @@ func (s *secrets) secretPatterns() []string {
 // property has an error.
 func (e *Engine) patterns() {
 	text := ""
-	for _, f := range e.set.sorted() {
-		if f.have == nil {
+	for _, f := range e.set.Sorted() {
+		if f.Have == nil {
 			continue
 		}
-		for _, en := range f.have.entries {
+		for _, en := range f.Have.Entries {
 			if en.Key == PropSecrets {
 				text = en.Value
 			}
@@ -88,9 +89,9 @@ func (e *Engine) patterns() {
 
 // patternLines are the lines of a YAML file with values that only a pattern
 // masks: the reader of the file does not know of it.
-func (b *builder) patternLines(f *treeFile) map[int]bool {
+func (b *builder) patternLines(f *tree.File) map[int]bool {
 	patterns := b.schema.secretPatterns()
-	if len(patterns) == 0 || len(f.findings) == 0 || f.have == nil {
+	if len(patterns) == 0 || len(f.Findings) == 0 || f.Have == nil {
 		return nil
 	}
 	lines := map[int]bool{}
@@ -99,17 +100,17 @@ func (b *builder) patternLines(f *treeFile) map[int]bool {
 			lines[v.Line] = true
 		}
 	}
-	for i := range f.have.blocks {
-		for j := range f.have.blocks[i].Properties {
-			p := &f.have.blocks[i].Properties[j]
+	for i := range f.Have.Blocks {
+		for j := range f.Have.Blocks[i].Properties {
+			p := &f.Have.Blocks[i].Properties[j]
 			note(p.Name, &p.Value)
 		}
 	}
-	for i := range f.have.meta {
-		note(f.have.meta[i].Property, f.have.meta[i].Value)
+	for i := range f.Have.Meta {
+		note(f.Have.Meta[i].Property, f.Have.Meta[i].Value)
 	}
-	for i := range f.have.settings {
-		note(f.have.settings[i].Name, &f.have.settings[i].Value)
+	for i := range f.Have.Settings {
+		note(f.Have.Settings[i].Name, &f.Have.Settings[i].Value)
 	}
 	return lines
 }
@@ -142,11 +143,11 @@ func (e *Engine) LooseSecrets() []finding.Finding {
 	defer e.load.Unlock()
 	sn := e.Snapshot()
 	var out []finding.Finding
-	for i, f := range e.set.sorted() {
-		if f.have == nil || i >= len(sn.tree.files) {
+	for i, f := range e.set.Sorted() {
+		if f.Have == nil || i >= len(sn.tree.files) {
 			continue
 		}
-		fi, err := os.Stat(f.abs)
+		fi, err := os.Stat(f.Abs)
 		if err != nil || fi.Mode()&everybody == 0 {
 			continue // what cannot be read has a finding of its own
 		}
@@ -160,20 +161,20 @@ func (e *Engine) LooseSecrets() []finding.Finding {
 				more++
 			}
 		}
-		for _, en := range f.have.entries {
+		for _, en := range f.Have.Entries {
 			note(en.Key, en.Value, en.Line)
 		}
-		for _, b := range f.have.blocks {
+		for _, b := range f.Have.Blocks {
 			for _, p := range b.Properties {
 				note(p.Name, p.Value.Text, p.Value.Line)
 			}
 		}
-		for _, m := range f.have.meta {
+		for _, m := range f.Have.Meta {
 			if m.Value != nil {
 				note(m.Property, m.Value.Text, m.Value.Line)
 			}
 		}
-		for _, p := range f.have.settings {
+		for _, p := range f.Have.Settings {
 			note(p.Name, p.Value.Text, p.Value.Line)
 		}
 		if name == "" {

@@ -35,7 +35,7 @@ com.openexchange.passwordchange.script=N
 	e.Schema().SetDigestKey([]byte("key"))
 	other := openEngine(t, Options{Roots: []string{next}})
 	var told []any
-	for _, su := range []Subject{{}, {Context: 7}, {7, 1}} {
+	for _, su := range []Subject{{}, {Context: 7}, {Context: 7, User: 1}} {
 		for _, name := range e.Snapshot().AllNames() {
 			told = append(told, e.Snapshot().Explain(su, name, ExplainOptions{Verbose: true}))
 		}
@@ -58,7 +58,7 @@ com.openexchange.passwordchange.script=N
 		t.Error(err)
 	}
 	// Digests tell nothing to who has no key.
-	if e.Snapshot().Digest() == e.Snapshot().tree.digest || e.Status().Files[0].Digest == e.set.sorted()[0].digest.String() {
+	if e.Snapshot().Digest() == e.Snapshot().tree.digest || e.Status().Files[0].Digest == e.set.Sorted()[0].Digest.String() {
 		t.Error("a digest is not keyed")
 	}
 	e.Schema().SetDigestKey([]byte("key"))

@@ -74,7 +74,7 @@ func (sn *Snapshot) MatchSets(ctx context.Context, property string) (SetMatches,
 			}
 		}
 	}
-	if p, ok := sn.names.id(property); ok && int(p) < len(si.defAt) {
+	if p, ok := sn.names.ID(property); ok && int(p) < len(si.defAt) {
 		for _, d := range si.defs[si.defAt[p]].list {
 			text := sn.schema.Show(property, d.text)
 			out.Sets[d.block].Value = &text

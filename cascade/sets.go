@@ -7,6 +7,7 @@ import (
 	"sync"
 	"sync/atomic"
 
+	"github.com/seed47708276/sluice/cascade/tables"
 	"github.com/seed47708276/sluice/cascade/tagexpr"
 )
 
@@ -196,7 +197,7 @@ func (si *setIndex) pairClass(su Subject, sig, perms uint32, tags []string) *cla
 	if len(si.rollouts) > 0 {
 		rollouts, numbered = si.rolloutKey(su)
 	}
-	at := &si.pairs[mix((uint64(sig)<<32|uint64(perms))^rollouts*0x9e3779b97f4a7c15)%pairCache]
+	at := &si.pairs[tables.Mix((uint64(sig)<<32|uint64(perms))^rollouts*0x9e3779b97f4a7c15)%pairCache]
 	if p := at.Load(); p != nil && p.sig == sig && p.perms == perms && p.rollouts == rollouts && numbered {
 		return p.class
 	}

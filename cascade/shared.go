@@ -20,7 +20,7 @@ func (sn *Snapshot) SharedSums() map[string]string {
 		if c == nil {
 			continue
 		}
-		if kept := sn.sharedEntries(i); len(kept) < len(c.entries) {
+		if kept := sn.sharedEntries(i); len(kept) < len(c.Entries) {
 			delete(sums, sn.tree.files[i])
 			text := ""
 			for _, e := range kept {
@@ -38,7 +38,7 @@ func (sn *Snapshot) SharedSums() map[string]string {
 // members alike, by property; nil where there is no such file.
 func (sn *Snapshot) SharedKeySums(path string) map[string]string {
 	for i, c := range sn.tree.contents {
-		if c == nil || sn.tree.files[i] != path || c.entries == nil {
+		if c == nil || sn.tree.files[i] != path || c.Entries == nil {
 			continue
 		}
 		sums := map[string]string{}
@@ -55,7 +55,7 @@ type sharedEntry struct{ key, value string }
 // sharedEntries are those of a properties file without the properties that each
 // member has for itself.
 func (sn *Snapshot) sharedEntries(file int) (kept []sharedEntry) {
-	for _, e := range sn.tree.contents[file].entries {
+	for _, e := range sn.tree.contents[file].Entries {
 		if i, declared := sn.schema.byName[e.Key]; !declared || !sn.schema.decls[i].Local {
 			kept = append(kept, sharedEntry{e.Key, e.Value})
 		}

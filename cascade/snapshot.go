@@ -5,22 +5,24 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/tables"
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 // Snapshot is one state of everything: files, directory and overrides. It
 // never changes; any number of goroutines may read it, for as long as they
 // like. Two reads from one snapshot never see different loads.
 type Snapshot struct {
-	tree       *tree
-	tables     *tables
-	names      *nameTable
+	tree       *compiled
+	tables     *tables.Tables
+	names      *tables.Names
 	schema     *Schema
 	generation uint64
 	revision   string          // of the directory and the overrides
 	source     string          // the directory file, "" where there is none
 	slips      map[Key]slip    // of the directory file
 	loaded     time.Time       // when the files were read
-	memo       memo            // answers, with the epoch of this snapshot
+	memo       tables.Memo     // answers, with the epoch of this snapshot
 	hypothesis *hypothesis     // nil but in what Suppose returns
 	held       *held           // a change of files that the gate does not follow yet; nil: none
 	flags      map[string]Flag // Options.Flags
@@ -31,14 +33,14 @@ type Snapshot struct {
 }
 
 // tree is what the files say, compiled.
-type tree struct {
+type compiled struct {
 	digest   string
-	shared   string      // digest without what is local
-	files    []string    // display paths; a value's file is an index into it
-	keys     []string    // of files, as the engine's fileSet knows them
-	contents []*contents // of files, in force; nil where there are none
-	server   []serverVal // by property number
-	final    []uint8     // by property number: 1 + index into path of the scope that meta locks, 0: none
+	shared   string           // digest without what is local
+	files    []string         // display paths; a value's file is an index into it
+	keys     []string         // of files, as the engine's tree.Set knows them
+	contents []*tree.Contents // of files, in force; nil where there are none
+	server   []serverVal      // by property number
+	final    []uint8          // by property number: 1 + index into path of the scope that meta locks, 0: none
 	meta     map[uint32]*metaInfo
 	goods    map[uint32]string // declared properties whose server value does not fit: the last good text
 	unused   []unusedFile      // files that are not used as they are now
@@ -74,8 +76,8 @@ type metaInfo struct {
 
 // hit is where a provider found a value.
 type hit struct {
-	sh   *shard // user and context scope
-	i    uint32 // slot, or index into the definitions of the property
+	sh   *tables.Shard // user and context scope
+	i    uint32        // slot, or index into the definitions of the property
 	bits uint32
 }
 
@@ -143,7 +145,7 @@ func (sn *Snapshot) find(su Subject, p uint32) (hit, int) {
 
 // lockable reports whether anything may lock the property.
 func (sn *Snapshot) lockable(p uint32) bool {
-	return int(p) < len(sn.tree.final) && sn.tree.final[p] != 0 || sn.tables.count(p).final > 0 || sn.platform != nil && sn.platform.tables.count(p).final > 0
+	return int(p) < len(sn.tree.final) && sn.tree.final[p] != 0 || sn.tables.Count(p).Final > 0 || sn.platform != nil && sn.platform.tables.Count(p).Final > 0
 }
 
 // lock returns the index into the path of the first scope that may define the
@@ -173,18 +175,18 @@ func (sn *Snapshot) boolean(su Subject, p uint32, def bool) bool {
 	if sn.supposed(su) != nil {
 		return sn.resolveBool(su, p, def)
 	}
-	set, word := sn.memo.key(su)
-	if bits := sn.memo.get(p, set, word); bits != 0 {
-		return bits == bitTrue
+	set, word := sn.memo.Key(su)
+	if bits := sn.memo.Get(p, set, word); bits != 0 {
+		return bits == tables.BitTrue
 	}
 	value := sn.resolveBool(su, p, def)
-	sn.memo.put(p, set, word, value)
+	sn.memo.Put(p, set, word, value)
 	return value
 }
 
 func (sn *Snapshot) resolveBool(su Subject, p uint32, def bool) bool {
 	if h, i := sn.find(su, p); i >= 0 {
-		return h.bits == bitTrue
+		return h.bits == tables.BitTrue
 	}
 	return def
 }
@@ -206,7 +208,7 @@ func (sn *Snapshot) Get(su Subject, name string) (v Value, ok bool) {
 	}
 	d := sn.schema.Lookup(name)
 	v.Declared = d != nil
-	p, known := sn.names.id(name)
+	p, known := sn.names.ID(name)
 	if known {
 		if h, i := sn.find(su, p); i >= 0 {
 			pr := sn.tree.path[i]
@@ -234,7 +236,7 @@ func (sn *Snapshot) Get(su Subject, name string) (v Value, ok bool) {
 // Bool resolves a property as a boolean by its name: only true (trimmed, any
 // case) is true. ok is false where nothing defines it.
 func (sn *Snapshot) Bool(su Subject, name string) (value, ok bool) {
-	p, known := sn.names.id(name)
+	p, known := sn.names.ID(name)
 	if !known {
 		return false, false
 	}
@@ -242,7 +244,7 @@ func (sn *Snapshot) Bool(su Subject, name string) (value, ok bool) {
 		return sn.boolean(su, p, sn.schema.defaults[p]), true
 	}
 	h, i := sn.find(su, p)
-	return h.bits == bitTrue, i >= 0
+	return h.bits == tables.BitTrue, i >= 0
 }
 
 // effective types the winning text. Where it does not fit, the last good value

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/tables"
+	"github.com/seed47708276/sluice/cascade/tree"
 	"github.com/seed47708276/sluice/cascade/yamlfile"
 )
 
@@ -38,12 +40,12 @@ type SourceLoad struct {
 // file of the tree: what does not parse leaves the last good contents in force.
 type DirectoryFile struct {
 	path string
-	set  *fileSet
-	file *treeFile
-	sent digest // contents that were handed over
+	set  *tree.Set
+	file *tree.File
+	sent tree.Digest // contents that were handed over
 	any  bool
 	more []finding.Finding // about entries, from handing over
-	base *contents         // the last ones without errors, until they are handed over
+	base *tree.Contents    // the last ones without errors, until they are handed over
 }
 
 // NewDirectoryFile names the file; Load reads it.
@@ -54,8 +56,8 @@ func NewDirectoryFile(path string) *DirectoryFile {
 		abs = path
 	}
 	return &DirectoryFile{
-		path: abs, set: newFileSet(nil),
-		file: &treeFile{rel: filepath.ToSlash(path), abs: abs, kind: kindDirectory},
+		path: abs, set: tree.NewSet(nil),
+		file: &tree.File{Rel: filepath.ToSlash(path), Abs: abs, Kind: tree.KindDirectory},
 	}
 }
 
@@ -64,31 +66,31 @@ func (d *DirectoryFile) Paths() []string { return []string{d.path} }
 
 // restoreFrom takes up the last good contents of the file, and returns what it is to
 // keep from now on.
-func (d *DirectoryFile) restoreFrom(k *lastGood) *treeFile {
-	k.restoreFile(d.set, d.file)
-	d.base = k.clean(d.set, d.file)
+func (d *DirectoryFile) restoreFrom(k *tree.LastGood) *tree.File {
+	k.RestoreFile(d.set, d.file)
+	d.base = k.Clean(d.set, d.file)
 	return d.file
 }
 
 // setHold is told the hold of the trees, which holds here too.
-func (d *DirectoryFile) setHold(hold time.Duration) { d.set.shrinkHold = hold }
+func (d *DirectoryFile) setHold(hold time.Duration) { d.set.ShrinkHold = hold }
 
 // Load reads the file.
 func (d *DirectoryFile) Load(schema *Schema, force bool) SourceLoad {
 	l := SourceLoad{}
-	d.file.links = hops(d.path)
-	l.Changed, l.Again = d.set.look(d.file, nil, force)
-	if d.file.have != nil && (!d.any || d.sent != d.file.digest) {
-		l.Batch, d.more, l.slips = directoryBatch(d.file.rel, d.file.have.directory, schema)
-		bad := finding.HasErrors(d.more) || finding.HasErrors(d.file.findings)
+	d.file.Links = tree.Hops(d.path)
+	l.Changed, l.Again = d.set.Look(d.file, nil, force)
+	if d.file.Have != nil && (!d.any || d.sent != d.file.Digest) {
+		l.Batch, d.more, l.slips = directoryBatch(d.file.Rel, d.file.Have.Directory, schema)
+		bad := finding.HasErrors(d.more) || finding.HasErrors(d.file.Findings)
 		if bad && d.base != nil {
-			l.Base, _, _ = directoryBatch(d.file.rel, d.base.directory, schema)
+			l.Base, _, _ = directoryBatch(d.file.Rel, d.base.Directory, schema)
 		}
 		l.Partial, d.base = bad && (d.any || l.Base != nil), nil
-		d.sent, d.any, l.Changed = d.file.digest, true, true
-		d.file.have.directory = nil // a million users need not stay twice
+		d.sent, d.any, l.Changed = d.file.Digest, true, true
+		d.file.Have.Directory = nil // a million users need not stay twice
 	}
-	l.Report = FileReport{Path: d.file.rel, Status: d.file.status, Errors: slices.Concat(d.file.findings, d.more)}
+	l.Report = FileReport{Path: d.file.Rel, Status: d.file.Status, Errors: slices.Concat(d.file.Findings, d.more)}
 	if d.any {
 		l.Report.Digest, l.Revision = d.sent.String(), d.sent.String()[:12]
 	}
@@ -173,7 +175,7 @@ func (w *directoryWalk) bad(line, col int, code string, err error) {
 func (w *directoryWalk) context(c *yamlfile.Context) error {
 	id := uint32(c.ID)
 	ctx := Context{ID: id, Name: c.Name, Logins: c.Logins, Enabled: c.Enabled, Tags: c.Tags}
-	if err := ctx.check(); err != nil {
+	if err := ctx.Check(); err != nil {
 		w.bad(c.Line, 0, "bad-entry", err)
 		return nil
 	}
@@ -190,7 +192,7 @@ func (w *directoryWalk) context(c *yamlfile.Context) error {
 			Context: id, ID: uint32(u.ID), Enabled: u.Enabled, Permissions: u.Permissions,
 			Login: u.Login, Mails: u.Mails, DisplayName: u.DisplayName,
 		}
-		if err := user.check(); err != nil {
+		if err := user.Check(); err != nil {
 			w.bad(u.Line, 0, "bad-entry", err)
 			continue
 		}
@@ -199,7 +201,7 @@ func (w *directoryWalk) context(c *yamlfile.Context) error {
 				return err
 			}
 		}
-		if err := w.overrides(Subject{id, user.ID}, u.Config); err != nil {
+		if err := w.overrides(Subject{Context: id, User: user.ID}, u.Config); err != nil {
 			return err
 		}
 	}
@@ -209,19 +211,19 @@ func (w *directoryWalk) context(c *yamlfile.Context) error {
 func (w *directoryWalk) overrides(su Subject, config []yamlfile.Override) error {
 	for _, y := range config {
 		o := Override{
-			Key: Key{su, y.Property}, Value: y.Value, Final: y.Final, Protected: y.Protected,
+			Key: Key{Subject: su, Property: y.Property}, Value: y.Value, Final: y.Final, Protected: y.Protected,
 			Reason: y.Reason, Actor: y.Actor, Time: y.Time, Expires: y.Expires,
 		}
-		if o.Final != "" && !slices.Contains(scopeOrder, o.Final) {
+		if o.Final != "" && !slices.Contains(tables.ScopeOrder, o.Final) {
 			w.bad(y.Line, y.Col, "unknown-final", fmt.Errorf("%s: %w", o.Property, CheckFinal(o.Final)))
 			o.Final = ""
 		}
-		if err := o.check(); err != nil {
+		if err := o.Check(); err != nil {
 			w.bad(y.Line, y.Col, "bad-entry", err)
 			continue
 		}
 		if err := w.schema.CheckValue(o.Property, o.Value); err != nil {
-			o.unfit = true
+			o.Unfit = true
 			w.bad(y.Line, y.Col, "bad-value", fmt.Errorf("%w; its last good value applies where there is one", err))
 			if w.slips != nil && len(w.slips) < maxSlips {
 				w.slips[o.Key] = slip{w.fs[len(w.fs)-1], strings.TrimPrefix(err.Error(), o.Property+": ")}
@@ -236,11 +238,11 @@ func (w *directoryWalk) overrides(su Subject, config []yamlfile.Override) error 
 
 // CheckFinal refuses a lock that names no scope; such a lock is ignored.
 func CheckFinal(scope string) error {
-	if slices.Contains(scopeOrder, scope) {
+	if slices.Contains(tables.ScopeOrder, scope) {
 		return nil
 	}
 	return fmt.Errorf("final names %s, which is no scope (%s)%s: the lock is ignored",
-		finding.Quote(scope), strings.Join(scopeOrder, ", "), didYouMean(scope, scopeOrder))
+		finding.Quote(scope), strings.Join(tables.ScopeOrder, ", "), didYouMean(scope, tables.ScopeOrder))
 }
 
 // CheckValue refuses a value that does not fit the declaration of its

@@ -7,6 +7,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade/finding"
 	"github.com/seed47708276/sluice/cascade/propfile"
+	"github.com/seed47708276/sluice/cascade/tree"
 	"github.com/seed47708276/sluice/cascade/yamlfile"
 )
 
@@ -70,7 +71,7 @@ func (sn *Snapshot) SourceLineAt(roots []string, path string, line int) (l Sourc
 // sourceOf reads a file where the last root that has it has it.
 func sourceOf(roots []string, path string) []string {
 	for i := len(roots) - 1; i >= 0; i-- {
-		data, _, err := readFile(filepath.Join(roots[i], filepath.FromSlash(path)), max(propfile.MaxFileBytes, yamlfile.MaxFile))
+		data, _, err := tree.ReadFile(filepath.Join(roots[i], filepath.FromSlash(path)), max(propfile.MaxFileBytes, yamlfile.MaxFile))
 		if err == nil {
 			return strings.Split(strings.ToValidUTF8(string(data), "\ufffd"), "\n")
 		}

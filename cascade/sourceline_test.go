@@ -44,7 +44,7 @@ func TestMatchSets(t *testing.T) {
 	must(t, e.Apply(Batch{
 		Contexts:  []Context{{ID: 1, Enabled: true, Tags: []string{"premium"}}, {ID: 2, Enabled: true}},
 		Users:     []User{{Context: 1, ID: 1, Enabled: true}, {Context: 1, ID: 2, Enabled: true}, {Context: 2, ID: 1, Enabled: true}},
-		Overrides: []Override{{Key: Key{Subject{2, 9}, "com.example.b"}, Value: "o"}},
+		Overrides: []Override{{Key: Key{Subject: Subject{Context: 2, User: 9}, Property: "com.example.b"}, Value: "o"}},
 	}))
 	m, err := e.Snapshot().MatchSets(t.Context(), "com.example.a")
 	if err != nil || m.Contexts != 2 || m.Users != 4 || len(m.Sets) != 4 {
@@ -65,7 +65,7 @@ func TestMatchSets(t *testing.T) {
 	}
 	// Each user has a bucket of its own.
 	in := 0
-	for _, su := range []Subject{{1, 1}, {1, 2}, {2, 1}, {2, 9}} {
+	for _, su := range []Subject{{Context: 1, User: 1}, {Context: 1, User: 2}, {Context: 2, User: 1}, {Context: 2, User: 9}} {
 		if rolloutBucket(rolloutSeed("autumn"), su.Context, su.User) <= 50 {
 			in++
 		}

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/seed47708276/sluice/cascade/finding"
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 // BadFile is a file, or a folder, that cannot be used and has no last good
@@ -53,13 +54,13 @@ func (e *BadFilesError) Error() string {
 // checkRoots refuses roots that are no folders, and missing ones of which
 // nothing is kept.
 func (e *Engine) checkRoots() error {
-	for i, root := range e.set.roots {
+	for i, root := range e.set.Roots {
 		fi, err := os.Stat(root)
 		switch {
 		case err == nil && !fi.IsDir():
 			return fmt.Errorf("root %s is not a folder: correct --etc", e.named[i])
-		case err != nil && !e.lastGood.has(root):
-			return fmt.Errorf("root %s: %w: mount it, or correct --etc", e.named[i], cause(err))
+		case err != nil && !e.lastGood.Has(root):
+			return fmt.Errorf("root %s: %w: mount it, or correct --etc", e.named[i], tree.Cause(err))
 		}
 	}
 	return nil
@@ -68,28 +69,28 @@ func (e *Engine) checkRoots() error {
 // badFiles lists what cannot be used and has no last good contents.
 func (e *Engine) badFiles(sn *Snapshot) []BadFile {
 	var bad []BadFile
-	for i, f := range e.set.sorted() {
-		if f.have != nil || len(f.findings) == 0 {
+	for i, f := range e.set.Sorted() {
+		if f.Have != nil || len(f.Findings) == 0 {
 			continue
 		}
-		fs := make([]finding.Finding, 0, len(f.findings))
-		for _, x := range f.findings {
+		fs := make([]finding.Finding, 0, len(f.Findings))
+		for _, x := range f.Findings {
 			x.Path = sn.tree.files[i]
 			fs = append(fs, x)
 		}
 		bad = append(bad, BadFile{fs, without(sn, f)})
 	}
-	for _, f := range e.set.unreadable {
-		if e.set.hasLastGood(f) {
+	for _, f := range e.set.Unreadable {
+		if e.set.HasLastGood(f) {
 			continue
 		}
-		name := display(f.dir)
-		if f.dir == "" {
-			name = filepath.ToSlash(e.set.roots[f.root])
+		name := tree.Display(f.Dir)
+		if f.Dir == "" {
+			name = filepath.ToSlash(e.set.Roots[f.Root])
 		}
-		for _, x := range e.set.findings {
+		for _, x := range e.set.Findings {
 			if x.Path == name && x.Severity == finding.Error {
-				x.Text = strings.Replace(x.Text, keepsLastGood, "", 1) // there are none
+				x.Text = strings.Replace(x.Text, tree.KeepsLastGood, "", 1) // there are none
 				bad = append(bad, BadFile{[]finding.Finding{x}, "nothing of what it holds counts, whoever it switches off"})
 				break
 			}
@@ -100,12 +101,12 @@ func (e *Engine) badFiles(sn *Snapshot) []BadFile {
 
 // without tells what is in force without a file, as far as its text shows which
 // properties it is about.
-func without(sn *Snapshot, f *treeFile) string {
-	what := map[kind]string{
-		kindProperties: "none of its values counts", kindSets: "its context sets apply to nobody",
-		kindMeta: "its locks and values do not count", kindSettings: "none of its settings counts",
-	}[f.kind]
-	data, _, err := readFile(f.abs, limitOf(f.kind))
+func without(sn *Snapshot, f *tree.File) string {
+	what := map[tree.Kind]string{
+		tree.KindProperties: "none of its values counts", tree.KindSets: "its context sets apply to nobody",
+		tree.KindMeta: "its locks and values do not count", tree.KindSettings: "none of its settings counts",
+	}[f.Kind]
+	data, _, err := tree.ReadFile(f.Abs, tree.LimitOf(f.Kind))
 	if err != nil {
 		return what
 	}

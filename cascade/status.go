@@ -34,7 +34,7 @@ func (e *Engine) Status() Status {
 	s := Status{
 		Held: sn.Held(), Brake: problem, Pending: sn.Pending(),
 		Status: "ok", Identity: sn.Identity(), Watch: *e.watchMode.Load(),
-		Loaded: sn.loaded.UTC(), Took: load.took.String(), LastGood: e.lastGood.trouble(), Files: sn.Files(),
+		Loaded: sn.loaded.UTC(), Took: load.took.String(), LastGood: e.lastGood.Trouble(), Files: sn.Files(),
 		Folders: sn.folderErrors(),
 	}
 	if sn.Degraded() || s.Watch.Problem != "" || s.LastGood != "" || s.Brake != "" {
@@ -51,7 +51,7 @@ func (e *Engine) Status() Status {
 func (e *Engine) UnreadableFor(uid uint32) []finding.Finding {
 	e.load.Lock()
 	defer e.load.Unlock()
-	return e.set.unreadableFor(uid)
+	return e.set.UnreadableFor(uid)
 }
 
 // folderErrors are those of roots and folders, which no file has.

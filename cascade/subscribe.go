@@ -145,11 +145,11 @@ func changes(old, sn *Snapshot) []Change {
 		c.Result, c.Because = sn.result(name, n)
 		out = append(out, c)
 	}
-	for p, name := range sn.names.list {
+	for p, name := range sn.names.List {
 		// The same number in both, unless the names were numbered anew.
 		was, known := uint32(p), true
-		if p >= len(old.names.list) || old.names.list[p] != name {
-			was, known = old.names.id(name)
+		if p >= len(old.names.List) || old.names.List[p] != name {
+			was, known = old.names.ID(name)
 		}
 		if known && sn.sameServer(uint32(p), old, was) {
 			continue
@@ -160,9 +160,9 @@ func changes(old, sn *Snapshot) []Change {
 		}
 		server(name, o, sn.serverText(uint32(p)))
 	}
-	if len(old.names.list) > len(sn.names.list) {
-		for p, name := range old.names.list {
-			if _, ok := sn.names.id(name); !ok {
+	if len(old.names.List) > len(sn.names.List) {
+		for p, name := range old.names.List {
+			if _, ok := sn.names.ID(name); !ok {
 				server(name, old.serverText(uint32(p)), nil)
 			}
 		}
@@ -216,7 +216,7 @@ func (sn *Snapshot) sameServer(p uint32, old *Snapshot, was uint32) bool {
 }
 
 // text is what the server scope says of a property, if it does.
-func (t *tree) text(p uint32) (string, bool) {
+func (t *compiled) text(p uint32) (string, bool) {
 	if int(p) < len(t.server) && t.server[p].file != 0 {
 		return t.server[p].text, true
 	}
@@ -242,7 +242,7 @@ func (sn *Snapshot) result(name string, text *string) (result, because string) {
 			if sn.schema.Masks(name, *text) {
 				return Ignored, "the value is no " + d.Kind.String()
 			}
-			if p, known := sn.names.id(name); known && d.Kind == Bool && sn.tree.goods[p] == "" {
+			if p, known := sn.names.ID(name); known && d.Kind == Bool && sn.tree.goods[p] == "" {
 				return Applied, err.Error() + "; it counts as false"
 			}
 			return Ignored, err.Error()
@@ -270,7 +270,7 @@ func (sn *Snapshot) setValues() map[setPlace]setValue {
 			if b.expr != nil {
 				v.expression = b.expr.String()
 			}
-			out[setPlace{b.file, b.name, sn.names.list[p]}] = v
+			out[setPlace{b.file, b.name, sn.names.List[p]}] = v
 		}
 	}
 	return out

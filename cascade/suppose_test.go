@@ -15,7 +15,7 @@ func TestSupposeConcernsOneSubject(t *testing.T) {
 	write(t, dir, "a.properties", enabled+"=false\np=server\n")
 	write(t, dir, "contextSets/s.yml", "s:\n  withTags: beta\n  "+enabled+": true\n  p: set\n")
 	e := openEngine(t, Options{Roots: []string{dir}})
-	subjects := []Subject{{}, {Context: 1}, {1, 1}, {1, 2}, {2, 1}}
+	subjects := []Subject{{}, {Context: 1}, {Context: 1, User: 1}, {Context: 1, User: 2}, {Context: 2, User: 1}}
 	on := e.Bool(enabled)
 	for _, supposed := range subjects {
 		sn := e.Snapshot().Suppose(supposed, WhatIf{Tags: []string{"beta"}})

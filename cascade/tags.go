@@ -4,6 +4,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/seed47708276/sluice/cascade/tables"
 )
 
 // class returns which context sets match a subject that has a context. The
@@ -16,24 +18,24 @@ func (sn *Snapshot) class(su Subject) *class {
 	if sn.platform != nil {
 		return si.classOf(sn.tagBits(su)) // tags come from more than one place
 	}
-	types := t.count(typesID)
-	if types.user > 0 && sn.tree.users && su.User != 0 {
+	types := t.Count(typesID)
+	if types.User > 0 && sn.tree.users && su.User != 0 {
 		if _, ok := (overrideScope{user: true}).find(sn, su, typesID); ok {
 			return si.classOf(sn.tagBits(su))
 		}
 	}
-	sig, ok := sn.contextSig(su.Context, types.context > 0 && sn.tree.contexts)
+	sig, ok := sn.contextSig(su.Context, types.Context > 0 && sn.tree.contexts)
 	if !ok {
 		return si.classOf(sn.tagBits(su))
 	}
-	perms := t.permissions(su)
-	return si.pairClass(su, sig, perms, t.permissionTags(perms))
+	perms := t.Permissions(su)
+	return si.pairClass(su, sig, perms, t.PermissionTags(perms))
 }
 
 // contextSig numbers the tags that a context gives to all of its users.
 func (sn *Snapshot) contextSig(id uint32, types bool) (sig uint32, ok bool) {
 	si := sn.tree.sets
-	sh, rec := sn.tables.record(id, 0)
+	sh, rec := sn.tables.Record(id, 0)
 	if sh == nil {
 		if types {
 			if _, ok := (overrideScope{}).find(sn, Subject{Context: id}, typesID); ok {
@@ -46,7 +48,7 @@ func (sn *Snapshot) contextSig(id uint32, types bool) (sig uint32, ok bool) {
 		return sig, true
 	}
 	// Whatever changes the context's own tags makes a new shard.
-	known := sh.signature(rec)
+	known := sh.Signature(rec)
 	if v := known.Load(); uint32(v>>32) == si.epoch {
 		return uint32(v), true
 	}
@@ -78,7 +80,7 @@ func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
 			return true
 		})
 		add(strconv.FormatUint(uint64(su.Context), 10), "contextId")
-		for _, c := range []*contextEntry{sn.platform.context(su.Context), sn.tables.context(su.Context)} {
+		for _, c := range []*tables.Entry{sn.platform.context(su.Context), sn.tables.Context(su.Context)} {
 			if c == nil {
 				continue
 			}
@@ -92,7 +94,7 @@ func (sn *Snapshot) ownTags(su Subject, add func(tag, from string)) {
 	}
 	if su.User != 0 {
 		for _, tables := range sn.allTables() {
-			for _, t := range tables.permissionTags(tables.permissions(su)) {
+			for _, t := range tables.PermissionTags(tables.Permissions(su)) {
 				add(t, "permission")
 			}
 		}
@@ -235,25 +237,25 @@ func (sn *Snapshot) Account(su Subject) Account {
 		}
 		strict = false // the platform knows it
 	}
-	switch sh, rec := sn.tables.record(su.Context, 0); {
+	switch sh, rec := sn.tables.Record(su.Context, 0); {
 	case sh == nil && strict:
 		return ContextUnknown
 	case sh == nil:
-	case rec&recDeleted != 0:
+	case rec&tables.RecDeleted != 0:
 		return ContextDeleted
-	case rec&recEnabled == 0:
+	case rec&tables.RecEnabled == 0:
 		return ContextDisabled
 	}
 	if su.User == 0 {
 		return AccountOpen
 	}
-	switch sh, rec := sn.tables.record(su.Context, su.User); {
+	switch sh, rec := sn.tables.Record(su.Context, su.User); {
 	case sh == nil && strict:
 		return UserUnknown
 	case sh == nil:
-	case rec&recDeleted != 0:
+	case rec&tables.RecDeleted != 0:
 		return UserDeleted
-	case rec&recEnabled == 0:
+	case rec&tables.RecEnabled == 0:
 		return UserDisabled
 	}
 	return AccountOpen

@@ -8,6 +8,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade/tree"
 )
 
 // TestNoTornRead reloads 100 times a second a file that is replaced by rename,
@@ -32,7 +34,7 @@ func TestNoTornRead(t *testing.T) {
 			for last := -1; !stop.Load(); {
 				sn := e.Snapshot()
 				a, b := text(sn, "a.value"), text(sn, "com.openexchange.websockets.restart")
-				on, _ := sn.Bool(Subject{3, 4}, "com.openexchange.websockets.enabled")
+				on, _ := sn.Bool(Subject{Context: 3, User: 4}, "com.openexchange.websockets.enabled")
 				var n int
 				if _, err := fmt.Sscan(a, &n); err != nil || a != b || on != (n%2 == 0) {
 					t.Errorf("generation %d: %s, %s and %t", sn.Generation(), a, b, on)
@@ -138,7 +140,7 @@ func TestHalfWritten(t *testing.T) {
 		}
 		must(t, f.Close())
 		within(t, saveLimit, "the whole file", func() bool { return text(e.Snapshot(), "key0") == fmt.Sprint(n) })
-		slow[fmt.Sprint(n)] = gap > settleAge*9/10
+		slow[fmt.Sprint(n)] = gap > tree.SettleAge*9/10
 	}
 	stop.Store(true)
 	readers.Wait()
@@ -161,10 +163,10 @@ func TestTruncatedAtEveryOffset(t *testing.T) {
 	write(t, dir, "a.properties", string(old))
 	write(t, dir, "contextSets/b.yml", "b:\n  withTags: x\n  p: 1\n")
 	e := openEngine(t, Options{Roots: []string{dir}})
-	e.set.now = func() time.Time {
+	e.set.Now = func() time.Time {
 		fi, err := os.Stat(in(dir, "a.properties"))
 		must(t, err)
-		return fi.ModTime().Add(settleAge - time.Nanosecond)
+		return fi.ModTime().Add(tree.SettleAge - time.Nanosecond)
 	}
 	digest := e.Snapshot().Digest()
 	for _, data := range [][]byte{bytes.ReplaceAll(old, []byte("1"), []byte("2")), []byte("\\u00fcber=\\uD83D\\uDE00\n")} {

@@ -26,7 +26,7 @@ func (sn *Snapshot) Unchanged(old *Snapshot, properties ...string) bool {
 		}
 		props = append(props, uint32(p))
 	}
-	return sn.tree.unchanged(old.tree, props) && sn.tables.unchanged(old.tables, props) && sn.platform.unchanged(old.platform, props)
+	return sn.tree.unchanged(old.tree, props) && sn.tables.Unchanged(old.tables, props) && sn.platform.unchanged(old.platform, props)
 }
 
 func (pl *platform) unchanged(old *platform, props []uint32) bool {
@@ -36,10 +36,10 @@ func (pl *platform) unchanged(old *platform, props []uint32) bool {
 	case pl == nil || old == nil:
 		return false
 	}
-	return maps.Equal(pl.owners, old.owners) && maps.Equal(pl.resellers, old.resellers) && pl.tables.unchanged(old.tables, props)
+	return maps.Equal(pl.owners, old.owners) && maps.Equal(pl.resellers, old.resellers) && pl.tables.Unchanged(old.tables, props)
 }
 
-func (t *tree) unchanged(old *tree, props []uint32) bool {
+func (t *compiled) unchanged(old *compiled, props []uint32) bool {
 	if t == old {
 		return true
 	}
@@ -68,7 +68,7 @@ func (t *tree) unchanged(old *tree, props []uint32) bool {
 }
 
 // lockedTo is the scope that metadata lock a property to, or "".
-func (t *tree) lockedTo(p uint32) string {
+func (t *compiled) lockedTo(p uint32) string {
 	if int(p) >= len(t.final) || t.final[p] == 0 {
 		return ""
 	}

@@ -18,7 +18,7 @@ b:
   other: x
 `
 	override := func(property, value string) Batch {
-		return Batch{Overrides: []Override{{Key: Key{Subject{1, 2}, property}, Value: value}}}
+		return Batch{Overrides: []Override{{Key: Key{Subject: Subject{Context: 1, User: 2}, Property: property}, Value: value}}}
 	}
 	for name, c := range map[string]struct {
 		files map[string]string
@@ -42,9 +42,9 @@ b:
 		"metadata of another":                {files: map[string]string{"meta/m.yml": "other:\n  final: server\n"}, want: true},
 		"another override":                   {batch: override("other", "1"), want: true},
 		"an override":                        {batch: override(enabledProp, "false")},
-		"an override that says the same":     {batch: Batch{Overrides: []Override{{Key: Key{Subject{1, 1}, enabledProp}, Value: "true", Reason: "again"}}}, want: true},
-		"an override that locks":             {batch: Batch{Overrides: []Override{{Key: Key{Subject{1, 1}, enabledProp}, Value: "true", Final: ScopeUser}}}},
-		"an override is gone":                {batch: Batch{DeleteOverrides: []Key{{Subject{1, 1}, enabledProp}}}},
+		"an override that says the same":     {batch: Batch{Overrides: []Override{{Key: Key{Subject: Subject{Context: 1, User: 1}, Property: enabledProp}, Value: "true", Reason: "again"}}}, want: true},
+		"an override that locks":             {batch: Batch{Overrides: []Override{{Key: Key{Subject: Subject{Context: 1, User: 1}, Property: enabledProp}, Value: "true", Final: ScopeUser}}}},
+		"an override is gone":                {batch: Batch{DeleteOverrides: []Key{{Subject: Subject{Context: 1, User: 1}, Property: enabledProp}}}},
 		"tags of a user":                     {batch: override(PropTypes, "gold")},
 		"a context as it was":                {batch: Batch{Contexts: []Context{{ID: 1, Name: "one", Enabled: true, Tags: []string{"silver"}}}}, want: true},
 		"tags of a context":                  {batch: Batch{Contexts: []Context{{ID: 1, Name: "one", Enabled: true, Tags: []string{"gold"}}}}},
@@ -63,7 +63,7 @@ b:
 			must(t, e.Apply(Batch{
 				Contexts:  []Context{{ID: 1, Name: "one", Enabled: true, Tags: []string{"silver"}}},
 				Users:     []User{{Context: 1, ID: 1, Enabled: true, Permissions: []string{"WebMail"}}},
-				Overrides: []Override{{Key: Key{Subject{1, 1}, enabledProp}, Value: "true"}},
+				Overrides: []Override{{Key: Key{Subject: Subject{Context: 1, User: 1}, Property: enabledProp}, Value: "true"}},
 			}))
 			old := e.Snapshot()
 			for file, text := range c.files {

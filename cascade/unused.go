@@ -16,14 +16,14 @@ type unusedFile struct {
 // unused notes the files that are not used as they are now.
 func (b *builder) unused() {
 	for i, f := range b.files {
-		if f.have == nil || f.status == FileOK || f.status == "" {
+		if f.Have == nil || f.Status == FileOK || f.Status == "" {
 			continue
 		}
-		why := "it is " + f.status
-		if len(f.findings) > 0 {
-			why = f.findings[0].Text
+		why := "it is " + f.Status
+		if len(f.Findings) > 0 {
+			why = f.Findings[0].Text
 		}
-		b.t.unused = append(b.t.unused, unusedFile{b.paths[i], why, f.unused})
+		b.t.unused = append(b.t.unused, unusedFile{b.paths[i], why, f.Unused})
 	}
 }
 
@@ -69,7 +69,7 @@ func (x *Explanation) explainDirectory(sn *Snapshot, su Subject) {
 		case s.Scope != ScopeContext:
 			continue
 		}
-		slip, found := sn.slips[Key{of, x.Property}]
+		slip, found := sn.slips[Key{Subject: of, Property: x.Property}]
 		if !found || s.Invalid {
 			continue // what does not fit and counts is told of already
 		}

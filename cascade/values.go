@@ -1,6 +1,10 @@
 package cascade
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/seed47708276/sluice/cascade/tables"
+)
 
 // BoolHandle resolves one declared boolean: the cheapest way to a value.
 type BoolHandle struct {
@@ -16,7 +20,7 @@ func (e *Engine) Bool(name string) BoolHandle {
 	if d == nil || d.Kind != Bool {
 		panic(fmt.Sprintf("property %s is not declared as a boolean", name))
 	}
-	return BoolHandle{e, uint32(e.opt.Schema.byName[name]), boolBits(d.Default) == bitTrue}
+	return BoolHandle{e, uint32(e.opt.Schema.byName[name]), tables.BoolBits(d.Default) == tables.BitTrue}
 }
 
 // For resolves the property for a subject. It allocates nothing.

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/cascade/tables"
 )
 
 var (
@@ -25,7 +27,7 @@ var (
 	}
 	modelTags  = []string{"t1", "t2", "t3", "t4", "t5", "t6", "acme", "other", "1", "3", "ucWebMail", "ucInfostore", "rollout.a.30", "rollout.a.60", "rollout.b.50.context", "rollout.a.0"}
 	modelPaths = [][]string{
-		defaultPath, defaultPath, defaultPath,
+		tables.DefaultPath, tables.DefaultPath, tables.DefaultPath,
 		{ScopeUser, ScopeContext, ScopeServer},
 		{ScopeContextSets, ScopeServer},
 		{ScopeServer, ScopeContextSets, ScopeContext, ScopeUser},
@@ -54,7 +56,7 @@ func randomWorld(r *rand.Rand) *world {
 		for _, p := range modelProps {
 			if r.IntN(4) == 0 {
 				file := fmt.Sprintf("meta/%c.yaml", 'a'+i)
-				w.meta[file] = append(w.meta[file], modelPair{p, pick(r, scopeOrder)})
+				w.meta[file] = append(w.meta[file], modelPair{p, pick(r, tables.ScopeOrder)})
 			}
 		}
 	}
@@ -64,7 +66,7 @@ func randomWorld(r *rand.Rand) *world {
 		}
 		for u := uint32(1); u <= 3; u++ {
 			if r.IntN(3) > 0 {
-				w.users[Subject{id, u}] = &User{Context: id, ID: u, Enabled: true, Permissions: some(r, []string{"WebMail", "Infostore"}, 2)}
+				w.users[Subject{Context: id, User: u}] = &User{Context: id, ID: u, Enabled: true, Permissions: some(r, []string{"WebMail", "Infostore"}, 2)}
 			}
 		}
 	}
@@ -130,10 +132,10 @@ func (w *world) randomSets(r *rand.Rand, file string, count int) {
 }
 
 func (w *world) randomOverride(r *rand.Rand) {
-	k := Key{Subject{1 + uint32(r.IntN(5)), uint32(r.IntN(4))}, pick(r, modelProps)}
+	k := Key{Subject: Subject{Context: 1 + uint32(r.IntN(5)), User: uint32(r.IntN(4))}, Property: pick(r, modelProps)}
 	o := Override{Key: k, Value: randomValue(r, k.Property), Reason: "test", Actor: "model"}
 	if r.IntN(4) == 0 {
-		o.Final = pick(r, scopeOrder)
+		o.Final = pick(r, tables.ScopeOrder)
 	}
 	switch r.IntN(5) {
 	case 0:
@@ -202,7 +204,7 @@ func (w *world) subjects() []Subject {
 	list := []Subject{{}}
 	for c := uint32(1); c <= 5; c++ {
 		for u := uint32(0); u <= 4; u++ {
-			list = append(list, Subject{c, u})
+			list = append(list, Subject{Context: c, User: u})
 		}
 	}
 	return list

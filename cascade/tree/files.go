@@ -1,0 +1,397 @@
+package tree
+
+import (
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/seed47708276/sluice/cascade/finding"
+)
+
+// How long a change waits before it counts (docs/reference/cascade.md#reload).
+// A reload that somebody asked for waits for none of them.
+const (
+	SettleAge   = 100 * time.Millisecond // age of the last write
+	settleMax   = 10 * time.Second       // after which a file that never settles is reported
+	settleTries = 10                     // of a forced read, SettleAge/5 apart
+	RemoveHold  = 2 * time.Second        // absence of a file
+	shrinkFloor = 10                     // keys from which losing half is suspicious
+	growQuiet   = time.Second            // without a change, of a file that was cut and grows again
+	GrowMax     = 30 * time.Second       // beyond ShrinkHold, after which such a file counts as it is
+	coarseAge   = 3 * time.Second        // up to which a time stamp of whole (FAT: two) seconds may be of a later write
+)
+
+// File is one file of a root, with the contents that are in force.
+type File struct {
+	Root     int
+	Rel, Abs string
+	Links    []string // on its way: see hops
+	Kind     Kind
+
+	Digest   Digest
+	Have     *Contents // nil: none in force
+	told     stamp     // of have, where an equal one says that nothing was written since; zero: none does
+	data     []byte    // the bytes of have; dropped once they are persisted
+	Findings []finding.Finding
+	Status   string
+
+	Unused []byte    // contents that do not count, at most maxUnused; nil: none
+	failed Digest    // contents that failed to parse
+	since  time.Time // when the present hold or absence began
+	held   Digest    // contents that are held
+	last   stamp     // of the last read that was not settled yet
+	looked Digest    // contents of that read, where the stamps are coarse
+	lookAt time.Time // when these contents were first seen
+	from   time.Time // since when contents are held because they shrank; zero: they are not
+	busy   time.Time // since when no read found it settled; zero: the last one did
+}
+
+// Set is every file of all roots. One goroutine at a time uses it.
+type Set struct {
+	Roots      []string
+	ids        []rootID          // of the roots, when they last had files
+	Files      map[string]*File  // by root number and path
+	dirs, hops []string          // to watch, from the last scan: see walk
+	Findings   []finding.Finding // about roots and folders
+	Now        func() time.Time
+	ShrinkHold time.Duration
+	guards     guards
+	Unreadable []folder                               // what the last scan could not read
+	Whole      func(path string, links []string) bool // of a file that was put into place, see arrivals; nil: nobody watches
+	Ended      func() bool                            // nobody waits for the scan any more; nil: somebody does
+	ReadAll    bool                                   // the next scan reads files whose stamps say that they are as they were
+}
+
+func NewSet(roots []string) *Set {
+	return &Set{Roots: roots, ids: make([]rootID, len(roots)), Files: map[string]*File{}, Now: time.Now, ShrinkHold: 3 * time.Second, guards: newGuards()}
+}
+
+func FileKey(root int, rel string) string { return fmt.Sprintf("%d/%s", root, rel) }
+
+// Scan reads everything again. changed tells whether the contents in force or
+// anything to report are others than before; again is when a file that has not
+// settled is to be looked at, 0 where all have. With force no hold applies.
+func (fs *Set) Scan(force bool) (changed bool, again time.Duration) {
+	return fs.ScanAll(force, false)
+}
+
+// ScanAll is scan; with accept folders that are empty or missing are taken as
+// they are.
+func (fs *Set) ScanAll(force, accept bool) (changed bool, again time.Duration) {
+	before := slices.Clone(fs.Findings)
+	defer func() { fs.ReadAll = false }()
+	fs.Findings, fs.dirs, fs.hops, fs.Unreadable = nil, nil, nil, nil
+	wait := func(d time.Duration) {
+		if d > 0 && (again == 0 || d < again) {
+			again = d
+		}
+	}
+	for i, root := range fs.Roots {
+		w, err := fs.walk(i, force)
+		if w != nil {
+			fs.dirs, fs.hops = append(fs.dirs, w.dirs...), append(fs.hops, w.hops...)
+		}
+		if err != nil {
+			fs.Findings = append(fs.Findings, finding.Finding{
+				Path: filepath.ToSlash(root), Severity: finding.Error, Code: "root",
+				Text: fmt.Sprintf("this root cannot be read (%v)%s; mount it, or correct --etc", Cause(err), KeepsLastGood),
+			})
+			fs.Unreadable = append(fs.Unreadable, folder{Root: i})
+			fs.unknown(i, func(string) bool { return true })
+			continue
+		}
+		fs.Findings = append(fs.Findings, w.findings...)
+		for _, dir := range w.unreadable {
+			fs.Unreadable = append(fs.Unreadable, folder{i, dir})
+		}
+		fs.guard(i, w, accept)
+		hidden := func(rel string) bool { return w.hides(rel) || fs.guards.hides(i, rel) }
+		fs.unknown(i, hidden)
+		if len(w.files) == 0 && len(w.unreadable) == 0 && !fs.guards.on[folder{Root: i}] {
+			fs.Findings = append(fs.Findings, emptyRoot(root))
+		}
+		seen := make(map[string]bool, len(w.files))
+		for j := range w.files {
+			if fs.Ended != nil && fs.Ended() {
+				return changed, again
+			}
+			f := &w.files[j]
+			key := FileKey(i, f.rel)
+			seen[key] = true
+			tf := fs.Files[key]
+			if tf == nil {
+				tf = &File{Root: i, Rel: f.rel, Kind: f.kind}
+				fs.Files[key] = tf
+			}
+			tf.Abs, tf.Links = f.abs, f.links
+			if f.err == nil && !fs.ReadAll && tf.unread(f.st) {
+				continue
+			}
+			c, d := fs.Look(tf, f.err, force)
+			changed = changed || c
+			wait(d)
+		}
+		for key, tf := range fs.Files {
+			if tf.Root != i || seen[key] || hidden(tf.Rel) {
+				continue
+			}
+			c, d := fs.absent(key, tf, force)
+			changed = changed || c
+			wait(d)
+		}
+	}
+	return changed || !slices.Equal(before, fs.Findings), again
+}
+
+// errEmptied tells a root that is another folder than the one that had files,
+// and is empty: what is left where a volume was mounted.
+var errEmptied = errors.New("an empty folder has taken its place; `sluice reload` accepts that")
+
+// walk lists a root. With an error there may be a walk, whose folders are to be
+// watched.
+func (fs *Set) walk(i int, force bool) (*walk, error) {
+	w, err := walkRoot(fs.Roots[i])
+	switch {
+	case err != nil:
+		return nil, err
+	case len(w.files) > 0 || force:
+		fs.ids[i] = w.root
+	case fs.ids[i] != w.root && fs.ids[i] != rootID{}:
+		return w, errEmptied
+	}
+	return w, nil
+}
+
+// unknown restarts the absence of files of which nothing can be told now: a
+// folder that comes back may take a moment to fill.
+func (fs *Set) unknown(root int, hidden func(rel string) bool) {
+	for _, tf := range fs.Files {
+		if tf.Root == root && tf.Status == FileMissing && hidden(tf.Rel) {
+			tf.since = time.Time{}
+		}
+	}
+}
+
+// hides reports whether the path lies in a folder that could not be read.
+func (w *walk) hides(rel string) bool {
+	return slices.ContainsFunc(w.unreadable, func(dir string) bool { return strings.HasPrefix(rel, dir+"/") })
+}
+
+func (fs *Set) absent(key string, tf *File, force bool) (changed bool, again time.Duration) {
+	now := fs.Now()
+	if tf.Status != FileMissing {
+		tf.Status, tf.since, changed = FileMissing, time.Time{}, true
+	}
+	if tf.since.IsZero() {
+		tf.since = now
+	}
+	if left := tf.since.Add(RemoveHold).Sub(now); left > 0 && !force && tf.Have != nil {
+		return changed, left
+	}
+	delete(fs.Files, key)
+	return true, 0
+}
+
+// Look reads one file and decides what is in force.
+func (fs *Set) Look(tf *File, err error, force bool) (changed bool, again time.Duration) {
+	var data []byte
+	var st stamp
+	tf.told = stamp{}
+	if tf.Status == FileMissing {
+		tf.since = time.Time{} // it is there, whatever it holds
+	}
+	if err == nil {
+		data, st, err = ReadFile(tf.Abs, LimitOf(tf.Kind))
+	}
+	// Whoever asks for a reload has saved, so it cannot take long.
+	for try := 0; force && errors.Is(err, errMoving) && try < settleTries; try++ {
+		time.Sleep(SettleAge / 5)
+		data, st, err = ReadFile(tf.Abs, LimitOf(tf.Kind))
+	}
+	switch {
+	case errors.Is(err, errMoving) && !force:
+		return fs.unsettled(tf, st, SettleAge)
+	case errors.Is(err, os.ErrNotExist) && tf.Kind != KindDirectory:
+		return false, SettleAge // removed since the folder was read: the next scan decides
+	}
+	if err != nil {
+		tf.busy = time.Time{}
+		return fs.fail(tf, Digest{}, []finding.Finding{{
+			Path: tf.Rel, Severity: finding.Error, Code: "unreadable", Text: "the file cannot be read: " + err.Error() + deniedHint(tf.Abs, err),
+		}}), 0
+	}
+	sum := Digest(sha256.Sum256(data))
+	defer func() {
+		if tf.Status == FileOK && sum == tf.Digest && fs.tells(tf.Abs, st) {
+			tf.told = st
+		}
+		if tf.Unused = nil; tf.Status == FileFailed || tf.Status == FileHeld {
+			tf.Unused = data[:min(len(data), maxUnused)]
+		}
+	}()
+	if tf.Have != nil && sum == tf.Digest {
+		changed = tf.Status != FileOK
+		tf.Status, tf.Findings, tf.busy, tf.from = FileOK, tf.Have.Findings, time.Time{}, time.Time{}
+		return changed, 0
+	}
+	// A write that is under way shows as a young file. An age below zero (a
+	// clock that was set back, a touch into the future) says nothing: then two
+	// equal looks in a row do.
+	if age := fs.Now().Sub(st.mtime); !force && age < SettleAge && (tf.last != st || age >= 0) {
+		if left := min(SettleAge-max(age, 0), fs.putLeft(tf, st)); left > 0 {
+			return fs.unsettled(tf, st, left)
+		}
+	}
+	if left := fs.lookTwice(tf, st, sum); left > 0 && !force {
+		return false, left
+	}
+	tf.busy = time.Time{}
+	if tf.Status == FileFailed && sum == tf.failed {
+		return false, 0
+	}
+	c, findings, ok := Parse(tf.Kind, tf.Rel, data)
+	if !ok {
+		return fs.fail(tf, sum, findings), 0
+	}
+	if left := fs.hold(tf, c, len(data), sum); left > 0 && !force {
+		return fs.holdReport(tf, len(data), c.keys), left
+	}
+	tf.Have, tf.Digest, tf.data = c, sum, data
+	tf.Status, tf.Findings, tf.from = FileOK, c.Findings, time.Time{}
+	return true, 0
+}
+
+// stampAge is how old the last change of a file is at least when an equal stamp
+// tells that nothing was written since: clocks of file systems go in steps of some
+// milliseconds.
+const stampAge = time.Second
+
+// tells reports whether an equal stamp will say that the file is as it was read.
+func (fs *Set) tells(path string, st stamp) bool {
+	return st.ctime%int64(time.Second) != 0 && fs.Now().Sub(time.Unix(0, st.ctime)) >= stampAge && stampsTell(path)
+}
+
+// unread reports whether a file need not be read: it is in force, and its stamp
+// says that it is as it was.
+func (tf *File) unread(st stamp) bool {
+	return tf.told != stamp{} && tf.told == st && tf.Status == FileOK && tf.Have != nil
+}
+
+// putLeft returns how much longer a young file waits that was put into place
+// whole. The time of its last change is the first of two looks: a file system
+// sets it with each write, so one that is as old as the wait says that the file
+// was the same then. Another name of a file may be written without an event.
+func (fs *Set) putLeft(tf *File, st stamp) time.Duration {
+	rest := fs.Now().Sub(time.Unix(0, st.ctime))
+	if st.ctime == 0 || rest < 0 || st.size == 0 || st.names != 1 || fs.Whole == nil || !fs.Whole(tf.Abs, tf.Links) {
+		return SettleAge
+	}
+	return PutQuiet - rest
+}
+
+// unsettled leaves a file for another look, and reports one that is written
+// all the time.
+func (fs *Set) unsettled(tf *File, st stamp, again time.Duration) (bool, time.Duration) {
+	tf.last = st
+	now := fs.Now()
+	if tf.busy.IsZero() {
+		tf.busy = now
+	}
+	if now.Sub(tf.busy) < settleMax || tf.Status == FileHeld && tf.held == (Digest{}) {
+		return false, again
+	}
+	tf.Status, tf.held = FileHeld, Digest{}
+	tf.Findings = []finding.Finding{{
+		Path: tf.Rel, Severity: finding.Warning, Code: "held",
+		Text: "the file is written all the time and never settles: stop that, or run `sluice reload` to read it as it is",
+	}}
+	return true, again
+}
+
+func (fs *Set) fail(tf *File, sum Digest, findings []finding.Finding) (changed bool) {
+	changed = tf.Status != FileFailed || tf.failed != sum || !slices.Equal(tf.Findings, findings)
+	tf.Status, tf.failed, tf.Findings = FileFailed, sum, findings
+	return changed
+}
+
+// lookTwice returns how much longer contents wait for a second look that finds
+// them the same. Where time stamps have whole seconds, as FAT and some network
+// file systems have them, their age says nothing of the last one.
+func (fs *Set) lookTwice(tf *File, st stamp, sum Digest) time.Duration {
+	const second = int64(time.Second)
+	now := fs.Now()
+	whole := st.mtime.Nanosecond() == 0 && (st.ctime%second == 0 || now.Sub(st.mtime) < coarseAge)
+	if !whole {
+		return 0
+	}
+	if tf.looked != sum || tf.last != st || tf.lookAt.IsZero() {
+		tf.looked, tf.last, tf.lookAt = sum, st, now
+	}
+	return tf.lookAt.Add(SettleAge).Sub(now)
+}
+
+// hold returns how much longer suspicious contents wait: those that shrank, and
+// what grows from them until it is quiet, so that a file that is written again
+// from its start is not taken half-way.
+func (fs *Set) hold(tf *File, c *Contents, size int, sum Digest) time.Duration {
+	if tf.Have == nil {
+		return 0
+	}
+	shrank := size == 0 || tf.Have.keys >= shrinkFloor && 2*c.keys < tf.Have.keys
+	if !shrank && tf.from.IsZero() {
+		return 0
+	}
+	now := fs.Now()
+	if tf.from.IsZero() {
+		tf.from = now
+	}
+	if tf.Status != FileHeld || tf.held != sum {
+		tf.held, tf.since = sum, now
+	}
+	wait := fs.ShrinkHold
+	if !shrank {
+		wait = min(wait, growQuiet)
+	}
+	return min(tf.since.Add(wait).Sub(now), tf.from.Add(fs.ShrinkHold+GrowMax).Sub(now))
+}
+
+func (fs *Set) holdReport(tf *File, size, keys int) (changed bool) {
+	what := "lost more than half of its keys"
+	switch {
+	case size == 0:
+		what = "became empty"
+	case 2*keys >= tf.Have.keys:
+		what = "was cut and grows again"
+	}
+	findings := []finding.Finding{{
+		Path: tf.Rel, Severity: finding.Warning, Code: "held",
+		Text: fmt.Sprintf("the file %s: if it stays so it counts after %s; run `sluice reload` to apply it now", what, fs.ShrinkHold),
+	}}
+	changed = tf.Status != FileHeld || !slices.Equal(tf.Findings, findings)
+	tf.Status, tf.Findings = FileHeld, findings
+	return changed
+}
+
+// Sorted lists the files in the order in which they count: the later wins.
+func (fs *Set) Sorted() []*File {
+	out := make([]*File, 0, len(fs.Files))
+	for _, f := range fs.Files {
+		out = append(out, f)
+	}
+	slices.SortFunc(out, func(a, b *File) int {
+		if a.Root != b.Root {
+			return a.Root - b.Root
+		}
+		return strings.Compare(a.Rel, b.Rel)
+	})
+	return out
+}
+
+// maxUnused bounds the text that is kept of a file that is not used as it is now:
+// an explanation looks for one line of it. Trees have few such files.
+const maxUnused = 1 << 20
