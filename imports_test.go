@@ -36,6 +36,12 @@ func TestImportDirection(t *testing.T) {
 		"httpapi":    {"github.com/spf13/cobra"},
 		"node":       {"github.com/spf13/cobra"},
 	}
+	// Within the cascade: who may import what lies below the resolver, and what that
+	// may import of the house.
+	below := map[string][]string{
+		"cascade/tree":   {"cascade/finding", "cascade/propfile", "cascade/yamlfile"},
+		"cascade/tables": {"cascade/people"},
+	}
 	out, err := exec.Command("go", "list", "-json=ImportPath,Imports", "./...").Output()
 	if err != nil {
 		t.Fatal(err)
@@ -67,6 +73,13 @@ func TestImportDirection(t *testing.T) {
 				to := part(imp)
 				if to == "testkit" && strings.HasSuffix(p.ImportPath, "test") {
 					continue // a package that serves tests
+				}
+				self, other := strings.TrimPrefix(p.ImportPath, module+"/"), strings.TrimPrefix(imp, module+"/")
+				if ok, is := below[self]; is && !slices.Contains(ok, other) {
+					t.Errorf("%s imports %s: it lies below the resolver and may import %v only", self, other, ok)
+				}
+				if _, is := below[other]; is && self != "cascade" {
+					t.Errorf("%s imports %s: only the resolver does, whose names are for all", self, other)
 				}
 				if to != from && !slices.Contains(may, to) {
 					t.Errorf("%s imports %s: %q may import %v only", p.ImportPath, imp, from, may)

@@ -15,7 +15,9 @@
 //
 // # Layout
 //
-// propfile reads and edits .properties files, tagexpr and yamlfile read the
-// YAML ones; this package knows files, scopes and subjects. It knows no HTTP,
-// no Redis and no sockets.
+// tree finds, reads and watches files and keeps their last good forms; propfile
+// reads and edits .properties files, tagexpr and yamlfile read the YAML ones.
+// tables has the directory and the overrides. This package resolves on top of
+// both, and its names are all that a program needs. It knows no HTTP, no Redis
+// and no sockets.
 package cascade

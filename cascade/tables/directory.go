@@ -19,6 +19,7 @@ type Context struct {
 	Tags    []string
 }
 
+// Names are what people look a context up by.
 func (c *Context) Names() *people.Names { return &people.Names{Name: c.Name, Logins: c.Logins} }
 
 // User is a user of a context, with the permission names whose tags (uc...)
@@ -33,6 +34,7 @@ type User struct {
 	DisplayName string
 }
 
+// Names are what people look a user up by.
 func (u *User) Names() *people.Names {
 	return &people.Names{Login: u.Login, Mails: u.Mails, Name: u.DisplayName}
 }
@@ -85,6 +87,7 @@ const (
 	maxPermSets    = 1<<20 - 1 // distinct sets of permissions
 )
 
+// Check refuses a context that is out of bounds.
 func (c *Context) Check() error {
 	switch {
 	case c.ID == 0 || c.ID > MaxID:
@@ -100,6 +103,7 @@ func (c *Context) Check() error {
 	return nil
 }
 
+// Check refuses a user who is out of bounds.
 func (u *User) Check() error {
 	switch {
 	case u.Context == 0 || u.Context > MaxID || u.ID == 0 || u.ID > MaxID:
@@ -115,6 +119,8 @@ func (u *User) Check() error {
 	return nil
 }
 
+// Check refuses an override that is out of bounds. Its value may not fit its property:
+// the tables know no types.
 func (o *Override) Check() error {
 	switch {
 	case o.Context == 0 || o.Context > MaxID || o.User > MaxID:

@@ -83,6 +83,7 @@ func (m Memo) Get(p uint32, set, word uint64) uint64 {
 	return 0
 }
 
+// Put remembers an answer for a set and word of Key.
 func (m Memo) Put(p uint32, set, word uint64, value bool) {
 	t := m.tables.props[p].Load()
 	if t == nil {

@@ -27,6 +27,7 @@ func NewNames(declared []string) *Names {
 	return t
 }
 
+// ID is the number of a name.
 func (t *Names) ID(name string) (uint32, bool) {
 	if id, ok := t.base[name]; ok {
 		return id, true
@@ -42,6 +43,7 @@ type NameEdit struct {
 	List  []string
 }
 
+// Edit begins a table with more names. One at a time: numbers follow each other.
 func (t *Names) Edit() *NameEdit {
 	return &NameEdit{From: t, fresh: map[string]uint32{}, List: t.List}
 }
@@ -52,6 +54,7 @@ func (t *Names) Fork() *NameEdit {
 	return &NameEdit{From: t, fresh: map[string]uint32{}, List: slices.Clip(t.List)}
 }
 
+// Add returns the number of a name, a new one where it has none.
 func (e *NameEdit) Add(name string) uint32 {
 	if id, ok := e.From.ID(name); ok {
 		return id
@@ -66,6 +69,7 @@ func (e *NameEdit) Add(name string) uint32 {
 	return id
 }
 
+// Table is the table with the names that were added.
 func (e *NameEdit) Table() *Names {
 	if len(e.fresh) == 0 {
 		return e.From

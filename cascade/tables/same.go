@@ -2,6 +2,8 @@ package tables
 
 import "slices"
 
+// Unchanged reports whether it is certain that no record and none of the properties is
+// another than in old. It compares what the two do not share.
 func (t *Tables) Unchanged(old *Tables, props []uint32) bool {
 	if t == old {
 		return true

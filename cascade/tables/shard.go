@@ -79,6 +79,7 @@ func Mix(x uint64) uint64 {
 	return x ^ x>>31
 }
 
+// HashUser decides in which shard a context (user 0) or a user is, and where in it.
 func HashUser(ctx, user uint32) uint64 { return Mix(uint64(ctx)<<32 | uint64(user)) }
 
 // home is where the search for a slot begins. The record of a user and the

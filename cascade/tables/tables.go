@@ -68,6 +68,7 @@ func (t *Tables) Record(ctx, user uint32) (*Shard, uint32) {
 	return sh, sh.slots[i].val
 }
 
+// Context is a context of the directory, deleted or not; nil where there is none.
 func (t *Tables) Context(id uint32) *Entry {
 	if sh, rec := t.Record(id, 0); sh != nil {
 		return sh.contexts[rec>>recShift]
@@ -92,6 +93,7 @@ func PermissionsOf(record uint32) uint32 { return record >> recShift }
 // PermissionTags are the tags that a permission set gives.
 func (t *Tables) PermissionTags(perms uint32) []string { return t.perms[perms].tags }
 
+// Count tells how many overrides of a property there are.
 func (t *Tables) Count(prop uint32) PropCount {
 	if c := int(prop >> countBits); c < len(t.counts) && t.counts[c] != nil {
 		return t.counts[c][prop&(1<<countBits-1)]

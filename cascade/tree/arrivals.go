@@ -62,7 +62,7 @@ func (a *arrivals) forget(dirs map[string]bool) {
 
 // Whole reports whether the file was put into place, itself or by one of the
 // links that lead to it, and was not written since.
-func (w *watcher) Whole(path string, links []string) bool {
+func (w *Watcher) Whole(path string, links []string) bool {
 	if !w.put(path, links) {
 		return false
 	}
@@ -70,7 +70,7 @@ func (w *watcher) Whole(path string, links []string) bool {
 	return w.caughtUp() && w.put(path, links)
 }
 
-func (w *watcher) put(path string, links []string) bool {
+func (w *Watcher) put(path string, links []string) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	put, known := w.seen.came[path]
@@ -89,7 +89,7 @@ func (w *watcher) put(path string, links []string) bool {
 
 // take notes an event, and reports whether it can concern a tree. Editors make,
 // write and remove files beside those of the tree, which cannot.
-func (w *watcher) take(ev fsnotify.Event) bool {
+func (w *Watcher) take(ev fsnotify.Event) bool {
 	named, counts := w.concerns(ev.Name)
 	if !counts || !named && !ev.Has(fsnotify.Create) {
 		return false // folders and links that count are known by name
@@ -110,7 +110,7 @@ func (w *watcher) take(ev fsnotify.Event) bool {
 
 // concerns tells whether a path is of a tree or may be; named, whether its name
 // already says so.
-func (w *watcher) concerns(path string) (named, counts bool) {
+func (w *Watcher) concerns(path string) (named, counts bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.mark != nil && w.mark.path == path {

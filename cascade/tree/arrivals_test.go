@@ -150,7 +150,7 @@ func TestPutLeft(t *testing.T) {
 }
 
 // watching watches a root until the test ends.
-func watching(t *testing.T, root string) *watcher {
+func watching(t *testing.T, root string) *Watcher {
 	t.Helper()
 	set := NewSet([]string{root})
 	set.Scan(true)

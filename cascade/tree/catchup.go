@@ -64,7 +64,7 @@ func (m *marker) pass() error {
 
 // caughtUp waits until all events up to now were taken, and reports whether they
 // were. One caller at a time.
-func (w *watcher) caughtUp() bool {
+func (w *Watcher) caughtUp() bool {
 	w.mu.Lock()
 	m := w.mark
 	w.mu.Unlock()
@@ -94,7 +94,7 @@ func (w *watcher) caughtUp() bool {
 }
 
 // remark makes a marker. Without one every file waits as written ones do.
-func (w *watcher) remark() {
+func (w *Watcher) remark() {
 	m, err := newMarker(w.fs)
 	if err != nil {
 		w.log.Debug("no marker for file events", "err", err)
@@ -105,7 +105,7 @@ func (w *watcher) remark() {
 	w.mark = m
 }
 
-func (w *watcher) unmark() {
+func (w *Watcher) unmark() {
 	w.mu.Lock()
 	m := w.mark
 	w.mark = nil

@@ -61,16 +61,18 @@ type Set struct {
 	Now        func() time.Time
 	ShrinkHold time.Duration
 	guards     guards
-	Unreadable []folder                               // what the last scan could not read
+	Unreadable []Folder                               // what the last scan could not read
 	Whole      func(path string, links []string) bool // of a file that was put into place, see arrivals; nil: nobody watches
 	Ended      func() bool                            // nobody waits for the scan any more; nil: somebody does
 	ReadAll    bool                                   // the next scan reads files whose stamps say that they are as they were
 }
 
+// NewSet is the files of some roots, none of which is read yet: see Scan.
 func NewSet(roots []string) *Set {
 	return &Set{Roots: roots, ids: make([]rootID, len(roots)), Files: map[string]*File{}, Now: time.Now, ShrinkHold: 3 * time.Second, guards: newGuards()}
 }
 
+// FileKey is the key of a file in Set.Files.
 func FileKey(root int, rel string) string { return fmt.Sprintf("%d/%s", root, rel) }
 
 // Scan reads everything again. changed tells whether the contents in force or
@@ -101,18 +103,18 @@ func (fs *Set) ScanAll(force, accept bool) (changed bool, again time.Duration) {
 				Path: filepath.ToSlash(root), Severity: finding.Error, Code: "root",
 				Text: fmt.Sprintf("this root cannot be read (%v)%s; mount it, or correct --etc", Cause(err), KeepsLastGood),
 			})
-			fs.Unreadable = append(fs.Unreadable, folder{Root: i})
+			fs.Unreadable = append(fs.Unreadable, Folder{Root: i})
 			fs.unknown(i, func(string) bool { return true })
 			continue
 		}
 		fs.Findings = append(fs.Findings, w.findings...)
 		for _, dir := range w.unreadable {
-			fs.Unreadable = append(fs.Unreadable, folder{i, dir})
+			fs.Unreadable = append(fs.Unreadable, Folder{i, dir})
 		}
 		fs.guard(i, w, accept)
 		hidden := func(rel string) bool { return w.hides(rel) || fs.guards.hides(i, rel) }
 		fs.unknown(i, hidden)
-		if len(w.files) == 0 && len(w.unreadable) == 0 && !fs.guards.on[folder{Root: i}] {
+		if len(w.files) == 0 && len(w.unreadable) == 0 && !fs.guards.on[Folder{Root: i}] {
 			fs.Findings = append(fs.Findings, emptyRoot(root))
 		}
 		seen := make(map[string]bool, len(w.files))

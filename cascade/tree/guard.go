@@ -11,14 +11,14 @@ import (
 	"github.com/seed47708276/sluice/cascade/finding"
 )
 
-// folder is a folder of a root; dir is its slash path, "" for the root itself.
-type folder struct {
+// Folder is a folder of a root; dir is its slash path, "" for the root itself.
+type Folder struct {
 	Root int
 	Dir  string
 }
 
 // holds reports whether a path of the root lies in the folder.
-func (f folder) holds(rel string) bool { return f.Dir == "" || strings.HasPrefix(rel, f.Dir+"/") }
+func (f Folder) holds(rel string) bool { return f.Dir == "" || strings.HasPrefix(rel, f.Dir+"/") }
 
 // above lists the folders that a path lies in, the root last.
 func above(rel string) []string {
@@ -35,18 +35,18 @@ func above(rel string) []string {
 // known that somebody wanted that: a volume may not be mounted. Their files keep
 // what is in force until the folder has files again, or someone accepts it.
 type guards struct {
-	on      map[folder]bool
-	devices map[folder]uint64 // of the folders that had files at the last scan
+	on      map[Folder]bool
+	devices map[Folder]uint64 // of the folders that had files at the last scan
 }
 
-func newGuards() guards { return guards{on: map[folder]bool{}, devices: map[folder]uint64{}} }
+func newGuards() guards { return guards{on: map[Folder]bool{}, devices: map[Folder]uint64{}} }
 
 // hides reports whether a guarded folder holds the path.
 func (g *guards) hides(root int, rel string) bool {
 	if len(g.on) == 0 {
 		return false
 	}
-	return slices.ContainsFunc(above(rel), func(dir string) bool { return g.on[folder{root, dir}] })
+	return slices.ContainsFunc(above(rel), func(dir string) bool { return g.on[Folder{root, dir}] })
 }
 
 // guard decides which folders of a root are guarded after a walk, and reports
@@ -72,9 +72,9 @@ func (fs *Set) guard(root int, w *walk, accept bool) {
 		delete(fs.guards.devices, f)
 	}
 	for dir := range full {
-		fs.guards.devices[folder{root, dir}] = w.devices[dir]
+		fs.guards.devices[Folder{root, dir}] = w.devices[dir]
 	}
-	for _, f := range slices.SortedFunc(maps.Keys(fs.guards.on), func(a, b folder) int { return strings.Compare(a.Dir, b.Dir) }) {
+	for _, f := range slices.SortedFunc(maps.Keys(fs.guards.on), func(a, b Folder) int { return strings.Compare(a.Dir, b.Dir) }) {
 		if f.Root != root || w.hides(f.Dir+"/") {
 			continue
 		}
@@ -92,7 +92,7 @@ func (fs *Set) guard(root int, w *walk, accept bool) {
 	}
 }
 
-func (fs *Set) guardFinding(f folder, held int, w *walk) finding.Finding {
+func (fs *Set) guardFinding(f Folder, held int, w *walk) finding.Finding {
 	state := "is empty"
 	if _, there := w.devices[f.Dir]; !there {
 		state = "is missing"
@@ -114,10 +114,10 @@ func (k *LastGood) RestoreFolders(set *Set) {
 	if k.dir == "" {
 		return
 	}
-	full := map[folder]bool{}
+	full := map[Folder]bool{}
 	for _, f := range set.Files {
 		for _, dir := range above(f.Rel) {
-			full[folder{f.Root, dir}] = true
+			full[Folder{f.Root, dir}] = true
 		}
 	}
 	restored := false
@@ -126,7 +126,7 @@ func (k *LastGood) RestoreFolders(set *Set) {
 		if root < 0 || KindOf(rel) == kindNone || set.Files[FileKey(root, rel)] != nil {
 			continue
 		}
-		in := folder{root, above(rel)[0]}
+		in := Folder{root, above(rel)[0]}
 		if full[in] && !set.lost(root, rel) {
 			continue
 		}
@@ -142,11 +142,11 @@ func (k *LastGood) RestoreFolders(set *Set) {
 
 // lost reports whether nothing can be told of what the path holds.
 func (fs *Set) lost(root int, rel string) bool {
-	return slices.ContainsFunc(fs.Unreadable, func(f folder) bool { return f.Root == root && f.holds(rel) })
+	return slices.ContainsFunc(fs.Unreadable, func(f Folder) bool { return f.Root == root && f.holds(rel) })
 }
 
 // HasLastGood reports whether some file of a folder has contents in force.
-func (fs *Set) HasLastGood(f folder) bool {
+func (fs *Set) HasLastGood(f Folder) bool {
 	for _, tf := range fs.Files {
 		if tf.Root == f.Root && f.holds(tf.Rel) && tf.Have != nil {
 			return true

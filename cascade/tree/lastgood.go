@@ -1,23 +1,17 @@
 package tree
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"io/fs"
 	"log/slog"
 	"net/url"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"sync"
-	"time"
-
-	"github.com/seed47708276/sluice/cascade/finding"
 )
 
 // LastGood has the last good tree in the state folder, so that a restart beside
@@ -48,6 +42,7 @@ type manifest struct {
 	Held  *HeldChange `json:"held,omitempty"`
 }
 
+// GoodFile names the contents that are kept of one file.
 type GoodFile struct {
 	Root  rawPath `json:"root"`
 	Path  rawPath `json:"path"`
@@ -72,6 +67,8 @@ func (p *rawPath) UnmarshalText(b []byte) error {
 	return err
 }
 
+// OpenLastGood reads what the state folder ("": there is none) has of another start. What
+// cannot be used is logged, and costs the fall-back only.
 func OpenLastGood(state string, log *slog.Logger) *LastGood {
 	k := &LastGood{log: log, files: map[string]GoodFile{}, wake: make(chan struct{}, 1)}
 	if state == "" {
@@ -129,6 +126,7 @@ func (k *LastGood) Object(name string) ([]byte, error) {
 	return b, nil
 }
 
+// Find tells what is kept of a file.
 func (k *LastGood) Find(set *Set, f *File) (GoodFile, bool) {
 	kf, ok := k.files[set.lastGoodKey(f)]
 	return kf, ok
@@ -168,6 +166,7 @@ func (k *LastGood) Restore(set *Set) {
 	}
 }
 
+// RestoreFile puts the last good contents under a file that is bad now.
 func (k *LastGood) RestoreFile(set *Set, f *File) {
 	kf, ok := k.Find(set, f)
 	if f.Have != nil || k.dir == "" || !ok {
@@ -207,223 +206,6 @@ func (k *LastGood) CleanFiles(set *Set) (clean *Set, same bool) {
 		}
 	}
 	return clean, same
-}
-
-// unwritten is a manifest to write, with the objects that may be new.
-type unwritten struct {
-	m       manifest
-	objects map[string][]byte
-}
-
-// Prepare notes what is to be kept of the trees and of the directory file (nil:
-// there is none), for write. paths are those of the sorted files in findings. The
-// caller holds the engine's load lock.
-func (k *LastGood) Prepare(set *Set, paths []string, findings []finding.Finding, directory *File) {
-	files := set.Sorted()
-	paths = paths[:len(files):len(files)]
-	if directory != nil {
-		files, paths = append(files, directory), append(paths, directory.Rel)
-	}
-	if k.dir == "" {
-		for _, f := range files {
-			f.data = nil
-		}
-		return
-	}
-	bad := map[string]bool{}
-	for _, x := range findings {
-		if x.Severity == finding.Error {
-			bad[x.Path] = true
-		}
-	}
-	w := &unwritten{m: manifest{Held: k.Held}, objects: map[string][]byte{}}
-	now := map[string]GoodFile{}
-	for i, f := range files {
-		if f.Have == nil {
-			continue
-		}
-		root, path, _ := strings.Cut(set.lastGoodKey(f), "\x00")
-		kf := GoodFile{Root: rawPath(root), Path: rawPath(path), Good: f.Digest.String()}
-		kf.Clean = k.files[kf.key()].Clean
-		if !bad[paths[i]] {
-			kf.Clean = kf.Good
-		}
-		if f.data != nil {
-			w.objects[kf.Good] = f.data
-			f.data = nil
-		}
-		now[kf.key()] = kf
-		w.m.Files = append(w.m.Files, kf)
-	}
-	// What other roots left here stays: the same folder may serve them again.
-	for key, kf := range k.files {
-		if _, ok := now[key]; !ok && !slices.Contains(set.Roots, string(kf.Root)) {
-			now[key] = kf
-			w.m.Files = append(w.m.Files, kf)
-		}
-	}
-	slices.SortFunc(w.m.Files, func(a, b GoodFile) int { return strings.Compare(a.key(), b.key()) })
-	k.files = now
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if k.pending != nil {
-		w.inherit(k.pending)
-	}
-	k.pending = w
-	select {
-	case k.wake <- struct{}{}:
-	default:
-	}
-}
-
-// inherit takes over what could not be written yet and is still named.
-func (w *unwritten) inherit(older *unwritten) {
-	take := func(name string) {
-		if data, ok := older.objects[name]; ok {
-			w.objects[name] = data
-		}
-	}
-	for _, f := range w.m.Files {
-		take(f.Good)
-		take(f.Clean)
-	}
-	w.m.Held.names(take)
-}
-
-// retryWrite is when a write that failed is tried again although nothing
-// changed: a disk that was full may have room again.
-const retryWrite = 30 * time.Second
-
-// Run writes what is pending until ctx ends, and what is pending then.
-func (k *LastGood) Run(ctx context.Context) {
-	retry := time.NewTicker(retryWrite)
-	defer retry.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			k.Write()
-			return
-		case <-k.wake:
-		case <-retry.C:
-		}
-		k.Write()
-	}
-}
-
-// Write puts the pending tree on disk: objects first, then the manifest that
-// names them, then it removes what no manifest names. A failure is logged,
-// degrades the status, and costs the fall-back only.
-func (k *LastGood) Write() {
-	k.mu.Lock()
-	w := k.pending
-	k.pending = nil
-	k.mu.Unlock()
-	if w == nil || slices.Equal(w.m.Files, k.disk.Files) && w.m.Held.same(k.disk.Held) && len(w.objects) == 0 {
-		return
-	}
-	err := k.put(w)
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	if err == nil {
-		k.disk, k.problem = w.m, ""
-		return
-	}
-	if k.pending == nil {
-		k.pending = w
-	} else {
-		k.pending.inherit(w)
-	}
-	if k.problem != err.Error() {
-		k.log.Error("last good tree not saved", "folder", k.dir, "err", err)
-	}
-	k.problem = err.Error()
-}
-
-// Trouble is why the last good tree on disk is not that in force, or "".
-func (k *LastGood) Trouble() string {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.problem
-}
-
-func (k *LastGood) put(w *unwritten) error {
-	objects := filepath.Join(k.dir, "objects")
-	if err := os.MkdirAll(objects, 0o700); err != nil {
-		return err
-	}
-	wanted := map[string]bool{}
-	for _, f := range w.m.Files {
-		wanted[f.Good], wanted[f.Clean] = true, true
-	}
-	w.m.Held.names(func(name string) { wanted[name] = true })
-	for name, data := range w.objects {
-		if !wanted[name] {
-			continue
-		}
-		if _, err := k.Object(name); err == nil {
-			continue
-		}
-		if err := WriteFile(filepath.Join(objects, name), data, 0o600); err != nil {
-			return err
-		}
-	}
-	b, err := w.m.encode()
-	if err != nil {
-		return err
-	}
-	if err := WriteFile(filepath.Join(k.dir, "manifest"), b, 0o600); err != nil {
-		return err
-	}
-	k.sweep(objects, func(name string) bool { return !wanted[name] })
-	k.sweep(k.dir, func(name string) bool { return strings.HasPrefix(name, tempPrefix) })
-	return nil
-}
-
-// sweep removes what nothing names any more, and temporary files of a process
-// that was killed. What stays costs room, nothing else.
-func (k *LastGood) sweep(dir string, old func(name string) bool) {
-	entries, err := os.ReadDir(dir)
-	for _, e := range entries {
-		if old(e.Name()) {
-			err = errors.Join(err, os.Remove(filepath.Join(dir, e.Name())))
-		}
-	}
-	if err != nil {
-		k.log.Warn("last good tree not cleaned up", "folder", dir, "err", err)
-	}
-}
-
-const tempPrefix = ".sluice-"
-
-// WriteFile replaces a file so that a crash or power cut leaves the old or the
-// new contents, never a mix: a temporary file beside it, fsync, rename, and
-// fsync of the folder, without which the rename itself may be lost.
-func WriteFile(path string, data []byte, mode fs.FileMode) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, tempPrefix+"*")
-	if err != nil {
-		return err
-	}
-	tmp := f.Name()
-	_, err = f.Write(data)
-	if err == nil {
-		err = f.Chmod(mode)
-	}
-	if err == nil {
-		err = f.Sync()
-	}
-	err = errors.Join(err, f.Close())
-	if err == nil {
-		err = os.Rename(tmp, path)
-	}
-	if err != nil {
-		return errors.Join(fmt.Errorf("write %s: %w", path, err), os.Remove(tmp))
-	}
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }
 
 // Has reports whether there are last good files of a root.

@@ -62,7 +62,7 @@ func concerning(numbered map[string]string, paths []string) map[string]string {
 }
 
 // WatchMounts kicks until ctx ends.
-func (w *watcher) WatchMounts(ctx context.Context) error {
+func (w *Watcher) WatchMounts(ctx context.Context) error {
 	// Not with os.Open: the poller of Go's runtime would wait for the same
 	// descriptor, and the kernel tells only one of the two of a change.
 	mounts, err := unix.Open(mountInfo, unix.O_RDONLY|unix.O_CLOEXEC, 0)
@@ -96,7 +96,7 @@ func (w *watcher) WatchMounts(ctx context.Context) error {
 
 // mountsChanged compares the mounts that concern the trees with those that were
 // last seen. Others come and go all the time where containers run.
-func (w *watcher) mountsChanged() bool {
+func (w *Watcher) mountsChanged() bool {
 	_, numbered, err := mountPoints()
 	if err != nil {
 		return true // reading everything again finds out
@@ -113,7 +113,7 @@ func (w *watcher) mountsChanged() bool {
 
 // noteMounts takes up what is watched and the mounts that concern it. One that
 // changed since the trees were read kicks.
-func (w *watcher) noteMounts() {
+func (w *Watcher) noteMounts() {
 	_, numbered, err := mountPoints()
 	if err != nil {
 		return // WatchMounts says so

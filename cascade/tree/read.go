@@ -19,6 +19,7 @@ import (
 // Digest is the SHA-256 of a file's contents.
 type Digest [sha256.Size]byte
 
+// String is the digest in hexadecimal digits.
 func (d Digest) String() string { return hex.EncodeToString(d[:]) }
 
 // stamp is what the file system says of a file: a file whose stamp is the same

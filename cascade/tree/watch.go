@@ -37,9 +37,9 @@ const (
 	WatchRescan  = "rescan" // no events: everything is read again each few seconds
 )
 
-// watcher turns file system events into kicks. Its goroutine only filters:
+// Watcher turns file system events into kicks. Its goroutine only filters:
 // the receive loop of fsnotify must never wait for a reload.
-type watcher struct {
+type Watcher struct {
 	roots []string
 	log   *slog.Logger
 	mode  *atomic.Pointer[WatchMode] // kept as it is now
@@ -66,14 +66,14 @@ type watched struct {
 }
 
 // NewWatcher watches nothing yet: see sync. mode is what it tells its mode to.
-func NewWatcher(roots []string, mode *atomic.Pointer[WatchMode], log *slog.Logger) *watcher {
-	w := &watcher{roots: roots, mode: mode, log: log, Kicks: make(chan struct{}, 1)}
+func NewWatcher(roots []string, mode *atomic.Pointer[WatchMode], log *slog.Logger) *Watcher {
+	w := &Watcher{roots: roots, mode: mode, log: log, Kicks: make(chan struct{}, 1)}
 	w.start()
 	return w
 }
 
 // start opens an inotify instance, if the kernel has one left.
-func (w *watcher) start() {
+func (w *Watcher) start() {
 	n, err := fsnotify.NewWatcher()
 	if err != nil {
 		w.problem(err)
@@ -84,7 +84,7 @@ func (w *watcher) start() {
 	w.done.Go(func() { w.pump(n) })
 }
 
-func (w *watcher) pump(n *fsnotify.Watcher) {
+func (w *Watcher) pump(n *fsnotify.Watcher) {
 	for {
 		select {
 		case ev, ok := <-n.Events:
@@ -108,7 +108,7 @@ func (w *watcher) pump(n *fsnotify.Watcher) {
 	}
 }
 
-func (w *watcher) kick() {
+func (w *Watcher) kick() {
 	select {
 	case w.Kicks <- struct{}{}:
 	default:
@@ -116,14 +116,14 @@ func (w *watcher) kick() {
 }
 
 // NextBurst begins the events of the next load.
-func (w *watcher) NextBurst() {
+func (w *Watcher) NextBurst() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen.wrote, w.seen.gone, w.seen.put = false, false, false
 }
 
 // Quiet is how long after the last event everything is read.
-func (w *watcher) Quiet() time.Duration {
+func (w *Watcher) Quiet() time.Duration {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.seen.rested() {
@@ -165,7 +165,7 @@ func plan(tree, names []string) map[string]*watched {
 
 // Sync watches what is to be watched now, and reports whether it added any. A
 // folder that was replaced under its name is watched anew.
-func (w *watcher) Sync(tree, names []string) bool {
+func (w *Watcher) Sync(tree, names []string) bool {
 	if w.fs == nil {
 		if w.start(); w.fs == nil {
 			return false
@@ -214,7 +214,7 @@ func (w *watcher) Sync(tree, names []string) bool {
 	return len(anew) > 0
 }
 
-func (w *watcher) drop(dir string) {
+func (w *Watcher) drop(dir string) {
 	delete(w.have, dir)
 	// It fails where the kernel dropped the watch with the folder.
 	if err := w.fs.Remove(dir); err != nil && !errors.Is(err, fsnotify.ErrNonExistentWatch) {
@@ -223,7 +223,7 @@ func (w *watcher) drop(dir string) {
 }
 
 // problem notes that events cannot be had, once.
-func (w *watcher) problem(err error) {
+func (w *Watcher) problem(err error) {
 	m := WatchMode{Mode: WatchRescan, Problem: err.Error()}
 	switch {
 	case errors.Is(err, syscall.EMFILE):
@@ -239,7 +239,8 @@ func (w *watcher) problem(err error) {
 	w.mode.Store(&m)
 }
 
-func (w *watcher) Close() {
+// Close ends the watch, and waits for its goroutine.
+func (w *Watcher) Close() {
 	if w.fs != nil {
 		w.unmark()
 		if err := w.fs.Close(); err != nil {
