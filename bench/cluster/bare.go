@@ -13,7 +13,7 @@ import (
 func (r *rig) startBare(ctx context.Context, c *cluster, p plan) error {
 	c.dialect = sockets.Dialect{}
 	for range p.members {
-		m, err := process.Launch(ctx, false, []string{r.bare, "127.0.0.1:PORT0", "127.0.0.1:PORT1", fmt.Sprintf("127.0.0.1:%d", c.redis.port)}, nil, 2)
+		m, err := process.Launch(ctx, false, []string{r.bare, "127.0.0.1:PORT0", "127.0.0.1:PORT1", fmt.Sprintf("127.0.0.1:%d", c.redis.Port)}, nil, 2)
 		if err != nil {
 			return err
 		}

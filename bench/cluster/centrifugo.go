@@ -17,7 +17,7 @@ const centrifugoPing = 25_000
 // startCentrifugo has members of Centrifugo with its Redis engine, which passes
 // messages on by PUB/SUB, as the plain adapter of Socket.IO does.
 func (r *rig) startCentrifugo(ctx context.Context, c *cluster, p plan) error {
-	config, err := centrifugo.Config(centrifugoPing, fmt.Sprintf("redis://127.0.0.1:%d", c.redis.port))
+	config, err := centrifugo.Config(centrifugoPing, fmt.Sprintf("redis://127.0.0.1:%d", c.redis.Port))
 	if err != nil {
 		return err
 	}

@@ -142,11 +142,7 @@ func TestBehind(t *testing.T) {
 	}
 }
 
-func TestWorkSince(t *testing.T) {
-	got := work{commands: 5, reads: 4, in: 3, out: 2, memory: 7}.since(work{commands: 1, reads: 1, in: 1, out: 1, memory: 1})
-	if want := (work{4, 3, 2, 1, 6}); got != want {
-		t.Errorf("%v, want %v", got, want)
-	}
+func TestPerMessage(t *testing.T) {
 	if m := (measured{messages: 2}); m.per(3) != 1.5 || table.Number(m.micros(time.Millisecond)) != "500.00" {
 		t.Errorf("per message: %g, %g", m.per(3), m.micros(time.Millisecond))
 	}

@@ -88,7 +88,7 @@ func (r *rig) steady(ctx context.Context, peer string, perSecond int) (table.Rea
 		return table.Reading{}, err
 	}
 	return table.Reading{
-		Values: []float64{m.quantile(0.5), m.quantile(0.99), m.per(m.redis.commands), m.micros(m.members()), m.micros(m.cpu[0])},
+		Values: []float64{m.quantile(0.5), m.quantile(0.99), m.per(m.redis.Commands), m.micros(m.members()), m.micros(m.cpu[0])},
 		Usage:  m.Usage,
 	}, nil
 }
@@ -142,7 +142,7 @@ func (r *rig) highest(ctx context.Context, peer string) (table.Reading, error) {
 		}
 		return table.Reading{
 			Values: []float64{
-				m.perSecond(), m.quantile(0.5), m.quantile(0.99), m.per(m.redis.reads), m.per(m.redis.commands), m.per(m.redis.in), m.per(m.redis.out),
+				m.perSecond(), m.quantile(0.5), m.quantile(0.99), m.per(m.redis.Reads), m.per(m.redis.Commands), m.per(m.redis.In), m.per(m.redis.Out),
 				m.micros(m.cpu[1]), m.micros(m.cpu[2]), m.micros(m.cpu[0]),
 			},
 			Usage: m.Usage,

@@ -45,7 +45,7 @@ func (r *rig) growth() []table.Figure {
 
 // costs are the numbers of the columns that the figures share.
 func (m measured) costs() []float64 {
-	return []float64{m.quantile(0.5), m.quantile(0.99), m.per(m.redis.commands), m.micros(m.members()), m.micros(m.cpu[0])}
+	return []float64{m.quantile(0.5), m.quantile(0.99), m.per(m.redis.Commands), m.micros(m.members()), m.micros(m.cpu[0])}
 }
 
 // idle measures what a cluster does where nobody sends.
@@ -77,7 +77,7 @@ func (r *rig) ofMembers(ctx context.Context, peer string, n int) (table.Reading,
 		return table.Reading{}, err
 	}
 	seconds := still.Took.Seconds() * float64(n)
-	return table.Reading{Values: append([]float64{still.redis.commands / seconds, 1e3 * still.members().Seconds() / seconds}, m.costs()...), Usage: m.Usage}, nil
+	return table.Reading{Values: append([]float64{still.redis.Commands / seconds, 1e3 * still.members().Seconds() / seconds}, m.costs()...), Usage: m.Usage}, nil
 }
 
 // ofSockets has so many sockets registered, of which some are sent to.
@@ -104,7 +104,7 @@ func (r *rig) ofSockets(ctx context.Context, peer string, n int) (got table.Read
 	if err != nil {
 		return table.Reading{}, err
 	}
-	return table.Reading{Values: append([]float64{st.registered / float64(n), float64(n) / st.connected.Seconds(), still.redis.commands / still.Took.Seconds()}, m.costs()...), Usage: m.Usage}, nil
+	return table.Reading{Values: append([]float64{st.registered / float64(n), float64(n) / st.connected.Seconds(), still.redis.Commands / still.Took.Seconds()}, m.costs()...), Usage: m.Usage}, nil
 }
 
 // ofUser has so many sockets of each user.

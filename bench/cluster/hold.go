@@ -108,7 +108,7 @@ func (r *rig) hold(ctx context.Context, st *stand, first, n int) (*holders, erro
 	if err := hs.await(ctx, st, saysLoggedIn); err != nil || len(hs.list) == 0 {
 		return hs, err
 	}
-	before, err := st.redis.work()
+	before, err := st.redis.Work()
 	if err != nil {
 		return hs, err
 	}
@@ -122,8 +122,8 @@ func (r *rig) hold(ctx context.Context, st *stand, first, n int) (*holders, erro
 		return hs, err
 	}
 	st.connected += time.Since(began)
-	after, err := st.redis.work()
-	st.registered += after.since(before).memory
+	after, err := st.redis.Work()
+	st.registered += after.Since(before).Memory
 	return hs, err
 }
 

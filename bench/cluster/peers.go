@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/bench/internal/process"
+	"github.com/seed47708276/sluice/bench/internal/redis"
 	"github.com/seed47708276/sluice/bench/internal/sluice"
 	"github.com/seed47708276/sluice/bench/internal/sockets"
 )
@@ -32,7 +33,7 @@ var labels = []string{labelSluice, labelStreams, labelPubSub, labelCentrifugo, l
 // cluster is a Redis with members, and a sender into the first of them.
 type cluster struct {
 	dialect sockets.Dialect
-	redis   *redis
+	redis   *redis.Redis
 	members []*process.Server
 	send    sender
 	// target is where a socket goes, by member and user; connection is its own
@@ -72,11 +73,11 @@ type plan struct {
 func onB(int) int { return 1 }
 
 func (r *rig) start(ctx context.Context, peer string, p plan) (*cluster, error) {
-	redis, err := startRedis(ctx)
+	store, err := redis.Start(ctx)
 	if err != nil {
 		return nil, err
 	}
-	c := &cluster{redis: redis, dialect: sockets.SocketIO}
+	c := &cluster{redis: store, dialect: sockets.SocketIO}
 	switch peer {
 	case labelSluice:
 		err = r.startSluice(ctx, r.sluice, c, p)
@@ -100,7 +101,7 @@ func (r *rig) start(ctx context.Context, peer string, p plan) (*cluster, error) 
 const meetLimit = 20 * time.Second
 
 func (r *rig) startSluice(ctx context.Context, binary string, c *cluster, p plan) error {
-	properties := fmt.Sprintf("com.openexchange.redis.hosts = 127.0.0.1:%d\n", c.redis.port)
+	properties := fmt.Sprintf("com.openexchange.redis.hosts = 127.0.0.1:%d\n", c.redis.Port)
 	if !p.buffered {
 		properties += "com.openexchange.websockets.grizzly.remote.delayDuration = 0\ncom.openexchange.websockets.grizzly.remote.maxDelayDuration = 0\n"
 	}
@@ -190,7 +191,7 @@ func countMembers(ctx context.Context, m *process.Server) (int, error) {
 
 func (r *rig) startNode(ctx context.Context, c *cluster, p plan, adapter string) error {
 	for i := range p.members {
-		m, err := process.Launch(ctx, false, []string{"node", filepath.Join(r.folder, "socketio", "server.js"), adapter, "PORT0", strconv.Itoa(c.redis.port)}, nil, 1)
+		m, err := process.Launch(ctx, false, []string{"node", filepath.Join(r.folder, "socketio", "server.js"), adapter, "PORT0", strconv.Itoa(c.redis.Port)}, nil, 1)
 		if err != nil {
 			return err
 		}

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/bench/internal/process"
+	"github.com/seed47708276/sluice/bench/internal/redis"
 	"github.com/seed47708276/sluice/bench/internal/sockets"
 	"github.com/seed47708276/sluice/bench/internal/table"
 )
@@ -60,7 +61,7 @@ func (r *rig) stand(ctx context.Context, peer string, p plan) (*stand, error) {
 
 // open connects the sockets.
 func (st *stand) open(ctx context.Context, target func(i int) (int, []byte)) error {
-	before, err := st.redis.work()
+	before, err := st.redis.Work()
 	if err != nil {
 		return err
 	}
@@ -69,8 +70,8 @@ func (st *stand) open(ctx context.Context, target func(i int) (int, []byte)) err
 		return err
 	}
 	st.connected = time.Since(began)
-	after, err := st.redis.work()
-	st.registered = after.since(before).memory
+	after, err := st.redis.Work()
+	st.registered = after.Since(before).Memory
 	return err
 }
 
@@ -142,7 +143,7 @@ type measured struct {
 	process.Usage
 	delay    []time.Duration
 	messages int
-	redis    work // of Redis
+	redis    redis.Work // of Redis
 	cpu      []time.Duration
 }
 
@@ -151,13 +152,13 @@ type gauge struct {
 	st       *stand
 	meter    process.Meter
 	messages int
-	redis    work
+	redis    redis.Work
 	cpu      []time.Duration
 }
 
 func (st *stand) gauge() (g gauge, err error) {
 	g.st, g.messages = st, st.messages()
-	if g.redis, err = st.redis.work(); err != nil {
+	if g.redis, err = st.redis.Work(); err != nil {
 		return g, err
 	}
 	if g.cpu, err = st.cpu(); err != nil {
@@ -192,8 +193,8 @@ func (g gauge) stop() (m measured, err error) {
 	for i := range m.cpu {
 		m.cpu[i] -= g.cpu[i]
 	}
-	after, err := g.st.redis.work()
-	m.redis = after.since(g.redis)
+	after, err := g.st.redis.Work()
+	m.redis = after.Since(g.redis)
 	return m, err
 }
 

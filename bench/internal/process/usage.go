@@ -15,17 +15,22 @@ import (
 const Tick = 10 * time.Millisecond
 
 // Resident is a process's memory in KiB.
-func Resident(pid int) (float64, error) {
+func Resident(pid int) (float64, error) { return status(pid, "VmRSS:") }
+
+// Anonymous is its part that no file is behind: without the pages of a store.
+func Anonymous(pid int) (float64, error) { return status(pid, "RssAnon:") }
+
+func status(pid int, field string) (float64, error) {
 	b, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, err
 	}
 	for line := range strings.Lines(string(b)) {
-		if rest, ok := strings.CutPrefix(line, "VmRSS:"); ok {
+		if rest, ok := strings.CutPrefix(line, field); ok {
 			return strconv.ParseFloat(strings.Fields(rest)[0], 64)
 		}
 	}
-	return 0, fmt.Errorf("process %d has no VmRSS: it has ended", pid)
+	return 0, fmt.Errorf("process %d has no %s it has ended", pid, field)
 }
 
 // CPUTime is what a process has used, in the kernel and out of it.

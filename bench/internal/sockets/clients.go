@@ -4,6 +4,7 @@ package sockets
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"fmt"
 	"syscall"
@@ -16,7 +17,8 @@ type sock struct {
 	stage   stage
 	partial []byte // of a response head or a frame
 	request []byte
-	code    int // of the close frame that it got
+	code    int  // of the close frame that it got
+	counted bool // among those that are ready
 }
 
 type stage uint8
@@ -44,6 +46,10 @@ type Clients struct {
 	buf     []byte
 	events  []syscall.EpollEvent
 	Message func(i int, text []byte, at time.Time) error // of each delivery
+	// Gone, where it is set, is told of each client whose connection ended, was
+	// refused or said what it must not: the client may be dialled again once Poll has
+	// returned, and Poll does not fail.
+	Gone func(i int, why error)
 }
 
 // Dialect is what a peer's sockets speak.
@@ -111,7 +117,7 @@ func (c *Clients) Connect(ctx context.Context, inFlight int, target func(i int) 
 	for next := 0; c.Ready < len(c.list); {
 		for next < len(c.list) && next-c.Ready < inFlight {
 			port, request := target(next)
-			if err := c.dial(next, port, request); err != nil {
+			if err := c.Dial(next, port, request); err != nil {
 				return fmt.Errorf("client %d: %w", next, err)
 			}
 			next++
@@ -126,7 +132,8 @@ func (c *Clients) Connect(ctx context.Context, inFlight int, target func(i int) 
 	return nil
 }
 
-func (c *Clients) dial(i, port int, request []byte) error {
+// Dial opens the connection of a client that has none; Poll goes on with it.
+func (c *Clients) Dial(i, port int, request []byte) error {
 	fd, err := syscall.Socket(syscall.AF_INET, syscall.SOCK_STREAM|syscall.SOCK_NONBLOCK|syscall.SOCK_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("socket: %w: the limit of descriptors (ulimit -n) is the limit of sockets", err)
@@ -160,11 +167,44 @@ func (c *Clients) Poll(ctx context.Context, wait time.Duration) error {
 		return fmt.Errorf("epoll: %w", err)
 	}
 	for _, e := range c.events[:n] {
-		if err := c.serve(int(e.Fd)); err != nil {
-			return fmt.Errorf("client %d: %w", e.Fd, err)
+		i := int(e.Fd)
+		err := c.serve(i)
+		switch {
+		case c.Gone != nil && (err != nil || c.list[i].stage == lost):
+			why := cmp.Or(err, c.Dead)
+			c.Dead, c.Lost = nil, 0
+			if err := c.Drop(i); err != nil {
+				return err
+			}
+			c.Gone(i, why)
+		case err != nil:
+			return fmt.Errorf("client %d: %w", i, err)
 		}
 	}
 	return nil
+}
+
+// IsReady reports whether a client may be sent to.
+func (c *Clients) IsReady(i int) bool { return c.list[i].counted }
+
+// Bye has a client that is ready say that it goes; the server ends the connection.
+func (c *Clients) Bye(i int) error {
+	const normal = 1000 // RFC 6455, section 7.4.1
+	return c.list[i].send(masked(opClose, []byte{normal >> 8, normal & 0xff}))
+}
+
+// Drop closes the connection of a client, without a close frame.
+func (c *Clients) Drop(i int) error {
+	s := &c.list[i]
+	if s.fd < 0 {
+		return nil
+	}
+	if s.counted {
+		c.Ready--
+	}
+	err := syscall.Close(s.fd)
+	*s = sock{fd: -1}
+	return err
 }
 
 // Rest serves the sockets for a while, of which none may be lost.
@@ -234,7 +274,7 @@ func (c *Clients) serve(i int) error {
 }
 
 func (c *Clients) isReady(s *sock) {
-	s.stage = ready
+	s.stage, s.counted = ready, true
 	c.Ready++
 }
 

@@ -37,9 +37,16 @@ func answered(data []byte) (int, error) {
 	case end < 0:
 		return 0, nil
 	case !bytes.HasPrefix(data, []byte("HTTP/1.1 101 ")) || !bytes.Contains(data[:end], []byte(accepted)):
-		return 0, fmt.Errorf("the handshake was refused: %.200q", data)
+		return 0, &RefusedError{string(data)}
 	}
 	return end + 4, nil
+}
+
+// RefusedError is of a handshake that was answered with something else than 101.
+type RefusedError struct{ Answer string }
+
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("the handshake was refused: %.200q", e.Answer)
 }
 
 // frame is one of a server: unmasked.

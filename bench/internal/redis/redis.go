@@ -1,4 +1,5 @@
-package main
+// Package redis runs the Redis of a driver, and reads what it has done.
+package redis
 
 import (
 	"bufio"
@@ -15,13 +16,14 @@ import (
 	"github.com/seed47708276/sluice/bench/internal/process"
 )
 
-// redis is a server of its own, without persistence.
-type redis struct {
+// Redis is a server of its own, without persistence.
+type Redis struct {
 	*process.Server
-	port int
+	Port int
 }
 
-func startRedis(ctx context.Context) (*redis, error) {
+// Start starts one, and returns when it answers.
+func Start(ctx context.Context) (*Redis, error) {
 	if _, err := exec.LookPath("redis-server"); err != nil {
 		return nil, fmt.Errorf("%w: install the package redis-server", err)
 	}
@@ -29,7 +31,7 @@ func startRedis(ctx context.Context) (*redis, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &redis{p, p.Ports[0]}
+	r := &Redis{p, p.Ports[0]}
 	return r, p.UpWhen(ctx, func(context.Context) error {
 		_, err := r.info()
 		return err
@@ -39,8 +41,8 @@ func startRedis(ctx context.Context) (*redis, error) {
 const infoTimeout = 5 * time.Second
 
 // info is what the server says of itself, by name.
-func (r *redis) info() (map[string]string, error) {
-	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(r.port)), infoTimeout)
+func (r *Redis) info() (map[string]string, error) {
+	conn, err := net.DialTimeout("tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(r.Port)), infoTimeout)
 	if err != nil {
 		return nil, err
 	}
@@ -68,21 +70,22 @@ func (r *redis) info() (map[string]string, error) {
 	return all, nil
 }
 
-// work is what Redis has done since its start.
-type work struct {
-	commands float64 // within transactions and scripts as well
-	reads    float64 // from sockets: a pipeline that fits into 16 KiB is one
-	in, out  float64 // bytes
-	memory   float64 // bytes, now
+// Work is what Redis has done since its start.
+type Work struct {
+	Commands float64 // within transactions and scripts as well
+	Reads    float64 // from sockets: a pipeline that fits into 16 KiB is one
+	In, Out  float64 // bytes
+	Memory   float64 // bytes, now
 }
 
-func (r *redis) work() (w work, err error) {
+// Work asks for it.
+func (r *Redis) Work() (w Work, err error) {
 	all, err := r.info()
 	if err != nil {
 		return w, err
 	}
 	for name, to := range map[string]*float64{
-		"total_reads_processed": &w.reads, "total_net_input_bytes": &w.in, "total_net_output_bytes": &w.out, "used_memory": &w.memory,
+		"total_reads_processed": &w.Reads, "total_net_input_bytes": &w.In, "total_net_output_bytes": &w.Out, "used_memory": &w.Memory,
 	} {
 		if *to, err = strconv.ParseFloat(all[name], 64); err != nil {
 			return w, fmt.Errorf("redis: %s of INFO: %w", name, err)
@@ -98,12 +101,12 @@ func (r *redis) work() (w work, err error) {
 		if err != nil {
 			return w, fmt.Errorf("redis: %s:%s: %w", name, value, err)
 		}
-		w.commands += n
+		w.Commands += n
 	}
 	return w, nil
 }
 
-// since returns what was done between two looks; memory is what was added.
-func (w work) since(before work) work {
-	return work{w.commands - before.commands, w.reads - before.reads, w.in - before.in, w.out - before.out, w.memory - before.memory}
+// Since returns what was done between two looks; Memory is what was added.
+func (w Work) Since(before Work) Work {
+	return Work{w.Commands - before.Commands, w.Reads - before.Reads, w.In - before.In, w.Out - before.Out, w.Memory - before.Memory}
 }
