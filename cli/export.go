@@ -183,28 +183,43 @@ func (j jsonLines) line(v any) error {
 	return enc.Encode(v)
 }
 
+// exportedContext and exportedUser have their members in the order of the alphabet.
+type exportedContext struct {
+	Enabled bool     `json:"enabled"`
+	ID      uint32   `json:"id"`
+	Logins  []string `json:"logins,omitempty"`
+	Name    string   `json:"name"`
+	Tags    []string `json:"tags"`
+}
+
+type exportedUser struct {
+	Context     uint32   `json:"context"`
+	DisplayName string   `json:"displayName,omitempty"`
+	Enabled     bool     `json:"enabled"`
+	ID          uint32   `json:"id"`
+	Login       string   `json:"login,omitempty"`
+	Mails       []string `json:"mail,omitempty"`
+	Permissions []string `json:"permissions"`
+}
+
+// exportedLine has one of the three.
+type exportedLine struct {
+	Context  *exportedContext  `json:"context,omitempty"`
+	Override *exportedOverride `json:"override,omitempty"`
+	User     *exportedUser     `json:"user,omitempty"`
+}
+
 // Context implements exchange.Sink.
 func (j jsonLines) Context(c cascade.Context) error {
-	line := map[string]any{"id": c.ID, "name": c.Name, "enabled": c.Enabled, "tags": c.Tags}
-	if len(c.Logins) > 0 {
-		line["logins"] = c.Logins
-	}
-	return j.line(map[string]any{"context": line})
+	return j.line(exportedLine{Context: &exportedContext{ID: c.ID, Name: c.Name, Enabled: c.Enabled, Tags: c.Tags, Logins: c.Logins}})
 }
 
 // User implements exchange.Sink.
 func (j jsonLines) User(u cascade.User) error {
-	line := map[string]any{"context": u.Context, "id": u.ID, "enabled": u.Enabled, "permissions": u.Permissions}
-	if u.Login != "" {
-		line["login"] = u.Login
-	}
-	if len(u.Mails) > 0 {
-		line["mail"] = u.Mails
-	}
-	if u.DisplayName != "" {
-		line["displayName"] = u.DisplayName
-	}
-	return j.line(map[string]any{"user": line})
+	return j.line(exportedLine{User: &exportedUser{
+		Context: u.Context, ID: u.ID, Enabled: u.Enabled, Permissions: u.Permissions,
+		Login: u.Login, Mails: u.Mails, DisplayName: u.DisplayName,
+	}})
 }
 
 // Override implements exchange.Sink.
@@ -219,5 +234,5 @@ func (j jsonLines) Override(o cascade.Override) error {
 	if !o.Expires.IsZero() {
 		x.Expires = &o.Expires
 	}
-	return j.line(map[string]*exportedOverride{"override": &x})
+	return j.line(exportedLine{Override: &x})
 }

@@ -67,11 +67,27 @@ func open(ctx context.Context, binary string, l load) (_ *soak, err error) {
 		}
 		s.members = append(s.members, m)
 	}
-	if s.logins, err = sluice.Logins(ctx, s.members[0].HTTP, admin(s.members[0]), 1, l.sockets); err != nil {
+	if err := s.login(ctx); err != nil {
 		return nil, err
 	}
 	s.clients, err = sockets.New(l.sockets, sockets.SocketIO)
 	return s, err
+}
+
+// login makes a session for each socket's user. On a busy machine a member may have
+// lost Redis for a moment, and refuses.
+func (s *soak) login(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for len(s.logins) < s.sockets {
+		one, err := sluice.Logins(ctx, s.members[0].HTTP, admin(s.members[0]), len(s.logins)+1, 1)
+		if err == nil {
+			s.logins = append(s.logins, one...)
+		} else if !pause(ctx, again) {
+			return err
+		}
+	}
+	return nil
 }
 
 func (s *soak) close() {

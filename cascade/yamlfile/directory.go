@@ -17,6 +17,13 @@ import (
 // finding.HasErrors(fs), since whom the file does not name is not restricted.
 // Tokens are not known here: values of a directory come from the API as well.
 func ParseDirectory(path string, data []byte) ([]Context, []finding.Finding, bool) {
+	if contexts, fs, ok := directoryInPieces(path, data); ok {
+		return contexts, fs, true
+	}
+	return wholeDirectory(path, data)
+}
+
+func wholeDirectory(path string, data []byte) ([]Context, []finding.Finding, bool) {
 	d, ok := open(path, data, directoryFile)
 	if !ok || d.root == nil {
 		return nil, d.done(), ok
@@ -33,14 +40,28 @@ func ParseDirectory(path string, data []byte) ([]Context, []finding.Finding, boo
 	if !ok {
 		return nil, d.done(), false
 	}
-	contexts := make([]Context, 0, len(items))
-	known := make(map[int]int, len(items))
+	r := contextReader{document: d}
+	r.read(items)
+	return r.list, d.done(), true
+}
+
+// contextReader reads the contexts of a file, in one part or several.
+type contextReader struct {
+	*document
+	list  []Context
+	known map[int]int // line of each id
+}
+
+func (r *contextReader) read(items []*yaml.Node) {
+	if r.known == nil {
+		r.known = make(map[int]int, len(items))
+		r.list = make([]Context, 0, len(items))
+	}
 	for _, n := range items {
-		if c, ok := d.context(target(n)); ok && d.firstOf(known, n, "context", c.ID) {
-			contexts = append(contexts, c)
+		if c, ok := r.context(target(n)); ok && r.firstOf(r.known, n, "context", c.ID) {
+			r.list = append(r.list, c)
 		}
 	}
-	return contexts, d.done(), true
 }
 
 // fields calls f for each field of a map; f returns false for one it does not

@@ -19,6 +19,7 @@ type document struct {
 	starts    []int      // see lines; a file without findings never needs it
 	marks     map[int][]int
 	aliases   bool                // the file uses aliases
+	tree      bool                // see options
 	hasTokens bool                // tokens are known in this kind of file
 	bareBangs bool                // the file may hold the tag "!", which nodes do not show
 	hasTabs   bool                // the file holds tabs, and the existing system reads it
@@ -43,36 +44,50 @@ var (
 // open reads a file whose top level must be a map. It returns false for a file
 // error, which is then in the report.
 func open(path string, data []byte, o options) (*document, bool) {
-	d := &document{report: report{path: path}, hasTokens: o.tree, lastWins: o.tree}
+	d := newDocument(path, o)
 	text, ok := d.decode(data, o.limit)
-	if !ok {
-		return d, false
-	}
+	return d, ok && d.open(text)
+}
+
+func newDocument(path string, o options) *document {
+	return &document{report: report{path: path}, hasTokens: o.tree, lastWins: o.tree, tree: o.tree}
+}
+
+// start takes the text of the file, before it is parsed.
+func (d *document) start(text string) (ok bool) {
 	d.mask = mask{text: text}
-	if o.tree {
+	if d.tree {
 		if d.mask, ok = maskTokens(text); !ok {
 			d.errorf(0, 0, CodeTooManyLetters, "the file uses so many different letters that its {{ }} tokens cannot be told from them; split it")
-			return d, false
+			return false
 		}
 		d.text = hideDirectives(d.text)
 	}
-	d.hasTabs = o.tree && strings.Contains(d.text, "\t")
+	d.hasTabs = d.tree && strings.Contains(d.text, "\t")
 	d.bareBangs = strings.Contains(d.text, "! ") || strings.Contains(d.text, "!\t") || strings.Contains(d.text, "!\n") || strings.Contains(d.text, "!\r")
+	return true
+}
+
+// open parses the text of the file.
+func (d *document) open(text string) bool {
+	if !d.start(text) {
+		return false
+	}
 	if !d.parse() || d.root == nil {
-		return d, d.errors == 0
+		return d.errors == 0
 	}
 	if !d.checkTree() {
-		return d, false
+		return false
 	}
 	if root := target(d.root); root.Kind == yaml.ScalarNode && d.classOf(root) == classNull {
 		d.root = nil
-		return d, true
+		return true
 	}
 	if d.root.Kind != yaml.MappingNode {
 		d.errorf(d.root.Line, d.root.Column, CodeNotMap, "the top level is %s; it must be a map of `name: …` lines", kindName(d.root))
-		return d, false
+		return false
 	}
-	return d, true
+	return true
 }
 
 func (d *document) parse() (ok bool) {
