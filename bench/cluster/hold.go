@@ -80,12 +80,21 @@ type holder struct {
 // hold has so many users from first on hold a socket each, on the members but
 // the first, and adds up what that took.
 func (r *rig) hold(ctx context.Context, st *stand, first, n int) (*holders, error) {
+	var on []int
+	for member := 1; (member-1)*r.extent.mostHeld < n; member++ {
+		on = append(on, member)
+	}
+	return r.holdOn(ctx, st, on, first, n)
+}
+
+// holdOn is hold with the members that take them, as many as each may have.
+func (r *rig) holdOn(ctx context.Context, st *stand, on []int, first, n int) (*holders, error) {
 	hs := &holders{}
 	self, err := os.Executable()
 	if err != nil {
 		return hs, err
 	}
-	for member := 1; n > 0; member++ {
+	for _, member := range on {
 		some := min(n, r.extent.mostHeld)
 		m := st.members[member]
 		h := &holder{cmd: exec.CommandContext(ctx, self)}

@@ -60,6 +60,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	flags.DurationVar(&r.extent.hold, "hold", full.hold, "how long the highest rate is held")
 	flags.DurationVar(&r.extent.span, "span", full.span, "how long the other figures are measured")
 	plot := flags.String("plot", "", "SVG file for the distribution of lone and equal messages")
+	grow := flags.String("grow", "", "instead of figures: folder for the plots of Sluice's memory, processor and delays against sockets and rates")
 	if err := c.Flags(flags, args); errors.Is(err, flag.ErrHelp) || errors.Is(err, table.ErrListed) {
 		return nil
 	} else if err != nil {
@@ -68,6 +69,9 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	if c.Against != "" {
 		r.before, c.Peers, c.Yardstick = c.Against, []string{labelBefore, labelSluice}, labelBefore
 	}
+	if *grow != "" {
+		c.Peers = []string{labelSluice}
+	}
 	built, err := os.MkdirTemp("", "sluice-cluster-bin-")
 	if err != nil {
 		return err
@@ -75,6 +79,9 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) error
 	defer os.RemoveAll(built)
 	if err := r.prepare(ctx, built, c.Peers); err != nil {
 		return err
+	}
+	if *grow != "" {
+		return r.grow(ctx, *grow, stdout)
 	}
 	if err := c.Measure(ctx, stdout, stderr); err != nil || *plot == "" {
 		return err

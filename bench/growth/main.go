@@ -13,6 +13,7 @@ import (
 	"syscall"
 	"time"
 
+	"github.com/seed47708276/sluice/bench/internal/chart"
 	"github.com/seed47708276/sluice/cascade"
 )
 
@@ -29,34 +30,34 @@ func main() {
 }
 
 func run(folder string, runs int) error {
-	reloads := chart{title: "Reloads: 100 properties and 0.4 context sets a file", x: "files"}
-	one := line{name: "one file changed", color: "#3b6ea5"}
-	none := line{name: "nothing changed", color: "#b2642b"}
+	reloads := chart.Chart{Title: "Reloads: 100 properties and 0.4 context sets a file", X: "files", Y: "processor, ms"}
+	one := chart.Line{Name: "one file changed"}
+	none := chart.Line{Name: "nothing changed"}
 	for _, files := range []int{500, 1000, 2000, 3500, 5000} {
 		changed, same, err := reload(files, runs)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("%d files: one changed %.1f ms, nothing %.1f ms\n", files, changed, same)
-		one.points = append(one.points, point{files, changed})
-		none.points = append(none.points, point{files, same})
+		one.Points = append(one.Points, chart.Point{X: files, Y: changed})
+		none.Points = append(none.Points, chart.Point{X: files, Y: same})
 	}
-	reloads.lines = []line{one, none}
-	checks := chart{title: "The gate after a change: asked for all users, or for nobody", x: "connected users"}
-	all := line{name: "a change that may concern it", color: "#3b6ea5"}
-	skipped := line{name: "a change that cannot", color: "#b2642b"}
+	reloads.Lines = []chart.Line{one, none}
+	checks := chart.Chart{Title: "The gate after a change: asked for all users, or for nobody", X: "connected users", Y: "processor, ms"}
+	all := chart.Line{Name: "a change that may concern it"}
+	skipped := chart.Line{Name: "a change that cannot"}
 	for _, users := range []int{10_000, 25_000, 50_000, 75_000, 100_000} {
 		asked, unchanged, err := recheck(users, runs)
 		if err != nil {
 			return err
 		}
 		fmt.Printf("%d users: asked %.2f ms, skipped %.4f ms\n", users, asked, unchanged)
-		all.points = append(all.points, point{users, asked})
-		skipped.points = append(skipped.points, point{users, unchanged})
+		all.Points = append(all.Points, chart.Point{X: users, Y: asked})
+		skipped.Points = append(skipped.Points, chart.Point{X: users, Y: unchanged})
 	}
-	checks.lines = []line{all, skipped}
-	for name, c := range map[string]chart{"growth-reload.svg": reloads, "growth-gate.svg": checks} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(c.draw()), 0o644); err != nil {
+	checks.Lines = []chart.Line{all, skipped}
+	for name, c := range map[string]chart.Chart{"growth-reload.svg": reloads, "growth-gate.svg": checks} {
+		if err := os.WriteFile(filepath.Join(folder, name), []byte(c.Draw()), 0o644); err != nil {
 			return err
 		}
 	}

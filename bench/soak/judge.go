@@ -104,17 +104,20 @@ func (s *soak) sample(ctx context.Context, member int) (x sample, err error) {
 // fewest is how many samples a growth is told from.
 const fewest = 8
 
+// warmUp is how long what is bounded by time fills: what clients may come back for
+// is kept for ten minutes.
+const warmUp = 12 * time.Minute
+
 // judge prints how what was looked at has changed since the first quarter of the
-// run, in which buffers, tables and caches fill, and fails where that is more than
-// may be.
+// run, or warmUp where that is longer, and fails where that is more than may be.
 func (s *soak) judge(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "\t\tsamples\tfirst\tmedian\tlast\tslope an hour\tmay be\t")
 	var failed error
 	for i, all := range s.samples {
-		warm := slices.DeleteFunc(slices.Clone(all), func(x sample) bool { return x.at < s.span/4 })
+		warm := slices.DeleteFunc(slices.Clone(all), func(x sample) bool { return x.at < max(s.span/4, warmUp) })
 		if len(warm) < fewest {
-			return fmt.Errorf("member %d has %d samples after the first quarter, and %d are needed: take longer", i, len(warm), fewest)
+			return fmt.Errorf("member %d has %d samples after the first %s, and %d are needed: take longer", i, len(warm), max(s.span/4, warmUp), fewest)
 		}
 		for k, kind := range kinds {
 			var values []float64
