@@ -106,9 +106,14 @@ bench-sockets *ARGS:
 bench-cluster *ARGS:
     cd bench && go run ./cluster -plot ../docs/cluster-timings.svg {{ARGS}}
 
-# How reloads and the gate's re-check grow; a minute
+# How reloads, the gate's re-check, idle sockets to 45,000 and delays grow; a quarter of an hour
 bench-growth *ARGS:
     cd bench && go run ./growth -plot ../docs {{ARGS}}
+    cd bench && go run ./cluster -grow ../docs
+
+# A busy cluster whose memory, goroutines and descriptors have to stay flat; -for 40m
+soak *ARGS:
+    cd bench && go run ./soak {{ARGS}}
 
 # This tree against a revision: REV -figure NAMES; without -figure, their names
 bench-against REV *ARGS:

@@ -43,6 +43,7 @@ var commandFigures = []struct {
 	{"check", checkTime, checks},
 	{"reload", reloadTime, reloads},
 	{"explain", explainTime, explains},
+	{"import", importTime, 1},
 }
 
 func commandNames() (list []string) {
@@ -155,17 +156,23 @@ func explainTime(ctx context.Context, binary, tree string) (time.Duration, error
 	return serving(ctx, binary, tree, explains, http.MethodGet, "/admin/v1/contexts/7/users/3/properties/com.openexchange.websockets.enabled", nil)
 }
 
-// serving is what a server uses for so many equal requests; before is done before
-// each.
-func serving(ctx context.Context, binary, tree string, n int, method, path string, before func() error) (used time.Duration, err error) {
+// serve starts a server of the tree, and returns it with its admin listener.
+func serve(ctx context.Context, binary, tree string) (*process.Server, string, error) {
 	s, err := process.Launch(ctx, false, []string{
 		binary, "serve", "--etc", filepath.Join(tree, "etc"), "--state", "DIR/state", "--public", "127.0.0.1:PORT0", "--admin", "127.0.0.1:PORT1",
 	}, nil, 2)
 	if err != nil {
-		return 0, err
+		return nil, "", err
 	}
 	admin := fmt.Sprintf("http://127.0.0.1:%d", s.Ports[1])
-	if err := s.Up(ctx, admin+"/readyz"); err != nil {
+	return s, admin, s.Up(ctx, admin+"/readyz")
+}
+
+// serving is what a server uses for so many equal requests; before is done before
+// each.
+func serving(ctx context.Context, binary, tree string, n int, method, path string, before func() error) (used time.Duration, err error) {
+	s, admin, err := serve(ctx, binary, tree)
+	if err != nil {
 		return 0, err
 	}
 	defer s.Stop()

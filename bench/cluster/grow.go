@@ -60,6 +60,9 @@ func (r *rig) growSockets(ctx context.Context, out io.Writer) (memory, cpu chart
 		return memory, cpu, err
 	}
 	defer st.close()
+	// A stream into which nothing comes for as long as sockets are opened breaks off.
+	st.send.close()
+	st.send = nil
 	var all []*holders
 	defer func() {
 		for _, h := range all {
@@ -77,7 +80,14 @@ func (r *rig) growSockets(ctx context.Context, out io.Writer) (memory, cpu chart
 			}
 			have += some
 		}
-		still, err := st.idle(ctx, r.extent)
+		g, err := st.gauge()
+		if err != nil {
+			return memory, cpu, err
+		}
+		if err := st.Rest(ctx, r.extent.span); err != nil {
+			return memory, cpu, err
+		}
+		still, err := g.stop()
 		if err != nil {
 			return memory, cpu, err
 		}

@@ -101,23 +101,42 @@ func (s *soak) sample(ctx context.Context, member int) (x sample, err error) {
 	return x, err
 }
 
-// fewest is how many samples a growth is told from.
-const fewest = 8
+// fewest is how many windows a growth is told from.
+const fewest = 5
 
 // warmUp is how long what is bounded by time fills: what clients may come back for
-// is kept for ten minutes.
-const warmUp = 12 * time.Minute
+// is kept for ten minutes, and what became of messages for 16 of each user.
+const warmUp = 15 * time.Minute
+
+// window is of which time the lowest value counts: what a burst of work takes comes
+// back, and what leaks does not.
+const window = 2 * time.Minute
+
+// lows are the samples of the lowest values of each window.
+func lows(all []sample) (list []sample) {
+	for from := 0; from < len(all); {
+		low, to := all[from], from
+		for ; to < len(all) && all[to].at < all[from].at+window; to++ {
+			for k, v := range all[to].values {
+				low.values[k] = min(low.values[k], v)
+			}
+		}
+		low.at += (all[to-1].at - low.at) / 2
+		list, from = append(list, low), to
+	}
+	return list
+}
 
 // judge prints how what was looked at has changed since the first quarter of the
 // run, or warmUp where that is longer, and fails where that is more than may be.
 func (s *soak) judge(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "\t\tsamples\tfirst\tmedian\tlast\tslope an hour\tmay be\t")
+	fmt.Fprintln(w, "\t\tlowest of\tfirst\tmedian\tlast\tslope an hour\tmay be\t")
 	var failed error
 	for i, all := range s.samples {
-		warm := slices.DeleteFunc(slices.Clone(all), func(x sample) bool { return x.at < max(s.span/4, warmUp) })
+		warm := lows(slices.DeleteFunc(slices.Clone(all), func(x sample) bool { return x.at < max(s.span/4, warmUp) }))
 		if len(warm) < fewest {
-			return fmt.Errorf("member %d has %d samples after the first %s, and %d are needed: take longer", i, len(warm), max(s.span/4, warmUp), fewest)
+			return fmt.Errorf("member %d has %d times of %s after the first %s, and %d are needed: take longer", i, len(warm), window, max(s.span/4, warmUp), fewest)
 		}
 		for k, kind := range kinds {
 			var values []float64

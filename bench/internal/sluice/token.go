@@ -34,6 +34,9 @@ func TokenFiles(files map[string]string) (map[string]string, error) {
 	return files, nil
 }
 
+// TokenOf is the token, for a command.
+func TokenOf() (string, error) { return token() }
+
 // Authorize adds the token to a request.
 func Authorize(req *http.Request) error {
 	t, err := token()
