@@ -10,6 +10,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/node/gate"
+	"github.com/seed47708276/sluice/websockets"
 )
 
 // Run serves until ctx ends, then drains and closes the node: see
@@ -67,7 +68,7 @@ func (s *Node) Run(ctx context.Context) error {
 	}
 	if s.certificate != nil {
 		wg.Go(func() { s.certificate.Run(background) })
-		s.public = tls.NewListener(s.public, s.certificate.Config())
+		s.public = websockets.ListenTLS(s.public, s.certificate.Config())
 	}
 	if s.adminCert != nil {
 		wg.Go(func() { s.adminCert.Run(background) })

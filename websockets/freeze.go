@@ -30,12 +30,12 @@ type Frozen struct {
 	Closed    int // sockets that could not be kept
 }
 
-// Bound counts the sockets that Freeze would have to close because their
-// connections have no descriptor of their own, such as those of TLS.
+// Bound counts the sockets that Freeze would have to close because another process
+// cannot have their connections: the state of TLS is in this one.
 func (s *Server) Bound() (n int) {
 	for _, sock := range s.hub.every() {
 		sock.mu.Lock()
-		if sock.attached && sock.raw == nil {
+		if sock.attached && (sock.raw == nil || sock.carrier != nil) {
 			n++
 		}
 		sock.mu.Unlock()
@@ -132,7 +132,7 @@ func (s *socket) freeze() (state SocketState, ok, ended bool) {
 	switch {
 	case s.cause != CauseNone || s.dead || s.deaf:
 		return state, false, true
-	case s.writer || !s.parked:
+	case s.writer || !s.parked || s.carrier != nil:
 		return state, false, false
 	}
 	if state, ok = s.stateLocked(); !ok {

@@ -394,6 +394,11 @@ func (s *socket) linger() {
 	if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // failing, it leaves the deadline to end the wait
 	}
+	if c := s.carrier; c != nil {
+		_ = s.conn.SetWriteDeadline(s.closeBy) // which crypto/tls has let pass
+		s.settleRecords()
+		c.waits, c.drained = true, false
+	}
 	_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{s.conn}, make([]byte, lingerBuffer))
 }
 

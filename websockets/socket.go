@@ -50,11 +50,12 @@ type socket struct {
 	rec        *recovery // nil: the client does not recover
 	touched    bool      // its session's life was extended since it opened; guarded by the shard's lock
 
-	conn   net.Conn // nil until the 101 is out
-	raw    syscall.RawConn
-	ws     *websocket.Conn
-	wire   *wire
-	ticket ticket // of the poller
+	conn    net.Conn // nil until the 101 is out
+	raw     syscall.RawConn
+	carrier *carrier // of TLS; nil: there is none, or it cannot be polled
+	ws      *websocket.Conn
+	wire    *wire
+	ticket  ticket // of the poller
 
 	talk  sync.Mutex // guards proto and asking; taken before mu, never while it is held
 	proto protocol
@@ -328,9 +329,13 @@ func (s *socket) attach(ws *websocket.Conn, w *wire) {
 	}
 	joined, due := s.proto.joined(), s.proto.deadline()
 	s.ws, s.wire, s.conn = ws, w, w.Conn
-	t, raw, err := s.server.poller.add(s, w.Conn)
+	tcp, c := carried(w.Conn)
+	t, raw, err := s.server.poller.add(s, tcp)
 	if err == nil {
 		s.ticket, s.raw, w.raw = t, raw, raw
+		if s.carrier = c; c != nil {
+			c.sock = s
+		}
 	}
 	s.mu.Lock()
 	s.attached = true

@@ -109,7 +109,8 @@ func (s *socket) goOn() {
 	// As another process has left them; an error means that the connection is
 	// closed, which ends waits as well.
 	_ = s.conn.SetDeadline(time.Time{})
-	t, raw, err := s.server.poller.add(s, s.conn)
+	tcp, _ := carried(s.conn)
+	t, raw, err := s.server.poller.add(s, tcp)
 	if err == nil {
 		s.ticket, s.raw, s.wire.raw = t, raw, raw
 	}

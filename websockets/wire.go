@@ -22,7 +22,7 @@ const (
 var errIdle = errors.New("nothing to read")
 
 // errWouldBlock is returned by readNow and writeNow.
-var errWouldBlock = errors.New("the connection is not ready")
+var errWouldBlock error = wouldBlock{}
 
 // wire is the connection as coder/websocket sees it. Writing only puts the
 // control frames that the library makes, pongs and closes, into the socket's
@@ -74,7 +74,7 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.drained = false
 		return 0, errIdle
 	}
-	n, err := w.next(p)
+	n, err := w.next(p, ended)
 	if n > 0 {
 		w.boundary = false
 		w.meter(p[:n])
@@ -91,9 +91,12 @@ func (w *wire) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-func (w *wire) next(p []byte) (int, error) {
-	if w.raw == nil {
+func (w *wire) next(p []byte, ended bool) (int, error) {
+	switch {
+	case w.raw == nil:
 		return w.Conn.Read(p)
+	case w.sock.carrier != nil:
+		return w.readSealed(p, ended)
 	}
 	n, err := readNow(w.raw, p)
 	if err != errWouldBlock {
