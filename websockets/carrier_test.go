@@ -182,7 +182,7 @@ func TestStalledOverTLS(t *testing.T) {
 			s := w.login(1, 1)
 			conn, _, r := w.over(w.secure(), wsPush+"?", s, config)
 			allParked(t, w, 1)
-			const messages, size = 60, 200_000
+			const messages, size = 40, 200_000
 			for seq := range messages {
 				if n, err := w.server.SendToUser(1, 1, numbered(0, seq, size), Target{}); err != nil || n != 1 {
 					t.Fatal(n, err)
@@ -238,7 +238,9 @@ func TestEndOfParkedSocketsOverTLS(t *testing.T) {
 				w.server.Recheck()
 			}},
 			{"session", 4401, func(w *world, s *Session, _ *tls.Conn, _ net.Conn) { _ = w.sessions.Delete(w.t.Context(), s.ID) }},
-			{"drain", 1012, func(w *world, _ *Session, _ *tls.Conn, _ net.Conn) { _ = w.server.Shutdown(w.t.Context()) }},
+			{"drain", 1012, func(w *world, _ *Session, _ *tls.Conn, _ net.Conn) {
+				go func() { _ = w.server.Shutdown(w.t.Context()) }() // the end of the world waits for it
+			}},
 			{"freeze", 1012, func(w *world, _ *Session, _ *tls.Conn, _ net.Conn) {
 				if f := w.server.Freeze(); f.Closed != 1 || len(f.Sockets) != 0 {
 					w.t.Errorf("%d sockets frozen, %d closed", len(f.Sockets), f.Closed)
@@ -292,6 +294,7 @@ func FuzzSealed(f *testing.F) {
 	user := int32(0)
 	f.Fuzz(func(t *testing.T, sizes []byte, at uint16, change byte) {
 		const pings = 4
+		w.t = t
 		user++
 		s := w.login(1, user)
 		conn, out, r := w.over(h, wsPush+"?", s, versions[[]string{"1.2", "1.3"}[user%2]])
