@@ -80,6 +80,7 @@ func (s *Server) Freeze() *Frozen {
 		}
 	}
 	s.part()
+	s.wires.close()
 	f.Number = s.numbers.through()
 	f.Histories = s.historyStates()
 	if f.Closed > 0 {

@@ -31,6 +31,9 @@ func (s *socket) begin() {
 // socket to the poller; or until the connection ends, and then finishes it. At
 // most one goroutine serves a socket at a time.
 func (s *socket) serve() {
+	if s.wire == nil {
+		s.wire = s.server.wires.take(s)
+	}
 	for {
 		err := s.read()
 		if !errors.Is(err, errIdle) {
@@ -47,13 +50,21 @@ func (s *socket) serve() {
 // happened already.
 func (s *socket) park() bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.again || s.deaf {
 		s.again = false
+		s.mu.Unlock()
 		return false
+	}
+	var over *wire
+	if s.cause == CauseNone {
+		over, s.wire = s.wire, nil
 	}
 	s.yield()
 	s.parked = true
+	s.mu.Unlock()
+	if over != nil {
+		s.server.wires.give(over)
+	}
 	return true
 }
 
@@ -116,6 +127,9 @@ func (s *socket) read() error {
 		}
 	}()
 	w := s.wire
+	if w.ws == nil {
+		return w.err
+	}
 	for {
 		if w.atBoundary(); w.boundary && w.raw != nil {
 			// Before the library is asked, because what it returns for errIdle
@@ -125,7 +139,7 @@ func (s *socket) read() error {
 			}
 		}
 		// No deadline here: the timer ends reading.
-		kind, r, err := s.ws.Reader(context.Background())
+		kind, r, err := w.ws.Reader(context.Background())
 		if err != nil {
 			return err
 		}
@@ -285,20 +299,21 @@ func (s *socket) tick() {
 
 // onPing is called by coder/websocket, on the serving goroutine; it reports
 // whether a pong is to be sent.
-func (s *socket) onPing(context.Context, []byte) bool {
-	s.wire.atBoundary()
-	return !s.closing()
+func (w *wire) onPing(context.Context, []byte) bool {
+	w.atBoundary()
+	return !w.sock.closing()
 }
 
 // onPong is called by coder/websocket, on the serving goroutine.
-func (s *socket) onPong(_ context.Context, payload []byte) {
-	s.wire.atBoundary()
+func (w *wire) onPong(_ context.Context, payload []byte) {
+	s := w.sock
+	w.atBoundary()
 	if s.rec != nil {
 		s.pongReached(payload)
 	}
 	now := time.Now()
 	s.talk.Lock()
-	if !s.wire.inMessage { // else no sign of life, so that a message cannot take for ever
+	if !w.inMessage { // else no sign of life, so that a message cannot take for ever
 		s.proto.pong(now)
 	}
 	more := false
@@ -368,8 +383,7 @@ func (s *socket) finish(err error) {
 	s.mu.Unlock()
 	s.forgetAsking()
 	s.server.poller.remove(s.ticket)
-	// Releases what the library holds; the connection is ours to close.
-	_ = s.ws.CloseNow()
+	s.wire.drop()
 	_ = s.conn.Close()
 	s.server.hub.forget(s)
 	s.record(cause)

@@ -115,6 +115,7 @@ type Server struct {
 	records  records
 
 	poller    poller
+	wires     wires
 	flushes   flusher
 	reading   chan struct{} // see readingSlots
 	turnstile *turnstile

@@ -13,8 +13,6 @@ import (
 	"time"
 	"unique"
 
-	"github.com/coder/websocket"
-
 	"github.com/seed47708276/sluice/websockets/engineio"
 )
 
@@ -53,9 +51,7 @@ type socket struct {
 	conn    net.Conn // nil until the 101 is out
 	raw     syscall.RawConn
 	carrier *carrier // of TLS; nil: there is none, or it cannot be polled
-	ws      *websocket.Conn
-	wire    *wire
-	ticket  ticket // of the poller
+	ticket  ticket   // of the poller
 
 	talk  sync.Mutex // guards proto and asking; taken before mu, never while it is held
 	proto protocol
@@ -63,7 +59,9 @@ type socket struct {
 	asking *asking
 
 	// Of the goroutine that serves the socket.
-	holding bool // one of the server's reading slots
+	wire          *wire // nil while it is parked, unless it closes
+	frames, bytes bucket
+	holding       bool // one of the server's reading slots
 
 	mu           sync.Mutex
 	attached     bool // conn is set
@@ -322,13 +320,13 @@ func (s *socket) boundLocked() {
 
 // attach gives the socket its connection, once the 101 is out. What was pushed
 // since the registration follows the protocol's first frames.
-func (s *socket) attach(ws *websocket.Conn, w *wire) {
+func (s *socket) attach(w *wire) {
 	var first []*outgoing
 	for _, data := range s.proto.open() {
 		first = append(first, &outgoing{data: data})
 	}
 	joined, due := s.proto.joined(), s.proto.deadline()
-	s.ws, s.wire, s.conn = ws, w, w.Conn
+	s.wire, s.conn = w, w.Conn
 	tcp, c := carried(w.Conn)
 	t, raw, err := s.server.poller.add(s, tcp)
 	if err == nil {

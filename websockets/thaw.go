@@ -1,14 +1,6 @@
 package websockets
 
-import (
-	"bufio"
-	"net"
-	"net/http"
-	"net/url"
-	"time"
-
-	"github.com/coder/websocket"
-)
+import "time"
 
 // Thaw takes up what another server of the same Since and Origin has frozen. It
 // reads and writes nothing before what it returns is called, once, and leaves the
@@ -23,12 +15,10 @@ func (s *Server) Thaw(f *Frozen) (start func(), err error) {
 	sockets := make([]*socket, 0, len(f.Sockets))
 	for i := range f.Sockets {
 		sock, err := s.thaw(&f.Sockets[i].SocketState)
-		if err == nil {
-			err = sock.connected(f.Sockets[i].Conn)
-		}
 		if err != nil {
 			return nil, err
 		}
+		sock.conn = f.Sockets[i].Conn
 		sockets = append(sockets, sock)
 	}
 	for _, sock := range sockets {
@@ -62,43 +52,6 @@ func (h *hub) put(s *socket) {
 	s.rec.history = x
 }
 
-// connected gives a socket the connection that it had before. Between two frames
-// the library knows nothing of a connection, so that it is given a new one whose
-// handshake nobody sees.
-func (s *socket) connected(conn net.Conn) error {
-	w := &wire{Conn: conn, sock: s}
-	w.buf = bufio.NewReaderSize(w, readBuffer)
-	ws, err := websocket.Accept(&unseen{w, http.Header{}}, unseenRequest, s.acceptOptions())
-	if err != nil {
-		return err
-	}
-	ws.SetReadLimit(s.server.opts.Config().MaxPayload + readSlack)
-	s.ws, s.wire, s.conn = ws, w, conn
-	return nil
-}
-
-// unseenRequest is a handshake that the library accepts.
-var unseenRequest = &http.Request{
-	Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, URL: &url.URL{Path: "/"},
-	Header: http.Header{
-		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
-	},
-}
-
-// unseen takes the answer to a handshake that the client has had before.
-type unseen struct {
-	wire   *wire
-	header http.Header
-}
-
-func (u *unseen) Header() http.Header         { return u.header }
-func (u *unseen) WriteHeader(int)             {}
-func (u *unseen) Write(b []byte) (int, error) { return len(b), nil }
-
-func (u *unseen) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return u.wire, bufio.NewReadWriter(u.wire.buf, bufio.NewWriterSize(u.wire, writeBuffer)), nil
-}
-
 // goOn has a thawed socket read and write.
 func (s *socket) goOn() {
 	s.server.work.Add(1)
@@ -112,7 +65,7 @@ func (s *socket) goOn() {
 	tcp, _ := carried(s.conn)
 	t, raw, err := s.server.poller.add(s, tcp)
 	if err == nil {
-		s.ticket, s.raw, s.wire.raw = t, raw, raw
+		s.ticket, s.raw = t, raw
 	}
 	s.attached = true
 	if s.muted {
