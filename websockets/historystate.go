@@ -101,7 +101,10 @@ func (s *Server) thawHistories(states []HistoryState) error {
 		sh.mu.Unlock()
 	}
 	for i := range s.hub.shards {
-		slices.SortFunc(s.hub.shards[i].histories.order, func(a, b ordered) int { return cmp.Compare(a.at, b.at) })
+		sh := &s.hub.shards[i]
+		sh.mu.Lock() // the check of sessions has begun
+		slices.SortFunc(sh.histories.order, func(a, b ordered) int { return cmp.Compare(a.at, b.at) })
+		sh.mu.Unlock()
 	}
 	return nil
 }
