@@ -188,6 +188,9 @@ func (s *socket) sendNow(data, sealed []byte) (rest []byte, err error) {
 		if data, err = s.carrier.seal(data, sealed); err != nil {
 			return nil, err
 		}
+		if len(data) == 0 {
+			return nil, nil // the end of the connection has taken what was owed
+		}
 	}
 	n, err := writeNow(s.raw, data)
 	return data[n:], err
