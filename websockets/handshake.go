@@ -161,10 +161,10 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, who *attempt) (*s
 	if refused := s.register(r.Context(), sock); refused != nil {
 		return nil, refused
 	}
-	if s.endedOwners.over(session) { // meanwhile: its sockets were closed before this one was among them
+	if refused := s.reconsider(r.Context(), sock, session); refused != nil {
 		s.leave(sock)
 		s.hub.forget(sock)
-		return nil, forbidNoSession
+		return nil, refused
 	}
 	return sock, nil
 }

@@ -79,7 +79,7 @@ func (s *socket) mute(on bool) bool {
 }
 
 // countMutedLocked counts a socket, while it has a connection, as muted or no
-// longer. One without is looked at again as soon as it has one, see reconsider.
+// longer. One without is looked at again as soon as it has one, see begin.
 func (s *socket) countMutedLocked(on bool) {
 	if on {
 		s.server.muted.Add(1)

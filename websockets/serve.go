@@ -21,9 +21,11 @@ import (
 // its slot back.
 const readingSlots = 256
 
-// begin serves a socket for the first time.
+// begin serves a socket for the first time. The gate is asked once more, because a
+// change that was made before the socket had its connection has not counted it as
+// muted, see countMutedLocked.
 func (s *socket) begin() {
-	s.reconsider()
+	s.server.enforce(s.subject)
 	s.serve()
 }
 
@@ -90,24 +92,6 @@ func (s *socket) yield() {
 	if s.holding {
 		s.holding = false
 		<-s.server.reading
-	}
-}
-
-// reconsider asks again what may have changed between the checks of the
-// handshake and the registration, from which on every change finds the socket.
-func (s *socket) reconsider() {
-	if s.server.stopped.Err() != nil && !s.server.freezing.Load() {
-		s.close(CauseDrain)
-		return
-	}
-	s.server.enforce(s.subject)
-	if s.closing() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(s.server.stopped, sessionCheckTimeout)
-	defer cancel()
-	if _, err := s.server.opts.Sessions.Get(ctx, s.session); errors.Is(err, ErrNoSession) {
-		s.close(CauseSession)
 	}
 }
 
