@@ -187,8 +187,19 @@ func TestBackOff(t *testing.T) {
 			return func() { w.server.CloseSockets(Selector{Context: 1, User: 2, Session: other.ID}, CauseAdmin) }
 		}},
 		{"too many handshakes", "overload", "authenticating", func(w *world, _ *between, _ *Session) func() {
-			w.server.turnstile.turns <- struct{}{} // the only turn
-			return func() { <-w.server.turnstile.turns }
+			full := []chan struct{}{w.server.turnstile.turns, w.server.turnstile.waiting}
+			for _, places := range full {
+				for range cap(places) {
+					places <- struct{}{}
+				}
+			}
+			return func() {
+				for _, places := range full {
+					for range cap(places) {
+						<-places
+					}
+				}
+			}
 		}},
 		{"the server stops", "draining", "", func(w *world, _ *between, _ *Session) func() {
 			if err := w.server.Shutdown(w.t.Context()); err != nil {
@@ -215,13 +226,10 @@ func TestBackOff(t *testing.T) {
 				b.Gate, b.Sessions = o.Gate, o.Sessions
 				o.Gate, o.Sessions, o.Registry = b, b, b
 			})
-			w.server.turnstile = newTurnstile(1, 0, maxAdmissionWait)
-			if c.why != "authenticating" {
-				w.server.turnstile = newTurnstile(maxAdmitting, maxWaiting, maxAdmissionWait)
-			}
 			s := w.login(1, 2)
 			end := c.begin(w, b, s)
-			before := w.server.Stats().Handshakes[Handshake{handshakeOK, ""}]
+			before := w.server.Count() // what begin has opened
+			until(t, "these are counted", func() bool { return w.server.Stats().Handshakes[Handshake{handshakeOK, ""}] == before })
 			p := w.patientClients(s)
 			until(t, "each client has tried again and again", func() bool {
 				return p.all(func(lib string) bool { return len(p.attempts[lib]) >= backoffTries-1 || p.open[lib] > 1 })
