@@ -52,7 +52,11 @@ func TestRollingRestart(t *testing.T) {
 	if *torture {
 		clients, spread, pause = 200, "10s", 5*time.Second
 	}
-	f := newFleetOf(t, redistest.Start(t), []string{*rollingBinary, *rollingBinary, *rollingBinary}, "sluice.drain.spread="+spread)
+	redis := redistest.Start(t)
+	if *rollingBinary != "" { // which may need other commands than this build
+		do(t, redis.Client(), "acl", "setuser", "sluice", "allkeys", "allchannels", "+@all")
+	}
+	f := newFleetOf(t, redis, []string{*rollingBinary, *rollingBinary, *rollingBinary}, "sluice.drain.spread="+spread)
 	r := &rolling{fleet: f, clients: clients, open: []bool{true, true, true}, sent: map[int]string{}}
 	b := newBalancer(t, f)
 	r.connect(b.addr)

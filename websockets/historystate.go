@@ -81,7 +81,8 @@ func (h *history) state(k subject) HistoryState {
 	return state
 }
 
-// thawHistories takes histories up. No socket is here yet.
+// thawHistories takes histories up. No socket is here yet, but what is too old is swept
+// already.
 func (s *Server) thawHistories(states []HistoryState) error {
 	for i := range states {
 		x := &states[i]
@@ -92,19 +93,25 @@ func (s *Server) thawHistories(states []HistoryState) error {
 		sh := s.hub.shard(k)
 		sh.mu.Lock()
 		h := sh.historyLocked(k, x.Whole, &s.histories)
+		h.mu.Lock()
 		h.thaw(x)
-		l := &sh.histories
-		for _, m := range h.list {
-			l.order = append(l.order, ordered{h, m.at})
+		order, bytes := make([]ordered, len(h.list)), h.bytes
+		for i, m := range h.list {
+			order[i] = ordered{h, m.at}
 		}
-		l.bytes += h.bytes
+		h.mu.Unlock()
 		sh.mu.Unlock()
+		l := &sh.histories
+		l.mu.Lock()
+		l.order = append(l.order, order...)
+		l.bytes += bytes
+		l.mu.Unlock()
 	}
 	for i := range s.hub.shards {
-		sh := &s.hub.shards[i]
-		sh.mu.Lock() // the check of sessions has begun
-		slices.SortFunc(sh.histories.order, func(a, b ordered) int { return cmp.Compare(a.at, b.at) })
-		sh.mu.Unlock()
+		l := &s.hub.shards[i].histories
+		l.mu.Lock()
+		slices.SortFunc(l.order[l.head:], func(a, b ordered) int { return cmp.Compare(a.at, b.at) })
+		l.mu.Unlock()
 	}
 	return nil
 }
