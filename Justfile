@@ -44,7 +44,7 @@ torture:
     go test -race -timeout 60m -count=1 ./cascade/store/mariadb -args -torture
     go test -race -timeout 60m -count=1 ./websockets -args -torture
     rm -f ledger.md; go test -race -timeout 90m -count=1 ./cli -run 'Ledger|LeftBehind' -args -torture -ledger "$PWD/ledger.md"; code=$?; cat ledger.md; exit $code
-    go test -timeout 20m -count=1 -parallel 8 ./cli -run 'Restarts|RollingRestart|ReconnectStorm|NetworkCuts|RecoveryWhile|Killed|DrainWith|MixedVersions|Upgrade|TestDovecot$|TestPlatform$|RealClients' -args -torture
+    go test -timeout 20m -count=1 -parallel 8 ./cli -run 'Restarts|RollingRestart|NetworkCuts|RecoveryWhile|Killed|DrainWith|MixedVersions|Upgrade|TestDovecot$|TestPlatform$|RealClients' -args -torture
     go test -timeout 60m -count=1 ./deploy -args -torture
     cd deploy/charttest && go vet ./... && go test -timeout 20m -count=1 ./...
     go test -timeout 120m -count=1 ./remote -run Schedules -args -torture
