@@ -206,7 +206,7 @@ func Open(opt Options) (_ *Node, err error) {
 		if s.frozen, err = s.predecessor.receive(); err != nil {
 			return nil, err
 		}
-		s.log.Info("everything of the other process is here: it is not needed any more", "sockets", len(s.frozen.sockets.Sockets))
+		s.log.Info("everything of the other process is here: it is not needed any more", "sockets", len(s.frozen.sockets.Sockets), "ms", s.frozen.gap().Milliseconds())
 		s.lock = s.frozen.lock
 	}
 	if err := s.openLink(); err != nil {
