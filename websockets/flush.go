@@ -136,8 +136,8 @@ func (s *socket) takeLocked(buf []byte, limit int) (data []byte, born int64) {
 		if len(buf)+len(f.data) > limit {
 			if taken == 0 {
 				buf, taken = f.data, 1
-				s.writing.add(f)
-				s.noteWriting(f)
+				s.writing.add(f.outgoing)
+				s.noteWriting(f.index)
 				born = f.born
 			}
 			break
@@ -146,8 +146,8 @@ func (s *socket) takeLocked(buf []byte, limit int) (data []byte, born int64) {
 		if born == 0 {
 			born = f.born
 		}
-		s.writing.add(f)
-		s.noteWriting(f)
+		s.writing.add(f.outgoing)
+		s.noteWriting(f.index)
 		taken++
 	}
 	switch rest := copy(s.queue, s.queue[taken:]); {
@@ -170,7 +170,7 @@ func (s *socket) takeLocked(buf []byte, limit int) (data []byte, born int64) {
 
 // keptQueue is the length of a queue that a socket keeps when it is empty, so
 // that one message after the other costs no allocation.
-const keptQueue = 16
+const keptQueue = 8
 
 // countSentLocked counts n bytes of frames of which rest bytes are left; what is
 // left of records counts as sent.

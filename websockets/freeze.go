@@ -23,8 +23,9 @@ const (
 
 // Frozen is what a server had when it froze.
 type Frozen struct {
-	Since     time.Time // what all other times count from
-	Number    uint64    // of the last message that was accepted
+	Since     time.Time   // what all other times count from
+	Number    uint64      // of the last message that was accepted
+	Kept      []KeptState // messages for clients that come back
 	Histories []HistoryState
 	Sockets   []FrozenSocket
 	Closed    int // sockets that could not be kept
@@ -55,10 +56,10 @@ func (s *Server) Freeze() *Frozen {
 	s.stop()
 	s.poller.close() // nobody is woken any more
 	left := s.hub.every()
+	f := &Frozen{Since: s.started, Sockets: make([]FrozenSocket, 0, len(left))}
 	for _, sock := range left {
 		sock.halt()
 	}
-	f := &Frozen{Since: s.started}
 	step := time.NewTicker(freezeStep)
 	defer step.Stop()
 	for began := time.Now(); ; <-step.C {
@@ -69,6 +70,7 @@ func (s *Server) Freeze() *Frozen {
 			case ok:
 				f.Sockets = append(f.Sockets, FrozenSocket{state, sock.conn})
 				s.hub.remove(sock)
+				s.poller.remove(sock.ticket)
 				s.work.Done()
 			case late && !ended && sock.close(CauseDrain):
 				f.Closed++
@@ -82,7 +84,7 @@ func (s *Server) Freeze() *Frozen {
 	s.part()
 	s.wires.close()
 	f.Number = s.numbers.through()
-	f.Histories = s.historyStates()
+	f.Kept, f.Histories = s.historyStates()
 	if f.Closed > 0 {
 		s.log.Warn("sockets are closed because their clients were in the middle of a frame", slog.Int(keyCount, f.Closed))
 	}
@@ -164,6 +166,7 @@ func (h *hub) remove(s *socket) {
 	h.count.Add(-1)
 	if len(list) == 1 {
 		delete(sh.users, s.subject)
+		sh.absentLocked(s.subject)
 		return
 	}
 	sh.users[s.subject] = slices.Delete(list, i, i+1)

@@ -123,6 +123,7 @@ type Server struct {
 	toldNoAddress atomic.Int64
 	endedOwners   endedOwners
 	histories     atomic.Int64 // how many there are in all shards
+	kept          keptMessages
 	numbers       numbers
 	reached       reached
 	presence      presence

@@ -1,6 +1,11 @@
 package websockets
 
-import "time"
+import (
+	"errors"
+	"runtime"
+	"sync"
+	"time"
+)
 
 // Thaw takes up what another server of the same Since and Origin has frozen. It
 // reads and writes nothing before what it returns is called, once, and leaves the
@@ -9,17 +14,22 @@ func (s *Server) Thaw(f *Frozen) (start func(), err error) {
 	s.numbers.mu.Lock()
 	s.numbers.last = f.Number
 	s.numbers.mu.Unlock()
-	if err := s.thawHistories(f.Histories); err != nil {
+	if err := s.thawHistories(f.Kept, f.Histories); err != nil {
 		return nil, err
 	}
-	sockets := make([]*socket, 0, len(f.Sockets))
-	for i := range f.Sockets {
-		sock, err := s.thaw(&f.Sockets[i].SocketState)
-		if err != nil {
-			return nil, err
-		}
-		sock.conn = f.Sockets[i].Conn
-		sockets = append(sockets, sock)
+	sockets := make([]*socket, len(f.Sockets))
+	errs := make([]error, runtime.GOMAXPROCS(0))
+	var work sync.WaitGroup
+	for n := range errs {
+		work.Go(func() {
+			for i := n; i < len(sockets) && errs[n] == nil; i += len(errs) {
+				sockets[i], errs[n] = s.thawOne(&f.Sockets[i])
+			}
+		})
+	}
+	work.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	for _, sock := range sockets {
 		s.hub.put(sock)
@@ -34,6 +44,16 @@ func (s *Server) Thaw(f *Frozen) (start func(), err error) {
 	}, nil
 }
 
+func (s *Server) thawOne(f *FrozenSocket) (*socket, error) {
+	sock, err := s.thaw(&f.SocketState)
+	if err != nil {
+		return nil, err
+	}
+	f.SocketState = SocketState{} // it is as large as the socket
+	sock.conn = f.Conn
+	return sock, nil
+}
+
 // put registers a socket that has passed all checks before.
 func (h *hub) put(s *socket) {
 	sh := s.shard
@@ -41,10 +61,11 @@ func (h *hub) put(s *socket) {
 	defer sh.mu.Unlock()
 	h.count.Add(1)
 	sh.users[s.subject] = append(sh.users[s.subject], s)
+	defer sh.absentLocked(s.subject)
 	if s.rec == nil {
 		return
 	}
-	x := sh.historyLocked(s.subject, s.server.clock(), &s.server.histories)
+	x := sh.historyLocked(s.subject, s.server.clock(), s.server)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.sockets++
