@@ -17,8 +17,8 @@ func TestRecoveryLongNames(t *testing.T) {
 	long := strings.Repeat("x", 10_000)
 	for query, want := range map[string]int{
 		"connection=" + long + "&session=" + s.ID:                  http.StatusBadRequest,
-		"recovery=" + long + "&session=" + s.ID:                    http.StatusBadRequest,
-		"recovery=1&session=" + long:                               http.StatusBadRequest,
+		"recovery=" + long + "&session=" + s.ID:                    http.StatusSwitchingProtocols,
+		"recovery=1&session=" + long:                               http.StatusForbidden,
 		"connection=" + long[:MaxSessionID+1] + "&session=" + s.ID: http.StatusBadRequest,
 		"session=" + long[:MaxSessionID+1]:                         http.StatusForbidden,
 	} {

@@ -69,7 +69,8 @@ func (s *socket) resume(pid, offset string) (recovered bool) {
 			if d.gap {
 				lost = d.at
 			}
-			if outcome == recoveredAll {
+			// Behind a gap the message that the client names may be gone as well.
+			if outcome == recoveredAll || outcome == recoveryUnknown && d.pid == pid {
 				outcome = recoveredGap
 			}
 			gap = gapEvent(server.wall(d.from), server.wall(lost))
