@@ -13,12 +13,23 @@ type SetMatch struct {
 	// Expression is empty where it is not valid, so that the set never matches.
 	Expression string `json:"expression"`
 	// Value is what the set gives to the property that was asked for; nil: nothing.
-	Value    *string `json:"value"`
+	Value *string `json:"value"`
+	// Gives are the values that were asked for, at most maxGiven.
+	Gives    []Given `json:"gives,omitempty"`
 	Contexts int     `json:"contexts"`
 	Users    int     `json:"users"`
 	// Rollouts are the tags of the roll-outs that the expression asks for.
 	Rollouts []string `json:"rollouts,omitempty"`
 }
+
+// Given is a value of a property.
+type Given struct {
+	Property string `json:"property"`
+	Value    string `json:"value"`
+}
+
+// maxGiven bounds the values of a set that are listed: more is the file.
+const maxGiven = 20
 
 // SetMatches are all context sets, in the order of files, and of how many
 // contexts and users it is known whom they match.
@@ -32,8 +43,10 @@ type SetMatches struct {
 const checkEvery = 1 << 14
 
 // MatchSets counts whom each context set matches, of the contexts and users of
-// the directory and those with an override. It ends with ctx.
-func (sn *Snapshot) MatchSets(ctx context.Context, property string) (SetMatches, error) {
+// the directory and those with an override, and tells which values the sets give
+// to a property, or to any where it is empty; of these it lists those that keep
+// takes (nil: none). It ends with ctx.
+func (sn *Snapshot) MatchSets(ctx context.Context, property string, keep func(value string) bool) (SetMatches, error) {
 	type count struct{ contexts, users int }
 	si, out, of := sn.tree.sets, SetMatches{}, map[*class]*count{}
 	for su := range sn.Subjects() {
@@ -74,10 +87,19 @@ func (sn *Snapshot) MatchSets(ctx context.Context, property string) (SetMatches,
 			}
 		}
 	}
-	if p, ok := sn.names.ID(property); ok && int(p) < len(si.defAt) {
-		for _, d := range si.defs[si.defAt[p]].list {
-			text := sn.schema.Show(property, d.text)
-			out.Sets[d.block].Value = &text
+	for p, at := range si.defAt {
+		name := sn.names.List[p]
+		if property != "" && name != property {
+			continue
+		}
+		for _, d := range si.defs[at].list {
+			set, text := &out.Sets[d.block], sn.schema.Show(name, d.text)
+			if property != "" {
+				set.Value = &text
+			}
+			if keep != nil && keep(text) && len(set.Gives) < maxGiven {
+				set.Gives = append(set.Gives, Given{name, text})
+			}
 		}
 	}
 	return out, nil
@@ -87,23 +109,36 @@ func (sn *Snapshot) MatchSets(ctx context.Context, property string) (SetMatches,
 type PlatformSwitch struct {
 	Context uint32 `json:"context"`
 	User    uint32 `json:"user"` // 0: the context itself
-	Value   string `json:"value"`
+	Given
 }
 
-// PlatformSwitches lists what the platform's database has of a property, of those
-// whom this member knows: the first limit, and whether there are more.
-func (sn *Snapshot) PlatformSwitches(property string, limit int) (list []PlatformSwitch, more bool) {
+// PlatformSwitches lists what the platform's database has of a property, or of any
+// where it is empty, of those whom this member knows: the first limit values that
+// keep takes (nil: all), and whether there are more.
+func (sn *Snapshot) PlatformSwitches(property string, keep func(value string) bool, limit int) (list []PlatformSwitch, more bool) {
 	if sn.platform == nil {
 		return nil, false
 	}
+	var names []string // which anybody has there
+	for p, name := range sn.names.List {
+		if c := sn.platform.tables.Count(uint32(p)); (property == "" || name == property) && c.User+c.Context > 0 {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	if len(names) == 0 {
+		return nil, false
+	}
 	for su := range sn.Subjects() {
-		text, ok := sn.PlatformValue(su, property)
-		switch {
-		case !ok:
-		case len(list) == limit:
-			return list, true
-		default:
-			list = append(list, PlatformSwitch{su.Context, su.User, sn.schema.Show(property, text)})
+		for _, name := range names {
+			text, ok := sn.PlatformValue(su, name)
+			if text = sn.schema.Show(name, text); !ok || keep != nil && !keep(text) {
+				continue
+			}
+			if len(list) == limit {
+				return list, true
+			}
+			list = append(list, PlatformSwitch{su.Context, su.User, Given{name, text}})
 		}
 	}
 	return list, false

@@ -75,10 +75,10 @@ func TestMatchSets(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if m, err := e.Snapshot().MatchSets(ctx, "none"); err != nil || m.Sets[0].Value != nil {
+	if m, err := e.Snapshot().MatchSets(ctx, "none", nil); err != nil || m.Sets[0].Value != nil {
 		t.Errorf("%+v %v: few are counted at once", m, err)
 	}
-	if list, more := e.Snapshot().PlatformSwitches("com.example.a", 1); list != nil || more {
+	if list, more := e.Snapshot().PlatformSwitches("com.example.a", nil, 1); list != nil || more {
 		t.Errorf("without a platform: %v", list)
 	}
 }

@@ -33,7 +33,10 @@ type effect struct {
 	}
 	Differences []cascade.Difference
 	Omitted     int
-	Sockets     struct{ Connected, Closed, LetIn int }
+	Sockets     struct {
+		Connected, Closed, LetIn int
+		Unreachable              []string
+	}
 	Errors      []finding.Finding
 }
 
@@ -231,5 +234,8 @@ func (a *app) showEffect(e *effect) {
 		a.printf("and %s: -o json has the first %d\n", counted(more, "more difference"), len(diffs))
 	}
 	s := e.Sockets
-	a.printf("sockets: of %s here %d would be closed; %s of the directory would be let in\n", counted(s.Connected, "connected user"), s.Closed, counted(s.LetIn, "user"))
+	a.printf("sockets: of %s %d would be closed; %s of the directory would be let in\n", counted(s.Connected, "connected user"), s.Closed, counted(s.LetIn, "user"))
+	for _, m := range s.Unreachable {
+		a.note("member %s did not say who is connected there: its users are not counted", m)
+	}
 }

@@ -8,6 +8,15 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/cascade/store"
+	"github.com/seed47708276/sluice/websockets"
+)
+
+// Actions of the audit log.
+const (
+	actionDisable = "websockets.disable"
+	actionEnable  = "websockets.enable"
+	actionReset   = "websockets.reset"
+	actionBulk    = "overrides.bulk"
 )
 
 const (
@@ -72,7 +81,24 @@ func (s *Server) bulkOverrides(w http.ResponseWriter, r *http.Request) error {
 	if err != nil {
 		return err
 	}
-	return s.writeMany(w, r, store.Write{Reason: reason, Action: "overrides.bulk", DryRun: flags["dryRun"], Changes: changes}, 0, true)
+	return s.writeMany(w, r, store.Write{Reason: reason, Action: bulkAction(changes), DryRun: flags["dryRun"], Changes: changes}, 0, true)
+}
+
+// bulkAction is what the audit log calls a write of overrides: that of the switch
+// alone, one way for all, has the name that a write of one has.
+func bulkAction(changes []store.Change) string {
+	is := ""
+	for i := range changes {
+		c, action := &changes[i], actionReset
+		if o, ok := c.Body.(*store.Override); ok {
+			action = map[string]string{"true": actionEnable, "false": actionDisable}[o.Value]
+		}
+		if c.Name != websockets.PropEnabled || is != "" && is != action || action == "" {
+			return actionBulk
+		}
+		is = action
+	}
+	return is
 }
 
 // bulkChanges checks many overrides; the first that is wrong is named by its

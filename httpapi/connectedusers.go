@@ -27,10 +27,11 @@ const (
 	countOthersTimeout = 5 * time.Second
 )
 
-// usersQuestion names the contexts, as many as one write changes at most, and the
-// place after which the answer begins.
+// usersQuestion names the contexts, as many as one write changes at most, or asks
+// for all, and says after which place the answer begins.
 type usersQuestion struct {
 	Contexts []uint32  `json:"contexts"`
+	All      bool      `json:"all,omitempty"`
 	After    userPlace `json:"after"`
 }
 
@@ -46,6 +47,7 @@ type usersAnswer struct {
 	Users     [][3]int32 `json:"users"` // context, user, sockets
 	More      bool       `json:"more"`
 	Connected int        `json:"connected"` // sockets of everybody
+	Everybody int        `json:"everybody"` // users with sockets, of all contexts
 	Recent    int        `json:"recent"`    // closed lately by writes of many records that this member was asked for
 }
 
@@ -55,7 +57,7 @@ func (s *Server) connectedUsers(body []byte) ([]byte, error) {
 	if err := decode(body, &q); err != nil {
 		return nil, err
 	}
-	if len(q.Contexts) == 0 || len(q.Contexts) > store.MaxChanges {
+	if len(q.Contexts) == 0 != q.All || len(q.Contexts) > store.MaxChanges {
 		return nil, fmt.Errorf("a question names 1 to %d contexts", store.MaxChanges)
 	}
 	of := make(map[uint32]struct{}, len(q.Contexts))
@@ -64,7 +66,8 @@ func (s *Server) connectedUsers(body []byte) ([]byte, error) {
 	}
 	a := usersAnswer{Users: [][3]int32{}, Connected: int(s.Sockets.Count()), Recent: s.bulkClosed.recent()}
 	s.Sockets.UserSockets(func(context, user int32, sockets int) bool {
-		if _, in := of[uint32(context)]; in && q.After.compare(userPlace{context, user}) < 0 {
+		a.Everybody++
+		if _, in := of[uint32(context)]; (in || q.All) && q.After.compare(userPlace{context, user}) < 0 {
 			a.Users = append(a.Users, [3]int32{context, user, int32(sockets)})
 		}
 		return true
@@ -78,7 +81,7 @@ func (s *Server) connectedUsers(body []byte) ([]byte, error) {
 
 // check refuses an answer that is no page after a place.
 func (a *usersAnswer) check(after userPlace) error {
-	if a.Connected < 0 || a.Recent < 0 || a.More && len(a.Users) == 0 || len(a.Users) > usersPage {
+	if a.Connected < 0 || a.Recent < 0 || a.Everybody < 0 || a.More && len(a.Users) == 0 || len(a.Users) > usersPage {
 		return errors.New("the answer is no page of users: run the same Sluice on all members")
 	}
 	for _, u := range a.Users {
@@ -91,38 +94,47 @@ func (a *usersAnswer) check(after userPlace) error {
 	return nil
 }
 
-// countOthers adds the sockets of the other members. Each tells which users it
-// has, page by page, and this one decides with its own files whom the write
-// sends away. A member that does not say is named, and stops nothing.
+// countOthers adds the sockets of the other members to what a write closes: this
+// member decides with its own files whom it sends away. A member that does not
+// say is named, and stops nothing.
 func (s *Server) countOthers(ctx context.Context, c *bulkCount) {
+	q := usersQuestion{Contexts: slices.Sorted(maps.Keys(c.contexts))}
+	c.uncounted = s.askUsers(ctx, q, func(a *usersAnswer) {
+		c.connected += a.Connected
+		c.recent += a.Recent
+	}, c.add)
+}
+
+// askUsers asks the other members which users they have, page by page: first gets
+// the first page of each, each a user with the number of sockets there. It returns
+// the members that did not say; of some of their users each may have been called.
+func (s *Server) askUsers(ctx context.Context, q usersQuestion, first func(*usersAnswer), each func(member string, su cascade.Subject, sockets int)) (silent []string) {
 	if s.Cluster == nil {
-		return
+		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, countOthersTimeout)
 	defer cancel()
-	q := usersQuestion{Contexts: slices.Sorted(maps.Keys(c.contexts))}
 	told := map[string]bool{} // incarnations that have answered each time
-	for first := true; ; first = false {
+	for begin := true; ; begin = false {
 		body, err := json.Marshal(q)
 		if err != nil {
 			s.Logger.Error("question not encoded", "op", opUsers, "err", err)
-			return
+			return silent
 		}
 		var pages []memberPage
 		end, more := userPlace{}, false // the place up to which all have told all
 		for _, answer := range s.Cluster.Ask(ctx, opUsers, body) {
-			if !first && !told[answer.Incarnation] {
+			if !begin && !told[answer.Incarnation] {
 				continue
 			}
 			a, err := usersOf(answer.Body, answer.Err, q.After)
 			if told[answer.Incarnation] = err == nil; err != nil {
 				s.Logger.Warn("a member did not answer", "op", opUsers, "asked", answer.Member, "incarnation", answer.Incarnation, "err", err)
-				c.uncounted = append(c.uncounted, answer.Member)
+				silent = append(silent, answer.Member)
 				continue
 			}
-			if first {
-				c.connected += a.Connected
-				c.recent += a.Recent
+			if begin {
+				first(a)
 			}
 			pages = append(pages, memberPage{answer.Member, a})
 			if a.More {
@@ -136,11 +148,11 @@ func (s *Server) countOthers(ctx context.Context, c *bulkCount) {
 				if more && userPlace(u[:2]).compare(end) > 0 {
 					break // the next page has it
 				}
-				c.add(p.member, cascade.Subject{Context: uint32(u[0]), User: uint32(u[1])}, int(u[2]))
+				each(p.member, cascade.Subject{Context: uint32(u[0]), User: uint32(u[1])}, int(u[2]))
 			}
 		}
 		if !more {
-			return
+			return silent
 		}
 		q.After = end
 	}

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"net/http"
+	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +22,8 @@ const (
 // setCount is whom the context sets match, and what the platform's database
 // switches.
 type setCount struct {
-	Property string    `json:"property"`
+	Property string    `json:"property"` // empty: of all
+	Switch   string    `json:"switch"`   // which values were asked for: on, off, any; empty: none
 	Counted  time.Time `json:"counted"`
 	cascade.SetMatches
 	// Platform are values that the platform's own database has, of those whom this
@@ -38,19 +41,42 @@ type setCounts struct {
 	until    time.Time // for which it is good
 }
 
-func (c *setCounts) known(property string, now time.Time) (setCount, bool) {
+func (c *setCounts) known(property, to string, now time.Time) (setCount, bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return c.last, c.last.Property == property && now.Before(c.until)
+	return c.last, c.last.Property == property && c.last.Switch == to && now.Before(c.until)
+}
+
+// switchOf reads ?switch=: which values are meant, of those that switch something.
+// keep is nil where it was not given.
+func switchOf(query url.Values) (to string, keep func(value string) bool, err error) {
+	to = query.Get("switch")
+	switch {
+	case !query.Has("switch"):
+		return "", nil, nil
+	case to != "on" && to != "off" && to != "any":
+		return "", nil, fail(http.StatusBadRequest, "bad_query", "switch is on, off or any")
+	}
+	return to, func(value string) bool {
+		value = strings.TrimSpace(value)
+		return to != "off" && strings.EqualFold(value, "true") || to != "on" && strings.EqualFold(value, "false")
+	}, nil
 }
 
 // contextSets answers with all context sets and how many they match.
 func (s *Server) contextSets(w http.ResponseWriter, r *http.Request) error {
-	query, err := knownQuery(r, "property")
+	query, err := knownQuery(r, "property", "switch")
+	if err != nil {
+		return err
+	}
+	to, keep, err := switchOf(query)
 	if err != nil {
 		return err
 	}
 	property := websockets.PropEnabled
+	if keep != nil {
+		property = ""
+	}
 	if query.Has("property") {
 		if property = query.Get("property"); property == "" {
 			return fail(http.StatusBadRequest, "bad_query", "property is empty: name one, or leave it out")
@@ -64,14 +90,14 @@ func (s *Server) contextSets(w http.ResponseWriter, r *http.Request) error {
 		return planFailed(r.Context().Err())
 	}
 	began := time.Now()
-	n, ok := c.known(property, began)
+	n, ok := c.known(property, to, began)
 	if !ok {
 		sn := s.Engine.Snapshot()
-		n = setCount{Property: property, Counted: began.UTC()}
-		if n.SetMatches, err = sn.MatchSets(r.Context(), property); err != nil {
+		n = setCount{Property: property, Switch: to, Counted: began.UTC()}
+		if n.SetMatches, err = sn.MatchSets(r.Context(), property, keep); err != nil {
 			return planFailed(err)
 		}
-		n.Platform, n.More = sn.PlatformSwitches(property, maxPlatformSwitches)
+		n.Platform, n.More = sn.PlatformSwitches(property, keep, maxPlatformSwitches)
 		if n.Platform == nil {
 			n.Platform = []cascade.PlatformSwitch{}
 		}

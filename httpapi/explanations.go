@@ -189,23 +189,24 @@ func (s *Server) explain(w http.ResponseWriter, r *http.Request, q *question, na
 	return s.answer(w, http.StatusOK, s.explainHere(sn, q.su, name, q.opt))
 }
 
-// properties answers ?name= as the path with the name does, and ?prefix= with
-// a list of those that the subject has.
+// properties answers ?name= as the path with the name does, ?prefix= with a list of
+// those that the subject has, and ?contains= with those of them that have a text in
+// their name or value, in any letter case.
 func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
-	q, err := s.question(r, "name", "prefix", "limit", "cursor")
+	q, err := s.question(r, "name", "prefix", "contains", "limit", "cursor")
 	if err != nil {
 		return err
 	}
 	if q.query.Has("name") {
-		for _, other := range []string{"prefix", "limit", "cursor"} {
+		for _, other := range []string{"prefix", "contains", "limit", "cursor"} {
 			if q.query.Has(other) {
 				return fail(http.StatusBadRequest, "bad_query", "name asks for one property, and %s is for lists: leave one out", other)
 			}
 		}
 		return s.explain(w, r, &q, q.query.Get("name"))
 	}
-	if !q.query.Has("prefix") {
-		return fail(http.StatusBadRequest, "bad_query", "ask with ?name= for one property, or with ?prefix= for a list")
+	if !q.query.Has("prefix") && !q.query.Has("contains") {
+		return fail(http.StatusBadRequest, "bad_query", "ask with ?name= for one property, or with ?prefix= or ?contains= for a list")
 	}
 	limit, err := limitOf(q.query)
 	if err != nil {
@@ -225,11 +226,13 @@ func (s *Server) properties(w http.ResponseWriter, r *http.Request) error {
 	}
 	// As the command line lists: what anybody has, and this subject too, be it
 	// by default.
+	words, schema := strings.ToLower(q.query.Get("contains")), s.Engine.Schema()
 	for _, name := range sn.AllNames() {
 		if name <= string(after) || !strings.HasPrefix(name, q.query.Get("prefix")) {
 			continue
 		}
-		if _, defined := sn.Get(q.su, name); !defined {
+		v, defined := sn.Get(q.su, name)
+		if !defined || !strings.Contains(strings.ToLower(name), words) && !strings.Contains(strings.ToLower(schema.Show(name, v.Text)), words) {
 			continue
 		}
 		if len(page.Properties) == limit {

@@ -31,11 +31,16 @@ type listedOverride struct {
 	Revision    uint64     `json:"revision"`
 }
 
+// expiresNever asks for the overrides that have no end.
+const expiresNever = "never"
+
 // overrideFilter is which overrides a list has. What is empty is anything.
 type overrideFilter struct {
 	of              cascade.Subject
 	property, actor string
 	value           *string
+	switches        func(value string) bool // nil: any value
+	endless         bool                    // without an end
 	expiresBefore   time.Time
 }
 
@@ -49,6 +54,8 @@ func (f *overrideFilter) keeps(schema *cascade.Schema, r *store.Record) bool {
 	case f.property != "" && r.Name != f.property, f.actor != "" && o.Actor != f.actor:
 		return false
 	case f.value != nil && (o.Value != *f.value || schema.Show(r.Name, o.Value) != o.Value):
+		return false
+	case f.switches != nil && !f.switches(schema.Show(r.Name, o.Value)), f.endless && o.Expires != nil:
 		return false
 	case !f.expiresBefore.IsZero() && (o.Expires == nil || !o.Expires.Before(f.expiresBefore)):
 		return false
@@ -72,9 +79,15 @@ func (s *Server) overrideFilterOf(query url.Values) (f overrideFilter, err error
 		v := query.Get("value")
 		f.value = &v
 	}
+	if _, f.switches, err = switchOf(query); err != nil {
+		return f, err
+	}
+	if f.endless = query.Get("expiresBefore") == expiresNever; f.endless {
+		return f, nil
+	}
 	if query.Has("expiresBefore") {
 		if f.expiresBefore, err = time.Parse(time.RFC3339, query.Get("expiresBefore")); err != nil {
-			return f, fail(http.StatusBadRequest, "bad_query", "expiresBefore is a time such as 2026-01-31T12:00:00Z")
+			return f, fail(http.StatusBadRequest, "bad_query", "expiresBefore is a time such as 2026-01-31T12:00:00Z, or %s", expiresNever)
 		}
 	}
 	return f, nil
@@ -82,7 +95,7 @@ func (s *Server) overrideFilterOf(query url.Values) (f overrideFilter, err error
 
 // listOverrides answers a page of overrides, by context, user and property.
 func (s *Server) listOverrides(w http.ResponseWriter, r *http.Request) error {
-	query, err := knownQuery(r, "context", "user", "property", "value", "actor", "expiresBefore", "limit", "cursor")
+	query, err := knownQuery(r, "context", "user", "property", "value", "switch", "actor", "expiresBefore", "limit", "cursor")
 	if err != nil {
 		return err
 	}

@@ -231,9 +231,10 @@ func (s *Server) whoIs(w http.ResponseWriter, r *http.Request) error {
 }
 
 // searchUsers finds users of all contexts by the beginning of a login, an address
-// or a word of a name, or as USER@CONTEXT in ids.
+// or a word of a name, or as USER@CONTEXT in ids. With wait=false names of which
+// many were written a moment ago, and which are not sorted yet, may be missing.
 func (s *Server) searchUsers(w http.ResponseWriter, r *http.Request) error {
-	query, err := knownQuery(r, "search", "limit", "cursor")
+	query, err := knownQuery(r, "search", "limit", "cursor", "wait")
 	if err != nil {
 		return err
 	}
@@ -248,7 +249,7 @@ func (s *Server) searchUsers(w http.ResponseWriter, r *http.Request) error {
 	index := s.Engine.People()
 	if u, c, ok := strings.Cut(search, "@"); ok && looksLikeID(u) && looksLikeID(c) {
 		if su, err := s.subjectOf(nil, &search); err == nil {
-			return s.answer(w, http.StatusOK, map[string]any{"users": []foundUser{s.foundUser(su, index.Of(people.Subject(su)))}, "next": ""})
+			return s.answer(w, http.StatusOK, map[string]any{"users": []foundUser{s.foundUser(su, index.Of(people.Subject(su)))}, "next": "", "sorting": false})
 		}
 	}
 	var after *people.Position
@@ -257,8 +258,15 @@ func (s *Server) searchUsers(w http.ResponseWriter, r *http.Request) error {
 			return fail(http.StatusBadRequest, "bad_query", "the cursor is not one of this search: use the next of an answer to the same search, or leave it out")
 		}
 	}
+	switch query.Get("wait") {
+	case "", "true":
+		index.Ready()
+	case "false":
+	default:
+		return fail(http.StatusBadRequest, "bad_query", "wait is true or false")
+	}
 	out, next := []foundUser{}, ""
-	hits, end := index.Search(search, true, after, limit)
+	hits, end, sorting := index.Search(search, true, after, limit)
 	for i := range hits {
 		out = append(out, s.foundUser(cascade.Subject(hits[i].Subject), hits[i].Names))
 	}
@@ -269,7 +277,7 @@ func (s *Server) searchUsers(w http.ResponseWriter, r *http.Request) error {
 		}
 		next = base64.RawURLEncoding.EncodeToString(b)
 	}
-	return s.answer(w, http.StatusOK, map[string]any{"users": out, "next": next})
+	return s.answer(w, http.StatusOK, map[string]any{"users": out, "next": next, "sorting": sorting})
 }
 
 // positionOf reads a cursor; nil is one that does not belong to the search.

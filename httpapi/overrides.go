@@ -332,9 +332,9 @@ func (s *Server) putEnablement(w http.ResponseWriter, r *http.Request) error {
 	if in.Enabled == nil {
 		return fail(http.StatusUnprocessableEntity, "no_value", "enabled is true or false; to return to what the cascade says use DELETE")
 	}
-	value, action := "false", "websockets.disable"
+	value, action := "false", actionDisable
 	if *in.Enabled {
-		value, action = "true", "websockets.enable"
+		value, action = "true", actionEnable
 	}
 	switch in.Target {
 	case "", targetSluice:
@@ -357,7 +357,7 @@ func (s *Server) deleteEnablement(w http.ResponseWriter, r *http.Request) error 
 	}
 	switch query.Get("target") {
 	case "", targetSluice:
-		return s.removeOverride(w, r, su, websockets.PropEnabled, "websockets.reset", s.enablementAfter(su))
+		return s.removeOverride(w, r, su, websockets.PropEnabled, actionReset, s.enablementAfter(su))
 	case targetPlatform:
 		return s.removePlatformSwitch(w, r, su)
 	}

@@ -51,12 +51,14 @@ type propertyEffect struct {
 	Users    int    `json:"users"`
 }
 
-// socketEffect counts users by the gate: those who are connected to this member
-// and would be closed, and those of the directory who would be let in.
+// socketEffect counts users by the gate: those who are connected to any member and
+// would be closed, and those of the directory who would be let in.
 type socketEffect struct {
-	Connected int `json:"connected"`
-	Closed    int `json:"closed"`
+	Connected int `json:"connected"` // on each member; who has sockets on two counts twice
+	Closed    int `json:"closed"`    // each once
 	LetIn     int `json:"letIn"`
+	// Unreachable are the members whose users are not counted: they did not say.
+	Unreachable []string `json:"unreachable"`
 }
 
 // effectOf compares the present state with one that other trees (nil: the same)
@@ -112,14 +114,25 @@ func (s *Server) effectOf(ctx context.Context, roots []string, b cascade.Batch, 
 	allowed := func(sn *cascade.Snapshot, su cascade.Subject) bool {
 		return sn.Account(su) == cascade.AccountOpen && enabled.In(sn, su)
 	}
-	s.Sockets.Users(func(context, user int32) bool {
-		su := cascade.Subject{Context: uint32(context), User: uint32(user)}
-		e.Sockets.Connected++
+	closed := map[cascade.Subject]struct{}{}
+	count := func(su cascade.Subject) {
 		if allowed(now, su) && !allowed(then, su) {
-			e.Sockets.Closed++
+			closed[su] = struct{}{}
 		}
+	}
+	s.Sockets.Users(func(context, user int32) bool {
+		e.Sockets.Connected++
+		count(cascade.Subject{Context: uint32(context), User: uint32(user)})
 		return ctx.Err() == nil
 	})
+	q := usersQuestion{All: of == nil}
+	for _, su := range of {
+		q.Contexts = append(q.Contexts, su.Context)
+	}
+	slices.Sort(q.Contexts)
+	q.Contexts = slices.Compact(q.Contexts)
+	silent := s.askUsers(ctx, q, func(a *usersAnswer) { e.Sockets.Connected += a.Everybody }, func(_ string, su cascade.Subject, _ int) { count(su) })
+	e.Sockets.Closed, e.Sockets.Unreachable = len(closed), some(silent)
 	for su := range then.Subjects() {
 		if ctx.Err() != nil {
 			break

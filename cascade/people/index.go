@@ -13,19 +13,16 @@ import (
 // Subject is a context (User 0) or a user.
 type Subject struct{ Context, User uint32 }
 
-// slot is what is known of a subject. One that was replaced keeps its text and
-// subject, because its keys stand in their order until they are dropped.
+// slot is what is known of a subject. It never changes, so that what sorts keys
+// reads it without the lock. One that was replaced stays, because its keys stand in
+// their order until they are dropped.
 type slot struct {
-	who  Subject // User has the bit replaced
-	text string  // packed
+	who  Subject
+	text string // packed
 }
 
-// replaced is a bit that no id has.
-const replaced = 1 << 31
-
-func (s *slot) live() bool { return s.who.User&replaced == 0 }
-
-func (s *slot) subject() Subject { return Subject{s.who.Context, s.who.User &^ replaced} }
+// slots are all of an index, by what keys name.
+type slots []slot
 
 // key is one place at which a search may match: a slot, in two halves, and an
 // offset into its text. It has six bytes, of which there are some five a user: a
@@ -44,14 +41,22 @@ const mergeAt = 16 << 10
 // Index finds subjects by their names. Its methods may be called from many
 // goroutines. The zero value is empty.
 type Index struct {
+	settling sync.Mutex // held by who sorts beside the readers; taken before mu
+
 	mu      sync.RWMutex
-	slots   []slot
+	slots   slots
+	gone    []uint64 // a bit for each slot that was replaced
 	at      map[Subject]uint32
 	base    []key // sorted, as fresh
 	fresh   []key
 	pending []key // not sorted yet
+	sorting []key // of pending, what is being sorted
+	settles bool  // who sorts puts new lists in the place of base and fresh: nobody else changes them
 	dead    int   // slots that were replaced
+	resets  int
 }
+
+func (x *Index) live(i uint32) bool { return x.gone[i/64]&(1<<(i%64)) == 0 }
 
 // Put sets the names of a subject; without any it is not found.
 func (x *Index) Put(su Subject, n *Names) {
@@ -72,7 +77,9 @@ func (x *Index) Put(su Subject, n *Names) {
 	}
 	i := uint32(len(x.slots))
 	x.at[su] = i
-	x.slots = append(x.slots, slot{su, text})
+	if x.slots = append(x.slots, slot{su, text}); len(x.gone) <= int(i/64) {
+		x.gone = append(x.gone, 0)
+	}
 	each(text, func(p packed) bool {
 		p.starts(func(off int) { x.pending = append(x.pending, newKey(i, uint16(off))) })
 		return true
@@ -98,7 +105,7 @@ func (x *Index) Delete(su Subject) {
 
 func (x *Index) remove(su Subject, i uint32) {
 	delete(x.at, su)
-	x.slots[i].who.User |= replaced
+	x.gone[i/64] |= 1 << (i % 64)
 	x.dead++
 }
 
@@ -106,7 +113,8 @@ func (x *Index) remove(su Subject, i uint32) {
 func (x *Index) Reset() {
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.slots, x.at, x.base, x.fresh, x.pending, x.dead = nil, nil, nil, nil, nil, 0
+	x.slots, x.gone, x.at, x.base, x.fresh, x.pending, x.sorting, x.dead = nil, nil, nil, nil, nil, nil, nil, 0
+	x.resets++
 }
 
 // Len is the number of subjects that have names.
@@ -118,12 +126,12 @@ func (x *Index) Len() int {
 
 // What waits to be sorted.
 const (
-	settleFrom = 1 << 16     // keys; a search sorts fewer in some 30 ms
-	settleRest = time.Second // without a write, after which it is done: once for an import and not for each part of it
+	settleFrom = 1 << 15     // keys; a search sorts fewer in some 20 ms, and does without more
+	settleRest = time.Second // without a write, after which they are sorted: once for an import and not for each part of it
 )
 
-// SettleOnTime sorts what many writes put, once they have ended, so that no
-// search waits for it. It returns when ctx ends.
+// SettleOnTime sorts what many writes put, once they have ended. It returns when
+// ctx ends.
 func (x *Index) SettleOnTime(ctx context.Context) {
 	tick := time.NewTicker(settleRest)
 	defer tick.Stop()
@@ -133,75 +141,90 @@ func (x *Index) SettleOnTime(ctx context.Context) {
 			return
 		case <-tick.C:
 		}
-		n := x.unsorted()
-		if n >= settleFrom && n == before {
+		n, long := x.unsorted()
+		if n == before && (n >= settleFrom || long) {
 			x.Settle()
 		}
 		before = n
 	}
 }
 
-// unsorted is the number of keys that wait to be sorted.
-func (x *Index) unsorted() int {
+// unsorted is the number of keys that wait to be sorted, and whether fresh is
+// longer than is good for what goes into it.
+func (x *Index) unsorted() (keys int, long bool) {
 	x.mu.RLock()
 	defer x.mu.RUnlock()
-	return len(x.pending)
+	return len(x.pending) + len(x.sorting), tooLong(x.fresh, x.base)
 }
 
-// Settle sorts what was put since; a search does it where nobody has. It takes
-// two to eight seconds for a million users, once, by how much their names have
-// in common.
+func tooLong(fresh, base []key) bool { return len(fresh) > max(mergeAt, len(base)/16) }
+
+// Settle sorts what was put since. It takes two to eight seconds for a million
+// users, once, by how much their names have in common; searches and writes go on
+// meanwhile, without those names.
 func (x *Index) Settle() {
+	x.settling.Lock()
+	defer x.settling.Unlock()
+	x.mu.Lock()
+	if x.dead > mergeAt && x.dead > len(x.slots)/2 {
+		x.compact()
+	}
+	x.sorting, x.pending, x.settles = x.pending, nil, true
+	in, sorting, base, fresh, resets := x.slots, x.sorting, x.base, x.fresh, x.resets
+	x.mu.Unlock()
+
+	fresh = in.merge(fresh, in.sort(sorting))
+	if tooLong(fresh, base) {
+		base, fresh = in.merge(base, fresh), nil
+	}
+
 	x.mu.Lock()
 	defer x.mu.Unlock()
-	x.settle()
+	if x.sorting, x.settles = nil, false; x.resets == resets { // else they are of those who were forgotten
+		x.base, x.fresh = base, fresh
+	}
 	if cap(x.slots) > len(x.slots)+len(x.slots)/16 {
 		x.slots = slices.Clip(x.slots) // what many writes left over
 	}
 }
 
-func (x *Index) settle() {
-	if x.dead > mergeAt && x.dead > len(x.slots)/2 {
-		x.compact()
-	}
-	if len(x.pending) == 0 {
-		return
-	}
-	x.sort(x.pending)
-	x.fresh = x.merge(x.fresh, x.pending)
-	x.pending = nil
-	if len(x.fresh) > max(mergeAt, len(x.base)/16) {
-		x.base, x.fresh = x.merge(x.base, x.fresh), nil
+// Ready returns once all names that were put are sorted.
+func (x *Index) Ready() {
+	if keys, _ := x.unsorted(); keys > 0 {
+		x.Settle()
 	}
 }
+
+// few reports whether a search sorts what was put: it can wait for that.
+func (x *Index) few() bool { return len(x.pending) > 0 && len(x.pending) <= settleFrom && !x.settles }
 
 // compact makes the index anew without the subjects that were replaced.
 func (x *Index) compact() {
-	slots := make([]slot, 0, len(x.at))
+	kept := make(slots, 0, len(x.at))
 	moved := make([]uint32, len(x.slots))
 	for i, s := range x.slots {
 		moved[i] = math.MaxUint32
-		if s.live() {
-			moved[i] = uint32(len(slots))
+		if x.live(uint32(i)) {
+			moved[i] = uint32(len(kept))
 			x.at[s.who] = moved[i]
-			slots = append(slots, s)
+			kept = append(kept, s)
 		}
 	}
 	for _, list := range []*[]key{&x.base, &x.fresh, &x.pending} {
-		kept := (*list)[:0]
+		keys := (*list)[:0]
 		for _, k := range *list {
 			if moved[k.slot()] != math.MaxUint32 {
-				kept = append(kept, newKey(moved[k.slot()], k.off()))
+				keys = append(keys, newKey(moved[k.slot()], k.off()))
 			}
 		}
-		*list = kept
+		*list = keys
 	}
-	x.slots, x.dead = slots, 0
+	x.slots, x.gone, x.dead = kept, make([]uint64, (len(kept)+63)/64), 0
 }
 
 // text is what a key matches: from its place to the end of its field.
-func (x *Index) text(k key) string {
-	s, from := x.slots[k.slot()].text, int(k.off())
+func (x slots) text(k key) string {
+	s, from := x[k.slot()].text, int(k.off())
 	var out string
 	each(s, func(p packed) bool {
 		if end := p.off + len(p.folded); from < end {
@@ -218,24 +241,24 @@ func compareSubjects(a, b Subject) int {
 }
 
 // compare orders keys by text, then by subject.
-func (x *Index) compare(a, b key) int {
-	if c := x.against(a, x.text(b), x.slots[b.slot()].subject()); c != 0 {
+func (x slots) compare(a, b key) int {
+	if c := x.against(a, x.text(b), x[b.slot()].who); c != 0 {
 		return c
 	}
 	return cmp.Or(cmp.Compare(a.slot(), b.slot()), cmp.Compare(a.off(), b.off()))
 }
 
 // against compares a key with a text and a subject.
-func (x *Index) against(k key, text string, su Subject) int {
+func (x slots) against(k key, text string, su Subject) int {
 	if c := strings.Compare(x.text(k), text); c != 0 {
 		return c
 	}
-	return compareSubjects(x.slots[k.slot()].subject(), su)
+	return compareSubjects(x[k.slot()].who, su)
 }
 
-// sort orders keys. Their first eight bytes decide nearly always, and are
-// compared without looking the text up.
-func (x *Index) sort(keys []key) {
+// sort returns keys in their order. Their first eight bytes decide nearly always,
+// and are compared without looking the text up.
+func (x slots) sort(keys []key) []key {
 	type prefixed struct {
 		prefix uint64
 		key    key
@@ -250,9 +273,11 @@ func (x *Index) sort(keys []key) {
 		}
 		return x.compare(a.key, b.key)
 	})
+	sorted := make([]key, len(keys))
 	for i := range list {
-		keys[i] = list[i].key
+		sorted[i] = list[i].key
 	}
+	return sorted
 }
 
 func prefix(s string) (p uint64) {
@@ -265,10 +290,13 @@ func prefix(s string) (p uint64) {
 	return p
 }
 
-// merge joins two sorted lists.
-func (x *Index) merge(a, b []key) []key {
-	if len(a) == 0 {
-		return slices.Clip(b)
+// merge joins two sorted lists into a new one, or returns the only one.
+func (x slots) merge(a, b []key) []key {
+	switch {
+	case len(a) == 0:
+		return b
+	case len(b) == 0:
+		return a
 	}
 	out := make([]key, 0, len(a)+len(b))
 	for len(a) > 0 && len(b) > 0 {

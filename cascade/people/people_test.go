@@ -51,12 +51,12 @@ func TestSearch(t *testing.T) {
 		{"", true, []Subject{{1, 1}, {2, 1}, {1, 2}}},
 		{strings.Repeat("x", 10_000), true, nil},
 	} {
-		hits, next := x.Search(c.text, c.users, nil, 10)
+		hits, next, _ := x.Search(c.text, c.users, nil, 10)
 		if got := found(hits); !slices.Equal(got, c.want) || next != nil {
 			t.Errorf("%.40q: %v, want %v, next %v", c.text, got, c.want, next)
 		}
 	}
-	hits, _ := x.Search("bob", true, nil, 1)
+	hits, _, _ := x.Search("bob", true, nil, 1)
 	if n := hits[0].Names; n.Login != "bob" || n.Mails[0] != "Bob@Example.com" || n.Name != "Robert O'Neil-Müller" {
 		t.Errorf("names %+v", n)
 	}
@@ -97,7 +97,7 @@ func TestChange(t *testing.T) {
 		t.Errorf("names %+v", n)
 	}
 	x.Delete(Subject{1, 0})
-	if hits, _ := x.Search("", true, nil, 10); len(hits) != 1 || x.Len() != 1 {
+	if hits, _, _ := x.Search("", true, nil, 10); len(hits) != 1 || x.Len() != 1 {
 		t.Errorf("after the deletion of a context: %v", hits)
 	}
 	x.Put(Subject{2, 1}, &Names{})
@@ -105,7 +105,7 @@ func TestChange(t *testing.T) {
 		t.Error("a user without names is found")
 	}
 	x.Reset()
-	if hits, _ := x.Search("", true, nil, 10); len(hits) != 0 {
+	if hits, _, _ := x.Search("", true, nil, 10); len(hits) != 0 {
 		t.Errorf("after a reset: %v", hits)
 	}
 }
@@ -139,7 +139,7 @@ func TestModel(t *testing.T) {
 			}
 		}
 		for after := (*Position)(nil); ; {
-			hits, next := x.Search(text, true, after, 7)
+			hits, next, _ := x.Search(text, true, after, 7)
 			got = append(got, found(hits)...)
 			if after = next; next == nil {
 				break
@@ -150,6 +150,47 @@ func TestModel(t *testing.T) {
 		if !slices.Equal(got, want) {
 			t.Fatalf("round %d, %q: %v, want %v", round, text, got, want)
 		}
+	}
+}
+
+// TestSorting searches and writes while many names are being sorted: nobody waits,
+// an exact name is found all the same, and in the end everybody.
+func TestSorting(t *testing.T) {
+	const users = settleFrom
+	x := &Index{}
+	put := func(context uint32) {
+		for i := range users {
+			x.Put(Subject{context, uint32(i + 1)}, &Names{Login: fmt.Sprintf("p%d-%d", context, i)})
+		}
+	}
+	x.Put(Subject{1, 1}, &Names{Login: "p0-first"})
+	x.Search("p", true, nil, 1)
+	put(2)
+	x.Put(Subject{3, 1}, &Names{Login: "p3-last"})
+	hits, _, sorting := x.Search("p", true, nil, 10)
+	if got := found(hits); !sorting || !slices.Equal(got, []Subject{{1, 1}}) {
+		t.Errorf("before they are sorted: %v, sorting %t", got, sorting)
+	}
+	if got := found(x.Exact("P2-77", true, 10)); !slices.Equal(got, []Subject{{2, 78}}) {
+		t.Errorf("an exact name before they are sorted: %v", got)
+	}
+	var work sync.WaitGroup
+	work.Go(x.Settle)
+	for i := range 50 {
+		x.Put(Subject{4, uint32(i + 1)}, &Names{Login: fmt.Sprintf("p4-%d", i)})
+		x.Put(Subject{2, uint32(i + 1)}, &Names{Login: "another"})
+		x.Search("p", true, nil, 10)
+		x.Exact("p2-77", true, 10)
+	}
+	work.Wait()
+	work.Go(func() { put(5); x.Settle() })
+	x.Reset()
+	work.Wait()
+	x.Reset()
+	put(6)
+	x.Ready()
+	if hits, _, sorting := x.Search("p6-", true, nil, 2*users); sorting || len(hits) != users {
+		t.Errorf("once they are sorted %d are found, sorting %t", len(hits), sorting)
 	}
 }
 
@@ -206,7 +247,7 @@ func BenchmarkSearch(b *testing.B) {
 	for i := 0; b.Loop(); i++ {
 		for _, text := range []string{fmt.Sprintf("nachname%d", i%40_000), fmt.Sprintf("anna.nachname%d", i%40_000), "anna", "n", "émile nach", "nobody has it"} {
 			began := time.Now()
-			hits, next := x.Search(text, true, nil, 100)
+			hits, next, _ := x.Search(text, true, nil, 100)
 			took = append(took, time.Since(began))
 			if len(hits) == 0 != (text == "nobody has it") {
 				b.Fatalf("%q finds %d", text, len(hits))
@@ -237,19 +278,19 @@ func TestSettleOnTime(t *testing.T) {
 			}
 			time.Sleep(settleRest / 2)
 			synctest.Wait()
-			if n := x.unsorted(); n != (part+1)*settleFrom/4 {
+			if n, _ := x.unsorted(); n != (part+1)*settleFrom/4 {
 				t.Fatalf("after part %d %d keys wait", part, n)
 			}
 		}
 		time.Sleep(3 * settleRest)
 		synctest.Wait()
-		if n := x.unsorted(); n != 0 {
+		if n, _ := x.unsorted(); n != 0 {
 			t.Errorf("%d keys wait after the import", n)
 		}
 		x.Put(Subject{2, 1}, &Names{Login: "one"})
 		time.Sleep(3 * settleRest)
 		synctest.Wait()
-		if n := x.unsorted(); n != 1 {
+		if n, _ := x.unsorted(); n != 1 {
 			t.Errorf("%d keys wait after one write, which a search sorts", n)
 		}
 		cancel()
