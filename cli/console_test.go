@@ -37,6 +37,7 @@ func newConsoleServer(t *testing.T) *process {
 		return len(log.Reloads) > 0 && len(log.Reloads[0].Changed) == 1
 	})
 	for _, args := range [][]string{
+		{"set", "com.example.flag", "false", "-c", "1337", "--reason", "of another property"},
 		{"context", "set", "1337", "--name", "acme", "--tags", "webmail"},
 		{"user", "set", "17", "-c", "1337", "--login", "anna", "--mail", "anna@example.com", "--display-name", "Anna Müller"},
 		{"user", "set", "18", "-c", "1337", "--login", "andi", "--display-name", strings.Repeat("long <b>name</b> ", 20)},

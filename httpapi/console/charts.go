@@ -27,22 +27,14 @@ type chart struct {
 
 type chartLine struct{ Name, Class, Points, Last string }
 
-// series is a line of a chart before it is drawn; nil is where nothing is known.
-type series struct {
-	name string
-	of   func(*recentSample) *float64
-}
-
-type recentSample struct {
-	Sockets, Handshakes, Messages float64
-	Refused                       map[string]float64
-	ArrivalMs                     *float64
-}
-
 type recentData struct {
 	Interval string
-	Samples  []recentSample
-	Checks   []struct {
+	Samples  []struct {
+		Sockets, Handshakes, Messages float64
+		Refused                       map[string]float64
+		ArrivalMs                     *float64
+	}
+	Checks []struct {
 		Name, Status, Detail string
 		Since                time.Time
 	}
@@ -56,31 +48,27 @@ func number(v float64) string {
 	return strconv.FormatFloat(v, 'f', 1, 64)
 }
 
-// chart draws samples that end now; room is how many a chart has room for.
-func (d *recentData) chart(room int, title string, lines ...series) chart {
-	c, top := chart{Title: plain(title)}, 1.0
-	for _, l := range lines {
+// chart draws samples that end now, of which there is room for so many: a line of
+// each name. of tells the value of a sample; ok is false where nothing is known.
+func (d *recentData) chart(room int, key string, names []string, of func(line, sample int) (v float64, ok bool)) chart {
+	c, top := chart{Title: plain(key)}, 1.0
+	each := func(line int, f func(sample int, v float64)) {
 		for i := range d.Samples {
-			if v := l.of(&d.Samples[i]); v != nil {
-				top = max(top, *v)
+			if v, ok := of(line, i); ok {
+				f(i, v)
 			}
 		}
 	}
-	for n, l := range lines {
-		line := chartLine{Name: l.name, Class: string(rune('a' + n)), Last: "–"}
-		for i := range d.Samples {
-			v := l.of(&d.Samples[i])
-			if v == nil {
-				continue
-			}
+	for n := range names {
+		each(n, func(_ int, v float64) { top = max(top, v) })
+	}
+	for n, name := range names {
+		line := chartLine{Name: name, Class: string(rune('a' + n)), Last: "–"}
+		each(n, func(i int, v float64) {
 			x := chartWidth * float64(room-len(d.Samples)+i) / float64(room-1)
-			point := fmt.Sprintf("%.1f,%.1f ", x, chartHeight*(1-*v/top))
-			if line.Points == "" {
-				line.Points = point // once more: a line of one point is not drawn
-			}
-			line.Points += point
-			line.Last = number(*v)
-		}
+			point := fmt.Sprintf("%.1f,%.1f ", x, chartHeight*(1-v/top))
+			line.Points, line.Last = cmp.Or(line.Points, point)+point, number(v) // the first twice: one point is no line
+		})
 		c.Lines = append(c.Lines, line)
 	}
 	c.Now, c.Top = c.Lines[0].Last, number(top)
@@ -93,24 +81,32 @@ func (d *recentData) charts() []chart {
 	if err != nil || every <= 0 {
 		return nil
 	}
-	room := int(15*time.Minute/every) + 1
-	perSecond := func(v float64) *float64 { v /= every.Seconds(); return &v }
-	total := map[string]float64{}
+	room, seconds, total := int(15*time.Minute/every)+1, every.Seconds(), map[string]float64{}
 	for i := range d.Samples {
 		for why, n := range d.Samples[i].Refused {
 			total[why] += n
 		}
 	}
-	reasons := slices.SortedFunc(maps.Keys(total), func(a, b string) int { return cmp.Or(cmp.Compare(total[b], total[a]), cmp.Compare(a, b)) })
-	handshakes := []series{{plain("recent.accepted"), func(s *recentSample) *float64 { return perSecond(s.Handshakes) }}}
-	for _, why := range reasons[:min(len(reasons), maxReasons)] {
-		handshakes = append(handshakes, series{why, func(s *recentSample) *float64 { return perSecond(s.Refused[why]) }})
-	}
+	reasons := slices.SortedFunc(maps.Keys(total), func(a, b string) int {
+		return cmp.Or(cmp.Compare(total[b], total[a]), cmp.Compare(a, b))
+	})
+	handshakes := append([]string{plain("recent.accepted")}, reasons[:min(len(reasons), maxReasons)]...)
+	one := []string{""}
 	return []chart{
-		d.chart(room, "recent.sockets", series{of: func(s *recentSample) *float64 { return &s.Sockets }}),
-		d.chart(room, "recent.handshakes", handshakes...),
-		d.chart(room, "recent.arrival", series{of: func(s *recentSample) *float64 { return s.ArrivalMs }}),
-		d.chart(room, "recent.messages", series{of: func(s *recentSample) *float64 { return perSecond(s.Messages) }}),
+		d.chart(room, "recent.sockets", one, func(_, i int) (float64, bool) { return d.Samples[i].Sockets, true }),
+		d.chart(room, "recent.handshakes", handshakes, func(line, i int) (float64, bool) {
+			if line == 0 {
+				return d.Samples[i].Handshakes / seconds, true
+			}
+			return d.Samples[i].Refused[handshakes[line]] / seconds, true
+		}),
+		d.chart(room, "recent.arrival", one, func(_, i int) (float64, bool) {
+			if ms := d.Samples[i].ArrivalMs; ms != nil {
+				return *ms, true
+			}
+			return 0, false
+		}),
+		d.chart(room, "recent.messages", one, func(_, i int) (float64, bool) { return d.Samples[i].Messages / seconds, true }),
 	}
 }
 
@@ -130,12 +126,15 @@ type clusterData struct {
 	Warnings []string
 	Recent   recentData
 	Charts   []chart
+	auditData
 }
 
+// cluster is the page of the members and of what was changed.
 func (v *visit) cluster() {
 	var d clusterData
 	v.get("/admin/v1/members", nil, &d)
 	v.get("/admin/v1/recent", nil, &d.Recent)
 	d.Charts = d.Recent.charts()
-	v.draw(http.StatusOK, "cluster", d)
+	v.audit(&d.auditData)
+	v.draw(http.StatusOK, "cluster", plain("nav.cluster"), d)
 }

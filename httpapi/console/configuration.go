@@ -13,6 +13,26 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 )
 
+// sourceLines are lines of files by file:line.
+type sourceLines map[string]cascade.SourceLine
+
+// At is a line, or nil.
+func (s sourceLines) At(path string, line int) *cascade.SourceLine {
+	if l, ok := s[fmt.Sprintf("%s:%d", path, line)]; ok {
+		return &l
+	}
+	return nil
+}
+
+// lines adds those that the API has: of all findings where ask is nil.
+func (v *visit) lines(to sourceLines, ask url.Values) {
+	var found struct{ Lines []cascade.SourceLine }
+	v.get("/admin/v1/config/lines", ask, &found)
+	for _, l := range found.Lines {
+		to[fmt.Sprintf("%s:%d", l.Path, l.Line)] = l
+	}
+}
+
 // reload is a change of the files.
 type reload struct {
 	Time       time.Time
@@ -33,33 +53,20 @@ type configurationData struct {
 	engineStatus
 	Member, Version string
 	Reloads         []reload
-	lines           map[string]cascade.SourceLine // by file:line
-	Search          string
-	Properties      []cascade.Explanation
-	More            bool
-}
-
-// At is the line of a finding, or nil.
-func (d *configurationData) At(path string, line int) *cascade.SourceLine {
-	if l, ok := d.lines[fmt.Sprintf("%s:%d", path, line)]; ok {
-		return &l
-	}
-	return nil
+	sourceLines
+	Search string
+	Found  propertyList
 }
 
 func (v *visit) configuration() {
-	d := &configurationData{Search: strings.TrimSpace(v.r.FormValue("search")), lines: map[string]cascade.SourceLine{}}
-	var found struct{ Lines []cascade.SourceLine }
+	d := &configurationData{Search: strings.TrimSpace(v.r.FormValue("search")), sourceLines: sourceLines{}}
 	v.get("/admin/v1/config", nil, d)
 	v.get("/admin/v1/config/reloads", nil, d)
-	v.get("/admin/v1/config/lines", nil, &found)
-	for _, l := range found.Lines {
-		d.lines[fmt.Sprintf("%s:%d", l.Path, l.Line)] = l
-	}
+	v.lines(d.sourceLines, nil)
 	if d.Search != "" {
-		d.Properties, d.More = v.find(d.Search, maxFound)
+		d.Found = v.find(d.Search, "200")
 	}
-	v.draw(http.StatusOK, "configuration", d)
+	v.draw(http.StatusOK, "configuration", plain("nav.configuration"), d)
 }
 
 // configurationAction reloads, or lets a held change through.
@@ -68,11 +75,8 @@ func (v *visit) configurationAction() {
 	switch said {
 	case "reload":
 		v.call(http.MethodPost, "/admin/v1/config/reload", nil, struct{}{}, nil)
-		err := v.err
-		if p := v.refused(); p != nil && p.Status == http.StatusUnprocessableEntity {
-			said = "errors"
-		} else {
-			v.err = err
+		if v.status() == http.StatusUnprocessableEntity {
+			v.err, said = nil, "errors"
 		}
 	case "confirm":
 		v.call(http.MethodPost, "/admin/v1/config/confirm", nil, map[string]string{"digest": v.r.PostFormValue("digest")}, nil)
@@ -123,12 +127,12 @@ type auditData struct {
 	Entries []auditEntry
 	Next    string // the address of older ones
 	Query   url.Values
-	Hours   []string // those that may be chosen; 0: all
 }
 
-// audit is a page of the log, filtered by what the address says.
-func (v *visit) audit() {
-	d, ask := auditData{Query: v.r.URL.Query(), Hours: []string{"0", "1", "24", "168"}}, url.Values{"limit": {"50"}}
+// audit reads a page of the log, filtered by what the address says.
+func (v *visit) audit(d *auditData) {
+	d.Query = v.r.URL.Query()
+	ask := url.Values{"limit": {"50"}}
 	for _, key := range []string{"context", "user", "property", "actor", "action", "cursor"} {
 		if words := d.Query.Get(key); words != "" {
 			ask.Set(key, words)
@@ -137,11 +141,10 @@ func (v *visit) audit() {
 	if hours, err := strconv.Atoi(d.Query.Get("hours")); err == nil && hours > 0 {
 		ask.Set("since", time.Now().Add(-time.Duration(hours)*time.Hour).UTC().Format(time.RFC3339))
 	}
-	v.get("/admin/v1/audit", ask, &d)
+	v.get("/admin/v1/audit", ask, d)
 	if d.Next != "" {
-		d.Next = with(v.Here(), "cursor", d.Next)
+		d.Next = with(v.Here(), "cursor", d.Next) + "#audit"
 	}
-	v.draw(http.StatusOK, "audit", d)
 }
 
 func (v *visit) revert() {

@@ -6,6 +6,7 @@ package console
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"embed"
 	"encoding/json"
@@ -29,7 +30,8 @@ const maxForm = 64 << 10
 
 // policy lets pages load only what this package serves; no script stands in a
 // page, and no other page may frame one.
-const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+const policy = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; " +
+	"form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
 
 const html = "text/html; charset=utf-8"
 
@@ -64,11 +66,11 @@ func New(o Options) *Console {
 	r.Get("/console/static/{file}", func(w http.ResponseWriter, r *http.Request) {
 		http.ServeFileFS(w, r, files, "static/"+chi.URLParam(r, "file"))
 	})
-	r.Get("/console/login", c.login)
-	r.Post("/console/login", c.logIn)
-	r.Post("/console/logout", c.logOut)
-	r.Get("/console/oidc/login", c.beginOpenID)
-	r.Get("/console/oidc/callback", c.endOpenID)
+	r.Get("/console/login", c.atLogin((*visit).login))
+	r.Post("/console/login", c.atLogin((*visit).logIn))
+	r.Post("/console/logout", c.atLogin((*visit).logOut))
+	r.Get("/console/oidc/login", c.atLogin((*visit).beginOpenID))
+	r.Get("/console/oidc/callback", c.atLogin((*visit).endOpenID))
 	r.Get("/console/", c.page((*visit).search))
 	r.Get("/console/person/{context}/{user}", c.page((*visit).person))
 	r.Get("/console/person/{context}/{user}/doctor", c.page((*visit).doctor))
@@ -80,7 +82,9 @@ func New(o Options) *Console {
 	r.Get("/console/configuration", c.page((*visit).configuration))
 	r.Post("/console/configuration/{action}", c.page((*visit).configurationAction))
 	r.Get("/console/cluster", c.page((*visit).cluster))
-	r.Get("/console/audit", c.page((*visit).audit))
+	r.Get("/console/audit", func(w http.ResponseWriter, r *http.Request) { // its address while it had a page
+		http.Redirect(w, r, (&url.URL{Path: "/console/cluster", RawQuery: r.URL.RawQuery, Fragment: "audit"}).String(), http.StatusFound)
+	})
 	r.Post("/console/audit/{revision}/revert", c.page((*visit).revert))
 	r.Get("/console/events", c.events)
 	r.NotFound(c.page(func(v *visit) { v.refuse(http.StatusNotFound, "error.page") }))
@@ -130,12 +134,9 @@ func (c *Console) page(draw func(*visit)) http.HandlerFunc {
 		if v.err == nil {
 			return
 		}
-		var p *problem
-		if !errors.As(v.err, &p) {
-			p = &problem{Status: http.StatusBadGateway, Detail: v.err.Error()}
-		}
+		p := cmp.Or(v.problem(), &problem{Status: http.StatusBadGateway, Detail: v.err.Error()})
 		if v.err = nil; p.Status != http.StatusUnauthorized {
-			v.draw(p.Status, "error", p)
+			v.draw(p.Status, "error", plain("error"), p)
 			return
 		}
 		next := "/console/" // a page that was not asked for cannot be asked for again
@@ -146,20 +147,26 @@ func (c *Console) page(draw func(*visit)) http.HandlerFunc {
 	}
 }
 
-// draw writes a page.
-func (v *visit) draw(status int, name string, data any) {
+// draw writes a page between what all have; without a title that alone.
+func (v *visit) draw(status int, name, title string, data any) {
 	if v.err != nil {
 		return
 	}
+	parts := []string{"top", name, "bottom"}
+	if title == "" {
+		parts = parts[1:2]
+	}
 	var b bytes.Buffer
-	err := v.pages.ExecuteTemplate(&b, name, struct {
-		*visit
-		Page string
-		Data any
-	}{v, name, data})
-	if err != nil {
-		http.Error(v.w, "console: "+err.Error(), http.StatusInternalServerError)
-		return
+	for _, part := range parts {
+		err := v.pages.ExecuteTemplate(&b, part, struct {
+			*visit
+			Page, Title string
+			Data        any
+		}{v, name, title, data})
+		if err != nil {
+			http.Error(v.w, "console: "+err.Error(), http.StatusInternalServerError)
+			return
+		}
 	}
 	v.w.Header().Set("Content-Type", html)
 	v.w.WriteHeader(status)
@@ -205,6 +212,13 @@ func (v *visit) Said() template.HTML {
 		return ""
 	}
 	n, _ := strconv.Atoi(v.r.FormValue("n")) // 0 where the text has no number
+	if key == "said.forestalled" && n > 0 {
+		var e auditEntry
+		by := *v // whose error is not that of the page
+		if by.get(fmt.Sprintf("/admin/v1/audit/%d", n), nil, &e); by.err == nil {
+			return text("said.forestalled.by", e.Actor, word("did", e.Action), when(e.Time), e.Reason)
+		}
+	}
 	return text(key, n)
 }
 
@@ -238,7 +252,10 @@ func (s subject) Path() string { return fmt.Sprintf("/console/person/%d/%d", s.C
 
 // query asks the API for what is of the user, with more parameters in pairs.
 func (s subject) query(pairs ...string) url.Values {
-	q := url.Values{"context": {fmt.Sprint(s.Context)}, "user": {fmt.Sprint(s.User)}}
+	q := url.Values{"context": {fmt.Sprint(s.Context)}}
+	if s.User != 0 {
+		q.Set("user", fmt.Sprint(s.User))
+	}
 	for pair := range slices.Chunk(pairs, 2) {
 		q.Set(pair[0], pair[1])
 	}
@@ -264,15 +281,28 @@ func (v *visit) refuse(status int, key string, args ...any) {
 	}
 }
 
+// problem is why the API has refused; nil: it has not.
+func (v *visit) problem() (p *problem) {
+	errors.As(v.err, &p)
+	return p
+}
+
+// status is that of a refusal; 0: there is none.
+func (v *visit) status() int {
+	if p := v.problem(); p != nil {
+		return p.Status
+	}
+	return 0
+}
+
 // refused takes back an error with which the page goes on: one of the API, other
 // than that nobody is logged in.
-func (v *visit) refused() *problem {
-	var p *problem
-	if !errors.As(v.err, &p) || p.Status == http.StatusUnauthorized {
-		return nil
+func (v *visit) refused() (p *problem) {
+	if p = v.problem(); p != nil && p.Status != http.StatusUnauthorized {
+		v.err = nil
+		return p
 	}
-	v.err = nil
-	return p
+	return nil
 }
 
 // answer collects what the API says.
@@ -284,11 +314,7 @@ type answer struct {
 
 func (a *answer) Header() http.Header { return a.header }
 
-func (a *answer) WriteHeader(status int) {
-	if a.status == 0 {
-		a.status = status
-	}
-}
+func (a *answer) WriteHeader(status int) { a.status = cmp.Or(a.status, status) }
 
 func (a *answer) Write(b []byte) (int, error) {
 	a.WriteHeader(http.StatusOK)
@@ -311,18 +337,14 @@ func outside(r *http.Request) context.Context {
 	return context.WithValue(r.Context(), chi.RouteCtxKey, (*chi.Context)(nil))
 }
 
-// ask hands a request to the API, with the visitor's token.
-func (v *visit) ask(req *http.Request) *answer {
+// RoundTrip implements http.RoundTripper: it hands a request to the API, with the
+// visitor's token. What the listener knows of the visitor is in the context.
+func (v *visit) RoundTrip(req *http.Request) (*http.Response, error) {
+	req = req.Clone(outside(v.r))
 	req.RemoteAddr, req.Host, req.RequestURI = v.r.RemoteAddr, v.r.Host, req.URL.RequestURI()
 	authorize(v.r, req.Header)
 	a := &answer{header: http.Header{}}
 	v.opts.API.ServeHTTP(a, req)
-	return a
-}
-
-// RoundTrip implements http.RoundTripper: the way of Options.Doctor to the API.
-func (v *visit) RoundTrip(req *http.Request) (*http.Response, error) {
-	a := v.ask(req.Clone(outside(v.r))) // what the listener knows of the visitor is in its context
 	return &http.Response{
 		Status: http.StatusText(a.status), StatusCode: a.status, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1,
 		Header: a.header, Body: io.NopCloser(bytes.NewReader(visible(a.body.Bytes()))), ContentLength: -1, Request: req,
@@ -335,37 +357,44 @@ func (v *visit) call(method, path string, query url.Values, in, out any) (tag st
 	if v.err != nil {
 		return ""
 	}
-	body := []byte{}
-	if in != nil {
-		if body, v.err = json.Marshal(in); v.err != nil {
-			return ""
+	v.err = func() error {
+		body := []byte{}
+		var err error
+		if in != nil {
+			if body, err = json.Marshal(in); err != nil {
+				return err
+			}
 		}
-	}
-	if len(query) > 0 {
-		path += "?" + query.Encode()
-	}
-	req, err := http.NewRequestWithContext(outside(v.r), method, path, bytes.NewReader(body))
-	if err != nil {
-		v.err = err
-		return ""
-	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	a := v.ask(req)
-	text := visible(a.body.Bytes())
-	if a.status >= http.StatusBadRequest {
-		p := &problem{Status: a.status}
-		if json.Unmarshal(text, p) != nil || p.Detail == "" {
-			p.Detail = http.StatusText(a.status)
+		req, err := http.NewRequestWithContext(v.r.Context(), method, path, bytes.NewReader(body))
+		if err != nil {
+			return err
 		}
-		v.err = p
-	} else if out != nil && len(text) > 0 {
-		if err := json.Unmarshal(text, out); err != nil {
-			v.refuse(http.StatusBadGateway, "error.answer", method, path, err)
+		req.URL.RawQuery = query.Encode()
+		if in != nil {
+			req.Header.Set("Content-Type", "application/json")
 		}
-	}
-	return a.header.Get("ETag")
+		res, err := v.RoundTrip(req)
+		if err != nil {
+			return err
+		}
+		tag = res.Header.Get("ETag")
+		text, err := io.ReadAll(res.Body)
+		if res.StatusCode >= http.StatusBadRequest {
+			p := &problem{Status: res.StatusCode}
+			if json.Unmarshal(text, p) != nil || p.Detail == "" {
+				p.Detail = http.StatusText(res.StatusCode)
+			}
+			return p
+		}
+		if err == nil && out != nil && len(text) > 0 {
+			err = json.Unmarshal(text, out)
+		}
+		if err != nil {
+			return &problem{Status: http.StatusBadGateway, Detail: plain("error.answer", method, path, err)}
+		}
+		return nil
+	}()
+	return tag
 }
 
 func (v *visit) get(path string, query url.Values, out any) {

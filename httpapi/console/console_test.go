@@ -24,6 +24,8 @@ func api(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"actor":"somebody","role":"viewer"}`)
 	case "/admin/v1/members":
 		fmt.Fprint(w, "{\"status\":\"ok\",\"members\":[{\"member\":\"<b>one\u202e\"}]}")
+	case "/admin/v1/audit":
+		fmt.Fprint(w, `{"entries":[],"next":""}`)
 	case "/admin/v1/recent":
 		fmt.Fprint(w, `{"interval":"5s","samples":[{"sockets":3,"handshakes":10,"messages":0,"refused":{"<i>":5},"arrivalMs":null},{"sockets":4,"handshakes":0,"messages":50,"arrivalMs":2.5}],"checks":[{"name":"store","status":"ok"}]}`)
 	default:
@@ -89,6 +91,9 @@ func TestPages(t *testing.T) {
 	}
 	if b := w.Body.String(); !strings.Contains(b, "&lt;b&gt;one[U&#43;202E]") || !strings.Contains(b, "<li class=\"b\">&lt;i&gt; 0</li>") || !strings.Contains(b, "Messages a second <strong>10</strong>") || !strings.Contains(b, "Store of the decisions") || strings.Contains(b, "<script>") || strings.Contains(b, "style=") {
 		t.Errorf("what comes from others is not text:\n%s", b)
+	}
+	if w := ask(c, "GET", "/console/audit?hours=24&user=3%407", loopback, nil, ""); w.Code != 302 || w.Header().Get("Location") != "/console/cluster?hours=24&user=3%407#audit" {
+		t.Errorf("the address that the audit had: %d %v", w.Code, w.Header())
 	}
 	if w := ask(c, "GET", "/console/nothing", loopback, nil, "right"); w.Code != 404 {
 		t.Errorf("no such page: %d", w.Code)

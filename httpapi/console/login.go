@@ -2,7 +2,6 @@ package console
 
 import (
 	"context"
-	"errors"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -32,53 +31,54 @@ const (
 	begunAge = 10 * time.Minute
 )
 
-// safe reports whether a token may travel the way of a request: in TLS, or
-// without leaving the machine.
-func safe(r *http.Request) bool {
-	from, err := netip.ParseAddrPort(r.RemoteAddr)
-	return r.TLS != nil || err == nil && from.Addr().Unmap().IsLoopback()
-}
-
+// loginData is the page of who is not logged in yet.
 type loginData struct {
 	Next, Problem string
-	Safe, Ended   bool
-	OpenID        bool   // people can log in so
-	Begin         string // where they do
+	Begin         string // where people log in with OpenID Connect; empty: they do not
+	Safe, Ended   bool   // Safe: a token may travel, in TLS or without leaving the machine
 }
 
-// atLogin is a visit of who is not logged in yet.
-func (c *Console) atLogin(w http.ResponseWriter, r *http.Request) (*visit, *loginData) {
-	next := local(r.FormValue("next"))
-	return &visit{Console: c, w: w, r: r}, &loginData{
-		Next: next, Safe: safe(r), OpenID: c.opts.OpenID != nil && c.opts.OpenID.On(), Ended: r.Method == http.MethodGet && r.FormValue("ended") != "",
-		Begin: "/console/oidc/login?" + url.Values{"next": {next}}.Encode(),
+// atLogin wraps what the login does; what it returns is drawn with the status,
+// unless that is 0.
+func (c *Console) atLogin(f func(v *visit, d *loginData) (status int)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		from, err := netip.ParseAddrPort(r.RemoteAddr)
+		v, d := &visit{Console: c, w: w, r: r}, &loginData{
+			Next: local(r.FormValue("next")), Ended: r.Method == http.MethodGet && r.FormValue("ended") != "",
+			Safe: r.TLS != nil || err == nil && from.Addr().Unmap().IsLoopback(),
+		}
+		if d.Safe && c.opts.OpenID != nil && c.opts.OpenID.On() {
+			d.Begin = "/console/oidc/login?" + url.Values{"next": {d.Next}}.Encode()
+		}
+		if status := f(v, d); status != 0 {
+			v.draw(status, "login", plain("login"), d)
+		}
 	}
 }
 
-// cookie is one out of reach of scripts; one without a value goes.
-func cookie(r *http.Request, name, path, value string, age time.Duration, site http.SameSite) *http.Cookie {
-	k := &http.Cookie{Name: name, Value: value, Path: path, MaxAge: int(age.Seconds()), HttpOnly: true, Secure: r.TLS != nil, SameSite: site}
+// keep sets a cookie out of reach of scripts; one without a value goes.
+func (v *visit) keep(name, path, value string, age time.Duration, site http.SameSite) {
+	k := &http.Cookie{Name: name, Value: value, Path: path, MaxAge: int(age.Seconds()), HttpOnly: true, Secure: v.r.TLS != nil, SameSite: site}
 	if value == "" {
 		k.MaxAge = -1
 	}
-	return k
+	http.SetCookie(v.w, k)
 }
 
-func loginCookie(r *http.Request, token string) *http.Cookie {
-	return cookie(r, cookieName, "/console/", token, cookieAge, http.SameSiteStrictMode)
+func (v *visit) keepToken(token string) {
+	v.keep(cookieName, "/console/", token, cookieAge, http.SameSiteStrictMode)
 }
 
-func keepBegun(w http.ResponseWriter, r *http.Request, kept string) {
-	http.SetCookie(w, cookie(r, begunCookie, "/console/oidc/", kept, begunAge, http.SameSiteLaxMode))
+func (v *visit) keepBegun(kept string) {
+	v.keep(begunCookie, "/console/oidc/", kept, begunAge, http.SameSiteLaxMode)
 }
 
-func (c *Console) login(w http.ResponseWriter, r *http.Request) {
-	if c.opts.Peer(r) {
-		http.Redirect(w, r, "/console/", http.StatusSeeOther)
-		return
+func (v *visit) login(*loginData) int {
+	if v.opts.Peer(v.r) {
+		http.Redirect(v.w, v.r, "/console/", http.StatusSeeOther)
+		return 0
 	}
-	v, d := c.atLogin(w, r)
-	v.draw(http.StatusOK, "login", d)
+	return http.StatusOK
 }
 
 // maxNext bounds the address that a login leads to: a cookie has to hold it.
@@ -92,73 +92,71 @@ func local(path string) string {
 	return path
 }
 
-func (c *Console) logIn(w http.ResponseWriter, r *http.Request) {
-	v, d := c.atLogin(w, r)
+func (v *visit) logIn(d *loginData) int {
 	if !d.Safe {
-		v.draw(http.StatusForbidden, "login", d)
-		return
+		return http.StatusForbidden
 	}
-	k := loginCookie(r, strings.TrimSpace(r.PostFormValue("token")))
+	k := &http.Cookie{Name: cookieName, Value: strings.TrimSpace(v.r.PostFormValue("token"))}
 	if k.Valid() != nil || k.Value == "" {
 		k.Value = "-" // no token has such letters
 	}
-	r.Header.Del("Cookie")
-	r.AddCookie(k)
-	var p *problem
+	v.r.Header.Del("Cookie")
+	v.r.AddCookie(k)
 	v.get("/admin/v1/whoami", nil, nil)
-	if err := v.err; errors.As(err, &p) {
+	if p := v.problem(); p != nil {
 		v.err, d.Problem = nil, p.Detail
-		v.draw(p.Status, "login", d)
-		return
+		return p.Status
 	}
-	http.SetCookie(w, k)
-	http.Redirect(w, r, d.Next, http.StatusSeeOther)
+	v.keepToken(k.Value)
+	v.lead(d.Next)
+	return 0
 }
 
-func (c *Console) logOut(w http.ResponseWriter, r *http.Request) {
-	if k, err := r.Cookie(cookieName); err == nil && c.opts.OpenID != nil {
-		c.opts.OpenID.End(k.Value)
+func (v *visit) logOut(*loginData) int {
+	if k, err := v.r.Cookie(cookieName); err == nil && v.opts.OpenID != nil {
+		v.opts.OpenID.End(k.Value)
 	}
-	http.SetCookie(w, loginCookie(r, ""))
-	http.Redirect(w, r, "/console/login", http.StatusSeeOther)
+	v.keepToken("")
+	http.Redirect(v.w, v.r, "/console/login", http.StatusSeeOther)
+	return 0
 }
 
-func (c *Console) beginOpenID(w http.ResponseWriter, r *http.Request) {
-	v, d := c.atLogin(w, r)
-	if !d.Safe || !d.OpenID {
-		v.draw(http.StatusForbidden, "login", d)
-		return
+func (v *visit) beginOpenID(d *loginData) int {
+	if d.Begin == "" {
+		return http.StatusForbidden
 	}
-	address, kept, err := c.opts.OpenID.Begin(r.Context(), d.Next)
+	address, kept, err := v.opts.OpenID.Begin(v.r.Context(), d.Next)
 	if err != nil {
 		d.Problem = err.Error()
-		v.draw(http.StatusBadGateway, "login", d)
-		return
+		return http.StatusBadGateway
 	}
-	keepBegun(w, r, kept)
-	http.Redirect(w, r, address, http.StatusSeeOther)
+	v.keepBegun(kept)
+	http.Redirect(v.w, v.r, address, http.StatusSeeOther)
+	return 0
 }
 
-func (c *Console) endOpenID(w http.ResponseWriter, r *http.Request) {
-	v, d := c.atLogin(w, r)
-	q, kept := r.URL.Query(), ""
-	if k, err := r.Cookie(begunCookie); err == nil {
+func (v *visit) endOpenID(d *loginData) int {
+	q, kept := v.r.URL.Query(), ""
+	if k, err := v.r.Cookie(begunCookie); err == nil {
 		kept = k.Value
 	}
-	keepBegun(w, r, "")
-	if d.Safe && d.OpenID {
-		if q.Get("error") != "" {
-			d.Problem = plain("login.provider", marks.Replace(q.Get("error")), marks.Replace(q.Get("error_description")))
-		} else if token, next, err := c.opts.OpenID.Finish(r.Context(), kept, q.Get("state"), q.Get("code")); err != nil {
-			d.Problem = marks.Replace(err.Error())
-		} else {
-			http.SetCookie(w, loginCookie(r, token))
-			// A redirect would still be the provider's, with which no strict cookie
-			// goes: a page of our own leads on.
-			w.Header().Set("Refresh", "0; url="+local(next))
-			v.draw(http.StatusOK, "welcome", local(next))
-			return
+	v.keepBegun("")
+	switch {
+	case d.Begin == "":
+	case q.Get("error") != "":
+		d.Problem = plain("login.provider", shown(q.Get("error")), shown(q.Get("error_description")))
+	default:
+		token, next, err := v.opts.OpenID.Finish(v.r.Context(), kept, q.Get("state"), q.Get("code"))
+		if err != nil {
+			d.Problem = shown(err)
+			break
 		}
+		v.keepToken(token)
+		// A redirect would still be the provider's, with which no strict cookie
+		// goes: a page of our own leads on.
+		v.w.Header().Set("Refresh", "0; url="+local(next))
+		v.draw(http.StatusOK, "welcome", plain("welcome"), local(next))
+		return 0
 	}
-	v.draw(http.StatusForbidden, "login", d)
+	return http.StatusForbidden
 }

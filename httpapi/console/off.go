@@ -1,11 +1,11 @@
 package console
 
 import (
-	"errors"
 	"fmt"
 	"net/http"
 	"net/url"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -17,7 +17,7 @@ import (
 type override struct {
 	subject
 	ContextName, Login, DisplayName string
-	Value, Reason, Actor            string
+	Property, Value, Reason, Actor  string
 	Time                            time.Time
 	Expires                         *time.Time
 	Expired                         bool
@@ -32,66 +32,87 @@ func (o *override) Whom() string {
 	case o.User == 0:
 		return plain("off.context.id", o.Context)
 	}
-	s := someone{Context: o.Context, ID: o.User, Login: o.Login, DisplayName: o.DisplayName}
-	return s.Title()
+	return (&someone{Context: o.Context, ID: o.User, Login: o.Login, DisplayName: o.DisplayName}).Title()
 }
 
 // Key names the override in a plan.
-func (o *override) Key() string { return o.key(strconv.FormatUint(o.Revision, 10), true) }
-
-type offData struct {
-	Property, Value, Actor, Context string
-	Pushes                          bool // the property is that of the switch
-	Overrides                       []override
-	Next                            string   // the address of more of them
-	Problem                         *problem // why the store lists none
-	Sets                            struct {
-		cascade.SetMatches
-		Counted  time.Time
-		Platform []struct {
-			subject
-			Value string
-		}
-		More bool
-	}
-	Switching, Never, Rollouts []cascade.SetMatch
+func (o *override) Key() string {
+	return fmt.Sprintf("%d.%d.%d.%s", o.Context, o.User, o.Revision, o.Property)
 }
 
-// off is the page of all that switches a property.
+// shownSets bounds the context sets of a list: a filter by property shows others.
+const shownSets = 100
+
+// setList is a list of context sets, and how many it leaves out.
+type setList struct {
+	Sets []cascade.SetMatch
+	More int
+}
+
+func (l *setList) add(s cascade.SetMatch) {
+	if len(l.Sets) == shownSets {
+		l.More++
+		return
+	}
+	l.Sets = append(l.Sets, s)
+}
+
+type offData struct {
+	Query     map[string]string // what the filter says
+	Overrides []override
+	Next      string   // the address of more of them
+	Problem   *problem // why the store lists none
+	Counts    struct {
+		cascade.SetMatches
+		Counted  time.Time
+		Platform []cascade.PlatformSwitch
+		More     bool
+	}
+	Switching, Never, Rollouts setList
+}
+
+// off is the page of all that switches something.
 func (v *visit) off() {
-	q := v.r.URL.Query()
-	d := &offData{Property: strings.TrimSpace(q.Get("property")), Value: "false", Actor: q.Get("actor"), Context: q.Get("context")}
-	if q.Has("value") {
-		d.Value = strings.TrimSpace(q.Get("value"))
-	}
-	if d.Property == "" {
-		d.Property = pushes
-	}
-	d.Pushes = d.Property == pushes
-	ask := url.Values{"property": {d.Property}, "limit": {"100"}}
-	for key, words := range map[string]string{"value": d.Value, "actor": d.Actor, "context": d.Context, "cursor": q.Get("cursor")} {
-		if words != "" {
+	q, d := v.r.URL.Query(), &offData{Query: map[string]string{"switch": "off"}}
+	ask := url.Values{"switch": {"off"}, "limit": {"100"}}
+	for _, key := range []string{"property", "switch", "context", "user", "actor", "expires", "cursor"} {
+		if words := strings.TrimSpace(q.Get(key)); words != "" {
+			d.Query[key] = words
 			ask.Set(key, words)
 		}
+	}
+	ask.Del("expires")
+	switch within := d.Query["expires"]; within {
+	case "", "never":
+		if within != "" {
+			ask.Set("expiresBefore", within)
+		}
+	default:
+		hours, _ := strconv.Atoi(within) // 0: those that have ended
+		ask.Set("expiresBefore", time.Now().Add(time.Duration(hours)*time.Hour).UTC().Format(time.RFC3339))
 	}
 	v.get("/admin/v1/overrides", ask, d)
 	d.Problem = v.refused()
 	if d.Next != "" {
 		d.Next = with(v.Here(), "cursor", d.Next)
 	}
-	v.get("/admin/v1/contextsets", url.Values{"property": {d.Property}}, &d.Sets)
-	for _, s := range d.Sets.Sets {
-		if s.Value != nil && (d.Value == "" || *s.Value == d.Value) {
-			d.Switching = append(d.Switching, s)
+	sets := url.Values{"switch": ask["switch"]}
+	if d.Query["property"] != "" {
+		sets["property"] = ask["property"]
+	}
+	v.get("/admin/v1/contextsets", sets, &d.Counts)
+	for _, s := range d.Counts.Sets {
+		if len(s.Gives) > 0 {
+			d.Switching.add(s)
 		}
 		if s.Users == 0 && s.Contexts == 0 {
-			d.Never = append(d.Never, s)
+			d.Never.add(s)
 		}
 		if len(s.Rollouts) > 0 {
-			d.Rollouts = append(d.Rollouts, s)
+			d.Rollouts.add(s)
 		}
 	}
-	v.draw(http.StatusOK, "off", d)
+	v.draw(http.StatusOK, "off", plain("nav.off"), d)
 }
 
 const (
@@ -100,15 +121,6 @@ const (
 	// shownDifferences is how many changes a plan shows one by one.
 	shownDifferences = 20
 )
-
-// key names an override in a plan, with the revision that it has: somebody who
-// changes it meanwhile was faster.
-func (s subject) key(tag string, there bool) string {
-	if !there {
-		tag = "0"
-	}
-	return fmt.Sprintf("%d.%d.%s", s.Context, s.User, strings.Trim(tag, `"`))
-}
 
 type planData struct {
 	Property, Do, Reason, Hours, Back string
@@ -124,16 +136,21 @@ type planData struct {
 		}
 		Differences []cascade.Difference
 		Omitted     int
-		Sockets     struct{ Connected, Closed, LetIn int }
+		Sockets     struct {
+			Connected, Closed, LetIn int
+			Unreachable              []string
+		}
 	}
-	body map[string]any // for the API
+	first subject        // whom the first override is of
+	body  map[string]any // for the API
 }
 
 // planned reads what is wanted: overrides that switch a property off or on, or
-// that go.
+// that go. A key is CONTEXT.USER.REVISION.PROPERTY: who changes the override
+// meanwhile was faster. Revision 0 is none; the property may stand by itself.
 func (v *visit) planned() *planData {
 	f := v.r.FormValue // which parses the form
-	d := &planData{Property: f("property"), Do: f("do"), Reason: reason(v.r), Hours: f("hours"), Back: with(f("back")), Confirm: f("confirm"), Keys: v.r.Form["key"]}
+	d := &planData{Do: f("do"), Reason: reason(v.r), Hours: f("hours"), Back: with(f("back")), Confirm: f("confirm"), Keys: v.r.Form["key"]}
 	value, known := map[string]any{"off": "false", "on": "true", "remove": nil}[d.Do]
 	switch {
 	case !known:
@@ -149,24 +166,30 @@ func (v *visit) planned() *planData {
 		d.Until = &until
 	}
 	var list []map[string]any
-	var su subject
-	for _, key := range d.Keys {
-		revision := uint64(0)
+	var names []string
+	for i, key := range d.Keys {
+		su, revision, property := subject{}, uint64(0), f("property")
+		if parts := strings.SplitN(key, ".", 4); len(parts) == 4 {
+			property = parts[3]
+		}
 		if n, err := fmt.Sscanf(key, "%d.%d.%d", &su.Context, &su.User, &revision); n != 3 || err != nil {
 			v.refuse(http.StatusBadRequest, "error.ids")
 		}
-		o := map[string]any{"context": su.Context, "user": su.User, "property": d.Property, "revision": revision}
-		if value == nil {
-			o["remove"] = true
-		} else {
+		if i == 0 {
+			d.first = su
+		}
+		o := map[string]any{"context": su.Context, "user": su.User, "property": property, "revision": revision, "remove": value == nil}
+		if value != nil {
 			o["value"], o["expires"] = value, d.Until
 		}
-		list = append(list, o)
+		list, names = append(list, o), append(names, property)
 	}
+	slices.Sort(names)
+	d.Property = strings.Join(slices.Compact(names), ", ")
 	d.body = map[string]any{"reason": d.Reason, "overrides": list}
 	d.Title = plain("plan."+d.Do, count(len(d.Keys), "override"))
 	if len(d.Keys) == 1 {
-		d.Title = plain("plan."+d.Do+".one", su)
+		d.Title = plain("plan."+d.Do+".one", d.first)
 	}
 	return d
 }
@@ -187,19 +210,24 @@ func (v *visit) plan() {
 		d.Effect.Omitted += more
 	}
 	if !v.forestalled(d) {
-		v.draw(http.StatusOK, "plan", d)
+		v.draw(http.StatusOK, "plan", plain("plan"), d)
 	}
 }
 
 // forestalled leads those whose page was old back to it, where they see what
 // another one did meanwhile, and reports whether it did.
 func (v *visit) forestalled(d *planData) bool {
-	var p *problem
-	if !errors.As(v.err, &p) || p.Status != http.StatusPreconditionFailed && (p.Status != http.StatusNotFound || d.Do != "remove") {
+	if s := v.status(); s != http.StatusPreconditionFailed && (s != http.StatusNotFound || d.Do != "remove") {
 		return false
 	}
 	v.err = nil
-	v.lead(d.Back, "said", "forestalled")
+	var log auditData
+	v.get("/admin/v1/audit", d.first.query("limit", "1"), &log)
+	done := uint64(0)
+	if len(log.Entries) > 0 {
+		done = log.Entries[0].Revision
+	}
+	v.lead(d.Back, "said", "forestalled", "n", strconv.FormatUint(done, 10))
 	return true
 }
 
@@ -214,14 +242,13 @@ func (v *visit) apply() {
 	}
 	var out struct{ Revision uint64 }
 	v.call(http.MethodPost, "/admin/v1/overrides", query, d.body, &out)
-	var p *problem
 	if v.forestalled(d) {
 		return
 	}
-	if errors.As(v.err, &p) && p.Code == "would_close" {
+	if p := v.problem(); p != nil && p.Code == "would_close" {
 		if m := wanted.FindStringSubmatch(p.Detail); m != nil {
 			v.err, d.Problem, d.Confirm = nil, p.Detail, m[1]
-			v.draw(p.Status, "plan", d)
+			v.draw(p.Status, "plan", plain("plan"), d)
 			return
 		}
 	}

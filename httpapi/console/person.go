@@ -20,24 +20,17 @@ const pushes = "com.openexchange.websockets.enabled"
 // explanation is that of the API, with the lines of files that its steps name.
 type explanation struct {
 	cascade.Explanation
-	lines map[string]string // by file:line
+	sourceLines
 }
-
-// Line is the line of a file where a value stands.
-func (x *explanation) Line(o *cascade.Origin) string { return x.lines[o.String()] }
 
 // explain asks why a property is what it is.
 func (v *visit) explain(base string, ask url.Values) *explanation {
-	x := &explanation{lines: map[string]string{}}
+	x := &explanation{sourceLines: sourceLines{}}
 	ask.Set("verbose", "true")
 	v.get(base+"/properties", ask, x)
 	for i := range x.Steps {
 		if o := x.Steps[i].Origin; o != nil && o.File != "" {
-			var found struct{ Lines []cascade.SourceLine }
-			v.get("/admin/v1/config/lines", url.Values{"file": {o.File}, "line": {strconv.Itoa(o.Line)}}, &found)
-			for _, l := range found.Lines {
-				x.lines[o.String()] = strings.TrimSpace(l.Text)
-			}
+			v.lines(x.sourceLines, url.Values{"file": {o.File}, "line": {strconv.Itoa(o.Line)}})
 		}
 	}
 	return x
@@ -49,7 +42,7 @@ func (v *visit) property() {
 	if err != nil {
 		v.refuse(http.StatusBadRequest, "error.address")
 	}
-	v.draw(http.StatusOK, "property", v.explain("/admin/v1", url.Values{"name": {name}}))
+	v.draw(http.StatusOK, "property", name, v.explain("/admin/v1", url.Values{"name": {name}}))
 }
 
 type personData struct {
@@ -97,10 +90,7 @@ func (v *visit) person() {
 		v.refuse(http.StatusNotFound, "error.ids")
 		return
 	}
-	d := &personData{someone: found.Users[0], WhatIf: map[string]string{}, Property: pushes}
-	if name := strings.TrimSpace(q.Get("property")); name != "" {
-		d.Property = name
-	}
+	d := &personData{someone: found.Users[0], WhatIf: map[string]string{}, Property: cmp.Or(strings.TrimSpace(q.Get("property")), pushes)}
 	d.Pushes = d.Property == pushes
 	ask := url.Values{"name": {d.Property}}
 	for _, key := range []string{"tags", "permissions", "value"} {
@@ -113,13 +103,16 @@ func (v *visit) person() {
 	d.Explanation = v.explain(base, ask)
 	tag := v.call(http.MethodGet, base+"/websockets", nil, nil, nil)
 	d.Override = v.refused() == nil && tag != "" && !strings.HasPrefix(tag, "W/") // which would be that of an answer
-	d.Key = su.key(tag, d.Override)
+	if !d.Override {
+		tag = "0"
+	}
+	d.Key = fmt.Sprintf("%d.%d.%s.%s", su.Context, su.User, strings.Trim(tag, `"`), pushes)
 	v.get("/admin/v1/sockets", su.query(), d)
 	v.get("/admin/v1/sessions", su.query(), d)
 	d.NoSessions = v.refused()
 	v.arrivals(d, su)
 	v.get("/admin/v1/audit", su.query("limit", "5"), d)
-	v.draw(http.StatusOK, "person", d)
+	v.draw(http.StatusOK, "person", d.Title(), d)
 }
 
 // personAction does something for a user, and leads back to the page.
@@ -263,13 +256,12 @@ func (v *visit) doctor() {
 	if v.opts.Doctor == nil {
 		v.refuse(http.StatusNotFound, "error.doctor")
 	}
-	if v.err != nil {
-		return
-	}
-	steps, err := v.opts.Doctor(v.r.Context(), v, su.Context, su.User)
-	v.err = err
-	v.draw(http.StatusOK, "doctor", &struct {
+	d := struct {
 		subject
 		Steps []Step
-	}{su, steps})
+	}{subject: su}
+	if v.err == nil {
+		d.Steps, v.err = v.opts.Doctor(v.r.Context(), v, su.Context, su.User)
+	}
+	v.draw(http.StatusOK, "doctor", plain("doctor"), &d)
 }

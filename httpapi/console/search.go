@@ -1,6 +1,7 @@
 package console
 
 import (
+	"cmp"
 	"net/http"
 	"net/url"
 	"slices"
@@ -21,63 +22,49 @@ func (s *someone) Path() string { return subject{s.Context, s.ID}.Path() }
 
 // Title is what people call the user.
 func (s *someone) Title() string {
-	switch {
-	case s.DisplayName != "":
-		return s.DisplayName
-	case s.Login != "":
-		return s.Login
-	case len(s.Mail) > 0:
-		return s.Mail[0]
-	}
-	return plain("find.user", s.ID)
+	return cmp.Or(s.DisplayName, s.Login, strings.Join(s.Mail[:min(len(s.Mail), 1)], ""), plain("find.user", s.ID))
 }
 
-const (
-	// shownFound is how many people a search shows, and maxFound how many
-	// properties.
-	shownFound = "50"
-	maxFound   = 200
-	// fewFound is how many properties stand where people were looked for.
-	fewFound = 20
-	// maxSearched bounds the pages of the API that a search for properties reads.
-	maxSearched = 10
-)
+// propertyList is a page of properties; Next is empty where there are no more.
+type propertyList struct {
+	Properties []cascade.Explanation
+	Next       string
+}
 
 type searchData struct {
-	Query      string
-	Found      []someone
-	Properties []cascade.Explanation
-	More       bool
+	Query string
+	Users []someone
+	propertyList
+	Next    string
+	Sorting bool // names of an import are being sorted: some may be missing
 }
+
+// More reports whether there are more than those of the list.
+func (d *searchData) More() bool { return d.Next+d.propertyList.Next != "" }
 
 // search is the front page. A text leads to the one page that it means, else to
 // a list of those whom it may mean, which the page asks for with each keystroke.
 func (v *visit) search() {
 	d := &searchData{Query: strings.TrimSpace(v.r.FormValue("q"))}
 	for _, words := range candidates(d.Query) {
-		var list struct {
-			Users []someone
-			Next  string
+		v.get("/admin/v1/users", url.Values{"search": {words}, "limit": {"50"}, "wait": {"false"}}, d)
+		if len(d.Users) == 0 && !strings.ContainsAny(words, "@ ") {
+			d.propertyList = v.find(words, "20") // few: people were looked for
 		}
-		v.get("/admin/v1/users", url.Values{"search": {words}, "limit": {shownFound}}, &list)
-		d.Found, d.More = list.Users, list.Next != ""
-		if len(d.Found) == 0 && !strings.ContainsAny(words, "@ ") {
-			d.Properties, d.More = v.find(words, fewFound)
-		}
-		if len(d.Found)+len(d.Properties) > 0 {
+		if len(d.Users)+len(d.Properties) > 0 {
 			break
 		}
 	}
 	exact := slices.IndexFunc(d.Properties, func(x cascade.Explanation) bool { return x.Property == d.Query })
 	switch {
 	case v.r.FormValue("list") != "":
-		v.draw(http.StatusOK, "found", d)
-	case len(d.Found) == 1:
-		v.lead(d.Found[0].Path())
+		v.draw(http.StatusOK, "found", "", d)
+	case len(d.Users) == 1 && !d.Sorting:
+		v.lead(d.Users[0].Path())
 	case exact >= 0 || len(d.Properties) == 1:
 		v.lead("/console/property/" + url.PathEscape(d.Properties[max(exact, 0)].Property))
 	default:
-		v.draw(http.StatusOK, "search", d)
+		v.draw(http.StatusOK, "search", plain("nav.person"), d)
 	}
 }
 
@@ -101,28 +88,8 @@ func candidates(q string) []string {
 }
 
 // find looks for the effective values of the server that have a text in their
-// name or value: limit at most.
-func (v *visit) find(words string, limit int) (found []cascade.Explanation, more bool) {
-	ask, words := url.Values{"prefix": {""}, "limit": {"1000"}}, strings.ToLower(words)
-	for range maxSearched {
-		var list struct {
-			Properties []cascade.Explanation
-			Next       string
-		}
-		v.get("/admin/v1/properties", ask, &list)
-		for _, x := range list.Properties {
-			if !strings.Contains(strings.ToLower(x.Property), words) && (x.Value == nil || !strings.Contains(strings.ToLower(*x.Value), words)) {
-				continue
-			}
-			if len(found) == limit {
-				return found, true
-			}
-			found = append(found, x)
-		}
-		if list.Next == "" {
-			return found, false
-		}
-		ask.Set("cursor", list.Next)
-	}
-	return found, true
+// name or value.
+func (v *visit) find(words, limit string) (list propertyList) {
+	v.get("/admin/v1/properties", url.Values{"contains": {words}, "limit": {limit}}, &list)
+	return list
 }

@@ -111,28 +111,19 @@ func visible(answer []byte) []byte { return []byte(marks.Replace(string(answer))
 
 // functions are those of the templates.
 var functions = template.FuncMap{
-	"t":        text,
-	"word":     word,
-	"shown":    shown,
-	"count":    count,
-	"cols":     cols,
-	"td":       cell,
-	"time":     when,
-	"where":    where,
-	"short":    short,
-	"json":     compact,
-	"rollout":  rollout,
-	"evaluate": evaluate,
-	"ago":      agoTexts,
+	"t": text, "word": word, "shown": shown, "count": count, "time": when, "where": where, "short": short, "json": compact,
+	"rollout": rollout, "evaluate": evaluate, "ago": agoTexts, "table": table, "options": options, "cell": cell, "td": td,
+	"endtable": func() template.HTML { return "</tbody></table></div>" },
 	"pair":     func(a, b any) struct{ A, B any } { return struct{ A, B any }{a, b} },
+	"list":     func(words ...string) []string { return words },
 }
 
 // count is a number of things.
 func count(n int, noun string) string { return plain("count."+noun, n) }
 
-// cols is the head of a table; a column whose name begins with a dash has a name
-// for those alone who do not see it.
-func cols(names ...string) template.HTML {
+// table begins one with its head: an empty name is no column, and a column whose
+// name begins with a dash has a name for those alone who do not see it.
+func table(names ...string) template.HTML {
 	var b strings.Builder
 	for _, name := range names {
 		if hidden, ok := strings.CutPrefix(name, "-"); ok {
@@ -141,13 +132,36 @@ func cols(names ...string) template.HTML {
 			fmt.Fprintf(&b, `<th scope="col">%s</th>`, text("col."+name))
 		}
 	}
-	return template.HTML("<thead><tr>" + b.String() + "</tr></thead>")
+	return template.HTML(`<div class="scroll" tabindex="0"><table><thead><tr>` + b.String() + "</tr></thead><tbody>")
+}
+
+// options are those of a list of choices, with the chosen one of the values; the
+// texts have the prefix before the value, or before none.
+func options(prefix, chosen string, values ...string) template.HTML {
+	var b strings.Builder
+	for _, value := range values {
+		selected := ""
+		if value == chosen {
+			selected = " selected"
+		}
+		fmt.Fprintf(&b, `<option value="%s"%s>%s</option>`, value, selected, text(prefix+"."+cmp.Or(value, "none")))
+	}
+	return template.HTML(b.String())
 }
 
 // cell begins a cell of a table, with the name of its column for where the screen
 // is too narrow for a head, and a class.
 func cell(column, class string) template.HTML {
 	return template.HTML(fmt.Sprintf(`<td data-col="%s" class="%s">`, text("col."+column), class))
+}
+
+// td is a cell with a text.
+func td(column, class string, v any) template.HTML {
+	h, ok := v.(template.HTML)
+	if !ok {
+		h = template.HTML(template.HTMLEscapeString(fmt.Sprint(v)))
+	}
+	return cell(column, class) + h + "</td>"
 }
 
 // when is a time as people say it, with the exact one in its title; nil and the
@@ -190,9 +204,9 @@ func ago(t time.Time) string {
 
 // agoTexts are the texts of ago, for the script that keeps times up.
 func agoTexts() (string, error) {
-	out := map[string]string{}
-	for _, name := range []string{"second", "minute", "hour", "day", "past", "future"} {
-		out[name] = texts["ago."+name].Other
+	out := map[string]string{"past": texts["ago.past"].Other, "future": texts["ago.future"].Other}
+	for _, s := range spans {
+		out[s.name] = texts["ago."+s.name].Other
 	}
 	b, err := json.Marshal(out)
 	return string(b), err
@@ -230,17 +244,15 @@ func compact(fields map[string]any) string {
 	return cmp.Or(strings.Join(lines, "\n"), plain("nothing"))
 }
 
-// rollout is the tag of a roll-out as people say it.
+// rollout is the tag of a roll-out as people say it: rollout.NAME.PERCENT, with
+// .context at its end where whole contexts are taken.
 func rollout(tag string) string {
-	rest, byContext := strings.CutSuffix(strings.TrimPrefix(tag, "rollout."), ".context")
-	name, percent := rest, ""
-	if at := strings.LastIndexByte(rest, '.'); at >= 0 {
-		name, percent = rest[:at], rest[at+1:]
+	rest, contexts := strings.CutSuffix(strings.TrimPrefix(tag, "rollout."), ".context")
+	at, key := max(strings.LastIndexByte(rest, '.'), 0), "rollout.users"
+	if contexts {
+		key = "rollout.contexts"
 	}
-	if byContext {
-		return plain("rollout.contexts", name, percent)
-	}
-	return plain("rollout.users", name, percent)
+	return plain(key, rest[:at], strings.TrimPrefix(rest[at:], "."))
 }
 
 var tagOfSet = regexp.MustCompile(`[^&|!() ]+`)

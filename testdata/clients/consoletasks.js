@@ -45,11 +45,11 @@ async function tasks(page) {
     return 'a question';
   });
   await task(page, 'what changed since yesterday', async () => {
-    await click(page, 'a[href="/console/audit"]');
+    await click(page, 'a[href="/console/cluster"]');
     clicks++;
     await page.select('select[name=hours]', '24');
     await click(page, 'main form.row button');
-    expect((await text(page, 'tbody')).includes('ticket 4711'), `changed: ${await text(page, 'tbody')}`);
+    expect((await text(page, '[data-live=entries] tbody')).includes('ticket 4711'), `changed: ${await text(page, '[data-live=entries]')}`);
     expect(page.url().includes('hours=24'), `the address is ${page.url()}`);
   });
   await task(page, 'which sets does nobody match', async () => {
@@ -203,7 +203,7 @@ run(async (browser) => {
   for (const role of ['viewer', 'operator']) await roles(await login(browser, role), role);
   await roles(editor, 'editor');
   await byKeys(editor);
-  for (const address of ['/console/', '/console/?q=an', '/console/person/1337/17?tags=a', '/console/person/1337/17/doctor', '/console/property/com.openexchange.websockets.enabled', '/console/off', '/console/configuration?search=websockets', '/console/cluster', '/console/audit', '/console/person/0/0', '/console/plan?do=off&property=com.openexchange.websockets.enabled&key=1337.18.0']) {
+  for (const address of ['/console/', '/console/?q=an', '/console/person/1337/17?tags=a', '/console/person/1337/17/doctor', '/console/property/com.openexchange.websockets.enabled', '/console/off', '/console/configuration?search=websockets', '/console/cluster?hours=24', '/console/person/0/0', '/console/plan?do=off&property=com.openexchange.websockets.enabled&key=1337.18.0']) {
     await keyboard(editor, address);
     await steady(editor, address);
   }

@@ -28,6 +28,7 @@ search?.addEventListener("input", async () => {
   const at = found.contains(document.activeElement) && document.activeElement.href;
   found.replaceChildren(...answer.body.childNodes);
   if (at) ([...found.querySelectorAll("a")].find((a) => a.href === at) ?? search).focus();
+  if (found.querySelector("[data-again]")) setTimeout(() => mine === asked && search.dispatchEvent(new Event("input")), 1000);
 });
 
 addEventListener("keydown", (e) => {
