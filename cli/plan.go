@@ -37,7 +37,7 @@ type effect struct {
 		Connected, Closed, LetIn int
 		Unreachable              []string
 	}
-	Errors      []finding.Finding
+	Errors []finding.Finding
 }
 
 func (e *effect) none() bool {

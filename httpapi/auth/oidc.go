@@ -9,7 +9,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"net/http"
 	"slices"
 	"strings"
 	"sync"
@@ -60,9 +59,6 @@ const (
 	timeout = 10 * time.Second
 	// lifetime is how long a login is good: a working day.
 	lifetime = 12 * time.Hour
-	// providerFresh is how long what the provider says of itself is used; its keys are
-	// asked for when they change.
-	providerFresh = time.Hour
 	// maxLogins bounds logins that are good.
 	maxLogins = 1000
 	// maxGroups bounds what is kept of a person.
@@ -91,11 +87,8 @@ type oidcLogin struct {
 type Logins struct {
 	engine *cascade.Engine
 
-	mu       sync.Mutex
-	provider *oidc.Provider // of issuer, as of asked
-	issuer   string
-	asked    time.Time
-	of       map[[sha256.Size]byte]oidcLogin
+	mu sync.Mutex
+	of map[[sha256.Size]byte]oidcLogin
 }
 
 // NewLogins returns logins of nobody.
@@ -108,30 +101,16 @@ func (l *Logins) On() bool {
 	return cascade.ServerValue[string](l.engine.Snapshot(), PropOIDCIssuer) != ""
 }
 
-// client is what talks to the provider.
-func (l *Logins) client(ctx context.Context) (context.Context, context.CancelFunc) {
-	ctx, cancel := context.WithTimeout(ctx, timeout)
-	return oidc.ClientContext(ctx, &http.Client{Timeout: timeout}), cancel
-}
-
-// setup asks the provider what it is, where that is not known.
-func (l *Logins) setup(ctx context.Context, sn *cascade.Snapshot) (*oidc.Provider, *oauth2.Config, error) {
+// setup asks the provider what it is, once for each half of a login: what it says
+// is never old, and people log in a few times a day.
+func setup(ctx context.Context, sn *cascade.Snapshot) (*oidc.Provider, *oauth2.Config, error) {
 	issuer := cascade.ServerValue[string](sn, PropOIDCIssuer)
 	if issuer == "" {
 		return nil, nil, fmt.Errorf("%s is not set: log in with a token", PropOIDCIssuer)
 	}
-	l.mu.Lock()
-	p, fresh := l.provider, l.issuer == issuer && time.Since(l.asked) < providerFresh
-	l.mu.Unlock()
-	if !fresh {
-		var err error
-		// The provider keeps the client for its keys, beyond this request.
-		if p, err = oidc.NewProvider(oidc.ClientContext(ctx, &http.Client{Timeout: timeout}), issuer); err != nil {
-			return nil, nil, fmt.Errorf("the OpenID Connect provider %s (%s): %w", issuer, PropOIDCIssuer, err)
-		}
-		l.mu.Lock()
-		l.provider, l.issuer, l.asked = p, issuer, time.Now()
-		l.mu.Unlock()
+	p, err := oidc.NewProvider(ctx, issuer)
+	if err != nil {
+		return nil, nil, fmt.Errorf("the OpenID Connect provider %s (%s): %w", issuer, PropOIDCIssuer, err)
 	}
 	return p, &oauth2.Config{
 		ClientID: cascade.ServerValue[string](sn, PropOIDCClient), ClientSecret: cascade.ServerValue[string](sn, PropOIDCSecret), Endpoint: p.Endpoint(),
@@ -142,9 +121,9 @@ func (l *Logins) setup(ctx context.Context, sn *cascade.Snapshot) (*oidc.Provide
 // Begin returns the provider's address for a login, and what the browser keeps of
 // it until the person comes back.
 func (l *Logins) Begin(ctx context.Context, next string) (address, kept string, err error) {
-	ctx, cancel := l.client(ctx)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
-	_, conf, err := l.setup(ctx, l.engine.Snapshot())
+	_, conf, err := setup(ctx, l.engine.Snapshot())
 	if err != nil {
 		return "", "", err
 	}
@@ -156,7 +135,7 @@ func (l *Logins) Begin(ctx context.Context, next string) (address, kept string, 
 // Finish takes what the browser has kept, and the state and the code that a person
 // brings back; it returns the token of the login and where the person wanted to go.
 func (l *Logins) Finish(ctx context.Context, kept, state, code string) (token, next string, err error) {
-	ctx, cancel := l.client(ctx)
+	ctx, cancel := context.WithTimeout(ctx, timeout)
 	defer cancel()
 	var b oidcBegun
 	text, err := base64.RawURLEncoding.DecodeString(kept)
@@ -164,7 +143,7 @@ func (l *Logins) Finish(ctx context.Context, kept, state, code string) (token, n
 		return "", "", errors.New("this login was not begun in this browser, or too long ago: begin again")
 	}
 	sn := l.engine.Snapshot()
-	p, conf, err := l.setup(ctx, sn)
+	p, conf, err := setup(ctx, sn)
 	if err != nil {
 		return "", "", err
 	}
@@ -195,14 +174,12 @@ func (l *Logins) login(id *oidc.IDToken, sn *cascade.Snapshot) (oidcLogin, error
 	if err := id.Claims(&claims); err != nil {
 		return oidcLogin{}, fmt.Errorf("the claims of the ID token: %w", err)
 	}
-	name := id.Subject
-	for _, claim := range []string{"preferred_username", "email"} {
-		if text, ok := claims[claim].(string); ok && text != "" && (claim != "email" || claims["email_verified"] == true) {
-			name = text
-			break
-		}
+	called, _ := claims["preferred_username"].(string)
+	mail, _ := claims["email"].(string)
+	if claims["email_verified"] != true {
+		mail = ""
 	}
-	now := time.Now()
+	name, now := cmp.Or(called, mail, id.Subject), time.Now()
 	login := oidcLogin{
 		Token:  Token{Name: actorOIDC + name[:min(len(name), maxPersonName)], Created: now, Expires: now.Add(lifetime)},
 		issuer: id.Issuer,
@@ -267,12 +244,9 @@ func (l *Logins) End(token string) {
 // Lookup implements Tokens.
 func (l *Logins) Lookup(hash [sha256.Size]byte) (Token, bool) {
 	l.mu.Lock()
-	login, ok := l.of[hash]
+	login := l.of[hash]
 	l.mu.Unlock()
-	if !ok {
-		return Token{}, false
-	}
-	login.Role = l.role(&login, l.engine.Snapshot())
+	login.Role = l.role(&login, l.engine.Snapshot()) // none for nobody
 	return login.Token, login.Role != None
 }
 

@@ -164,7 +164,7 @@ func (d *delivery) Arrived() string {
 		return plain("proof.silent")
 	case d.Proof == "queued":
 		return plain("proof.unasked")
-	case texts["proof."+d.Outcome].Other != "":
+	case texts["proof."+d.Outcome] != nil:
 		return plain("proof." + d.Outcome)
 	}
 	return plain("proof.none")

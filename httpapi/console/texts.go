@@ -33,23 +33,25 @@ var texts = func() map[string]phrase {
 	return m
 }()
 
-var textsLanguage = language.MustParse(texts["lang"].Other)
+var textsLanguage = language.MustParse(texts["lang"]["other"])
 
 // phrase is a text: one, or one for each of the language's plurals, which the
 // number that goes in first decides.
-type phrase struct{ Zero, One, Two, Few, Many, Other string }
+type phrase map[string]string
+
+// plurals are the names of the forms, in the order of package plural.
+var plurals = []string{"other", "zero", "one", "two", "few", "many"}
 
 func (p *phrase) UnmarshalJSON(b []byte) error {
+	*p = phrase{}
 	if b[0] == '"' {
-		return json.Unmarshal(b, &p.Other)
+		b = slices.Concat([]byte(`{"other":`), b, []byte("}"))
 	}
-	type forms phrase
-	return json.Unmarshal(b, (*forms)(p))
+	return json.Unmarshal(b, (*map[string]string)(p))
 }
 
-func (p *phrase) form(n int) string {
-	forms := map[plural.Form]string{plural.Zero: p.Zero, plural.One: p.One, plural.Two: p.Two, plural.Few: p.Few, plural.Many: p.Many}
-	return cmp.Or(forms[plural.Cardinal.MatchPlural(textsLanguage, n, 0, 0, 0, 0)], p.Other)
+func (p phrase) form(n int) string {
+	return cmp.Or(p[plurals[plural.Cardinal.MatchPlural(textsLanguage, n, 0, 0, 0, 0)]], p["other"])
 }
 
 // fill puts values into the text of a key, each written by show. A key that has
@@ -204,9 +206,9 @@ func ago(t time.Time) string {
 
 // agoTexts are the texts of ago, for the script that keeps times up.
 func agoTexts() (string, error) {
-	out := map[string]string{"past": texts["ago.past"].Other, "future": texts["ago.future"].Other}
+	out := map[string]string{"past": texts["ago.past"]["other"], "future": texts["ago.future"]["other"]}
 	for _, s := range spans {
-		out[s.name] = texts["ago."+s.name].Other
+		out[s.name] = texts["ago."+s.name]["other"]
 	}
 	b, err := json.Marshal(out)
 	return string(b), err

@@ -1,7 +1,7 @@
 // Opens pages of the console in a headless browser and tells, as events, when it is
 // ready for something to go wrong; then waits for the page to say so.
 // usage: node consolefaults.js BROWSER URL TOKENS_JSON FAULT
-const { base, expect, go, login, rest: [fault], run, say, text, tokens, wait, wrong } = require('./consolelib.js');
+const { base, expect, go, login, look, rest: [fault], run, say, text, tokens, wait, wrong } = require('./consolelib.js');
 
 const lost = (page, yes) => page.waitForFunction((want) => document.querySelector('.lost').hidden !== want, wait, yes);
 
@@ -30,6 +30,36 @@ const faults = {
     await lost(page, false);
     await page.waitForFunction(() => document.querySelector('tbody').textContent.includes('m1 (this)'), wait);
     await page.waitForFunction(() => /m0[^]*gone/.test(document.querySelector('tbody').textContent) || !document.querySelector('tbody').textContent.includes('m0'), wait);
+  },
+  // A change of the files is held with its numbers until an editor lets it through, and
+  // a value waits for a restart.
+  async held(browser) {
+    const viewer = await login(browser, 'viewer', '/console/configuration');
+    expect((await text(viewer, '.held')).includes('sluice reload --confirm') && !(await viewer.$('.held button')), 'a viewer is offered to confirm');
+    const page = await login(browser, 'editor', '/console/configuration');
+    const held = await text(page, '.held');
+    for (const words of ['It would close 1 of 1 socket (1 user); 0 go unasked.', '1 user: com.openexchange.websockets.enabled=false (switch.properties:1)']) {
+      expect(held.includes(words), `${words} is not in: ${held}`);
+    }
+    const pending = await text(page, '#pending + ul');
+    expect(/sluice.admin.socketGroup: .* is in force, the file says staff \(restart.properties:1\)/.test(pending), `what needs a restart: ${pending}`);
+    await look(page, 'held');
+    await page.goto(`${base}/console/person/1337/17`);
+    expect((await text(page, '.answer')).includes('is true for user 17'), `what is in force: ${await text(page, '.answer')}`);
+    expect((await text(page, '[data-live=why]')).includes('change of the files is held. With it:'), 'the person is not told of the change that is held');
+    await page.click('a[href="/console/configuration#held"]');
+    await page.waitForSelector('.held button', wait);
+    await go(page, page.click('.held button'));
+    expect((await text(page, '.said')).includes('The change counts.') && !(await page.$('.held')), `confirmed: ${await text(page, 'main')}`);
+    await page.goto(`${base}/console/person/1337/17`);
+    expect((await text(page, '.answer')).includes('is false for user 17'), `after it was let through: ${await text(page, '.answer')}`);
+  },
+  // Somebody is connected to another member, with two sockets.
+  async plan(browser) {
+    const page = await login(browser, 'editor', '/console/person/1337/17');
+    await page.type('input[name=reason]', 'moved');
+    await go(page, page.click('button[value=off]'));
+    expect((await text(page, '.answer')).includes('1 of 1 connected user would be sent away'), `the plan: ${await text(page, '.answer')}`);
   },
   // What others write has markup, scripts, marks that turn text around, and 10,000
   // characters: it is text, and all of it.
