@@ -24,6 +24,11 @@ func api(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"actor":"somebody","role":"viewer"}`)
 	case "/admin/v1/members":
 		fmt.Fprint(w, "{\"status\":\"ok\",\"members\":[{\"member\":\"<b>one\u202e\"}]}")
+	case "/admin/v1/overrides":
+		fmt.Fprint(w, `{"overrides":[{"context":7,"user":3,"login":"anna","property":"com.example.flag","value":"false","revision":4}],"next":"more"}`)
+	case "/admin/v1/contextsets":
+		fmt.Fprint(w, `{"sets":[{"set":"s","file":"f","line":1,"expression":"a","gives":[{"property":"com.example.flag","value":"false"}],"rollouts":["rollout.a.1"]}],
+			"platform":[{"context":7,"user":3,"property":"com.example.flag","value":"false"}]}`)
 	case "/admin/v1/audit":
 		fmt.Fprint(w, `{"entries":[],"next":""}`)
 	case "/admin/v1/recent":
@@ -91,6 +96,14 @@ func TestPages(t *testing.T) {
 	}
 	if b := w.Body.String(); !strings.Contains(b, "&lt;b&gt;one[U&#43;202E]") || !strings.Contains(b, "<li class=\"b\">&lt;i&gt; 0</li>") || !strings.Contains(b, "Messages a second <strong>10</strong>") || !strings.Contains(b, "Store of the decisions") || strings.Contains(b, "<script>") || strings.Contains(b, "style=") {
 		t.Errorf("what comes from others is not text:\n%s", b)
+	}
+	for _, address := range []string{"/console/off", "/console/off?switch=any&expires=24&property=com.example.flag&context=7&actor=me", "/console/off?expires=never"} {
+		b := ask(c, "GET", address, loopback, nil, "right").Body.String()
+		for _, words := range []string{">anna</a>", "com.example.flag=false", "the first 1 % of the users of a", "3@7</a>", "cursor=more"} {
+			if !strings.Contains(b, words) {
+				t.Errorf("%s has no %q:\n%s", address, words, b)
+			}
+		}
 	}
 	if w := ask(c, "GET", "/console/audit?hours=24&user=3%407", loopback, nil, ""); w.Code != 302 || w.Header().Get("Location") != "/console/cluster?hours=24&user=3%407#audit" {
 		t.Errorf("the address that the audit had: %d %v", w.Code, w.Header())

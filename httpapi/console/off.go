@@ -58,7 +58,7 @@ func (l *setList) add(s cascade.SetMatch) {
 }
 
 type offData struct {
-	Query     map[string]string // what the filter says
+	Query     url.Values // what the filter says
 	Overrides []override
 	Next      string   // the address of more of them
 	Problem   *problem // why the store lists none
@@ -73,22 +73,19 @@ type offData struct {
 
 // off is the page of all that switches something.
 func (v *visit) off() {
-	q, d := v.r.URL.Query(), &offData{Query: map[string]string{"switch": "off"}}
-	ask := url.Values{"switch": {"off"}, "limit": {"100"}}
-	for _, key := range []string{"property", "switch", "context", "user", "actor", "expires", "cursor"} {
-		if words := strings.TrimSpace(q.Get(key)); words != "" {
-			d.Query[key] = words
+	d := &offData{Query: v.r.URL.Query()}
+	if !d.Query.Has("switch") {
+		d.Query.Set("switch", "off")
+	}
+	ask := url.Values{"limit": {"100"}}
+	for _, key := range []string{"property", "switch", "context", "user", "actor", "cursor"} {
+		if words := strings.TrimSpace(d.Query.Get(key)); words != "" {
 			ask.Set(key, words)
 		}
 	}
-	ask.Del("expires")
-	switch within := d.Query["expires"]; within {
-	case "", "never":
-		if within != "" {
-			ask.Set("expiresBefore", within)
-		}
-	default:
-		hours, _ := strconv.Atoi(within) // 0: those that have ended
+	if within := d.Query.Get("expires"); within == "never" {
+		ask.Set("expiresBefore", within)
+	} else if hours, err := strconv.Atoi(within); err == nil {
 		ask.Set("expiresBefore", time.Now().Add(time.Duration(hours)*time.Hour).UTC().Format(time.RFC3339))
 	}
 	v.get("/admin/v1/overrides", ask, d)
@@ -97,7 +94,7 @@ func (v *visit) off() {
 		d.Next = with(v.Here(), "cursor", d.Next)
 	}
 	sets := url.Values{"switch": ask["switch"]}
-	if d.Query["property"] != "" {
+	if ask.Has("property") {
 		sets["property"] = ask["property"]
 	}
 	v.get("/admin/v1/contextsets", sets, &d.Counts)

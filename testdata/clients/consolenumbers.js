@@ -23,15 +23,26 @@ const figures = {
     const page = await login(browser, 'editor', '/console/');
     const all = await page.evaluate(async () => {
       const q = document.querySelector('#q');
-      const found = document.querySelector('[data-found]');
+      const { fetch } = window;
+      // What is shown is often what was there before: the answer is what is waited for,
+      // and that the page has dealt with it.
+      const answered = () => new Promise((done) => {
+        window.fetch = async (address, options) => {
+          window.fetch = fetch;
+          const res = await fetch(address, options);
+          const text = await res.text();
+          setTimeout(done);
+          return { type: res.type, ok: res.ok, status: res.status, text: async () => text };
+        };
+      });
       const times = [];
       for (const word of ['person123456', 'why is push off for person7', 'zzz', 'person9@example.com', '77@42', 'com.openexchange.websockets']) {
         for (let n = 1; n <= word.length; n++) {
           const began = performance.now();
-          const changed = new Promise((done) => new MutationObserver((_, o) => { o.disconnect(); done(); }).observe(found, { childList: true }));
+          const shown = answered();
           q.value = word.slice(0, n);
           q.dispatchEvent(new Event('input'));
-          await changed;
+          await shown;
           times.push(performance.now() - began);
         }
       }
