@@ -46,7 +46,7 @@ func (x *Index) Search(text string, users bool, after *Position, limit int) (hit
 
 // Exact returns up to limit subjects that have text as a login, a login mapping,
 // an address, or as the name of a context. It finds those, too, whose names are
-// not sorted yet, one by one: for 1,000,000 users it takes some 300 ms then.
+// not sorted yet, one by one, which is slow where those are many.
 func (x *Index) Exact(text string, users bool, limit int) (hits []Hit) {
 	text = Fold(strings.TrimSpace(text))
 	add := func(k key) {
