@@ -24,7 +24,32 @@ func api(w http.ResponseWriter, r *http.Request) {
 		fmt.Fprint(w, `{"actor":"somebody","role":"viewer"}`)
 	case "/admin/v1/members":
 		fmt.Fprint(w, "{\"status\":\"ok\",\"members\":[{\"member\":\"<b>one\u202e\"}]}")
+	case "/admin/v1/config":
+		fmt.Fprint(w, `{"status":"degraded","files":[{"path":"a.properties","status":"degraded","errors":[{"path":"a.properties","line":1,"col":2,"severity":"error","text":"wrong"}]}],
+			"held":{"digest":"0123456789abcdef","sockets":2,"users":1,"connected":3,"causes":[{"property":"p","value":"v","users":1}]},
+			"pending":[{"property":"p","inForce":"1","next":"2","origin":{"file":"a.properties","line":1}}],"lastGood":"not saved"}`)
+	case "/admin/v1/config/lines":
+		fmt.Fprint(w, `{"lines":[{"path":"a.properties","line":1,"text":"a line","corrected":"the line"}]}`)
+	case "/admin/v1/config/reloads":
+		fmt.Fprint(w, `{"reloads":[{"generation":7,"degraded":true,"held":{"digest":"0123456789abcdef"},"changed":[{"property":"q","old":null,"new":"2"}],"more":3},{"generation":6}]}`)
+	case "/admin/v1/properties", "/admin/v1/contexts/7/users/3/properties":
+		fmt.Fprint(w, `{"properties":[{"property":"com.example.flag","value":"1"},{"property":"com.example.two"}],"next":"more","summary":"it is so","default":"d",
+			"steps":[{"scope":"user","status":"wins","value":"1","origin":{"override":{"actor":"me","reason":"r"}}},{"scope":"server","status":"shadowed","origin":{"file":"a.properties","line":1},
+			"sets":[{"set":"s","file":"f","line":1,"expression":"a & b","matched":true}]}],"tags":[{"tag":"a","from":"f"}],"warnings":["warned"]}`)
+	case "/admin/v1/users":
+		fmt.Fprint(w, `{"users":[{"context":7,"id":3,"login":"anna","account":"open"}],"next":"","sorting":true}`)
+	case "/admin/v1/sockets":
+		fmt.Fprint(w, `{"sockets":[{"member":"m"}],"ended":[{"member":"m","cause":"gone","code":4403},{"member":"m","cause":"left"}],"refused":[{"member":"m","code":"forbidden","reason":"r","address":"a"}],"unreachable":["n"]}`)
+	case "/admin/v1/sessions":
+		fmt.Fprint(w, `{"sessions":[{"hash":"h","client":"c","guest":true,"restricted":true}]}`)
+	case "/admin/v1/deliveries":
+		fmt.Fprint(w, `{"deliveries":[{"topic":"t","proof":"page","ms":3,"members":[{"dropped":{"full":1}}]}]}`)
 	case "/admin/v1/overrides":
+		if r.Method == http.MethodPost {
+			fmt.Fprint(w, `{"effect":{"properties":[{"property":"p","users":1}],"differences":[{"context":7,"user":3,"old":"true","new":null}],"omitted":2,
+				"sockets":{"connected":2,"closed":1,"letIn":0,"unreachable":["n"]}}}`)
+			return
+		}
 		fmt.Fprint(w, `{"overrides":[{"context":7,"user":3,"login":"anna","property":"com.example.flag","value":"false","revision":4}],"next":"more"}`)
 	case "/admin/v1/contextsets":
 		fmt.Fprint(w, `{"sets":[{"set":"s","file":"f","line":1,"expression":"a","gives":[{"property":"com.example.flag","value":"false"}],"rollouts":["rollout.a.1"]}],
@@ -96,6 +121,24 @@ func TestPages(t *testing.T) {
 	}
 	if b := w.Body.String(); !strings.Contains(b, "&lt;b&gt;one[U&#43;202E]") || !strings.Contains(b, "<li class=\"b\">&lt;i&gt; 0</li>") || !strings.Contains(b, "Messages a second <strong>10</strong>") || !strings.Contains(b, "Store of the decisions") || strings.Contains(b, "<script>") || strings.Contains(b, "style=") {
 		t.Errorf("what comes from others is not text:\n%s", b)
+	}
+	for address, want := range map[string][]string{
+		"/console/configuration?search=x": {"It would close 2 of 3 sockets (1 user)", "sluice reload --confirm 0123456789abcdef", "1 is in force, the file says 2 (a.properties:1)",
+			"not saved", "a line", ">Copy</button>", "generation 7: 4 values", "held 0123456789ab", "com.example.two", "There are more"},
+		"/console/person/7/3": {"it is so", "wins", "override by me: r", "matches", "warned", "ended", "(4403)", "Member n did not answer", "guest", "the page has it after 3 ms", "1 full"},
+		"/console/?q=anna&list=1": {"are being sorted", "anna</a>"},
+		"/console/property/x":     {"it is so"},
+		"/console/login":          {"Token"},
+		"/console/plan?do=off&hours=2&key=7.3.0.com.example.flag&key=7.4.2.com.example.two": {"Switch off with 2 overrides?", "com.example.flag, com.example.two",
+			"1 of 2 connected users would be sent away", "who is connected there is not counted", "3@7: <del>true</del> <ins>the default</ins>", "and 2 more", "It ends"},
+		"/console/plan?do=remove&key=7.3.5&property=com.example.flag": {"Take the override of 3@7 away?", `value="7.3.5"`, `name="property" value="com.example.flag"`},
+	} {
+		b := ask(c, "GET", address, loopback, nil, "right").Body.String()
+		for _, words := range want {
+			if !strings.Contains(b, words) {
+				t.Errorf("%s has no %q:\n%s", address, words, b)
+			}
+		}
 	}
 	for _, address := range []string{"/console/off", "/console/off?switch=any&expires=24&property=com.example.flag&context=7&actor=me", "/console/off?expires=never"} {
 		b := ask(c, "GET", address, loopback, nil, "right").Body.String()
