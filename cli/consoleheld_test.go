@@ -13,10 +13,10 @@ import (
 func TestConsoleHeld(t *testing.T) {
 	tree := newTree(t)
 	put(t, tree, "brake.properties", "sluice.gate.maxClose=0\nsluice.metrics.public=false\n")
-	put(t, tree, "switch.properties", "com.openexchange.websockets.enabled=true\n")
+	put(t, tree, "zswitch.properties", "com.openexchange.websockets.enabled=true\n")
 	p := launch(t, tree, t.TempDir())
 	desk := p.dial(p.login(17), "desk")
-	put(t, tree, "switch.properties", "com.openexchange.websockets.enabled=false\n")
+	put(t, tree, "zswitch.properties", "com.openexchange.websockets.enabled=false\n")
 	put(t, tree, "restart.properties", "sluice.admin.socketGroup=staff\n")
 	p.poll("the change is held, and a value waits for a restart", func() bool {
 		var status struct{ Held, Pending any }

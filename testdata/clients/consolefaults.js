@@ -35,10 +35,10 @@ const faults = {
   // a value waits for a restart.
   async held(browser) {
     const viewer = await login(browser, 'viewer', '/console/configuration');
-    expect((await text(viewer, '.held')).includes('sluice reload --confirm') && !(await viewer.$('.held button')), 'a viewer is offered to confirm');
+    expect((await text(viewer, 'section.held')).includes('sluice reload --confirm') && !(await viewer.$('section.held button')), 'a viewer is offered to confirm');
     const page = await login(browser, 'editor', '/console/configuration');
-    const held = await text(page, '.held');
-    for (const words of ['It would close 1 of 1 socket (1 user); 0 go unasked.', '1 user: com.openexchange.websockets.enabled=false (switch.properties:1)']) {
+    const held = await text(page, 'section.held');
+    for (const words of ['It would close 1 of 1 socket (1 user); 0 go unasked.', '1 user: com.openexchange.websockets.enabled=false (zswitch.properties:1)']) {
       expect(held.includes(words), `${words} is not in: ${held}`);
     }
     const pending = await text(page, '#pending + ul');
@@ -48,9 +48,9 @@ const faults = {
     expect((await text(page, '.answer')).includes('is true for user 17'), `what is in force: ${await text(page, '.answer')}`);
     expect((await text(page, '[data-live=why]')).includes('change of the files is held. With it:'), 'the person is not told of the change that is held');
     await page.click('a[href="/console/configuration#held"]');
-    await page.waitForSelector('.held button', wait);
-    await go(page, page.click('.held button'));
-    expect((await text(page, '.said')).includes('The change counts.') && !(await page.$('.held')), `confirmed: ${await text(page, 'main')}`);
+    await page.waitForSelector('section.held button', wait);
+    await go(page, page.click('section.held button'));
+    expect((await text(page, '.said')).includes('The change counts.') && !(await page.$('section.held')), `confirmed: ${await text(page, 'main')}`);
     await page.goto(`${base}/console/person/1337/17`);
     expect((await text(page, '.answer')).includes('is false for user 17'), `after it was let through: ${await text(page, '.answer')}`);
   },
