@@ -42,7 +42,7 @@ const faults = {
       expect(held.includes(words), `${words} is not in: ${held}`);
     }
     const pending = await text(page, '#pending + ul');
-    expect(/sluice.admin.socketGroup: .* is in force, the file says staff \(restart.properties:1\)/.test(pending), `what needs a restart: ${pending}`);
+    expect(/sluice.admin.socketGroup: nothing is in force, the file says staff \(restart.properties:1\)/.test(pending), `what needs a restart: ${pending}`);
     await look(page, 'held');
     await page.goto(`${base}/console/person/1337/17`);
     expect((await text(page, '.answer')).includes('is true for user 17'), `what is in force: ${await text(page, '.answer')}`);

@@ -52,7 +52,7 @@ const figures = {
     say('figure', `a keystroke over 1,000,000 users: the first ${round(first)} ms, then median ${round(median(all))} ms, greatest ${round(Math.max(...all))} ms of ${all.length}, ${all.filter((ms) => ms > 100).length} above 100 ms`);
   },
   async events(browser) {
-    for (const address of ['/console/off', '/console/cluster', '/console/audit']) {
+    for (const address of ['/console/off', '/console/cluster?hours=24']) {
       const page = await login(browser, 'editor', address);
       await page.evaluate(() => {
         window.tasks = [0];
