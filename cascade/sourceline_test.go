@@ -46,7 +46,7 @@ func TestMatchSets(t *testing.T) {
 		Users:     []User{{Context: 1, ID: 1, Enabled: true}, {Context: 1, ID: 2, Enabled: true}, {Context: 2, ID: 1, Enabled: true}},
 		Overrides: []Override{{Key: Key{Subject: Subject{Context: 2, User: 9}, Property: "com.example.b"}, Value: "o"}},
 	}))
-	m, err := e.Snapshot().MatchSets(t.Context(), "com.example.a")
+	m, err := e.Snapshot().MatchSets(t.Context(), "com.example.a", func(value string) bool { return value == "x" })
 	if err != nil || m.Contexts != 2 || m.Users != 4 || len(m.Sets) != 4 {
 		t.Fatalf("%+v %v", m, err)
 	}
@@ -54,7 +54,7 @@ func TestMatchSets(t *testing.T) {
 	for _, s := range m.Sets {
 		sets[s.Set] = s
 	}
-	if s := sets["premium"]; s.Contexts != 1 || s.Users != 2 || *s.Value != "x" || s.Line != 1 || s.File != "contextSets/a.yml" {
+	if s := sets["premium"]; s.Contexts != 1 || s.Users != 2 || *s.Value != "x" || len(s.Gives) != 1 || s.Line != 1 || s.File != "contextSets/a.yml" {
 		t.Errorf("premium: %+v", s)
 	}
 	if s := sets["nobody"]; s.Contexts != 0 || s.Users != 0 || s.Value != nil || s.Expression == "" {
@@ -70,7 +70,7 @@ func TestMatchSets(t *testing.T) {
 			in++
 		}
 	}
-	if s := sets["half"]; s.Users != in || len(s.Rollouts) != 1 || s.Rollouts[0] != "rollout.autumn.50" {
+	if s := sets["half"]; s.Users != in || s.Gives != nil || len(s.Rollouts) != 1 || s.Rollouts[0] != "rollout.autumn.50" {
 		t.Errorf("half: %+v, want %d users", s, in)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
