@@ -123,14 +123,18 @@ func TestPages(t *testing.T) {
 		t.Errorf("what comes from others is not text:\n%s", b)
 	}
 	for address, want := range map[string][]string{
-		"/console/configuration?search=x": {"It would close 2 of 3 sockets (1 user)", "sluice reload --confirm 0123456789abcdef", "1 is in force, the file says 2 (a.properties:1)",
-			"not saved", "a line", ">Copy</button>", "generation 7: 4 values", "held 0123456789ab", "com.example.two", "There are more"},
-		"/console/person/7/3": {"it is so", "wins", "override by me: r", "matches", "warned", "ended", "(4403)", "Member n did not answer", "guest", "the page has it after 3 ms", "1 full"},
+		"/console/configuration?search=x": {
+			"It would close 2 of 3 sockets (1 user)", "sluice reload --confirm 0123456789abcdef", "1 is in force, the file says 2 (a.properties:1)",
+			"not saved", "a line", ">Copy</button>", "generation 7: 4 values", "held 0123456789ab", "com.example.two", "There are more",
+		},
+		"/console/person/7/3":     {"it is so", "wins", "override by me: r", "matches", "warned", "ended", "(4403)", "Member n did not answer", "guest", "the page has it after 3 ms", "1 full"},
 		"/console/?q=anna&list=1": {"are being sorted", "anna</a>"},
 		"/console/property/x":     {"it is so"},
 		"/console/login":          {"Token"},
-		"/console/plan?do=off&hours=2&key=7.3.0.com.example.flag&key=7.4.2.com.example.two": {"Switch off with 2 overrides?", "com.example.flag, com.example.two",
-			"1 of 2 connected users would be sent away", "who is connected there is not counted", "3@7: <del>true</del> <ins>the default</ins>", "and 2 more", "It ends"},
+		"/console/plan?do=off&hours=2&key=7.3.0.com.example.flag&key=7.4.2.com.example.two": {
+			"Switch off with 2 overrides?", "com.example.flag, com.example.two",
+			"1 of 2 connected users would be sent away", "who is connected there is not counted", "3@7: <del>true</del> <ins>the default</ins>", "and 2 more", "It ends",
+		},
 		"/console/plan?do=remove&key=7.3.5&property=com.example.flag": {"Take the override of 3@7 away?", `value="7.3.5"`, `name="property" value="com.example.flag"`},
 	} {
 		b := ask(c, "GET", address, loopback, nil, "right").Body.String()
