@@ -22,86 +22,86 @@ const noStore = "the cluster does not say where its decisions are kept: name a m
 const handedStorePatience = 10 * time.Second
 
 // openStore opens the store and fills the engine from it.
-func (n *Node) openStore(opt Options) (err error) {
-	sopt := store.Options{Path: filepath.Join(opt.State, store.FileName), Logger: n.log}
-	if n.frozen != nil {
+func (s *Node) openStore(opt Options) (err error) {
+	sopt := store.Options{Path: filepath.Join(opt.State, store.FileName), Logger: s.log}
+	if s.frozen != nil {
 		sopt.Patience = handedStorePatience
 	}
-	if err := n.chooseStore(&sopt); err != nil {
+	if err := s.chooseStore(&sopt); err != nil {
 		return err
 	}
 	// A copy of decisions that are kept elsewhere is made again.
 	if sopt.Truth == nil && !opt.NewState {
-		if err := n.lostStore(sopt.Path); err != nil {
+		if err := s.lostStore(sopt.Path); err != nil {
 			return err
 		}
 	}
-	if n.store, err = store.Open(sopt); err != nil {
+	if s.store, err = store.Open(sopt); err != nil {
 		return err
 	}
-	n.fixed = opt.Directory != ""
-	return n.store.Load(n.apply)
+	s.fixed = opt.Directory != ""
+	return s.store.Load(s.apply)
 }
 
 // chooseStore says where the decisions are kept.
-func (n *Node) chooseStore(sopt *store.Options) error {
-	keeper := cascade.ServerValue[string](n.engine.Snapshot(), store.PropKeeper)
-	database, named, err := DatabaseOptions(n.engine)
+func (s *Node) chooseStore(sopt *store.Options) error {
+	keeper := cascade.ServerValue[string](s.engine.Snapshot(), store.PropKeeper)
+	database, named, err := DatabaseOptions(s.engine)
 	if err != nil {
 		return err
 	}
 	switch {
 	case keeper != "" && named:
 		return fmt.Errorf("%s and %s are both set: a cluster has one place for its decisions, so remove one", store.PropKeeper, store.PropDatabaseHosts)
-	case keeper != "" && n.link == nil:
+	case keeper != "" && s.link == nil:
 		return fmt.Errorf("%s is set and there is no Redis, over which the members reach the keeper: set com.openexchange.redis.hosts, or remove it", store.PropKeeper)
 	case keeper != "":
-		n.storeLink = n.link.StoreLink(keeper)
-		n.setup = httpapi.StoreSetup{Kind: httpapi.StoreFollower, Truth: "the file of the keeper " + keeper, Keeper: keeper}
-		if keeper != n.member {
-			sopt.Truth = remote.Follower{StoreLink: n.storeLink}
+		s.storeLink = s.link.StoreLink(keeper)
+		s.setup = httpapi.StoreSetup{Kind: httpapi.StoreFollower, Truth: "the file of the keeper " + keeper, Keeper: keeper}
+		if keeper != s.member {
+			sopt.Truth = remote.Follower{StoreLink: s.storeLink}
 			return nil
 		}
-		sopt.Witness = n.storeLink
-		n.setup.Kind, n.setup.Adopt = httpapi.StoreKeeper, n.adoptKeeper
+		sopt.Witness = s.storeLink
+		s.setup.Kind, s.setup.Adopt = httpapi.StoreKeeper, s.adoptKeeper
 	case named:
-		dopt := mariadb.Options{Pool: database, Logger: n.log}
-		if n.link != nil {
-			dopt.Nudger = n.link.StoreLink("")
+		dopt := mariadb.Options{Pool: database, Logger: s.log}
+		if s.link != nil {
+			dopt.Nudger = s.link.StoreLink("")
 		}
-		if n.database, err = mariadb.Open(dopt); err != nil {
+		if s.database, err = mariadb.Open(dopt); err != nil {
 			return fmt.Errorf("%s: %w", store.PropDatabaseHosts, err)
 		}
-		sopt.Truth = n.database
-		n.setup = httpapi.StoreSetup{Kind: httpapi.StoreDatabase, Truth: n.database.Describe(), Adopt: n.adoptDatabase}
-	case n.link != nil:
+		sopt.Truth = s.database
+		s.setup = httpapi.StoreSetup{Kind: httpapi.StoreDatabase, Truth: s.database.Describe(), Adopt: s.adoptDatabase}
+	case s.link != nil:
 		sopt.Truth = store.NoTruth{Reason: noStore}
-		n.setup = httpapi.StoreSetup{Kind: httpapi.StoreNone, Truth: "nowhere: no keeper and no database is configured"}
+		s.setup = httpapi.StoreSetup{Kind: httpapi.StoreNone, Truth: "nowhere: no keeper and no database is configured"}
 	default:
-		n.setup = httpapi.StoreSetup{Kind: httpapi.StoreAlone, Truth: "the file of this member", Adopt: func(context.Context, bool) error { return n.store.AdoptAlone() }}
+		s.setup = httpapi.StoreSetup{Kind: httpapi.StoreAlone, Truth: "the file of this member", Adopt: func(context.Context, bool) error { return s.store.AdoptAlone() }}
 	}
 	return nil
 }
 
 // adoptKeeper makes this member's file that of the keeper.
-func (n *Node) adoptKeeper(ctx context.Context, force bool) error {
-	return n.store.Adopt(store.Adoption{
+func (s *Node) adoptKeeper(ctx context.Context, force bool) error {
+	return s.store.Adopt(store.Adoption{
 		Force: force,
 		Missing: func(at store.Head) ([]store.Sealed, bool, error) {
-			return n.storeLink.Missing(ctx, n.store.Identity(), at)
+			return s.storeLink.Missing(ctx, s.store.Identity(), at)
 		},
 		Register: func(id store.Identity, head store.Head) (store.Identity, error) {
-			return n.storeLink.Adopt(ctx, id, head)
+			return s.storeLink.Adopt(ctx, id, head)
 		},
 	})
 }
 
 // adoptDatabase makes what this member's file has the truth in the database.
-func (n *Node) adoptDatabase(ctx context.Context, force bool) error {
-	return n.store.Adopt(store.Adoption{
+func (s *Node) adoptDatabase(ctx context.Context, force bool) error {
+	return s.store.Adopt(store.Adoption{
 		Force: force,
 		Register: func(_ store.Identity, head store.Head) (store.Identity, error) {
-			return n.database.Adopt(ctx, n.store, head, force)
+			return s.database.Adopt(ctx, s.store, head, force)
 		},
 	})
 }

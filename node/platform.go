@@ -69,23 +69,23 @@ func platformOptions(e *cascade.Engine) (o sqlpool.Options, own bool, err error)
 
 // openPlatform makes the reader of the platform's database, where the tree wants
 // it.
-func (n *Node) openPlatform() error {
-	if !cascade.ServerValue[bool](n.engine.Snapshot(), platform.PropEnabled) {
+func (s *Node) openPlatform() error {
+	if !cascade.ServerValue[bool](s.engine.Snapshot(), platform.PropEnabled) {
 		return nil
 	}
-	config, own, err := platformOptions(n.engine)
+	config, own, err := platformOptions(s.engine)
 	if err != nil {
 		return err
 	}
-	n.platform, err = platform.New(platform.Options{
-		Config: config, Own: own, TLS: config.TLS, Engine: n.engine, Logger: n.log,
+	s.platform, err = platform.New(platform.Options{
+		Config: config, Own: own, TLS: config.TLS, Engine: s.engine, Logger: s.log,
 		Refresh: func() time.Duration {
-			return cascade.ServerValue[time.Duration](n.engine.Snapshot(), platform.PropRefresh)
+			return cascade.ServerValue[time.Duration](s.engine.Snapshot(), platform.PropRefresh)
 		},
-		Queries: func() int { return int(cascade.ServerValue[int64](n.engine.Snapshot(), platform.PropQueries)) },
-		Write:   func() bool { return cascade.ServerValue[bool](n.engine.Snapshot(), platform.PropWrite) },
+		Queries: func() int { return int(cascade.ServerValue[int64](s.engine.Snapshot(), platform.PropQueries)) },
+		Write:   func() bool { return cascade.ServerValue[bool](s.engine.Snapshot(), platform.PropWrite) },
 		Connected: func(yield func(cascade.Subject) bool) {
-			n.sockets.Users(func(context, user int32) bool {
+			s.sockets.Users(func(context, user int32) bool {
 				return yield(cascade.Subject{Context: uint32(context), User: uint32(user)})
 			})
 		},
@@ -94,6 +94,6 @@ func (n *Node) openPlatform() error {
 }
 
 // loadUser makes the gate know a user.
-func (n *Node) loadUser(ctx context.Context, contextID, user int32) error {
-	return n.platform.Load(ctx, cascade.Subject{Context: uint32(contextID), User: uint32(user)})
+func (s *Node) loadUser(ctx context.Context, contextID, user int32) error {
+	return s.platform.Load(ctx, cascade.Subject{Context: uint32(contextID), User: uint32(user)})
 }

@@ -74,11 +74,11 @@ func digestKey(salt string) []byte {
 
 // agreeSalt returns nil when the salt is that of the cluster. The first time that
 // it is another it says so, because its caller has used the old one.
-func (n *Node) agreeSalt(ctx context.Context) error {
-	if n.salt.agreed.Load() {
+func (s *Node) agreeSalt(ctx context.Context) error {
+	if s.salt.agreed.Load() {
 		return nil
 	}
-	changed, err := n.takeSalt(ctx)
+	changed, err := s.takeSalt(ctx)
 	if err == nil && changed {
 		return errSaltChanged
 	}
@@ -86,56 +86,56 @@ func (n *Node) agreeSalt(ctx context.Context) error {
 }
 
 // takeSalt asks the cluster for its salt.
-func (n *Node) takeSalt(ctx context.Context) (changed bool, err error) {
+func (s *Node) takeSalt(ctx context.Context) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, saltTimeout)
 	defer cancel()
 	select {
-	case n.salt.lock <- struct{}{}:
-		defer func() { <-n.salt.lock }()
+	case s.salt.lock <- struct{}{}:
+		defer func() { <-s.salt.lock }()
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	salt, err := n.link.Agree(ctx, saltKey, n.salt.text)
+	salt, err := s.link.Agree(ctx, saltKey, s.salt.text)
 	switch {
 	case err != nil:
 		return false, err
 	case len(salt) < 2*saltBytes || len(salt) > maxSaltText || strings.ContainsFunc(salt, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return false, errSaltInvalid
 	}
-	if changed = salt != n.salt.text; changed {
-		n.salt.text = salt
-		n.settings.SetSalt(salt)
-		n.engine.Schema().SetDigestKey(digestKey(salt))
-		n.log.Info("the cookies of own sessions have the cluster's salt")
-		if err := n.salt.write(); err != nil {
-			n.log.Warn("the cluster's salt is not kept in the state folder: it is asked for at the next start", "err", err)
+	if changed = salt != s.salt.text; changed {
+		s.salt.text = salt
+		s.settings.SetSalt(salt)
+		s.engine.Schema().SetDigestKey(digestKey(salt))
+		s.log.Info("the cookies of own sessions have the cluster's salt")
+		if err := s.salt.write(); err != nil {
+			s.log.Warn("the cluster's salt is not kept in the state folder: it is asked for at the next start", "err", err)
 		}
 	}
-	n.salt.agreed.Store(true)
+	s.salt.agreed.Store(true)
 	return changed, nil
 }
 
 // followSalt keeps the cluster's salt, also over a Redis that loses it, and says
 // when another member has another one.
-func (n *Node) followSalt(ctx context.Context) {
+func (s *Node) followSalt(ctx context.Context) {
 	var said []string
 	failed := false
 	for {
-		_, err := n.takeSalt(ctx)
+		_, err := s.takeSalt(ctx)
 		if err != nil && ctx.Err() == nil && !failed {
-			n.log.Warn("the salt of the cluster's cookies cannot be asked for: sessions wait for it", "err", err)
+			s.log.Warn("the salt of the cluster's cookies cannot be asked for: sessions wait for it", "err", err)
 		}
 		failed = err != nil
-		members, _ := n.link.Members()
-		warnings := httpapi.SaltWarnings(members, n.api.Self())
+		members, _ := s.link.Members()
+		warnings := httpapi.SaltWarnings(members, s.api.Self())
 		for _, w := range warnings {
 			if !slices.Contains(said, w) {
-				n.log.Warn(w)
+				s.log.Warn(w)
 			}
 		}
 		said = warnings
 		next := saltEvery
-		if !n.salt.agreed.Load() {
+		if !s.salt.agreed.Load() {
 			next = saltRetry
 		}
 		t := time.NewTimer(next)

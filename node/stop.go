@@ -29,9 +29,9 @@ type requests struct {
 func (r *requests) count(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
-		if r.ended { // its connection is closed, too, and nobody may take it for answered
+		if r.ended { // its connection is closed, too
 			r.mu.Unlock()
-			panic(http.ErrAbortHandler)
+			return
 		}
 		r.running.Add(1)
 		r.mu.Unlock()
@@ -60,16 +60,16 @@ func (r *requests) end(ctx context.Context) error {
 
 // flush sends what waits for other members. It returns when all is sent, or
 // after flushFirst; the caller waits for done, at the latest when ctx ends.
-func (n *Node) flush(ctx context.Context) (done <-chan struct{}) {
+func (s *Node) flush(ctx context.Context) (done <-chan struct{}) {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		if n.link != nil {
-			n.link.Announce() // that this member stops
+		if s.link != nil {
+			s.link.Announce() // that this member stops
 		}
-		n.api.ClosePushes() // before the link, which carries them
-		if n.link != nil {
-			n.link.Flush(ctx)
+		s.api.ClosePushes() // before the link, which carries them
+		if s.link != nil {
+			s.link.Flush(ctx)
 		}
 	}()
 	first := time.NewTimer(flushFirst)
@@ -84,7 +84,7 @@ func (n *Node) flush(ctx context.Context) (done <-chan struct{}) {
 // stopServing closes the listeners, lets requests that run end, and cuts off
 // those that do not: a client that never sends the rest of its body, or never
 // reads its answer, is no reason to stop late or with an error.
-func (n *Node) stopServing(limit context.Context, servers []*http.Server, running *requests) error {
+func (s *Node) stopServing(limit context.Context, servers []*http.Server, running *requests) error {
 	ctx, cancel := context.WithTimeout(limit, requestGrace)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -93,7 +93,7 @@ func (n *Node) stopServing(limit context.Context, servers []*http.Server, runnin
 			if h.Shutdown(ctx) == nil {
 				return
 			}
-			n.log.Warn("requests that do not end are cut off", slog.Duration("after", requestGrace))
+			s.log.Warn("requests that do not end are cut off", slog.Duration("after", requestGrace))
 			_ = h.Close() // of connections whose clients are not there
 		})
 	}

@@ -50,9 +50,7 @@ func (s *Server) checkSessions() {
 		case <-tick.C:
 		}
 		shard, rounds := &s.hub.shards[n%shardCount], s.touchRounds()
-		now := s.clock()
-		s.kept.trim(now)
-		shard.sweep(now, &s.histories)
+		shard.sweep(s.clock(), &s.histories)
 		s.expireAsking(shard)
 		owners, due := shard.sessions(func(id string) bool {
 			return (maphash.String(seed, id)+n/shardCount)%rounds == 0

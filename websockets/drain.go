@@ -26,7 +26,6 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	go func() {
 		s.work.Wait()
 		s.poller.close()
-		s.wires.close()
 		close(ended)
 	}()
 	select {

@@ -60,21 +60,22 @@ func (s *Server) AnswerHistory(body []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := s.clock()
-	a := historyAnswer{Whole: ms(now - h.lackLocked())}
+	a := historyAnswer{Whole: ms(now - max(h.whole, h.lost))}
 	for _, d := range h.departures {
 		if d.session == q.Session {
 			a.Departures = append(a.Departures, told(subject{q.Context, q.User}, d, now))
 		}
 	}
 	size := 0
-	for _, k := range slices.Backward(slices.Collect(h.allLocked())) {
-		if size += len(k.frame.data); size > maxFetched {
+	for i := len(h.list) - 1; i >= 0; i-- {
+		k := h.list[i]
+		if size += len(k.data); size > maxFetched {
 			a.Whole = ms(now - k.at)
 			break
 		}
 		m := toldMessage{
-			Origin: k.stamp.origin, Number: k.stamp.number, Place: k.stamp.place.Load(), Topic: k.frame.topic, Key: k.frame.key,
-			Age: ms(now - k.at), Packet: string(payloadOf(k.frame.data)),
+			Origin: k.stamp.origin, Number: k.stamp.number, Place: k.stamp.place.Load(), Topic: k.topic, Key: k.key,
+			Age: ms(now - k.at), Packet: string(payloadOf(k.data)),
 		}
 		if k.to != nil {
 			m.Filter, m.Token = k.to.PathFilter, k.to.SourceToken
@@ -95,7 +96,7 @@ func (s *socket) fetch(ctx context.Context) {
 	h.mu.Lock()
 	lacks := server.clock() < int64(unknownFor)
 	for _, d := range h.departures {
-		lacks = lacks || d.session == r.session && d.connection == s.connection && d.from < h.lackLocked()
+		lacks = lacks || d.session == r.session && d.connection == s.connection && d.from < max(h.whole, h.lost)
 	}
 	h.mu.Unlock()
 	if !lacks {
@@ -120,13 +121,6 @@ func (s *socket) fetch(ctx context.Context) {
 // merge takes up what another member has kept of what this one, me, has taken or
 // will not take.
 func (h *history) merge(a *historyAnswer, r *recovery, taken Positions, me string, now int64) {
-	for _, k := range h.mergeOlder(a, r, taken, me, now) {
-		h.counted.add(k, 1, now)
-	}
-}
-
-// mergeOlder is merge but for counting the messages that it returns.
-func (h *history) mergeOlder(a *historyAnswer, r *recovery, taken Positions, me string, now int64) (before []*kept) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range a.Departures {
@@ -138,10 +132,9 @@ func (h *history) mergeOlder(a *historyAnswer, r *recovery, taken Positions, me 
 		}
 	}
 	if a.Whole <= 0 || h.off {
-		return nil
+		return
 	}
-	h.forgetLocked(0)
-	list := slices.Collect(h.allLocked())
+	var before []*kept
 	for i := range a.Messages {
 		m := &a.Messages[i]
 		at := now - m.Age*int64(time.Millisecond)
@@ -151,29 +144,31 @@ func (h *history) mergeOlder(a *historyAnswer, r *recovery, taken Positions, me 
 		if at, known := taken[m.Origin]; m.Origin != me && (m.Place == 0 || known && m.Place > at.Place) {
 			continue
 		}
-		var to *Target
-		if m.Filter != "" || m.Token != "" {
-			to = &Target{PathFilter: m.Filter, SourceToken: m.Token}
-		}
-		k := newKept(outgoing{data: textFrame([]byte(m.Packet)), topic: m.Topic, key: m.Key}, to, at)
-		k.stamp.origin, k.stamp.number = m.Origin, m.Number
+		k := &kept{outgoing: outgoing{data: textFrame([]byte(m.Packet)), topic: m.Topic, key: m.Key}, stamp: &stamp{origin: m.Origin, number: m.Number}, at: at}
 		k.stamp.place.Store(m.Place)
-		if !slices.ContainsFunc(list, func(o keptOf) bool { return o.stamp.same(&k.stamp) }) {
+		if m.Filter != "" || m.Token != "" {
+			k.to = &Target{PathFilter: m.Filter, SourceToken: m.Token}
+		}
+		if !slices.ContainsFunc(h.list, func(o *kept) bool { return o.stamp.same(k.stamp) }) {
 			before = append(before, k)
 		}
 	}
-	if room := maxKept - int(h.n); len(before) > room {
+	if room := maxKept - len(h.list); len(before) > room {
 		before = before[len(before)-max(room, 0):]
 	}
-	all := slices.Clone(before)
-	for i := range h.n {
-		all = append(all, h.at(i))
+	first := h.last + 1
+	if len(h.list) > 0 {
+		first = h.list[0].index
 	}
-	h.fillLocked(all)
+	for i, k := range before {
+		k.index = first - uint64(len(before)-i)
+		h.bytes += k.size()
+	}
+	h.list = append(before, h.list...)
+	h.ahead -= len(before)
 	if since := now - a.Whole*int64(time.Millisecond); since < h.whole {
 		h.whole = max(since, 1)
 	}
-	return before
 }
 
 // same reports whether two stamps are of one message.

@@ -292,10 +292,11 @@ func TestGateFlipsDuringHandshake(t *testing.T) {
 		}
 		first = false
 	}
-	if _, res, _ := w.rawDial(get(eio4+"&session="+s.ID), s); res.StatusCode != http.StatusBadRequest {
-		t.Errorf("the answer is %s", res.Status)
+	c := w.dial(s, eio4)
+	before := c.wantClose(4403)
+	if len(before) != 2 || before[1] != `42["sluice:disabled"]` {
+		t.Errorf("before the close came %q", before)
 	}
-	until(t, "it has no socket", func() bool { return len(w.server.hub.every()) == 0 })
 }
 
 // A session that ends between the look-up and the registration is not missed.
@@ -311,10 +312,7 @@ func TestSessionEndsDuringHandshake(t *testing.T) {
 			}
 		}
 	}
-	if _, res, _ := w.rawDial(get(eio4+"&session="+s.ID), s); res.StatusCode != http.StatusForbidden {
-		t.Errorf("the answer is %s", res.Status)
-	}
-	until(t, "it has no socket", func() bool { return len(w.server.hub.every()) == 0 })
+	w.dial(s, eio4).wantClose(4401)
 }
 
 // A response that cannot be hijacked leaves no registration behind.

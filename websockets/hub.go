@@ -75,7 +75,6 @@ func (h *hub) add(s *socket, perUser, total int) (old *socket, err *refusal) {
 	}
 	sh.users[s.subject] = append(list, s)
 	sh.beginHistory(s)
-	sh.absentLocked(s.subject)
 	return nil, nil
 }
 
@@ -103,7 +102,6 @@ func (h *hub) leave(s *socket) bool {
 	sh.endHistory(s)
 	if len(list) == 1 {
 		delete(sh.users, s.subject)
-		sh.absentLocked(s.subject)
 		return true
 	}
 	sh.users[s.subject] = slices.Delete(list, i, i+1)
@@ -151,8 +149,7 @@ func (h *hub) toUser(k subject, f receive) {
 	sh := h.shard(k)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	list := sh.users[k]
-	if kept := sh.historyOfLocked(k, list); list != nil || kept != nil {
+	if list, kept := sh.users[k], sh.histories.of[k]; list != nil || kept != nil {
 		f(list, kept)
 	}
 }
@@ -164,11 +161,11 @@ func (h *hub) toAll(match func(subject) bool, f receive) {
 		sh.mu.RLock()
 		for k, list := range sh.users {
 			if match(k) {
-				f(list, sh.historyOfLocked(k, list))
+				f(list, sh.histories.of[k])
 			}
 		}
-		for k, kept := range sh.histories.absent {
-			if match(k) {
+		for k, kept := range sh.histories.of {
+			if sh.users[k] == nil && match(k) {
 				f(nil, kept)
 			}
 		}
@@ -182,7 +179,7 @@ func (sh *shard) beginHistory(s *socket) {
 	if s.rec == nil {
 		return
 	}
-	h := sh.historyLocked(s.subject, s.server.clock(), s.server)
+	h := sh.historyLocked(s.subject, s.server.clock(), &s.server.histories)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sockets++

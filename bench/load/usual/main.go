@@ -2,14 +2,12 @@
 // coder/websocket write one: the handler reads, a goroutine writes from a
 // channel and pings.
 //
-// usage: usual SOCKETS PUBLISH PING [CERT KEY], two addresses, a duration, and the
-// files of a certificate, with which the sockets have TLS
+// usage: usual SOCKETS PUBLISH PING, two addresses and a duration
 package main
 
 import (
 	"bufio"
 	"context"
-	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -40,8 +38,8 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 3 && len(args) != 5 {
-		return fmt.Errorf("%d arguments: usual SOCKETS PUBLISH PING [CERT KEY]", len(args))
+	if len(args) != 3 {
+		return fmt.Errorf("%d arguments: usual SOCKETS PUBLISH PING", len(args))
 	}
 	ping, err := time.ParseDuration(args[2])
 	if err != nil {
@@ -51,15 +49,7 @@ func run(args []string) error {
 	failed := make(chan error, 2)
 	go func() { failed <- http.ListenAndServe(args[1], http.HandlerFunc(h.publish)) }()
 	go func() {
-		sockets := &http.Server{Addr: args[0], Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, ping) })}
-		if len(args) == 3 {
-			failed <- sockets.ListenAndServe()
-			return
-		}
-		// Web Sockets want HTTP/1.1.
-		sockets.TLSConfig = &tls.Config{NextProtos: []string{"http/1.1"}}
-		sockets.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
-		failed <- sockets.ListenAndServeTLS(args[3], args[4])
+		failed <- http.ListenAndServe(args[0], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, ping) }))
 	}()
 	return <-failed
 }
