@@ -53,7 +53,7 @@ type load struct {
 	users   []int
 
 	mu   sync.Mutex
-	sent map[int]map[string]bool // by user: accepted
+	sent map[int]map[string]time.Time // by user: when it was answered
 	stop context.CancelFunc
 	work sync.WaitGroup
 }
@@ -61,10 +61,10 @@ type load struct {
 // newLoad has users with a socket on each of the members.
 func newLoad(t *testing.T, from *process, on []*process, users int) *load {
 	t.Helper()
-	l := &load{t: t, sockets: map[int][]*heard{}, sent: map[int]map[string]bool{}}
+	l := &load{t: t, sockets: map[int][]*heard{}, sent: map[int]map[string]time.Time{}}
 	for user := 1; user <= users; user++ {
 		in := from.login(user)
-		l.users, l.sent[user] = append(l.users, user), map[string]bool{}
+		l.users, l.sent[user] = append(l.users, user), map[string]time.Time{}
 		for i, p := range on {
 			h := &heard{ids: map[string]int{}}
 			l.sockets[user] = append(l.sockets[user], h)
@@ -94,7 +94,7 @@ func (l *load) clients(p *process, users int) {
 	var list []client
 	for user := 1001; user <= 1000+users; user++ {
 		in := p.login(user)
-		l.users, l.sent[user] = append(l.users, user), map[string]bool{}
+		l.users, l.sent[user] = append(l.users, user), map[string]time.Time{}
 		list = append(list, client{[]string{"sio2", "sio4"}[user%2], user, in.Session, in.Cookie.Name + "=" + in.Cookie.Value})
 	}
 	text, err := json.Marshal(list)
@@ -175,7 +175,7 @@ func (l *load) post(p *process, user int, id string) {
 		_ = res.Body.Close()
 		if res.StatusCode == http.StatusOK {
 			l.mu.Lock()
-			l.sent[user][id] = true
+			l.sent[user][id] = time.Now()
 			l.mu.Unlock()
 			return
 		}
@@ -183,6 +183,12 @@ func (l *load) post(p *process, user int, id string) {
 	}
 	l.t.Errorf("message %s gets no answer", id)
 }
+
+// maxAmiss bounds what a failed check names one by one.
+const maxAmiss = 40
+
+// logTime is the time as the servers' logs have it.
+const logTime = "15:04:05.000"
 
 // check ends the senders and wants every message at every socket once.
 func (l *load) check(p *process) (messages int, late time.Duration) {
@@ -218,20 +224,32 @@ func (l *load) check(p *process) (messages int, late time.Duration) {
 		hold(10 * time.Millisecond)
 	}
 	missed, twice, closed := 0, 0, 0
+	var amiss []string
+	note := func(format string, args ...any) {
+		if len(amiss) < maxAmiss {
+			amiss = append(amiss, fmt.Sprintf(format, args...))
+		}
+	}
+	count := func(who, id string, at time.Time, n int) {
+		switch {
+		case n == 0:
+			missed++
+			note("%s lacks %s, answered at %s", who, id, at.Format(logTime))
+		case n > 1:
+			twice++
+			note("%s has %s %d times, answered at %s", who, id, n, at.Format(logTime))
+		}
+	}
 	for user, list := range l.sockets {
 		messages += len(l.sent[user])
-		for _, h := range list {
+		for i, h := range list {
 			h.mu.Lock()
 			if h.ended != nil {
 				closed++
+				note("socket c%d of user %d: %v", i, user, h.ended)
 			}
-			for id := range l.sent[user] {
-				switch n := h.ids[id]; {
-				case n == 0:
-					missed++
-				case n > 1:
-					twice++
-				}
+			for id, at := range l.sent[user] {
+				count(fmt.Sprintf("socket c%d of user %d", i, user), id, at, h.ids[id])
 			}
 			late = max(late, h.late)
 			h.mu.Unlock()
@@ -249,18 +267,16 @@ func (l *load) check(p *process) (messages int, late time.Duration) {
 			continue
 		}
 		messages += len(sent)
-		for id := range sent {
-			switch n := got[user][id]; {
-			case n == 0:
-				missed++
-			case n > 1:
-				twice++
-			}
+		for id, at := range sent {
+			count(fmt.Sprintf("the real client of user %d", user), id, at, got[user][id])
 		}
 	}
-	closed += len(l.said("disconnect"))
+	for _, e := range l.said("disconnect") {
+		closed++
+		note("the real client of user %d: %s", e.User, e.Text)
+	}
 	if missed+twice+closed > 0 || messages == 0 {
-		l.t.Errorf("of %d messages %d were missed and %d came twice, and %d sockets were closed\n%s", messages, missed, twice, closed, p.log())
+		l.t.Errorf("of %d messages %d were missed and %d came twice, and %d sockets were closed\n%s\n%s", messages, missed, twice, closed, strings.Join(amiss, "\n"), p.log())
 	}
 	return messages, late
 }

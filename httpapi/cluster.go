@@ -49,9 +49,9 @@ type Distributor interface {
 	HaveSockets(ctx context.Context, users []shared.Registration) ([]bool, error)
 	// Offer reports whether an equal message was waiting.
 	Offer(m remote.Message) (coalesced bool)
-	// Send returns when the others have the message for good: how many they are,
-	// or remote.ErrUnconfirmed.
-	Send(ctx context.Context, m remote.Message) (members int, err error)
+	// Send is Offer for a message that is due at once. What it returns waits until
+	// the others have it for good: how many they are, or remote.ErrUnconfirmed.
+	Send(m remote.Message) (confirmed func(context.Context) (members int, err error))
 }
 
 // What members ask each other.

@@ -190,29 +190,56 @@ func (s *Server) sendMessage(ctx context.Context, m *message) (*sentResult, erro
 	if err := msg.Validate(); err != nil {
 		return nil, fail(http.StatusUnprocessableEntity, "bad_message", "%s", err)
 	}
+	result, confirmed, err := s.queueMessage(ctx, m, &msg, target, su)
+	if err != nil || confirmed == nil {
+		return result, err
+	}
+	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
+	defer cancel()
+	members, err := confirmed(ctx)
+	if err != nil {
+		return nil, fail(http.StatusServiceUnavailable, "unconfirmed", "%s: it was delivered to %d sockets here", err, result.Local)
+	}
+	result.Remote = &members
+	return result, nil
+}
+
+// queueMessage queues a message for all sockets, here and elsewhere. confirmed waits
+// for Redis, where the sender does.
+func (s *Server) queueMessage(ctx context.Context, m *message, msg *websockets.Message, target websockets.Target, su cascade.Subject) (result *sentResult, confirmed func(context.Context) (int, error), err error) {
+	if !s.taking.enter() {
+		return nil, nil, fail(http.StatusServiceUnavailable, "draining", "this process hands over to the next one: send it again")
+	}
+	defer s.taking.leave()
 	if s.Cluster == nil {
-		return s.deliver(ctx, m, &msg, target, su)
+		result, err = s.deliver(ctx, m, msg, target, su)
+		return result, nil, err
 	}
 	switch err := s.Cluster.Reserve(); {
 	case errors.Is(err, remote.ErrClosed):
-		return nil, fail(http.StatusServiceUnavailable, "draining", "%s: send to another", err)
+		return nil, nil, fail(http.StatusServiceUnavailable, "draining", "%s: send to another", err)
 	case err != nil:
-		return nil, fail(http.StatusTooManyRequests, "buffer_full", "%s", err)
+		return nil, nil, fail(http.StatusTooManyRequests, "buffer_full", "%s", err)
 	}
-	result, err := s.deliver(ctx, m, &msg, target, su)
+	result, err = s.deliver(ctx, m, msg, target, su)
 	if err != nil || result.Duplicate && result.Remote != nil {
 		s.Cluster.Release()
-		return result, err
+		return result, nil, err
 	}
 	apart := uint64(0)
 	if m.Confirm { // whose answers are about this one
 		apart = s.pushes.apart.Add(1)
 	}
-	return s.distribute(ctx, result, remote.Message{
+	carried := remote.Message{
 		Confirm: m.Confirm, Apart: apart,
 		ID: result.ID, IDs: m.ids(), Context: int32(su.Context), User: int32(su.User), PathFilter: target.PathFilter, SourceToken: target.SourceToken,
 		Name: msg.Name, Args: string(msg.Args), Conflate: msg.Conflate, Number: msg.Accepted().Number(), Placed: []remote.Placed{msg.Accepted()},
-	}, m.Sync)
+	}
+	if m.Sync {
+		return result, s.Cluster.Send(carried), nil
+	}
+	result.Remote, result.Coalesced = nil, s.Cluster.Offer(carried)
+	return result, nil, nil
 }
 
 // deliver queues a message on the local matches. A duplicate with Remote nil is
@@ -279,22 +306,6 @@ func (s *Server) Fresh(ids []string) bool {
 	}
 	s.recognised.Add(1)
 	return false
-}
-
-// distribute hands a message that was delivered here to the other members.
-func (s *Server) distribute(ctx context.Context, result *sentResult, m remote.Message, sync bool) (*sentResult, error) {
-	if !sync {
-		result.Remote, result.Coalesced = nil, s.Cluster.Offer(m)
-		return result, nil
-	}
-	ctx, cancel := context.WithTimeout(ctx, syncTimeout)
-	defer cancel()
-	members, err := s.Cluster.Send(ctx, m)
-	if err != nil {
-		return nil, fail(http.StatusServiceUnavailable, "unconfirmed", "%s: it was delivered to %d sockets here", err, result.Local)
-	}
-	result.Remote = &members
-	return result, nil
 }
 
 // check validates what websockets.Message does not.

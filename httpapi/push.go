@@ -139,6 +139,10 @@ func (p *pushes) accept(m remote.Message, prio priority) (result string, err err
 		p.outcome(&m, trace.Disabled)
 		return pushDisabled, nil
 	}
+	if !s.taking.enter() {
+		return "", errPushFull // the next process takes it
+	}
+	defer s.taking.leave()
 	buffer := p.buffers[prio]
 	if err := buffer.Reserve(); err != nil {
 		return "", errPushFull

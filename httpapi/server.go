@@ -73,6 +73,7 @@ type Server struct {
 	// accepted are the ids of messages that this member took from callers,
 	// delivered those that its sockets have.
 	accepted, delivered sentIDs
+	taking              taking
 	pushes              *pushes
 	registrar           *registrar
 	clusterStreams      atomic.Int64 // see maxClusterStreams

@@ -58,6 +58,7 @@ func (s *Node) freeze(servers []*http.Server, running *requests, stop func()) (*
 	}
 	s.socket.SetUnlinkOnClose(false)
 	s.endRequests(servers, running)
+	s.api.HaltDeliveries()
 	s.api.ClosePushes()
 	stop()
 	if s.own != nil {
@@ -74,7 +75,7 @@ func (s *Node) freeze(servers []*http.Server, running *requests, stop func()) (*
 	f.remembered = s.api.Remembered()
 	f.lock, s.lock = s.lock, nil
 	s.Close()
-	s.log.Info("the store is closed, and nothing is under way: whoever goes on has all of it", "sockets", len(f.sockets.Sockets))
+	s.log.Info("the store is closed, and nothing is under way: whoever goes on has all of it", "sockets", len(f.sockets.Sockets), "ms", f.gap().Milliseconds())
 	return f, nil
 }
 

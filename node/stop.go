@@ -29,9 +29,9 @@ type requests struct {
 func (r *requests) count(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
 		r.mu.Lock()
-		if r.ended { // its connection is closed, too
+		if r.ended { // its connection is closed, too, and nobody may take it for answered
 			r.mu.Unlock()
-			return
+			panic(http.ErrAbortHandler)
 		}
 		r.running.Add(1)
 		r.mu.Unlock()

@@ -69,7 +69,7 @@ func TestLinkSentinelFailover(t *testing.T) {
 	if err := a.Reserve(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := a.Send(t.Context(), Message{ID: "sync", Context: 1, User: 5, Name: "n", Args: "[]"}); n != 1 || err != nil {
+	if n, err := a.Send(Message{ID: "sync", Context: 1, User: 5, Name: "n", Args: "[]"})(t.Context()); n != 1 || err != nil {
 		t.Errorf("sync with a replica: %d, %v", n, err)
 	}
 	b.wantIDs("sync")

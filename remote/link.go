@@ -215,18 +215,20 @@ func (l *Link) Offer(m Message) (coalesced bool) { return l.buffer.Offer(m) }
 // ErrUnconfirmed is returned by Send for a message that may arrive, or not.
 var ErrUnconfirmed = errors.New("Redis has not confirmed the message in time: it may have been sent")
 
-// Send puts a message into its place and waits until Redis has it, and with it
-// what waited for the same receivers; with a replica, until that has it too. It
-// returns how many other members were addressed, or ErrUnconfirmed.
-func (l *Link) Send(ctx context.Context, m Message) (members int, err error) {
+// Send puts a message into its place, due at once, and with it what waited for the
+// same receivers. What it returns waits until Redis has it, with a replica until that
+// has it too, and returns how many other members were addressed, or ErrUnconfirmed.
+func (l *Link) Send(m Message) (confirmed func(context.Context) (members int, err error)) {
 	done := &receipt{done: make(chan struct{})}
 	m.receipt = done
 	l.buffer.OfferNow(m)
-	select {
-	case <-done.done:
-		return done.members, done.err
-	case <-ctx.Done():
-		return 0, ErrUnconfirmed
+	return func(ctx context.Context) (int, error) {
+		select {
+		case <-done.done:
+			return done.members, done.err
+		case <-ctx.Done():
+			return 0, ErrUnconfirmed
+		}
 	}
 }
 

@@ -110,7 +110,7 @@ func (w *world) send(p *peer, id string, to addressee, sync, named bool, again *
 	w.work.Go(func() {
 		ctx, cancel := context.WithTimeout(w.ctx, 3*time.Second)
 		defer cancel()
-		if _, err := p.Send(ctx, message); err != nil {
+		if _, err := p.Send(message)(ctx); err != nil {
 			w.mu.Lock()
 			m.refused = true
 			w.mu.Unlock()
