@@ -33,7 +33,7 @@ setup:
 
 # All tests with the race detector, in short rounds
 test *ARGS:
-    go test -race -timeout 18m -count=1 {{ARGS}} ./...
+    go test -race -timeout 25m -count=1 {{ARGS}} ./...
     go test -timeout 5m -count=1 ./remote -run TestSchedules
 
 # The full counts of what `test` runs in short rounds
