@@ -15,6 +15,9 @@ const (
 	// begun when its server freezes: what it has sent is with the library, and cannot
 	// be taken back.
 	parkPatience = 100 * time.Millisecond
+	// parkLooks is how often a socket is looked at before it counts as late: where the
+	// machine did not let this process run, no time has passed for whoever serves it.
+	parkLooks = 40
 	// partPatience is how long a socket that is closed by a freeze has for its last
 	// frames.
 	partPatience = 100 * time.Millisecond
@@ -61,8 +64,10 @@ func (s *Server) Freeze() *Frozen {
 	f := &Frozen{Since: s.started}
 	step := time.NewTicker(freezeStep)
 	defer step.Stop()
+	looks := 0
 	for began := time.Now(); ; <-step.C {
-		late := time.Since(began) > parkPatience
+		looks++
+		late := looks > parkLooks && time.Since(began) > parkPatience
 		left = slices.DeleteFunc(left, func(sock *socket) bool {
 			state, ok, ended := sock.freeze()
 			switch {
