@@ -35,6 +35,9 @@ type seen struct {
 	lost    time.Time // since when its lease is over; zero: it is not
 	missing time.Time // since when it has no record, and never had; zero: it had
 
+	arrived   map[string]uint64 // Acks of the beat before the last: its clients have had the time to get those entries
+	arrivedAt time.Time         // when that beat was seen to change; zero: there is none
+
 	acked  uint64    // the last of our entries that it has taken
 	moved  time.Time // when that was seen to change, or to be all
 	nudged time.Time // when the rest was posted again
@@ -117,6 +120,9 @@ func (l *Link) look(ctx context.Context, listed []string) error {
 				continue
 			}
 		default:
+			if before != nil && r.Beat != before.Beat {
+				m.arrived, m.arrivedAt = before.Acks, before.changed
+			}
 			if before == nil || r.Beat != before.Beat {
 				m.changed = now
 			}

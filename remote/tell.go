@@ -70,15 +70,19 @@ func (l *Link) CatchUp(ctx context.Context) bool {
 	return true
 }
 
-// LastTaken is what another member was last known to have taken of the entries of
-// each sender, when that was, and whether the member is alive. ok is false for one
-// of which nothing is known.
+// LastTaken is what another member had taken of the entries of each sender, one beat
+// before the last that is known of it, and when that was: what it has acknowledged
+// with its last beat may have been on the way to its clients when it died. An
+// incarnation that is not known any more is not ok.
 func (l *Link) LastTaken(incarnation string) (taken map[string]uint64, at time.Time, alive, ok bool) {
 	m := l.view.Load().members[incarnation]
 	if m == nil {
 		return nil, time.Time{}, false, false
 	}
-	return m.Acks, m.changed, m.alive, true
+	if m.arrivedAt.IsZero() {
+		return nil, m.changed, m.alive, true
+	}
+	return m.arrived, m.arrivedAt, m.alive, true
 }
 
 // Posted returns when Redis has all that was told and sent until now, when ctx

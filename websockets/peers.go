@@ -24,7 +24,8 @@ type Peers interface {
 	CatchUp(ctx context.Context) bool
 	// AskAll asks them all; the answers are of those that have any before ctx ends.
 	AskAll(ctx context.Context, op string, body []byte) [][]byte
-	// LastTaken is Taken of another member, as far as it was known at a time.
+	// LastTaken is Taken of another member as it was at a time, so long before the last
+	// that is known of it that its clients have got what came of it since.
 	LastTaken(member string) (taken map[string]uint64, at time.Time, alive, ok bool)
 }
 
@@ -370,8 +371,8 @@ func (s *socket) awaitDeparture(ctx context.Context) bool {
 }
 
 // assumeDeparture stands for what a member that is dead, or says nothing, cannot
-// tell: the client had what that member was known to have taken, and all that
-// came of it, which its own clients get first.
+// tell: the client had what that member had taken for some time, and all that came of
+// it, which its own clients get first. What it had just taken may never have left it.
 func (s *socket) assumeDeparture() {
 	r, server := s.rec, s.server
 	taken, at, _, ok := server.opts.Peers.LastTaken(r.former)
