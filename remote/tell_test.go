@@ -69,3 +69,34 @@ func TestTell(t *testing.T) {
 		t.Error("nobody is known")
 	}
 }
+
+// What a member acknowledges with a beat counts as arrived at its clients with the
+// next one, and not before: it may die in between.
+func TestLastTakenIsABeatOld(t *testing.T) {
+	s := redistest.Start(t)
+	a, b := newNode(t, way(s), "a"), newNode(t, way(s), "b")
+	meet(t, a, b)
+	a.send(0, 0, "m")
+	b.wantIDs("m")
+	me, seen := a.Incarnation(), int64(0)
+	wait(t, "it counts as arrived", func() bool {
+		v := a.view.Load()
+		m := v.members[b.Incarnation()]
+		taken, at, _, _ := a.LastTaken(b.Incarnation())
+		if a.view.Load() != v { // it may be of another view than m
+			return false
+		}
+		if seen == 0 && m.Acks[me] > 0 { // the beat that acknowledges it
+			if seen = m.Beat; taken[me] != 0 {
+				t.Errorf("entry %d counts as arrived with beat %d, which acknowledges it", taken[me], seen)
+			}
+		}
+		if taken[me] == 0 {
+			return false
+		}
+		if m.Beat <= seen || !at.Before(m.changed) {
+			t.Errorf("arrived at %v with beat %d of %v, acknowledged with %d", at, m.Beat, m.changed, seen)
+		}
+		return true
+	})
+}
