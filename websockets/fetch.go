@@ -138,10 +138,17 @@ func (h *history) merge(a *historyAnswer, r *recovery, taken Positions, me strin
 	for i := range a.Messages {
 		m := &a.Messages[i]
 		at := now - m.Age*int64(time.Millisecond)
-		if at >= h.whole && h.whole != 0 || !strings.HasPrefix(m.Packet, string(rune(engineio.Message))+`2["`) || len(m.Packet) > MaxMessageBytes+64 {
+		if h.lost != 0 && at <= h.lost || !strings.HasPrefix(m.Packet, string(rune(engineio.Message))+`2["`) || len(m.Packet) > MaxMessageBytes+64 {
 			continue
 		}
-		if at, known := taken[m.Origin]; m.Origin != me && (m.Place == 0 || known && m.Place > at.Place) {
+		// What is still to come by itself is left out: by places, not by times, which
+		// say nothing of messages that came about when this history began.
+		pos, known := taken[m.Origin]
+		switch {
+		case m.Origin == me:
+		case known && (m.Place == 0 || m.Place > pos.Place):
+			continue
+		case !known && at >= h.whole: // of a member that is new
 			continue
 		}
 		k := &kept{outgoing: outgoing{data: textFrame([]byte(m.Packet)), topic: m.Topic, key: m.Key}, stamp: &stamp{origin: m.Origin, number: m.Number}, at: at}

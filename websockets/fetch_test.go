@@ -1,0 +1,55 @@
+package websockets
+
+import (
+	"slices"
+	"testing"
+	"time"
+)
+
+// What another member has kept is taken up unless it comes by itself: the moment
+// at which it came there says nothing of that, since an answer takes its time.
+func TestMerge(t *testing.T) {
+	t.Parallel()
+	const me, known, unknown = "me", "known", "unknown"
+	const whole, now = int64(200 * time.Millisecond), int64(time.Second)
+	taken := Positions{known: {Place: endOf(5)}}
+	for name, c := range map[string]struct {
+		m     toldMessage
+		lost  int64
+		taken bool
+	}{
+		"before the history":                      {toldMessage{Origin: known, Place: PlaceOf(4, 0), Age: 900}, 0, true},
+		"before the process":                      {toldMessage{Origin: known, Place: PlaceOf(4, 0), Age: 5000}, 0, true},
+		"seemingly after the history's beginning": {toldMessage{Origin: known, Place: PlaceOf(5, 3), Age: 790}, 0, true},
+		"not yet taken":                           {toldMessage{Origin: known, Place: PlaceOf(6, 0), Age: 900}, 0, false},
+		"not yet carried":                         {toldMessage{Origin: known, Number: 9, Age: 900}, 0, false},
+		"this member's own":                       {toldMessage{Origin: me, Number: 3, Age: 790}, 0, true},
+		"this member's own, kept":                 {toldMessage{Origin: me, Number: 7, Age: 790}, 0, false},
+		"a member's that had ended":               {toldMessage{Origin: unknown, Place: PlaceOf(9, 0), Age: 900}, 0, true},
+		"a member's that has just begun":          {toldMessage{Origin: unknown, Place: PlaceOf(1, 0), Age: 10}, 0, false},
+		"kept, under the number":                  {toldMessage{Origin: known, Number: 8, Place: PlaceOf(5, 9), Age: 500}, 0, false},
+		"kept, under the place":                   {toldMessage{Origin: known, Place: PlaceOf(3, 0), Age: 500}, 0, false},
+		"older than what was dropped":             {toldMessage{Origin: known, Place: PlaceOf(4, 0), Age: 900}, int64(150 * time.Millisecond), false},
+		"not older than what was dropped":         {toldMessage{Origin: known, Place: PlaceOf(4, 0), Age: 900}, int64(50 * time.Millisecond), true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			h := &history{whole: whole, lost: c.lost, last: firstIndex, window: time.Minute}
+			for _, s := range []*stamp{{origin: known, number: 8}, {origin: known}, {origin: me, number: 7}} {
+				if s.number == 0 {
+					s.place.Store(PlaceOf(3, 0))
+				}
+				h.keepLocked(&kept{outgoing: outgoing{data: textFrame([]byte(`42["n"]`))}, stamp: s, at: whole})
+			}
+			first := h.list[0]
+			c.m.Packet = `42["n"]`
+			h.merge(&historyAnswer{Whole: 2000, Messages: []toldMessage{c.m}}, &recovery{window: time.Minute}, taken, me, now)
+			if got := len(h.list) == 4; got != c.taken {
+				t.Errorf("taken up: %t, want %t", got, c.taken)
+			}
+			if i := slices.Index(h.list, first); c.taken && (i != 1 || h.list[0].index != first.index-1) {
+				t.Errorf("it is not right before what was kept: %d", i)
+			}
+		})
+	}
+}
