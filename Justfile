@@ -44,7 +44,7 @@ torture:
     go test -race -timeout 60m -count=1 ./cascade/store/mariadb -args -torture
     go test -race -timeout 60m -count=1 ./websockets -args -torture
     rm -f ledger.md; go test -race -timeout 90m -count=1 ./cli -run 'Ledger|LeftBehind' -args -torture -ledger "$PWD/ledger.md"; code=$?; cat ledger.md; exit $code
-    go test -timeout 20m -count=1 -parallel 8 ./cli -run 'Restarts|Killed|DrainWith|MixedVersions|Upgrade|TestDovecot$|TestPlatform$|RealClients' -args -torture
+    go test -timeout 20m -count=1 -parallel 8 ./cli -run 'Restarts|RollingRestart|NetworkCuts|RecoveryWhile|Killed|DrainWith|MixedVersions|Upgrade|TestDovecot$|TestPlatform$|RealClients' -args -torture
     go test -timeout 60m -count=1 ./deploy -args -torture
     cd deploy/charttest && go vet ./... && go test -timeout 20m -count=1 ./...
     go test -timeout 120m -count=1 ./remote -run Schedules -args -torture
@@ -97,6 +97,17 @@ bench-mail:
     go test ./cli -run 'TestMailDelay$' -count 1 -v -args -torture -maildelays "$PWD/mail-delays.txt"
     cd bench && go run ./mailplot ../mail-delays.txt ../docs/mail-delays.svg
     rm mail-delays.txt
+
+# A rolling restart before clients recovered (commit 4d34bde) and now, as a plot; six minutes
+bench-restart:
+    rm -rf restart-old restarts.txt
+    git worktree add --detach restart-old 4d34bde
+    cd restart-old && go build -o ../restart-old.bin .
+    git worktree remove --force restart-old
+    go test ./cli -run 'TestRollingRestart$' -count 1 -v -args -torture -rollingbinary "$PWD/restart-old.bin" -rolling "$PWD/restarts.txt"
+    go test ./cli -run 'TestRollingRestart$' -count 1 -v -args -torture -rolling "$PWD/restarts.txt"
+    cd bench && go run ./restartplot ../restarts.txt ../docs/rolling-restart.svg
+    rm restarts.txt restart-old.bin
 
 # Memory, handshakes and deliveries of the sockets; two cores and half an hour
 bench-sockets *ARGS:

@@ -3,6 +3,7 @@ package cli_test
 import (
 	"encoding/json"
 	"fmt"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/http/httputil"
@@ -35,12 +36,22 @@ func (s *site) session(lib string) string {
 // asks, and leads to the page.
 func (p *process) site(t *testing.T) *site {
 	t.Helper()
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p.siteAt(t, l, http.DefaultTransport)
+}
+
+// siteAt is site behind a listener, which goes to the server its own way.
+func (p *process) siteAt(t *testing.T, l net.Listener, way http.RoundTripper) *site {
+	t.Helper()
 	s := &site{sessions: map[string]string{}}
 	target, err := url.Parse(p.public)
 	if err != nil {
 		t.Fatal(err)
 	}
-	proxy := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) {
+	proxy := &httputil.ReverseProxy{Transport: way, Rewrite: func(r *httputil.ProxyRequest) {
 		r.SetURL(target)
 		r.SetXForwarded()
 		r.Out.Host = r.In.Host
@@ -70,7 +81,10 @@ func (p *process) site(t *testing.T) *site {
 			})
 		}
 	}
-	s.Server = httptest.NewServer(mux)
+	s.Server = httptest.NewUnstartedServer(mux)
+	_ = s.Listener.Close() // its own, which nobody knows
+	s.Listener = l
+	s.Start()
 	t.Cleanup(s.Close)
 	return s
 }

@@ -21,6 +21,7 @@ const clientDir = "../testdata/clients"
 // node is a real socket.io client in a process of its own.
 type node struct {
 	name   string
+	cmd    *exec.Cmd
 	mu     sync.Mutex
 	events []nodeEvent
 }
@@ -63,7 +64,13 @@ func runNode(t *testing.T, name string, env []string, args ...string) *node {
 	if _, err := os.Stat(filepath.Join(clientDir, "node_modules", "sio4")); err != nil {
 		t.Fatal("the npm clients are missing: run `just setup`")
 	}
-	cmd := exec.Command("node", args...)
+	return runClient(t, name, env, append([]string{"node"}, args...)...)
+}
+
+// runClient is runNode for any command line.
+func runClient(t *testing.T, name string, env []string, args ...string) *node {
+	t.Helper()
+	cmd := exec.Command(args[0], args[1:]...)
 	cmd.Dir, cmd.Env = clientDir, append(os.Environ(), env...)
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -77,7 +84,7 @@ func runNode(t *testing.T, name string, env []string, args ...string) *node {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	n := &node{name: name}
+	n := &node{name: name, cmd: cmd}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"os"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -19,11 +20,11 @@ var ledgerRows sync.Mutex // of ledgerFile
 func (l *ledger) note(sum totals, whole time.Duration) {
 	l.t.Helper()
 	fault := l.t.Name()
-	clients := "" // there were none
+	missed, twice := "", "" // there were no clients
 	if l.node != nil {
-		clients = fmt.Sprintf("%d missed, %d twice", sum.away, sum.again+sum.againOwn)
+		missed, twice = strconv.Itoa(sum.away), strconv.Itoa(sum.again+sum.againOwn)
 	}
-	row := fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %.1f s | %s |\n", fault, sum.sent, sum.missing, sum.twice, sum.late, sum.refused, sum.unflushed, whole.Seconds(), clients)
+	row := fmt.Sprintf("| %s | %d | %d | %d | %d | %d | %d | %.1f s | %s | %s |\n", fault, sum.sent, sum.missing, sum.twice, sum.late, sum.refused, sum.unflushed, whole.Seconds(), missed, twice)
 	l.t.Log(strings.TrimSpace(row))
 	if *ledgerFile == "" {
 		return
@@ -36,7 +37,7 @@ func (l *ledger) note(sum totals, whole time.Duration) {
 	}
 	defer f.Close()
 	if at, err := f.Seek(0, 2); err == nil && at == 0 {
-		row = "| fault | messages | lost | doubled | out of order | refused | died with their member | whole after | clients |\n|---|---|---|---|---|---|---|---|---|\n" + row
+		row = "| fault | messages | lost | doubled | out of order | refused | died with their member | whole after | missed by clients | twice at clients |\n|---|---|---|---|---|---|---|---|---|---|\n" + row
 	}
 	if _, err := f.WriteString(row); err != nil {
 		l.t.Fatal(err)

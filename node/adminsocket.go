@@ -20,11 +20,11 @@ const (
 
 // socketPath is where the node makes its socket. One whose state folder is
 // named is one of several on the machine, and keeps to that folder.
-func (s *Node) socketPath(opt Options) string {
+func (n *Node) socketPath(opt Options) string {
 	if opt.Socket != "" {
 		return opt.Socket
 	}
-	if path := cascade.ServerValue[string](s.engine.Snapshot(), httpapi.PropAdminSocket); path != "" {
+	if path := cascade.ServerValue[string](n.engine.Snapshot(), httpapi.PropAdminSocket); path != "" {
 		return path
 	}
 	if dir := filepath.Dir(SystemSocket); opt.MachineSocket && os.MkdirAll(dir, 0o755) == nil && unix.Access(dir, unix.W_OK) == nil {

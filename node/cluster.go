@@ -15,45 +15,45 @@ import (
 )
 
 // openLink makes the link to the other members where a Redis is configured.
-func (s *Node) openLink() error {
-	way, enabled, err := remote.ReadRedis(s.engine.Snapshot())
+func (n *Node) openLink() error {
+	way, enabled, err := remote.ReadRedis(n.engine.Snapshot())
 	if err != nil {
 		return err
 	}
 	if !enabled {
 		return nil
 	}
-	remote.SetRedisLogger(s.log)
+	remote.SetRedisLogger(n.log)
 	if w := way.Warning(); w != "" {
-		s.redisWarning = w
-		s.log.Warn(w)
+		n.redisWarning = w
+		n.log.Warn(w)
 	}
-	if s.redis, err = remote.NewClient(way); err != nil {
+	if n.redis, err = remote.NewClient(way); err != nil {
 		return err
 	}
 	var state *remote.State
 	var since time.Time
-	if s.frozen != nil {
-		state, since = s.frozen.link, s.frozen.sockets.Since
+	if n.frozen != nil {
+		state, since = n.frozen.link, n.frozen.sockets.Since
 	}
-	s.link, err = remote.New(remote.Options{
+	n.link, err = remote.New(remote.Options{
 		State: state, Since: since,
-		Client:    s.redis,
-		Cluster:   cascade.ServerValue[string](s.engine.Snapshot(), remote.PropCluster),
-		Member:    s.member,
-		Lease:     cascade.ServerValue[time.Duration](s.engine.Snapshot(), remote.PropLease),
-		Keep:      cascade.ServerValue[time.Duration](s.engine.Snapshot(), remote.PropKeep),
-		Timings:   s.timings(remote.DefaultTimings),
-		Buffered:  func() int { return int(cascade.ServerValue[int64](s.engine.Snapshot(), remote.PropMaxBuffered)) },
-		Deliverer: deliverer{s},
-		Describe:  func() remote.Member { return s.api.Self() },
+		Client:    n.redis,
+		Cluster:   cascade.ServerValue[string](n.engine.Snapshot(), remote.PropCluster),
+		Member:    n.member,
+		Lease:     cascade.ServerValue[time.Duration](n.engine.Snapshot(), remote.PropLease),
+		Keep:      cascade.ServerValue[time.Duration](n.engine.Snapshot(), remote.PropKeep),
+		Timings:   n.timings(remote.DefaultTimings),
+		Buffered:  func() int { return int(cascade.ServerValue[int64](n.engine.Snapshot(), remote.PropMaxBuffered)) },
+		Deliverer: deliverer{n},
+		Describe:  func() remote.Member { return n.api.Self() },
 		Seen: func(what string, m remote.Member) {
-			s.api.Seen(what, m)
+			n.api.Seen(what, m)
 			if what == remote.SeenJoined || what == remote.SeenBack {
-				s.sockets.TellPresent()
+				n.sockets.TellPresent()
 			}
 		},
-		Logger: s.log,
+		Logger: n.log,
 	})
 	return err
 }
@@ -62,17 +62,17 @@ func (s *Node) openLink() error {
 // there; what is left is removed by the others.
 const leaveTimeout = 5 * time.Second
 
-func (s *Node) leave() {
+func (n *Node) leave() {
 	ctx, cancel := context.WithTimeout(context.Background(), leaveTimeout)
 	defer cancel()
-	if err := s.link.Leave(ctx); err != nil {
-		s.log.Warn("this member is not out of the cluster: the others remove it when its lease is over", "err", err)
+	if err := n.link.Leave(ctx); err != nil {
+		n.log.Warn("this member is not out of the cluster: the others remove it when its lease is over", "err", err)
 	}
 }
 
 // memberName is this member's name in the cluster.
-func (s *Node) memberName() (string, error) {
-	if name := cascade.ServerValue[string](s.engine.Snapshot(), remote.PropMember); name != "" {
+func (n *Node) memberName() (string, error) {
+	if name := cascade.ServerValue[string](n.engine.Snapshot(), remote.PropMember); name != "" {
 		return name, nil
 	}
 	return os.Hostname()
@@ -80,10 +80,10 @@ func (s *Node) memberName() (string, error) {
 
 // timings are the buffer's as the tree has them, or those before where the
 // three do not fit together.
-func (s *Node) timings(before remote.Timings) remote.Timings {
-	t, err := remote.ReadTimings(s.engine.Snapshot())
+func (n *Node) timings(before remote.Timings) remote.Timings {
+	t, err := remote.ReadTimings(n.engine.Snapshot())
 	if err != nil {
-		s.log.Error("the buffer's timings stay as they were: correct the three together", slog.Any("err", err),
+		n.log.Error("the buffer's timings stay as they were: correct the three together", slog.Any("err", err),
 			slog.Duration("delay", before.Delay), slog.Duration("maxDelay", before.MaxDelay), slog.Duration("frequency", before.Frequency))
 		return before
 	}
@@ -92,18 +92,18 @@ func (s *Node) timings(before remote.Timings) remote.Timings {
 
 // followTimings hands the buffer its timings whenever they change. The caller
 // calls cancel.
-func (s *Node) followTimings() (cancel func()) {
-	current := s.timings(remote.DefaultTimings)
-	return s.engine.Subscribe([]string{remote.PropDelay, remote.PropMaxDelay, remote.PropFrequency}, func([]cascade.EffectiveChange) {
-		current = s.timings(current)
-		s.link.SetTimings(current)
+func (n *Node) followTimings() (cancel func()) {
+	current := n.timings(remote.DefaultTimings)
+	return n.engine.Subscribe([]string{remote.PropDelay, remote.PropMaxDelay, remote.PropFrequency}, func([]cascade.EffectiveChange) {
+		current = n.timings(current)
+		n.link.SetTimings(current)
 	})
 }
 
 // otherSockets are the sockets of each other member that takes some. A link that
 // is not whole does not know.
-func (s *Node) otherSockets() (counts []int64) {
-	members, status := s.link.Members()
+func (n *Node) otherSockets() (counts []int64) {
+	members, status := n.link.Members()
 	if status != "ok" {
 		return nil
 	}
@@ -207,21 +207,21 @@ func (d deliverer) Answer(op string, body []byte) ([]byte, error) {
 const tellTimeout = 2 * time.Second
 
 // sessionEnded closes the sockets of a session on all members.
-func (s *Node) sessionEnded(ses *websockets.Session) {
-	s.sockets.CloseSession(ses)
-	if s.link == nil {
+func (n *Node) sessionEnded(ses *websockets.Session) {
+	n.sockets.CloseSession(ses)
+	if n.link == nil {
 		return
 	}
 	body, err := json.Marshal(endedSession{ses.Context, ses.User, ses.ID, ses.IDHash})
 	if err != nil {
-		s.log.Error("session's end not encoded", "err", err)
+		n.log.Error("session's end not encoded", "err", err)
 		return
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), tellTimeout)
 	defer cancel()
-	for _, a := range s.link.Ask(ctx, opSessionEnded, body) {
+	for _, a := range n.link.Ask(ctx, opSessionEnded, body) {
 		if a.Err != nil {
-			s.log.Warn("a member does not know of a session's end yet: it finds out within a minute", "member", a.Member, "err", a.Err)
+			n.log.Warn("a member does not know of a session's end yet: it finds out within a minute", "member", a.Member, "err", a.Err)
 		}
 	}
 }

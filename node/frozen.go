@@ -43,45 +43,45 @@ const requestPatience = 300 * time.Millisecond
 
 // freeze ends what Run has started. What clients and other members send from now on
 // waits for whoever goes on.
-func (s *Node) freeze(servers []*http.Server, running *requests, stop func()) (*Frozen, error) {
-	f := &Frozen{began: time.Now(), version: s.version, last: s.upgrades.Last()}
+func (n *Node) freeze(servers []*http.Server, running *requests, stop func()) (*Frozen, error) {
+	f := &Frozen{began: time.Now(), version: n.version, last: n.upgrades.Last()}
 	var err error
 	for _, l := range []struct {
 		from net.Listener
 		to   *frozenListener
 		addr string
-	}{{s.publicTCP, &f.public, s.publicAddress}, {s.adminTCP, &f.admin, s.adminAddress}, {s.socket.UnixListener, &f.socket, s.socket.Path()}} {
+	}{{n.publicTCP, &f.public, n.publicAddress}, {n.adminTCP, &f.admin, n.adminAddress}, {n.socket.UnixListener, &f.socket, n.socket.Path()}} {
 		l.to.address = l.addr
 		if l.to.file, err = l.from.(interface{ File() (*os.File, error) }).File(); err != nil {
 			return nil, errors.Join(fmt.Errorf("a listener cannot be kept: %w", err), f.closeFiles())
 		}
 	}
-	s.socket.SetUnlinkOnClose(false)
-	s.endRequests(servers, running)
-	s.api.HaltDeliveries()
-	s.api.ClosePushes()
+	n.socket.SetUnlinkOnClose(false)
+	n.endRequests(servers, running)
+	n.api.HaltDeliveries()
+	n.api.ClosePushes()
 	stop()
-	if s.own != nil {
-		s.own.Close()
-		s.own = nil
+	if n.own != nil {
+		n.own.Close()
+		n.own = nil
 	}
-	if s.link != nil {
-		s.link.Halt()
+	if n.link != nil {
+		n.link.Halt()
 	}
-	f.sockets = s.sockets.Freeze()
-	if s.link != nil {
-		f.link = s.link.State(f.sockets.Since)
+	f.sockets = n.sockets.Freeze()
+	if n.link != nil {
+		f.link = n.link.State(f.sockets.Since)
 	}
-	f.remembered = s.api.Remembered()
-	f.lock, s.lock = s.lock, nil
-	s.Close()
-	s.log.Info("the store is closed, and nothing is under way: whoever goes on has all of it", "sockets", len(f.sockets.Sockets), "ms", f.gap().Milliseconds())
+	f.remembered = n.api.Remembered()
+	f.lock, n.lock = n.lock, nil
+	n.Close()
+	n.log.Info("the store is closed, and nothing is under way: whoever goes on has all of it", "sockets", len(f.sockets.Sockets), "ms", f.gap().Milliseconds())
 	return f, nil
 }
 
 // endRequests closes the listeners of a node, but not those that its successor has,
 // and waits a moment for what runs.
-func (s *Node) endRequests(servers []*http.Server, running *requests) {
+func (n *Node) endRequests(servers []*http.Server, running *requests) {
 	ctx, cancel := context.WithTimeout(context.Background(), requestPatience)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -96,7 +96,7 @@ func (s *Node) endRequests(servers []*http.Server, running *requests) {
 	last, cancelLast := context.WithTimeout(context.Background(), requestPatience)
 	defer cancelLast()
 	if err := running.end(last); err != nil {
-		s.log.Warn("requests are cut off: their callers get no answer, and ask again", slog.Duration("after", 2*requestPatience))
+		n.log.Warn("requests are cut off: their callers get no answer, and ask again", slog.Duration("after", 2*requestPatience))
 	}
 }
 
@@ -120,8 +120,8 @@ func (l *frozenListener) take(address string) (net.Listener, error) {
 
 // thaw has the node go on with what another one was. What it returns has the sockets
 // read and write.
-func (s *Node) thaw(f *Frozen) (start func(), err error) {
-	s.api.Remember(&f.remembered)
-	s.upgrades.last = f.last
-	return s.sockets.Thaw(f.sockets)
+func (n *Node) thaw(f *Frozen) (start func(), err error) {
+	n.api.Remember(&f.remembered)
+	n.upgrades.last = f.last
+	return n.sockets.Thaw(f.sockets)
 }

@@ -28,17 +28,17 @@ func freshState(dir string) bool {
 }
 
 // lostState says what is missing with a state folder, and what to do.
-func (s *Node) lostState(why string) error {
+func (n *Node) lostState(why string) error {
 	return fmt.Errorf(`the state folder %s is empty, and %s.
 Missing are the overrides, the directory, the tokens and sessions that it held, and the last good files: who was switched off would be served.
 Next: mount it, or stop here and copy its files (%s, lastgood/, cookie-salt) back from a backup; "sluice export" of another member, "sluice import" here bring the directory and the overrides back.
-To begin with nothing, start once with --new-state`, s.state, why, store.FileName)
+To begin with nothing, start once with --new-state`, n.state, why, store.FileName)
 }
 
 // mustExist refuses a new state folder where the tree says that there is one.
-func (s *Node) mustExist(sn *cascade.Snapshot) error {
+func (n *Node) mustExist(sn *cascade.Snapshot) error {
 	if why := hadState(sn); why != "" {
-		return s.lostState(why)
+		return n.lostState(why)
 	}
 	return nil
 }
@@ -55,15 +55,15 @@ func hadState(sn *cascade.Snapshot) string {
 
 // lostStore refuses a state folder that has its other files and no store, where
 // the tree says that there is one.
-func (s *Node) lostStore(path string) error {
-	why := hadState(s.engine.Snapshot())
+func (n *Node) lostStore(path string) error {
+	why := hadState(n.engine.Snapshot())
 	if _, err := os.Stat(path); why == "" || !errors.Is(err, fs.ErrNotExist) {
 		return nil // another error is that of opening it
 	}
 	return fmt.Errorf(`the state folder %s has no %s, and %s.
 Missing are the overrides, the directory, the tokens and sessions that it held: who was switched off would be served.
 Next: copy the file back from a backup; "sluice export" of another member, "sluice import" here bring the directory and the overrides back.
-To begin without them, start once with --new-state`, s.state, store.FileName, why)
+To begin without them, start once with --new-state`, n.state, store.FileName, why)
 }
 
 // knownTimeout bounds asking Redis for what it knows of this member.
@@ -72,21 +72,21 @@ const knownTimeout = 3 * time.Second
 // knownState refuses a new state folder of the keeper of a cluster that knows it
 // to have had one, and has the cluster know this one. Where the decisions are on
 // another member or in a database, nothing of them is lost with the folder.
-func (s *Node) knownState(newState bool) error {
-	if s.link == nil || cascade.ServerValue[string](s.engine.Snapshot(), store.PropKeeper) != s.member {
+func (n *Node) knownState(newState bool) error {
+	if n.link == nil || cascade.ServerValue[string](n.engine.Snapshot(), store.PropKeeper) != n.member {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), knownTimeout)
 	defer cancel()
-	added, err := s.redis.SAdd(ctx, "sluice:{"+s.link.Name()+"}:state", s.member).Result()
+	added, err := n.redis.SAdd(ctx, "sluice:{"+n.link.Name()+"}:state", n.member).Result()
 	switch {
 	case err != nil:
-		s.log.Warn("Redis cannot be asked whether this member had a state folder before", "state", s.state, "new", s.fresh, "err", err)
-	case added == 0 && s.fresh && !newState:
+		n.log.Warn("Redis cannot be asked whether this member had a state folder before", "state", n.state, "new", n.fresh, "err", err)
+	case added == 0 && n.fresh && !newState:
 		// This start has written its files there already: with them the next one
 		// would take the folder for an old one.
-		return errors.Join(s.lostState(fmt.Sprintf("cluster %s knows member %s with one", s.link.Name(), s.member)),
-			os.RemoveAll(filepath.Join(s.state, lastGoodDir)))
+		return errors.Join(n.lostState(fmt.Sprintf("cluster %s knows member %s with one", n.link.Name(), n.member)),
+			os.RemoveAll(filepath.Join(n.state, lastGoodDir)))
 	}
 	return nil
 }

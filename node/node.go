@@ -206,7 +206,7 @@ func Open(opt Options) (_ *Node, err error) {
 		if s.frozen, err = s.predecessor.receive(); err != nil {
 			return nil, err
 		}
-		s.log.Info("everything of the other process is here: it is not needed any more", "sockets", len(s.frozen.sockets.Sockets))
+		s.log.Info("everything of the other process is here: it is not needed any more", "sockets", len(s.frozen.sockets.Sockets), "ms", s.frozen.gap().Milliseconds())
 		s.lock = s.frozen.lock
 	}
 	if err := s.openLink(); err != nil {
@@ -283,10 +283,10 @@ func Open(opt Options) (_ *Node, err error) {
 }
 
 // listen returns the listener of an address that was open, or opens it.
-func (s *Node) listen(was *frozenListener, flag, host, port string) (l net.Listener, addr string, err error) {
+func (n *Node) listen(was *frozenListener, flag, host, port string) (l net.Listener, addr string, err error) {
 	addr = flag
 	if addr == "" {
-		addr = net.JoinHostPort(cascade.ServerValue[string](s.engine.Snapshot(), host), strconv.FormatInt(cascade.ServerValue[int64](s.engine.Snapshot(), port), 10))
+		addr = net.JoinHostPort(cascade.ServerValue[string](n.engine.Snapshot(), host), strconv.FormatInt(cascade.ServerValue[int64](n.engine.Snapshot(), port), 10))
 	}
 	if l, err = was.take(addr); l != nil || err != nil {
 		return l, addr, err
@@ -298,8 +298,8 @@ func (s *Node) listen(was *frozenListener, flag, host, port string) (l net.Liste
 }
 
 // listenSocket is listen for the admin socket.
-func (s *Node) listenSocket(was *frozenListener, path string) (*httpapi.AdminSocket, error) {
-	group := cascade.ServerValue[string](s.engine.Snapshot(), httpapi.PropSocketGroup)
+func (n *Node) listenSocket(was *frozenListener, path string) (*httpapi.AdminSocket, error) {
+	group := cascade.ServerValue[string](n.engine.Snapshot(), httpapi.PropSocketGroup)
 	l, err := was.take(path)
 	if err != nil {
 		return nil, err
@@ -310,27 +310,27 @@ func (s *Node) listenSocket(was *frozenListener, path string) (*httpapi.AdminSoc
 	return httpapi.ListenAdminSocket(path, group)
 }
 
-func (s *Node) setLevel() {
+func (n *Node) setLevel() {
 	// The property's values are slog's own names.
-	if err := s.level.UnmarshalText([]byte(cascade.ServerValue[string](s.engine.Snapshot(), propLogLevel))); err != nil {
-		s.log.Error("log level", "err", err)
+	if err := n.level.UnmarshalText([]byte(cascade.ServerValue[string](n.engine.Snapshot(), propLogLevel))); err != nil {
+		n.log.Error("log level", "err", err)
 	}
 }
 
 // Engine is the cascade of the node.
-func (s *Node) Engine() *cascade.Engine { return s.engine }
+func (n *Node) Engine() *cascade.Engine { return n.engine }
 
 // Sockets is the server of the Web Sockets of the node.
-func (s *Node) Sockets() *websockets.Server { return s.sockets }
+func (n *Node) Sockets() *websockets.Server { return n.sockets }
 
 // Logger is what the node logs with.
-func (s *Node) Logger() *slog.Logger { return s.log }
+func (n *Node) Logger() *slog.Logger { return n.log }
 
 // PublicAddr is HOST:PORT of the listener for clients.
-func (s *Node) PublicAddr() string { return s.public.Addr().String() }
+func (n *Node) PublicAddr() string { return n.public.Addr().String() }
 
 // AdminAddr is HOST:PORT of the listener for administrators.
-func (s *Node) AdminAddr() string { return s.admin.Addr().String() }
+func (n *Node) AdminAddr() string { return n.admin.Addr().String() }
 
 // SocketPath is the path of the Unix socket for administrators.
-func (s *Node) SocketPath() string { return s.socket.Path() }
+func (n *Node) SocketPath() string { return n.socket.Path() }

@@ -12,45 +12,45 @@ import (
 
 // openSessions returns those of App Suite where it keeps them in Redis, else our
 // own: in the Redis of the cluster, or in memory.
-func (s *Node) openSessions() (websockets.Sessions, error) {
-	if !cascade.ServerValue[bool](s.engine.Snapshot(), websockets.PropRedisSessions) {
-		if s.link != nil {
+func (n *Node) openSessions() (websockets.Sessions, error) {
+	if !cascade.ServerValue[bool](n.engine.Snapshot(), websockets.PropRedisSessions) {
+		if n.link != nil {
 			return redissessions.New(redissessions.Options{
-				Client: s.redis, Cluster: s.link.Name(), Logger: s.log,
-				Limits:  func() websockets.SessionConfig { return s.settings.Config().Sessions },
-				Removed: s.sessionEnded,
-				Ready:   s.agreeSalt,
+				Client: n.redis, Cluster: n.link.Name(), Logger: n.log,
+				Limits:  func() websockets.SessionConfig { return n.settings.Config().Sessions },
+				Removed: n.sessionEnded,
+				Ready:   n.agreeSalt,
 			})
 		}
-		s.own = websockets.NewMemorySessions(func(ses *websockets.Session) { s.sockets.CloseSession(ses) })
-		if err := s.own.Keep(sessionShelf{s.store}, s.log); err != nil {
+		n.own = websockets.NewMemorySessions(func(ses *websockets.Session) { n.sockets.CloseSession(ses) })
+		if err := n.own.Keep(sessionShelf{n.store}, n.log); err != nil {
 			return nil, err
 		}
-		s.own.Limit(func() websockets.SessionConfig { return s.settings.Config().Sessions })
-		return s.own, nil
+		n.own.Limit(func() websockets.SessionConfig { return n.settings.Config().Sessions })
+		return n.own, nil
 	}
-	if cascade.ServerValue[string](s.engine.Snapshot(), websockets.PropCookieSalt) == "" {
+	if cascade.ServerValue[string](n.engine.Snapshot(), websockets.PropCookieSalt) == "" {
 		return nil, fmt.Errorf("%s is not set: with %s the cookies are App Suite's, so set its salt", websockets.PropCookieSalt, websockets.PropRedisSessions)
 	}
-	if s.redis == nil {
-		way, _, err := remote.ReadRedis(s.engine.Snapshot())
+	if n.redis == nil {
+		way, _, err := remote.ReadRedis(n.engine.Snapshot())
 		if err != nil {
 			return nil, err
 		}
-		remote.SetRedisLogger(s.log)
+		remote.SetRedisLogger(n.log)
 		if w := way.Warning(); w != "" {
-			s.redisWarning = w
-			s.log.Warn(w)
+			n.redisWarning = w
+			n.log.Warn(w)
 		}
-		if s.redis, err = remote.NewClient(way); err != nil {
+		if n.redis, err = remote.NewClient(way); err != nil {
 			return nil, fmt.Errorf("%w: %s needs the Redis of App Suite (com.openexchange.redis.hosts)", err, websockets.PropRedisSessions)
 		}
 	}
 	var err error
-	s.appSuite, err = appsuite.New(appsuite.Options{
-		Client: s.redis, Config: s.settings.Config, Logger: s.log,
-		Held: func(ids map[string]bool) []websockets.Selector { return s.sockets.Held(ids) },
-		End:  func(sel websockets.Selector) { s.sockets.CloseSockets(sel, websockets.CauseSession) },
+	n.appSuite, err = appsuite.New(appsuite.Options{
+		Client: n.redis, Config: n.settings.Config, Logger: n.log,
+		Held: func(ids map[string]bool) []websockets.Selector { return n.sockets.Held(ids) },
+		End:  func(sel websockets.Selector) { n.sockets.CloseSockets(sel, websockets.CauseSession) },
 	})
-	return s.appSuite, err
+	return n.appSuite, err
 }

@@ -23,9 +23,9 @@ const (
 	// pipeFiles is how many descriptors go with one packet, of the 253 that Linux
 	// allows (SCM_MAX_FD, unix(7)).
 	pipeFiles = 200
-	// pipeKept is how many bytes of kept messages go into one packet.
+	// pipeKept is how many bytes of kept messages, or of histories, go into one packet.
 	pipeKept = 1 << 20
-	// maxPacket bounds a packet: histories of pipeKept and one more user, and what a
+	// maxPacket bounds a packet: one of pipeKept and one more, and what a
 	// member keeps for others.
 	maxPacket = 1 << 30
 	// pipePatience bounds each read and write: whoever does not go on for so long
@@ -43,6 +43,7 @@ type packet struct {
 	Prepared  *verdictPacket
 	Begin     *beginPacket
 	Sockets   []websockets.SocketState // with the descriptor of each
+	Kept      []websockets.KeptState
 	Histories []websockets.HistoryState
 	End       bool
 	Ready     *verdictPacket
@@ -61,7 +62,7 @@ type beginPacket struct {
 	Version               string
 	Since, Began          int64
 	Number                uint64
-	Closed                int
+	Closed, Sockets       int
 	Public, Admin, Socket string
 	Link                  *remote.State
 	Remembered            httpapi.Remembered

@@ -69,23 +69,23 @@ func platformOptions(e *cascade.Engine) (o sqlpool.Options, own bool, err error)
 
 // openPlatform makes the reader of the platform's database, where the tree wants
 // it.
-func (s *Node) openPlatform() error {
-	if !cascade.ServerValue[bool](s.engine.Snapshot(), platform.PropEnabled) {
+func (n *Node) openPlatform() error {
+	if !cascade.ServerValue[bool](n.engine.Snapshot(), platform.PropEnabled) {
 		return nil
 	}
-	config, own, err := platformOptions(s.engine)
+	config, own, err := platformOptions(n.engine)
 	if err != nil {
 		return err
 	}
-	s.platform, err = platform.New(platform.Options{
-		Config: config, Own: own, TLS: config.TLS, Engine: s.engine, Logger: s.log,
+	n.platform, err = platform.New(platform.Options{
+		Config: config, Own: own, TLS: config.TLS, Engine: n.engine, Logger: n.log,
 		Refresh: func() time.Duration {
-			return cascade.ServerValue[time.Duration](s.engine.Snapshot(), platform.PropRefresh)
+			return cascade.ServerValue[time.Duration](n.engine.Snapshot(), platform.PropRefresh)
 		},
-		Queries: func() int { return int(cascade.ServerValue[int64](s.engine.Snapshot(), platform.PropQueries)) },
-		Write:   func() bool { return cascade.ServerValue[bool](s.engine.Snapshot(), platform.PropWrite) },
+		Queries: func() int { return int(cascade.ServerValue[int64](n.engine.Snapshot(), platform.PropQueries)) },
+		Write:   func() bool { return cascade.ServerValue[bool](n.engine.Snapshot(), platform.PropWrite) },
 		Connected: func(yield func(cascade.Subject) bool) {
-			s.sockets.Users(func(context, user int32) bool {
+			n.sockets.Users(func(context, user int32) bool {
 				return yield(cascade.Subject{Context: uint32(context), User: uint32(user)})
 			})
 		},
@@ -94,6 +94,6 @@ func (s *Node) openPlatform() error {
 }
 
 // loadUser makes the gate know a user.
-func (s *Node) loadUser(ctx context.Context, contextID, user int32) error {
-	return s.platform.Load(ctx, cascade.Subject{Context: uint32(contextID), User: uint32(user)})
+func (n *Node) loadUser(ctx context.Context, contextID, user int32) error {
+	return n.platform.Load(ctx, cascade.Subject{Context: uint32(contextID), User: uint32(user)})
 }

@@ -1,11 +1,13 @@
 package node
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
 	"net"
 	"os"
+	"sync"
 	"syscall"
 	"time"
 
@@ -39,28 +41,60 @@ func (p *Predecessor) receive() (*Frozen, error) {
 		return nil, err
 	}
 	f := &Frozen{}
+	// Beside reading the next ones, since each connection takes some system calls.
+	came := make(chan socketBatch, batchesAhead)
+	var adding sync.WaitGroup
+	var failed error
+	adding.Go(func() {
+		for b := range came {
+			if failed != nil {
+				closeAll(b.files)
+				continue
+			}
+			failed = f.addSockets(b.states, b.files)
+		}
+	})
+	err := p.receiveAll(f, came)
+	close(came)
+	adding.Wait()
+	if err := cmp.Or(err, failed); err != nil {
+		return nil, err
+	}
+	p.frozen = f
+	return f, nil
+}
+
+// batchesAhead is how many packets of sockets may wait for their connections.
+const batchesAhead = 8
+
+// socketBatch are the sockets of a packet, and their descriptors.
+type socketBatch struct {
+	states []websockets.SocketState
+	files  []int
+}
+
+// receiveAll takes everything but the sockets, which it hands on.
+func (p *Predecessor) receiveAll(f *Frozen, sockets chan<- socketBatch) error {
 	for {
 		x, fds, err := p.pipe.receive(readyPatience)
 		if err != nil {
 			closeAll(fds)
-			return nil, fmt.Errorf("the process whose place this one is to take does not go on: %w", err)
+			return fmt.Errorf("the process whose place this one is to take does not go on: %w", err)
 		}
 		switch {
 		case x.Begin != nil && len(fds) == 4:
 			if err := f.begin(x.Begin, fds); err != nil {
-				return nil, err
+				return err
 			}
 		case x.End && f.sockets != nil:
-			p.frozen = f
-			return f, nil
+			return nil
 		case f.sockets != nil && len(fds) == len(x.Sockets):
+			f.sockets.Kept = append(f.sockets.Kept, x.Kept...)
 			f.sockets.Histories = append(f.sockets.Histories, x.Histories...)
-			if err := f.addSockets(x.Sockets, fds); err != nil {
-				return nil, err
-			}
+			sockets <- socketBatch{x.Sockets, fds}
 		default:
 			closeAll(fds)
-			return nil, errors.New("the process whose place this one is to take says something that is not understood")
+			return errors.New("the process whose place this one is to take says something that is not understood")
 		}
 	}
 }
@@ -75,6 +109,9 @@ func (f *Frozen) begin(b *beginPacket, fds []int) (err error) {
 	}
 	f.version, f.link, f.remembered = b.Version, b.Link, b.Remembered
 	f.sockets = &websockets.Frozen{Number: b.Number, Closed: b.Closed}
+	if b.Sockets > 0 && b.Sockets <= websockets.DefaultMaxSockets { // 0: it is older than the field
+		f.sockets.Sockets = make([]websockets.FrozenSocket, 0, b.Sockets)
+	}
 	if f.began, err = fromMonotonic(b.Began); err != nil {
 		return err
 	}

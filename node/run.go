@@ -10,177 +10,178 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/node/gate"
+	"github.com/seed47708276/sluice/websockets"
 )
 
 // Run serves until ctx ends, then drains and closes the node: see
 // docs/operations.md. It is called once.
-func (s *Node) Run(ctx context.Context) error {
-	defer s.Close()
-	if s.predecessor != nil {
-		if err := s.predecessor.commit(); err != nil {
+func (n *Node) Run(ctx context.Context) error {
+	defer n.Close()
+	if n.predecessor != nil {
+		if err := n.predecessor.commit(); err != nil {
 			return err
 		}
 	}
-	cancelLevel := s.engine.Subscribe([]string{propLogLevel}, func([]cascade.EffectiveChange) { s.setLevel() })
+	cancelLevel := n.engine.Subscribe([]string{propLogLevel}, func([]cascade.EffectiveChange) { n.setLevel() })
 	defer cancelLevel()
-	s.engine.SetBrake(s.api.CountClosing)
-	cancelGate := s.engine.OnSwap(func(old, now *cascade.Snapshot) {
-		s.api.Swapped(old, now)
-		if s.link != nil {
-			s.link.Announce()
+	n.engine.SetBrake(n.api.CountClosing)
+	cancelGate := n.engine.OnSwap(func(old, now *cascade.Snapshot) {
+		n.api.Swapped(old, now)
+		if n.link != nil {
+			n.link.Announce()
 		}
 		if !gate.Unchanged(old, now) {
-			s.recheck.Changed()
+			n.recheck.Changed()
 		}
 	})
 	defer cancelGate()
 
-	s.store.Start(s.stored)
-	if s.start != nil {
-		s.start()
-		s.recheck.Changed() // what changed at the very end may not have been looked at
-		s.tookOver()
+	n.store.Start(n.stored)
+	if n.start != nil {
+		n.start()
+		n.recheck.Changed() // what changed at the very end may not have been looked at
+		n.tookOver()
 	}
 	background, stop := context.WithCancel(context.Background())
 	var wg sync.WaitGroup
 	failed := make(chan error, 1+3) // the engine and each listener
 	wg.Go(func() {
-		if err := s.engine.Run(background); err != nil {
+		if err := n.engine.Run(background); err != nil {
 			failed <- err
 		}
 	})
-	wg.Go(func() { s.recheck.Run(background, s.api.CloseRefused) })
-	wg.Go(func() { s.api.FollowClosings(background) })
-	wg.Go(func() { s.api.RunRegistrations(background, s.state) })
-	wg.Go(func() { s.api.RunSamples(background) })
-	wg.Go(func() { s.api.RunReloadLog(background) })
-	if s.platform != nil {
-		wg.Go(func() { s.platform.Run(background) })
+	wg.Go(func() { n.recheck.Run(background, n.api.CloseRefused) })
+	wg.Go(func() { n.api.FollowClosings(background) })
+	wg.Go(func() { n.api.RunRegistrations(background, n.state) })
+	wg.Go(func() { n.api.RunSamples(background) })
+	wg.Go(func() { n.api.RunReloadLog(background) })
+	if n.platform != nil {
+		wg.Go(func() { n.platform.Run(background) })
 	}
-	if s.link != nil {
-		defer s.followTimings()()
-		wg.Go(func() { s.link.Run(background) })
-		wg.Go(func() { s.followSalt(background) })
+	if n.link != nil {
+		defer n.followTimings()()
+		wg.Go(func() { n.link.Run(background) })
+		wg.Go(func() { n.followSalt(background) })
 	}
-	if s.appSuite != nil {
-		wg.Go(func() { s.appSuite.Run(background) })
+	if n.appSuite != nil {
+		wg.Go(func() { n.appSuite.Run(background) })
 	}
-	if s.certificate != nil {
-		wg.Go(func() { s.certificate.Run(background) })
-		s.public = tls.NewListener(s.public, s.certificate.Config())
+	if n.certificate != nil {
+		wg.Go(func() { n.certificate.Run(background) })
+		n.public = websockets.ListenTLS(n.public, n.certificate.Config())
 	}
-	if s.adminCert != nil {
-		wg.Go(func() { s.adminCert.Run(background) })
-		s.admin = tls.NewListener(s.admin, s.adminCert.Config())
+	if n.adminCert != nil {
+		wg.Go(func() { n.adminCert.Run(background) })
+		n.admin = tls.NewListener(n.admin, n.adminCert.Config())
 	}
-	if s.tokenFile != nil {
-		wg.Go(func() { s.tokenFile.Run(background) })
+	if n.tokenFile != nil {
+		wg.Go(func() { n.tokenFile.Run(background) })
 	}
-	admin := s.api.AdminPages()
-	servers := []*http.Server{s.api.PublicListener(), s.api.Listener(admin), s.api.SocketListener(admin, s.socket)}
+	admin := n.api.AdminPages()
+	servers := []*http.Server{n.api.PublicListener(), n.api.Listener(admin), n.api.SocketListener(admin, n.socket)}
 	var running requests
 	for _, h := range servers {
 		h.Handler = running.count(h.Handler)
 	}
-	for i, l := range []net.Listener{s.public, s.admin, s.socket} {
+	for i, l := range []net.Listener{n.public, n.admin, n.socket} {
 		wg.Go(func() {
 			if err := servers[i].Serve(l); !errors.Is(err, http.ErrServerClosed) {
 				failed <- err
 			}
 		})
 	}
-	s.api.SetReady(true)
-	s.manager.ready(s.api.StatusLine())
-	wg.Go(func() { s.manager.follow(background, s.api.StatusLine) })
-	s.log.Info("serving", s.startLine()...)
+	n.api.SetReady(true)
+	n.manager.ready(n.api.StatusLine())
+	wg.Go(func() { n.manager.follow(background, n.api.StatusLine) })
+	n.log.Info("serving", n.startLine()...)
 
 	var err error
 	var x *upgrade
 	select {
 	case <-ctx.Done():
 	case err = <-failed:
-	case x = <-s.upgrades.begun:
+	case x = <-n.upgrades.begun:
 	}
 	if x != nil && x.next != nil {
-		f, err := s.freeze(servers, &running, func() {
+		f, err := n.freeze(servers, &running, func() {
 			stop()
 			wg.Wait()
 		})
 		if err != nil {
 			return err
 		}
-		return s.handOver(x, f)
+		return n.handOver(x, f)
 	}
-	s.api.SetReady(false)
-	within := s.settings.Config().DrainSpread + drainGrace
+	n.api.SetReady(false)
+	within := n.settings.Config().DrainSpread + drainGrace
 	if x != nil {
-		s.log.Warn("draining, to go on as another version", "to", x.to, "because", x.drain)
-		s.manager.reloading()
+		n.log.Warn("draining, to go on as another version", "to", x.to, "because", x.drain)
+		n.manager.reloading()
 		err = &Unfinished{}
 	} else {
-		s.manager.stopping(within)
+		n.manager.stopping(within)
 	}
 	limit, cancel := context.WithTimeout(context.Background(), within)
 	defer cancel()
-	flushed := s.flush(limit)
-	err = errors.Join(err, s.sockets.Shutdown(limit))
-	if s.link != nil {
-		s.link.Posted(limit) // how far each client has got
+	flushed := n.flush(limit)
+	err = errors.Join(err, n.sockets.Shutdown(limit))
+	if n.link != nil {
+		n.link.Posted(limit) // how far each client has got
 	}
-	err = errors.Join(err, s.stopServing(limit, servers, &running))
+	err = errors.Join(err, n.stopServing(limit, servers, &running))
 	<-flushed
 	stop()
 	wg.Wait()
-	if s.link != nil {
-		s.leave()
+	if n.link != nil {
+		n.leave()
 	}
-	s.log.Info("stopped")
+	n.log.Info("stopped")
 	return err
 }
 
 // Reload reads the trees again and tells the service manager. It returns when
 // what they say now counts, or why it does not.
-func (s *Node) Reload(ctx context.Context) error {
-	s.manager.reloading()
-	_, err := s.engine.Reload(ctx)
-	s.manager.ready(s.api.StatusLine())
+func (n *Node) Reload(ctx context.Context) error {
+	n.manager.reloading()
+	_, err := n.engine.Reload(ctx)
+	n.manager.ready(n.api.StatusLine())
 	return err
 }
 
 // Close releases what Open took, for a node that is not run. What Run has closed
 // already stays so.
-func (s *Node) Close() {
-	for _, l := range []net.Listener{s.public, s.admin} {
+func (n *Node) Close() {
+	for _, l := range []net.Listener{n.public, n.admin} {
 		if l != nil {
 			_ = l.Close()
 		}
 	}
-	if s.socket != nil {
-		_ = s.socket.Close()
+	if n.socket != nil {
+		_ = n.socket.Close()
 	}
-	if s.sockets != nil {
-		s.sockets.Close()
+	if n.sockets != nil {
+		n.sockets.Close()
 	}
-	if s.own != nil {
-		s.own.Close()
+	if n.own != nil {
+		n.own.Close()
 	}
-	if s.store != nil {
-		if err := s.store.Close(); err != nil {
-			s.log.Error("store", "err", err)
+	if n.store != nil {
+		if err := n.store.Close(); err != nil {
+			n.log.Error("store", "err", err)
 		}
 	}
-	if s.database != nil {
-		if err := s.database.Close(); err != nil {
-			s.log.Error("connections to the database", "err", err)
+	if n.database != nil {
+		if err := n.database.Close(); err != nil {
+			n.log.Error("connections to the database", "err", err)
 		}
 	}
-	if s.platform != nil {
-		if err := s.platform.Close(); err != nil {
-			s.log.Error("connections to the platform's database", "err", err)
+	if n.platform != nil {
+		if err := n.platform.Close(); err != nil {
+			n.log.Error("connections to the platform's database", "err", err)
 		}
 	}
-	if s.redis != nil {
-		_ = s.redis.Close()
+	if n.redis != nil {
+		_ = n.redis.Close()
 	}
-	_ = s.lock.Close()
+	_ = n.lock.Close()
 }

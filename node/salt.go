@@ -74,11 +74,11 @@ func digestKey(salt string) []byte {
 
 // agreeSalt returns nil when the salt is that of the cluster. The first time that
 // it is another it says so, because its caller has used the old one.
-func (s *Node) agreeSalt(ctx context.Context) error {
-	if s.salt.agreed.Load() {
+func (n *Node) agreeSalt(ctx context.Context) error {
+	if n.salt.agreed.Load() {
 		return nil
 	}
-	changed, err := s.takeSalt(ctx)
+	changed, err := n.takeSalt(ctx)
 	if err == nil && changed {
 		return errSaltChanged
 	}
@@ -86,56 +86,56 @@ func (s *Node) agreeSalt(ctx context.Context) error {
 }
 
 // takeSalt asks the cluster for its salt.
-func (s *Node) takeSalt(ctx context.Context) (changed bool, err error) {
+func (n *Node) takeSalt(ctx context.Context) (changed bool, err error) {
 	ctx, cancel := context.WithTimeout(ctx, saltTimeout)
 	defer cancel()
 	select {
-	case s.salt.lock <- struct{}{}:
-		defer func() { <-s.salt.lock }()
+	case n.salt.lock <- struct{}{}:
+		defer func() { <-n.salt.lock }()
 	case <-ctx.Done():
 		return false, ctx.Err()
 	}
-	salt, err := s.link.Agree(ctx, saltKey, s.salt.text)
+	salt, err := n.link.Agree(ctx, saltKey, n.salt.text)
 	switch {
 	case err != nil:
 		return false, err
 	case len(salt) < 2*saltBytes || len(salt) > maxSaltText || strings.ContainsFunc(salt, func(r rune) bool { return r <= ' ' || r > '~' }):
 		return false, errSaltInvalid
 	}
-	if changed = salt != s.salt.text; changed {
-		s.salt.text = salt
-		s.settings.SetSalt(salt)
-		s.engine.Schema().SetDigestKey(digestKey(salt))
-		s.log.Info("the cookies of own sessions have the cluster's salt")
-		if err := s.salt.write(); err != nil {
-			s.log.Warn("the cluster's salt is not kept in the state folder: it is asked for at the next start", "err", err)
+	if changed = salt != n.salt.text; changed {
+		n.salt.text = salt
+		n.settings.SetSalt(salt)
+		n.engine.Schema().SetDigestKey(digestKey(salt))
+		n.log.Info("the cookies of own sessions have the cluster's salt")
+		if err := n.salt.write(); err != nil {
+			n.log.Warn("the cluster's salt is not kept in the state folder: it is asked for at the next start", "err", err)
 		}
 	}
-	s.salt.agreed.Store(true)
+	n.salt.agreed.Store(true)
 	return changed, nil
 }
 
 // followSalt keeps the cluster's salt, also over a Redis that loses it, and says
 // when another member has another one.
-func (s *Node) followSalt(ctx context.Context) {
+func (n *Node) followSalt(ctx context.Context) {
 	var said []string
 	failed := false
 	for {
-		_, err := s.takeSalt(ctx)
+		_, err := n.takeSalt(ctx)
 		if err != nil && ctx.Err() == nil && !failed {
-			s.log.Warn("the salt of the cluster's cookies cannot be asked for: sessions wait for it", "err", err)
+			n.log.Warn("the salt of the cluster's cookies cannot be asked for: sessions wait for it", "err", err)
 		}
 		failed = err != nil
-		members, _ := s.link.Members()
-		warnings := httpapi.SaltWarnings(members, s.api.Self())
+		members, _ := n.link.Members()
+		warnings := httpapi.SaltWarnings(members, n.api.Self())
 		for _, w := range warnings {
 			if !slices.Contains(said, w) {
-				s.log.Warn(w)
+				n.log.Warn(w)
 			}
 		}
 		said = warnings
 		next := saltEvery
-		if !s.salt.agreed.Load() {
+		if !n.salt.agreed.Load() {
 			next = saltRetry
 		}
 		t := time.NewTimer(next)

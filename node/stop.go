@@ -60,16 +60,16 @@ func (r *requests) end(ctx context.Context) error {
 
 // flush sends what waits for other members. It returns when all is sent, or
 // after flushFirst; the caller waits for done, at the latest when ctx ends.
-func (s *Node) flush(ctx context.Context) (done <-chan struct{}) {
+func (n *Node) flush(ctx context.Context) (done <-chan struct{}) {
 	sent := make(chan struct{})
 	go func() {
 		defer close(sent)
-		if s.link != nil {
-			s.link.Announce() // that this member stops
+		if n.link != nil {
+			n.link.Announce() // that this member stops
 		}
-		s.api.ClosePushes() // before the link, which carries them
-		if s.link != nil {
-			s.link.Flush(ctx)
+		n.api.ClosePushes() // before the link, which carries them
+		if n.link != nil {
+			n.link.Flush(ctx)
 		}
 	}()
 	first := time.NewTimer(flushFirst)
@@ -84,7 +84,7 @@ func (s *Node) flush(ctx context.Context) (done <-chan struct{}) {
 // stopServing closes the listeners, lets requests that run end, and cuts off
 // those that do not: a client that never sends the rest of its body, or never
 // reads its answer, is no reason to stop late or with an error.
-func (s *Node) stopServing(limit context.Context, servers []*http.Server, running *requests) error {
+func (n *Node) stopServing(limit context.Context, servers []*http.Server, running *requests) error {
 	ctx, cancel := context.WithTimeout(limit, requestGrace)
 	defer cancel()
 	var wg sync.WaitGroup
@@ -93,7 +93,7 @@ func (s *Node) stopServing(limit context.Context, servers []*http.Server, runnin
 			if h.Shutdown(ctx) == nil {
 				return
 			}
-			s.log.Warn("requests that do not end are cut off", slog.Duration("after", requestGrace))
+			n.log.Warn("requests that do not end are cut off", slog.Duration("after", requestGrace))
 			_ = h.Close() // of connections whose clients are not there
 		})
 	}

@@ -10,30 +10,30 @@ import (
 
 // apply hands the engine what the store has, unless the directory comes from a
 // file.
-func (s *Node) apply(b cascade.Batch) error {
-	if s.fixed {
+func (n *Node) apply(b cascade.Batch) error {
+	if n.fixed {
 		return nil
 	}
-	return s.engine.Apply(b)
+	return n.engine.Apply(b)
 }
 
 // stored is told of each write.
-func (s *Node) stored(b cascade.Batch, entries []store.Entry) {
+func (n *Node) stored(b cascade.Batch, entries []store.Entry) {
 	// What is stored was checked by the same rules.
-	if err := s.apply(b); err != nil {
-		s.log.Error("a stored write cannot be applied", "err", err)
+	if err := n.apply(b); err != nil {
+		n.log.Error("a stored write cannot be applied", "err", err)
 	}
 	if entries == nil { // everything was replaced
-		s.endOwnersOfLog()
+		n.endOwnersOfLog()
 	}
-	s.endOwners(entries)
-	s.api.Stored(entries)
+	n.endOwners(entries)
+	n.api.Stored(entries)
 }
 
 // endOwners ends the sessions of contexts and users that were deleted or have a
 // new owner, be it that the ids are taken again already.
-func (s *Node) endOwners(entries []store.Entry) {
-	if s.fixed {
+func (n *Node) endOwners(entries []store.Entry) {
+	if n.fixed {
 		return
 	}
 	var list []websockets.EndedOwner
@@ -42,22 +42,22 @@ func (s *Node) endOwners(entries []store.Entry) {
 			list = append(list, websockets.EndedOwner{Context: int32(o.Context), User: int32(o.User), At: entries[i].Time})
 		}
 	}
-	s.sockets.EndOwners(list)
+	n.sockets.EndOwners(list)
 }
 
 // endOwnersOfLog does the same for what the log tells: a deletion counts over a
 // restart, since it is on the disk before it is acknowledged, and on a member that
 // took the whole state over.
-func (s *Node) endOwnersOfLog() {
-	if s.fixed {
+func (n *Node) endOwnersOfLog() {
+	if n.fixed {
 		return
 	}
 	var list []websockets.EndedOwner
-	err := s.store.EachEnded(time.Now().Add(-websockets.EndedFor), func(o cascade.Subject, at time.Time) {
+	err := n.store.EachEnded(time.Now().Add(-websockets.EndedFor), func(o cascade.Subject, at time.Time) {
 		list = append(list, websockets.EndedOwner{Context: int32(o.Context), User: int32(o.User), At: at})
 	})
 	if err != nil {
-		s.log.Error("older deletions are not known: sessions of contexts and users whose ids have a new owner may be let in", "err", err)
+		n.log.Error("older deletions are not known: sessions of contexts and users whose ids have a new owner may be let in", "err", err)
 	}
-	s.sockets.EndOwners(list)
+	n.sockets.EndOwners(list)
 }

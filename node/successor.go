@@ -8,8 +8,10 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime/debug"
 	"slices"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -113,6 +115,11 @@ func (s *successor) prepared() error {
 // its word to go on, from which on it is the member. After an error it has ended, and
 // the member is whoever has f.
 func (s *successor) give(f *Frozen, tell func(pid int)) error {
+	// What the sockets had that are frozen goes back to the system while the next process
+	// takes as much: else there would be twice of it for a moment.
+	var freeing sync.WaitGroup
+	freeing.Go(debug.FreeOSMemory)
+	defer freeing.Wait()
 	err := s.transfer(f)
 	if err == nil {
 		var x *packet
@@ -136,7 +143,7 @@ func (s *successor) give(f *Frozen, tell func(pid int)) error {
 
 func (s *successor) transfer(f *Frozen) error {
 	b := &beginPacket{
-		Version: f.version, Number: f.sockets.Number, Closed: f.sockets.Closed,
+		Version: f.version, Number: f.sockets.Number, Closed: f.sockets.Closed, Sockets: len(f.sockets.Sockets),
 		Public: f.public.address, Admin: f.admin.address, Socket: f.socket.address, Link: f.link, Remembered: f.remembered,
 	}
 	var err error
@@ -173,20 +180,41 @@ func (s *successor) transfer(f *Frozen) error {
 			return err
 		}
 	}
-	for rest := f.sockets.Histories; len(rest) > 0; {
-		n, size := 0, 0
-		for ; n < len(rest) && (n == 0 || size < pipeKept); n++ {
-			for i := range rest[n].Messages {
-				size += len(rest[n].Messages[i].Data)
-			}
-			size += 100 // of a user without messages
-		}
-		if err := s.pipe.send(&packet{Histories: rest[:n]}); err != nil {
-			return err
-		}
-		rest = rest[n:]
+	err = inPackets(f.sockets.Kept, func(k *websockets.KeptState) int { return keptSize + len(k.Data) }, func(list []websockets.KeptState) error {
+		return s.pipe.send(&packet{Kept: list})
+	})
+	if err != nil {
+		return err
+	}
+	err = inPackets(f.sockets.Histories, func(h *websockets.HistoryState) int { return keptSize + placeSize*len(h.Places) }, func(list []websockets.HistoryState) error {
+		return s.pipe.send(&packet{Histories: list})
+	})
+	if err != nil {
+		return err
 	}
 	return s.pipe.send(&packet{End: true})
+}
+
+// keptSize is about what a kept message, or a user, has beside its data or messages in
+// a packet, and placeSize what a message of a user has there.
+const (
+	keptSize  = 100
+	placeSize = 4
+)
+
+// inPackets sends a list in packets of pipeKept.
+func inPackets[T any](list []T, size func(*T) int, send func([]T) error) error {
+	for len(list) > 0 {
+		n := 0
+		for sum := 0; n < len(list) && sum < pipeKept; n++ {
+			sum += size(&list[n])
+		}
+		if err := send(list[:n]); err != nil {
+			return err
+		}
+		list = list[n:]
+	}
+	return nil
 }
 
 // trustedBinary opens a binary that nobody but root and the user of this process may

@@ -136,39 +136,39 @@ type Unfinished struct {
 func (u *Unfinished) Error() string { return "the node is not over" }
 
 // handOver has the next process go on, or whoever opens a node with what is returned.
-func (s *Node) handOver(x *upgrade, f *Frozen) error {
+func (n *Node) handOver(x *upgrade, f *Frozen) error {
 	me := os.Getpid()
 	told := false
 	err := x.next.give(f, func(pid int) {
 		told = true
-		s.manager.successor(pid)
+		n.manager.successor(pid)
 	})
 	if err == nil {
-		s.log.Info("handed over", "to", x.to, "process", x.next.cmd.Process.Pid, "sockets", len(f.sockets.Sockets), "closed", f.sockets.Closed, "ms", f.gap().Milliseconds())
+		n.log.Info("handed over", "to", x.to, "process", x.next.cmd.Process.Pid, "sockets", len(f.sockets.Sockets), "closed", f.sockets.Closed, "ms", f.gap().Milliseconds())
 		return nil
 	}
 	if told {
-		s.manager.successor(me)
+		n.manager.successor(me)
 	}
-	s.upgrades.over(httpapi.Upgraded{To: x.to, Closed: f.sockets.Closed, Error: err.Error()})
-	f.last = s.upgrades.Last()
+	n.upgrades.over(httpapi.Upgraded{To: x.to, Closed: f.sockets.Closed, Error: err.Error()})
+	f.last = n.upgrades.Last()
 	return &Unfinished{f}
 }
 
 // tookOver says that the node has gone on with what another one was, and remembers it
 // where that was another process.
-func (s *Node) tookOver() {
-	f := s.frozen
-	s.frozen, s.start = nil, nil // they are as large as all that was handed over
-	if s.predecessor == nil {
-		s.log.Warn("going on, as nobody has taken over", "sockets", len(f.sockets.Sockets), "closed", f.sockets.Closed, "ms", f.gap().Milliseconds())
+func (n *Node) tookOver() {
+	f := n.frozen
+	n.frozen, n.start = nil, nil // they are as large as all that was handed over
+	if n.predecessor == nil {
+		n.log.Warn("going on, as nobody has taken over", "sockets", len(f.sockets.Sockets), "closed", f.sockets.Closed, "ms", f.gap().Milliseconds())
 		return
 	}
 	x := &httpapi.Upgraded{
-		Time: time.Now().UTC(), From: f.version, To: s.version, Sockets: len(f.sockets.Sockets), Closed: f.sockets.Closed, Ms: f.gap().Milliseconds(),
+		Time: time.Now().UTC(), From: f.version, To: n.version, Sockets: len(f.sockets.Sockets), Closed: f.sockets.Closed, Ms: f.gap().Milliseconds(),
 	}
-	s.log.Info("took over", "from", x.From, "sockets", x.Sockets, "closed", x.Closed, "ms", x.Ms)
-	s.upgrades.mu.Lock()
-	s.upgrades.last = x
-	s.upgrades.mu.Unlock()
+	n.log.Info("took over", "from", x.From, "sockets", x.Sockets, "closed", x.Closed, "ms", x.Ms)
+	n.upgrades.mu.Lock()
+	n.upgrades.last = x
+	n.upgrades.mu.Unlock()
 }

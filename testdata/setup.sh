@@ -36,6 +36,8 @@ want mkfs.ext4 e2fsprogs
 want xfs_io xfsprogs
 want mount mount
 want nsenter util-linux
+want ip iproute2
+want ss iproute2
 want promtool prometheus
 want lintian lintian
 want umoci umoci

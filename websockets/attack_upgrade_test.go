@@ -450,9 +450,13 @@ func TestGoneDuringHandshake(t *testing.T) {
 			})
 			s := a.login(1, 2)
 			if step == "gate" {
+				a.gate.mu.Lock() // the witness may still ask
 				a.gate.onAsk = stop
+				armed = true
+				a.gate.mu.Unlock()
+			} else {
+				armed = true
 			}
-			armed = true
 			conn, err := net.Dial("tcp", a.http.Listener.Addr().String())
 			if err != nil {
 				t.Fatal(err)

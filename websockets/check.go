@@ -50,7 +50,9 @@ func (s *Server) checkSessions() {
 		case <-tick.C:
 		}
 		shard, rounds := &s.hub.shards[n%shardCount], s.touchRounds()
-		shard.sweep(s.clock(), &s.histories)
+		now := s.clock()
+		s.kept.trim(now)
+		shard.sweep(now, &s.histories)
 		s.expireAsking(shard)
 		owners, due := shard.sessions(func(id string) bool {
 			return (maphash.String(seed, id)+n/shardCount)%rounds == 0

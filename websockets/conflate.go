@@ -28,7 +28,7 @@ func (s *socket) conflateLocked(f *outgoing, limit int) {
 	before := len(*list)
 	// From the newest on: the first of each key stays.
 	slices.Reverse(*list)
-	*list = slices.DeleteFunc(*list, func(w *outgoing) bool {
+	*list = slices.DeleteFunc(*list, func(w queued) bool {
 		switch {
 		case w.topic != f.topic:
 			return false
@@ -45,7 +45,7 @@ func (s *socket) conflateLocked(f *outgoing, limit int) {
 }
 
 // queueing is where the next message of the socket waits.
-func (s *socket) queueing() *[]*outgoing {
+func (s *socket) queueing() *[]queued {
 	if s.admit == admitHold {
 		return &s.held
 	}
@@ -65,11 +65,11 @@ func (s *socket) crowdedLocked(f *outgoing, cfg *Config) {
 	all := load{1, len(f.data)}
 	for _, w := range *list {
 		if w.topic != "" {
-			all.add(w)
+			all.add(w.outgoing)
 		}
 	}
 	before := len(*list)
-	*list = slices.DeleteFunc(*list, func(w *outgoing) bool {
+	*list = slices.DeleteFunc(*list, func(w queued) bool {
 		if w.topic == "" || all.frames <= most.frames && all.bytes <= most.bytes {
 			return false
 		}

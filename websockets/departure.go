@@ -32,12 +32,22 @@ type departure struct {
 // recovery is what a socket that may recover has beside the rest. It is fixed
 // before the socket is registered, or guarded by the socket's mu.
 type recovery struct {
+	// What each delivery looks at, in one line of the cache.
 	history *history
+	base    Positions       // what the client had when it came; nil: nothing is known
+	seen    map[string]bool // and beyond it, by offset
+	offsets bool            // Socket.IO's own recovery: each event has an offset
+	ids     bool            // each message of /ws/* has an id
+	waits   bool            // what the client has missed is not known yet
+	later   bool            // it is on the list of those to be asked
+	// Indices of messages: which are being written, written, asked for, and known to
+	// have arrived at the browser with all before.
+	writing, written, asked, confirmed uint64
+	askedAt                            int64
+
 	session string // digest of the session's id
 	window  time.Duration
 	start   uint64 // index in the history when the socket was registered
-	offsets bool   // Socket.IO's own recovery: each event has an offset
-	ids     bool   // each message of /ws/* has an id
 
 	before   *socket       // of the same client, which has not ended yet; nil: there is none
 	departed chan struct{} // closed when the departure is noted, or is not to be
@@ -47,20 +57,11 @@ type recovery struct {
 	asking bool   // the other members are still asked; guarded by talk
 	first  []byte // the client's CONNECT, which came meanwhile
 
-	waits  bool // what the client has missed is not known yet
 	gone   bool // its departure is noted, or is not to be
 	pid    string
 	sid    string
-	base   Positions       // what the client had when it came; nil: nothing is known
-	seen   map[string]bool // and beyond it, by offset
-	offset string          // of the last event
-	grace  load            // messages that are sent again and wait: they do not make a client slow
-
-	// Indices of messages: which are being written, written, asked for, and known to
-	// have arrived at the browser with all before.
-	writing, written, asked, confirmed uint64
-	askedAt                            int64
-	later                              bool // it is on the list of those to be asked
+	offset string // of the last event, where each has one
+	grace  load   // messages that are sent again and wait: they do not make a client slow
 }
 
 // newRecovery is nil for a client that has no way to say that it is back, or whose
@@ -130,7 +131,8 @@ func (s *socket) depart(cause Cause, all bool) {
 	h.mu.Lock()
 	now := server.clock()
 	d.at, d.from = now, now
-	for _, k := range h.list {
+	h.forgetLocked(0)
+	for k := range h.allLocked() {
 		at := d.pos[k.stamp.origin]
 		switch {
 		case k.index <= confirmed:
@@ -138,7 +140,7 @@ func (s *socket) depart(cause Cause, all bool) {
 				at.Place = max(at.Place, k.stamp.place.Load())
 				d.pos[k.stamp.origin] = at
 			}
-		case !k.matches(s) || r.has(k.stamp):
+		case !k.matches(s) || r.has(&k.stamp):
 		default:
 			if len(d.tail) == 0 {
 				d.from = k.at
@@ -160,7 +162,7 @@ func (s *socket) depart(cause Cause, all bool) {
 	}
 	// What has arrived while others were being delivered has a higher number than
 	// those.
-	for _, k := range h.list {
+	for k := range h.allLocked() {
 		if k.index > confirmed || len(d.had) == maxTail {
 			break
 		}

@@ -26,6 +26,7 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	go func() {
 		s.work.Wait()
 		s.poller.close()
+		s.wires.close()
 		close(ended)
 	}()
 	select {

@@ -60,22 +60,21 @@ func (s *Server) AnswerHistory(body []byte) ([]byte, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	now := s.clock()
-	a := historyAnswer{Whole: ms(now - max(h.whole, h.lost))}
+	a := historyAnswer{Whole: ms(now - h.lackLocked())}
 	for _, d := range h.departures {
 		if d.session == q.Session {
 			a.Departures = append(a.Departures, told(subject{q.Context, q.User}, d, now))
 		}
 	}
 	size := 0
-	for i := len(h.list) - 1; i >= 0; i-- {
-		k := h.list[i]
-		if size += len(k.data); size > maxFetched {
+	for _, k := range slices.Backward(slices.Collect(h.allLocked())) {
+		if size += len(k.frame.data); size > maxFetched {
 			a.Whole = ms(now - k.at)
 			break
 		}
 		m := toldMessage{
-			Origin: k.stamp.origin, Number: k.stamp.number, Place: k.stamp.place.Load(), Topic: k.topic, Key: k.key,
-			Age: ms(now - k.at), Packet: string(payloadOf(k.data)),
+			Origin: k.stamp.origin, Number: k.stamp.number, Place: k.stamp.place.Load(), Topic: k.frame.topic, Key: k.frame.key,
+			Age: ms(now - k.at), Packet: string(payloadOf(k.frame.data)),
 		}
 		if k.to != nil {
 			m.Filter, m.Token = k.to.PathFilter, k.to.SourceToken
@@ -96,7 +95,7 @@ func (s *socket) fetch(ctx context.Context) {
 	h.mu.Lock()
 	lacks := server.clock() < int64(unknownFor)
 	for _, d := range h.departures {
-		lacks = lacks || d.session == r.session && d.connection == s.connection && d.from < max(h.whole, h.lost)
+		lacks = lacks || d.session == r.session && d.connection == s.connection && d.from < h.lackLocked()
 	}
 	h.mu.Unlock()
 	if !lacks {
@@ -121,6 +120,13 @@ func (s *socket) fetch(ctx context.Context) {
 // merge takes up what another member has kept of what this one, me, has taken or
 // will not take.
 func (h *history) merge(a *historyAnswer, r *recovery, taken Positions, me string, now int64) {
+	for _, k := range h.mergeOlder(a, r, taken, me, now) {
+		h.counted.add(k, 1, now)
+	}
+}
+
+// mergeOlder is merge but for counting the messages that it returns.
+func (h *history) mergeOlder(a *historyAnswer, r *recovery, taken Positions, me string, now int64) (before []*kept) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for i := range a.Departures {
@@ -132,9 +138,10 @@ func (h *history) merge(a *historyAnswer, r *recovery, taken Positions, me strin
 		}
 	}
 	if a.Whole <= 0 || h.off {
-		return
+		return nil
 	}
-	var before []*kept
+	h.forgetLocked(0)
+	list := slices.Collect(h.allLocked())
 	for i := range a.Messages {
 		m := &a.Messages[i]
 		at := now - m.Age*int64(time.Millisecond)
@@ -151,31 +158,29 @@ func (h *history) merge(a *historyAnswer, r *recovery, taken Positions, me strin
 		case !known && at >= h.whole: // of a member that is new
 			continue
 		}
-		k := &kept{outgoing: outgoing{data: textFrame([]byte(m.Packet)), topic: m.Topic, key: m.Key}, stamp: &stamp{origin: m.Origin, number: m.Number}, at: at}
-		k.stamp.place.Store(m.Place)
+		var to *Target
 		if m.Filter != "" || m.Token != "" {
-			k.to = &Target{PathFilter: m.Filter, SourceToken: m.Token}
+			to = &Target{PathFilter: m.Filter, SourceToken: m.Token}
 		}
-		if !slices.ContainsFunc(h.list, func(o *kept) bool { return o.stamp.same(k.stamp) }) {
+		k := newKept(outgoing{data: textFrame([]byte(m.Packet)), topic: m.Topic, key: m.Key}, to, at)
+		k.stamp.origin, k.stamp.number = m.Origin, m.Number
+		k.stamp.place.Store(m.Place)
+		if !slices.ContainsFunc(list, func(o keptOf) bool { return o.stamp.same(&k.stamp) }) {
 			before = append(before, k)
 		}
 	}
-	if room := maxKept - len(h.list); len(before) > room {
+	if room := maxKept - int(h.n); len(before) > room {
 		before = before[len(before)-max(room, 0):]
 	}
-	first := h.last + 1
-	if len(h.list) > 0 {
-		first = h.list[0].index
+	all := slices.Clone(before)
+	for i := range h.n {
+		all = append(all, h.at(i))
 	}
-	for i, k := range before {
-		k.index = first - uint64(len(before)-i)
-		h.bytes += k.size()
-	}
-	h.list = append(before, h.list...)
-	h.ahead -= len(before)
+	h.fillLocked(all)
 	if since := now - a.Whole*int64(time.Millisecond); since < h.whole {
 		h.whole = max(since, 1)
 	}
+	return before
 }
 
 // same reports whether two stamps are of one message.

@@ -18,12 +18,15 @@ const (
 	slowBytes = 4 << 10
 )
 
-var flushBuffers = sync.Pool{New: func() any { b := make([]byte, 0, flushBytes); return &b }}
+var (
+	flushBuffers = sync.Pool{New: func() any { b := make([]byte, 0, flushBytes); return &b }}
+	sealBuffers  = sync.Pool{New: func() any { b := make([]byte, 0, flushBytes+sealRoom); return &b }}
+)
 
 // claimLocked makes the caller the socket's writer when there is something to
 // write and nobody writes. The caller must then unlock and call flush.
 func (s *socket) claimLocked() bool {
-	if s.writer || !s.attached || s.dead || s.haltedLocked() || len(s.queue) == 0 && s.farewell == nil {
+	if s.writer || !s.attached || s.dead || s.haltedLocked() || len(s.queue) == 0 && s.farewell == nil && !s.carrier.owes() {
 		return false
 	}
 	s.writer = true
@@ -40,20 +43,26 @@ func (s *socket) flush() {
 	}
 	scratch := flushBuffers.Get().(*[]byte)
 	defer flushBuffers.Put(scratch)
+	var sealed []byte
+	if s.carrier != nil {
+		records := sealBuffers.Get().(*[]byte)
+		defer sealBuffers.Put(records)
+		sealed = (*records)[:0]
+	}
 	s.mu.Lock()
 	for {
 		data, born := s.takeLocked((*scratch)[:0], flushBytes)
-		if len(data) == 0 {
+		if len(data) == 0 && !s.carrier.owes() {
 			break
 		}
 		s.mu.Unlock()
-		n, err := writeNow(s.raw, data)
+		rest, err := s.sendNow(data, sealed)
 		s.mu.Lock()
 		if err == errWouldBlock {
-			s.shard.counters.bytesOut.Add(int64(n))
-			s.rest = data[n:]
+			s.countSentLocked(len(data), len(rest))
+			s.rest = rest
 			if len(data) <= flushBytes {
-				s.rest = append([]byte(nil), s.rest...) // the scratch is the next flush's
+				s.rest = append([]byte(nil), rest...) // the buffers are the next flush's
 			}
 			s.mu.Unlock()
 			s.server.work.Go(s.writeWaiting)
@@ -72,25 +81,33 @@ func (s *socket) flush() {
 // once: each write has a deadline.
 func (s *socket) writeWaiting() {
 	scratch := make([]byte, 0, slowBytes)
+	var sealed []byte
+	if s.carrier != nil {
+		sealed = make([]byte, 0, slowBytes+sealRoom)
+	}
 	s.mu.Lock()
 	s.waitsToWrite = true
 	for !s.haltedLocked() {
-		data, born := s.rest, int64(0)
-		if data == nil {
+		data, born, begun := s.rest, int64(0), s.rest != nil
+		if !begun {
 			data, born = s.takeLocked(scratch[:0], slowBytes)
 		}
-		if len(data) == 0 || s.dead {
+		if len(data) == 0 && !s.carrier.owes() || s.dead {
 			break
 		}
 		if s.cause == CauseNone {
 			_ = s.conn.SetWriteDeadline(time.Now().Add(writeWait)) // see boundLocked
 		}
 		s.mu.Unlock()
-		n, err := s.conn.Write(data)
+		rest, err := s.sendWaiting(data, begun, sealed)
 		s.mu.Lock()
+		sent := len(data)
+		if begun && s.carrier != nil {
+			sent = 0 // flush has counted what is in the records
+		}
 		if err != nil && s.haltedLocked() && timedOut(err) {
-			s.shard.counters.bytesOut.Add(int64(n))
-			s.rest = append([]byte(nil), data[n:]...)
+			s.countSentLocked(sent, len(rest))
+			s.rest = append([]byte(nil), rest...)
 			break
 		}
 		s.rest = nil
@@ -98,7 +115,7 @@ func (s *socket) writeWaiting() {
 			s.writeFailedLocked(err)
 			break
 		}
-		s.wroteLocked(len(data), born)
+		s.wroteLocked(sent, born)
 	}
 	if s.cause == CauseNone {
 		_ = s.conn.SetWriteDeadline(time.Time{}) // see boundLocked
@@ -119,8 +136,8 @@ func (s *socket) takeLocked(buf []byte, limit int) (data []byte, born int64) {
 		if len(buf)+len(f.data) > limit {
 			if taken == 0 {
 				buf, taken = f.data, 1
-				s.writing.add(f)
-				s.noteWriting(f)
+				s.writing.add(f.outgoing)
+				s.noteWriting(f.index)
 				born = f.born
 			}
 			break
@@ -129,8 +146,8 @@ func (s *socket) takeLocked(buf []byte, limit int) (data []byte, born int64) {
 		if born == 0 {
 			born = f.born
 		}
-		s.writing.add(f)
-		s.noteWriting(f)
+		s.writing.add(f.outgoing)
+		s.noteWriting(f.index)
 		taken++
 	}
 	switch rest := copy(s.queue, s.queue[taken:]); {
@@ -153,7 +170,16 @@ func (s *socket) takeLocked(buf []byte, limit int) (data []byte, born int64) {
 
 // keptQueue is the length of a queue that a socket keeps when it is empty, so
 // that one message after the other costs no allocation.
-const keptQueue = 16
+const keptQueue = 8
+
+// countSentLocked counts n bytes of frames of which rest bytes are left; what is
+// left of records counts as sent.
+func (s *socket) countSentLocked(n, rest int) {
+	if s.carrier == nil {
+		n -= rest
+	}
+	s.shard.counters.bytesOut.Add(int64(n))
+}
 
 func (s *socket) wroteLocked(n int, born int64) {
 	s.waiting.sub(s.writing)

@@ -23,9 +23,13 @@ type outgoing struct {
 	// topic and key are the name and Message.Conflate of a message that may be
 	// given up for a newer one; "" for anything else.
 	topic, key string
-	// index is that in the history of the user; 0: it is in none.
-	index uint64
-	trace *trace.Record // of a service message; nil for anything else
+	trace      *trace.Record // of a service message; nil for anything else
+}
+
+// queued is a frame in the queue of a socket.
+type queued struct {
+	*outgoing
+	index uint64 // in the history of the user; 0: it is in none
 }
 
 // appendFrame appends one unmasked, unfragmented frame.

@@ -26,19 +26,20 @@ const (
 
 // Frozen is what a server had when it froze.
 type Frozen struct {
-	Since     time.Time // what all other times count from
-	Number    uint64    // of the last message that was accepted
+	Since     time.Time   // what all other times count from
+	Number    uint64      // of the last message that was accepted
+	Kept      []KeptState // messages for clients that come back
 	Histories []HistoryState
 	Sockets   []FrozenSocket
 	Closed    int // sockets that could not be kept
 }
 
-// Bound counts the sockets that Freeze would have to close because their
-// connections have no descriptor of their own, such as those of TLS.
+// Bound counts the sockets that Freeze would have to close because another process
+// cannot have their connections: the state of TLS is in this one.
 func (s *Server) Bound() (n int) {
 	for _, sock := range s.hub.every() {
 		sock.mu.Lock()
-		if sock.attached && sock.raw == nil {
+		if sock.attached && (sock.raw == nil || sock.carrier != nil) {
 			n++
 		}
 		sock.mu.Unlock()
@@ -58,10 +59,10 @@ func (s *Server) Freeze() *Frozen {
 	s.stop()
 	s.poller.close() // nobody is woken any more
 	left := s.hub.every()
+	f := &Frozen{Since: s.started, Sockets: make([]FrozenSocket, 0, len(left))}
 	for _, sock := range left {
 		sock.halt()
 	}
-	f := &Frozen{Since: s.started}
 	step := time.NewTicker(freezeStep)
 	defer step.Stop()
 	looks := 0
@@ -74,6 +75,7 @@ func (s *Server) Freeze() *Frozen {
 			case ok:
 				f.Sockets = append(f.Sockets, FrozenSocket{state, sock.conn})
 				s.hub.remove(sock)
+				s.poller.remove(sock.ticket)
 				s.work.Done()
 			case late && !ended && sock.close(CauseDrain):
 				f.Closed++
@@ -85,8 +87,9 @@ func (s *Server) Freeze() *Frozen {
 		}
 	}
 	s.part()
+	s.wires.close()
 	f.Number = s.numbers.through()
-	f.Histories = s.historyStates()
+	f.Kept, f.Histories = s.historyStates()
 	if f.Closed > 0 {
 		s.log.Warn("sockets are closed because their clients were in the middle of a frame", slog.Int(keyCount, f.Closed))
 	}
@@ -137,7 +140,7 @@ func (s *socket) freeze() (state SocketState, ok, ended bool) {
 	switch {
 	case s.cause != CauseNone || s.dead || s.deaf:
 		return state, false, true
-	case s.writer || !s.parked:
+	case s.writer || !s.parked || s.carrier != nil:
 		return state, false, false
 	}
 	if state, ok = s.stateLocked(); !ok {
@@ -168,6 +171,7 @@ func (h *hub) remove(s *socket) {
 	h.count.Add(-1)
 	if len(list) == 1 {
 		delete(sh.users, s.subject)
+		sh.absentLocked(s.subject)
 		return
 	}
 	sh.users[s.subject] = slices.Delete(list, i, i+1)

@@ -57,15 +57,15 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			s.hub.forget(sock)
 		}
 	}()
-	ws, wire, err := accept(w, r, sock)
+	wire, err := accept(w, r, sock)
 	if err != nil {
 		s.log.Debug("handshake failed after its checks", sock.logAttrs(), slog.Any(keyError, err))
 		return
 	}
-	ws.SetReadLimit(s.opts.Config().MaxPayload + readSlack)
+	wire.limit()
 	s.totals.handshake(Handshake{Result: handshakeOK})
 	s.records.add(r, who.subject, handshakeOK, "")
-	sock.attach(ws, wire)
+	sock.attach(wire)
 	started = true
 	sock.welcome()
 	if s.watched() {
@@ -80,25 +80,17 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request, who attempt, f *
 	f.write(w, r.ProtoMajor == 1)
 }
 
-func accept(w http.ResponseWriter, r *http.Request, sock *socket) (*websocket.Conn, *wire, error) {
-	h := &hijacker{ResponseWriter: w, sock: sock}
-	ws, err := websocket.Accept(h, r, sock.acceptOptions())
+func accept(w http.ResponseWriter, r *http.Request, sock *socket) (*wire, error) {
+	h := &hijacker{ResponseWriter: w, wire: &wire{sock: sock}}
+	ws, err := websocket.Accept(h, r, h.wire.acceptOptions())
 	if err != nil {
-		if h.wire != nil {
+		if h.wire.Conn != nil {
 			_ = h.wire.Conn.Close()
 		}
-		return nil, nil, err
+		return nil, err
 	}
-	return ws, h.wire, nil
-}
-
-func (s *socket) acceptOptions() *websocket.AcceptOptions {
-	return &websocket.AcceptOptions{
-		InsecureSkipVerify: true, // originAllowed has decided
-		CompressionMode:    websocket.CompressionDisabled,
-		OnPingReceived:     s.onPing,
-		OnPongReceived:     s.onPong,
-	}
+	h.wire.ws = ws
+	return h.wire, nil
 }
 
 // register puts the socket into the hub and makes it known to the cluster; one
@@ -169,10 +161,10 @@ func (s *Server) admit(w http.ResponseWriter, r *http.Request, who *attempt) (*s
 	if refused := s.register(r.Context(), sock); refused != nil {
 		return nil, refused
 	}
-	if s.endedOwners.over(session) { // meanwhile: its sockets were closed before this one was among them
+	if refused := s.reconsider(r.Context(), sock, session); refused != nil {
 		s.leave(sock)
 		s.hub.forget(sock)
-		return nil, forbidNoSession
+		return nil, refused
 	}
 	return sock, nil
 }

@@ -292,11 +292,10 @@ func TestGateFlipsDuringHandshake(t *testing.T) {
 		}
 		first = false
 	}
-	c := w.dial(s, eio4)
-	before := c.wantClose(4403)
-	if len(before) != 2 || before[1] != `42["sluice:disabled"]` {
-		t.Errorf("before the close came %q", before)
+	if _, res, _ := w.rawDial(get(eio4+"&session="+s.ID), s); res.StatusCode != http.StatusBadRequest {
+		t.Errorf("the answer is %s", res.Status)
 	}
+	until(t, "it has no socket", func() bool { return len(w.server.hub.every()) == 0 })
 }
 
 // A session that ends between the look-up and the registration is not missed.
@@ -312,7 +311,10 @@ func TestSessionEndsDuringHandshake(t *testing.T) {
 			}
 		}
 	}
-	w.dial(s, eio4).wantClose(4401)
+	if _, res, _ := w.rawDial(get(eio4+"&session="+s.ID), s); res.StatusCode != http.StatusForbidden {
+		t.Errorf("the answer is %s", res.Status)
+	}
+	until(t, "it has no socket", func() bool { return len(w.server.hub.every()) == 0 })
 }
 
 // A response that cannot be hijacked leaves no registration behind.

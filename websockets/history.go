@@ -1,6 +1,8 @@
 package websockets
 
 import (
+	"iter"
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -13,26 +15,15 @@ import (
 const (
 	// maxKept and maxKeptBytes bound what is kept of one user: more than the queue
 	// of a socket holds, and less than a client that comes back would wait for.
-	maxKept      = 1024
+	maxKept      = 1024 // a power of two
 	maxKeptBytes = 1 << 20
-	// maxHistoryBytes bounds what a member keeps of all users: two minutes of 2,000
-	// messages a second of 300 bytes. Each shard has its share.
-	maxHistoryBytes = 128 << 20
 	// firstIndex leaves room for older messages that other members have.
 	firstIndex = 1 << 20
-	// keptCost is what a kept message counts as beside its frame.
-	keptCost = 200
+	// leastRing is the length of the first ring of a history.
+	leastRing = 4
 	// MaxRecovery bounds how long a message can be kept.
 	MaxRecovery = 10 * time.Minute
 )
-
-// kept is a message in the history of a user. It is not changed.
-type kept struct {
-	outgoing // for Socket.IO
-	stamp    *stamp
-	to       *Target // nil: every socket
-	at       int64   // by Server.clock
-}
 
 func (k *kept) matches(s *socket) bool {
 	return k.to == nil || k.to.matches(s)
@@ -42,142 +33,149 @@ func (t *Target) matches(s *socket) bool {
 	return (t.SourceToken == "" || t.SourceToken != s.connection) && pathMatches(t.PathFilter, s.path)
 }
 
-// history is what is kept of one user.
+// history is what is kept of one user. What a delivery needs comes first.
 type history struct {
-	owner      subject
-	mu         sync.Mutex
-	list       []*kept // oldest first, of consecutive indices
-	last       uint64  // index of the newest; the first has 1
-	bytes      int
-	ahead      int          // messages that are gone, but not yet from the shard's order; below 0: they are there and not in it
-	whole      int64        // every message since then was kept, by Server.clock
-	lost       int64        // the newest message that is gone came then; 0: none is
-	off        bool         // the user is switched off: nothing is kept
-	departures []*departure // of sockets that ended, oldest first
-	sockets    int          // that may recover and are open here
-	until      int64        // it is needed without a socket until then
-	window     time.Duration
+	mu     sync.Mutex
+	ring   []*kept // of a power of two, of which n from head on are in use, of consecutive indices; nil: none is kept
+	head   int32
+	n      int32
+	last   uint64 // index of the newest; the first has 1
+	bytes  int
+	window time.Duration
+	off    bool // the user is switched off: nothing is kept
+
+	counted    *keptMessages // where the messages are counted
+	whole      int64         // every message since then was kept, by Server.clock
+	lost       int64         // the newest message that is gone came then; 0: none is
+	departures []*departure  // of sockets that ended, oldest first
+	sockets    int           // that may recover and are open here
+	until      int64         // it is needed without a socket until then
 }
 
-// keepLocked adds a message and returns what is left to the shard to count.
-func (h *history) keepLocked(k *kept) (bytes int) {
+// at is the message at a place, counted from the oldest.
+func (h *history) at(i int32) *kept { return h.ring[int(h.head+i)&(len(h.ring)-1)] }
+
+// keepLocked adds a message, forgets those that are too old or too many, and returns
+// the message's index. The caller counts the history among those that have it.
+func (h *history) keepLocked(k *kept) (index uint64) {
+	for h.n > 0 {
+		oldest := h.at(0)
+		if h.n < maxKept && h.bytes+int(k.size) <= maxKeptBytes && oldest.at >= k.at-int64(h.window) && oldest.frame.Load() != nil {
+			break
+		}
+		h.dropLocked()
+	}
+	if int(h.n) == len(h.ring) {
+		h.sizeLocked(max(leastRing, 2*len(h.ring)))
+	}
 	h.last++
-	k.index = h.last
-	h.list = append(h.list, k)
-	h.bytes += k.size()
-	bytes = k.size()
-	for len(h.list) > maxKept || h.bytes > maxKeptBytes || h.list[0].at < k.at-int64(h.window) {
-		bytes -= h.dropLocked()
-		h.ahead++
-	}
-	return bytes
+	h.n++
+	h.bytes += int(k.size)
+	h.ring[int(h.head+h.n-1)&(len(h.ring)-1)] = k
+	return h.last
 }
 
-func (k *kept) size() int { return len(k.data) + keptCost }
-
-// dropLocked forgets the oldest message, and returns its size.
-func (h *history) dropLocked() int {
-	k := h.list[0]
-	h.list[0] = nil
-	h.list = h.list[1:]
-	h.bytes -= k.size()
-	h.lost = k.at
-	if len(h.list) == 0 {
-		h.list = nil
+// sizeLocked has the ring take n messages, a power of two.
+func (h *history) sizeLocked(n int) {
+	ring := make([]*kept, n)
+	for i := range h.n {
+		ring[i] = h.at(i)
 	}
-	return k.size()
+	h.ring, h.head = ring, 0
+}
+
+// dropLocked forgets the oldest message.
+func (h *history) dropLocked() {
+	k := h.at(0)
+	h.ring[h.head] = nil
+	h.head = (h.head + 1) & int32(len(h.ring)-1)
+	h.n--
+	h.bytes -= int(k.size)
+	h.lost = k.at
+	h.counted.release(k)
+	if h.n == 0 {
+		h.ring, h.head = nil, 0
+	}
+}
+
+// forgetLocked forgets the messages from before a time, and those that are gone.
+func (h *history) forgetLocked(before int64) {
+	for h.n > 0 && (h.at(0).at < before || h.at(0).frame.Load() == nil) {
+		h.dropLocked()
+	}
+}
+
+// clearLocked forgets all messages.
+func (h *history) clearLocked() {
+	for h.n > 0 {
+		h.dropLocked()
+	}
+}
+
+// fillLocked has the history consist of these messages, the last of which has the
+// index last. Those that it has are among them.
+func (h *history) fillLocked(list []*kept) {
+	h.n, h.head, h.ring, h.bytes = 0, 0, nil, 0
+	if len(list) == 0 {
+		return
+	}
+	h.ring = make([]*kept, max(leastRing, 1<<bits.Len(uint(len(list)-1))))
+	h.n = int32(copy(h.ring, list))
+	for _, k := range list {
+		h.bytes += int(k.size)
+	}
+}
+
+// keptOf is a message as a user has it.
+type keptOf struct {
+	*kept
+	frame *outgoing // of it, for Socket.IO
+	index uint64
+}
+
+// allLocked are the messages that are kept, the oldest first.
+func (h *history) allLocked() iter.Seq[keptOf] {
+	return func(yield func(keptOf) bool) {
+		for i := range h.n {
+			k := h.at(i)
+			if f := k.frame.Load(); f != nil && !yield(keptOf{k, f, h.last - uint64(h.n-1-i)}) {
+				return
+			}
+		}
+	}
+}
+
+// lackLocked is when the newest message came that is not kept any more: what came
+// since is there.
+func (h *history) lackLocked() int64 {
+	h.forgetLocked(0)
+	return max(h.lost, h.whole)
 }
 
 // switchOff forgets all, for as long as the user is not served.
-func (h *history) switchOff(off bool, now int64) (bytes int) {
+func (h *history) switchOff(off bool, now int64) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.off == off {
-		return 0
+		return
 	}
 	h.off = off
-	bytes, h.ahead = h.bytes, h.ahead+len(h.list)
-	h.list, h.bytes, h.lost, h.whole = nil, 0, 0, now
+	h.clearLocked()
+	h.lost, h.whole = 0, now
 	// What was not accepted for a client is not missing.
 	for _, d := range h.departures {
 		d.from = max(d.from, now)
 	}
-	return bytes
 }
 
-// histories are those of a shard.
+// histories are those of a shard, and guarded by it.
 type histories struct {
-	of map[subject]*history // guarded by the shard
-
-	mu    sync.Mutex // taken after a history's
-	order []ordered  // of all messages that are kept, by age
-	head  int
-	bytes int
-}
-
-// ordered is a message of a history, the oldest of it that order has.
-type ordered struct {
-	h  *history
-	at int64
-}
-
-// added counts a message, and returns the histories whose oldest is to go.
-func (l *histories) added(h *history, at int64, bytes int, expired int64) (drop []*history) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if h != nil {
-		l.order = append(l.order, ordered{h, at})
-	}
-	l.bytes += bytes
-	left := l.bytes
-	for l.head < len(l.order) && (left > maxHistoryBytes/shardCount || l.order[l.head].at < expired) {
-		drop = append(drop, l.order[l.head].h)
-		left -= keptCost // at least; what is still too much goes with the next
-		l.order[l.head] = ordered{}
-		l.head++
-	}
-	switch {
-	case l.head == len(l.order):
-		l.order, l.head = nil, 0
-	case l.head > len(l.order)/2:
-		n := copy(l.order, l.order[l.head:])
-		clear(l.order[n:])
-		l.order, l.head = l.order[:n], 0
-	}
-	return drop
-}
-
-// trim counts a message that was kept, and forgets what is too old or too much.
-// The caller holds no history.
-func (l *histories) trim(h *history, at int64, bytes int, now int64) {
-	for drop := l.added(h, at, bytes, now-int64(MaxRecovery)); len(drop) > 0; {
-		bytes = 0
-		for _, d := range drop {
-			d.mu.Lock()
-			switch {
-			case d.ahead > 0:
-				d.ahead--
-			default:
-				for n := 1 - d.ahead; n > 0 && len(d.list) > 0; n-- {
-					bytes -= d.dropLocked()
-				}
-				d.ahead = 0
-			}
-			d.mu.Unlock()
-		}
-		drop = l.added(nil, 0, bytes, now-int64(MaxRecovery))
-	}
-}
-
-// shed gives bytes back that are not in the order any more.
-func (l *histories) shed(bytes int) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.bytes -= bytes
+	of     map[subject]*history
+	absent map[subject]*history // of users without a socket here
 }
 
 // historyOf returns the history of a user, made where it is to be.
-func (sh *shard) historyOf(k subject, make bool, now int64, count *atomic.Int64) *history {
+func (sh *shard) historyOf(k subject, make bool, now int64, s *Server) *history {
 	sh.mu.RLock()
 	h := sh.histories.of[k]
 	sh.mu.RUnlock()
@@ -186,41 +184,56 @@ func (sh *shard) historyOf(k subject, make bool, now int64, count *atomic.Int64)
 	}
 	sh.mu.Lock()
 	defer sh.mu.Unlock()
-	return sh.historyLocked(k, now, count)
+	return sh.historyLocked(k, now, s)
 }
 
-func (sh *shard) historyLocked(k subject, now int64, count *atomic.Int64) *history {
-	h := sh.histories.of[k]
+func (sh *shard) historyLocked(k subject, now int64, s *Server) *history {
+	l := &sh.histories
+	h := l.of[k]
 	if h == nil {
-		if sh.histories.of == nil {
-			sh.histories.of = make(map[subject]*history)
+		if l.of == nil {
+			l.of, l.absent = make(map[subject]*history), make(map[subject]*history)
 		}
-		h = &history{owner: k, whole: now, last: firstIndex}
-		count.Add(1)
-		sh.histories.of[k] = h
+		h = &history{counted: &s.kept, whole: now, last: firstIndex}
+		s.histories.Add(1)
+		l.of[k] = h
+		sh.absentLocked(k)
 	}
 	return h
+}
+
+// absentLocked notes whether a user who may have a history has a socket here.
+func (sh *shard) absentLocked(k subject) {
+	if h := sh.histories.of[k]; h != nil && sh.users[k] == nil {
+		sh.histories.absent[k] = h
+	} else {
+		delete(sh.histories.absent, k)
+	}
+}
+
+// historyOfLocked is the history of the user of sockets.
+func (sh *shard) historyOfLocked(k subject, list []*socket) *history {
+	for _, s := range list {
+		if s.rec != nil {
+			return s.rec.history
+		}
+	}
+	return sh.histories.of[k]
 }
 
 // sweep forgets what is older than each user's time, and the histories that
 // nobody needs.
 func (sh *shard) sweep(now int64, count *atomic.Int64) {
-	sh.histories.trim(nil, 0, 0, now)
 	var over []subject
 	sh.mu.RLock()
 	for k, h := range sh.histories.of {
 		h.mu.Lock()
 		h.expireLocked(now)
-		bytes := 0
-		for len(h.list) > 0 && h.list[0].at < now-int64(h.window) {
-			bytes += h.dropLocked()
-			h.ahead++
-		}
-		if h.sockets == 0 && h.until < now && len(h.departures) == 0 {
+		h.forgetLocked(now - int64(h.window))
+		if h.unneededLocked(now) {
 			over = append(over, k)
 		}
 		h.mu.Unlock()
-		sh.histories.shed(bytes)
 	}
 	sh.mu.RUnlock()
 	if len(over) == 0 {
@@ -231,15 +244,18 @@ func (sh *shard) sweep(now int64, count *atomic.Int64) {
 	for _, k := range over {
 		h := sh.histories.of[k]
 		h.mu.Lock()
-		if h.sockets == 0 && h.until < now && len(h.departures) == 0 {
+		if h.unneededLocked(now) {
 			delete(sh.histories.of, k)
+			delete(sh.histories.absent, k)
 			count.Add(-1)
-			sh.histories.shed(h.bytes)
-			h.ahead += len(h.list)
-			h.list, h.bytes = nil, 0
+			h.clearLocked()
 		}
 		h.mu.Unlock()
 	}
+}
+
+func (h *history) unneededLocked(now int64) bool {
+	return h.sockets == 0 && h.until < now && len(h.departures) == 0
 }
 
 // clock is the time since the server's start, which no step of the system's

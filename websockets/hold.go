@@ -46,7 +46,7 @@ func (s *socket) bornMuted() {
 	s.muted = true
 	f := s.switchNoticeLocked(false)
 	s.waiting.add(f)
-	s.held = append(s.held, f)
+	s.held = append(s.held, queued{outgoing: f})
 }
 
 // mute mutes a socket, or has it get messages again, tells its client, and
@@ -67,10 +67,10 @@ func (s *socket) mute(on bool) bool {
 	case full || s.admit == admitRefuse:
 	case s.admit == admitHold:
 		s.waiting.add(f)
-		s.held = append(s.held, f)
+		s.held = append(s.held, queued{outgoing: f})
 	default:
 		s.waiting.add(f)
-		s.queue = append(s.queue, f)
+		s.queue = append(s.queue, queued{outgoing: f})
 	}
 	mine := s.claimLocked()
 	s.mu.Unlock()
@@ -79,7 +79,7 @@ func (s *socket) mute(on bool) bool {
 }
 
 // countMutedLocked counts a socket, while it has a connection, as muted or no
-// longer. One without is looked at again as soon as it has one, see reconsider.
+// longer. One without is looked at again as soon as it has one, see begin.
 func (s *socket) countMutedLocked(on bool) {
 	if on {
 		s.server.muted.Add(1)
@@ -95,7 +95,7 @@ func (s *Server) serveHistory(k subject, v Verdict) {
 	}
 	sh := s.hub.shard(k)
 	if h := sh.historyOf(k, false, 0, nil); h != nil {
-		sh.histories.shed(h.switchOff(!v.Allowed, s.clock()))
+		h.switchOff(!v.Allowed, s.clock())
 	}
 }
 
@@ -106,10 +106,8 @@ func (s *Server) recheckHistories() {
 		sh := &s.hub.shards[i]
 		var list []subject
 		sh.mu.RLock()
-		for k := range sh.histories.of {
-			if sh.users[k] == nil {
-				list = append(list, k)
-			}
+		for k := range sh.histories.absent {
+			list = append(list, k)
 		}
 		sh.mu.RUnlock()
 		for _, k := range list {

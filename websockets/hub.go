@@ -75,6 +75,7 @@ func (h *hub) add(s *socket, perUser, total int) (old *socket, err *refusal) {
 	}
 	sh.users[s.subject] = append(list, s)
 	sh.beginHistory(s)
+	sh.absentLocked(s.subject)
 	return nil, nil
 }
 
@@ -102,6 +103,7 @@ func (h *hub) leave(s *socket) bool {
 	sh.endHistory(s)
 	if len(list) == 1 {
 		delete(sh.users, s.subject)
+		sh.absentLocked(s.subject)
 		return true
 	}
 	sh.users[s.subject] = slices.Delete(list, i, i+1)
@@ -149,7 +151,8 @@ func (h *hub) toUser(k subject, f receive) {
 	sh := h.shard(k)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
-	if list, kept := sh.users[k], sh.histories.of[k]; list != nil || kept != nil {
+	list := sh.users[k]
+	if kept := sh.historyOfLocked(k, list); list != nil || kept != nil {
 		f(list, kept)
 	}
 }
@@ -161,11 +164,11 @@ func (h *hub) toAll(match func(subject) bool, f receive) {
 		sh.mu.RLock()
 		for k, list := range sh.users {
 			if match(k) {
-				f(list, sh.histories.of[k])
+				f(list, sh.historyOfLocked(k, list))
 			}
 		}
-		for k, kept := range sh.histories.of {
-			if sh.users[k] == nil && match(k) {
+		for k, kept := range sh.histories.absent {
+			if match(k) {
 				f(nil, kept)
 			}
 		}
@@ -179,7 +182,7 @@ func (sh *shard) beginHistory(s *socket) {
 	if s.rec == nil {
 		return
 	}
-	h := sh.historyLocked(s.subject, s.server.clock(), &s.server.histories)
+	h := sh.historyLocked(s.subject, s.server.clock(), s.server)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.sockets++

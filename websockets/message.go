@@ -87,6 +87,11 @@ type encoded struct {
 	name   string
 	args   json.RawMessage
 	stamp  *stamp // of the last time that it was sent; nil: it was not
+
+	// For clients that come back with an offset, and those of /ws/* with ids; nil until
+	// the first such socket.
+	withOffset, withID *outgoing
+	offsetText         string // of stamp; "": nobody has asked
 }
 
 // Accepted tells which number a message got when it was sent, after Validate.
@@ -102,10 +107,29 @@ func (m *Message) Accepted() Accepted {
 func (e *encoded) trace(r *trace.Record) {
 	packet := *e.packet
 	packet.trace = r
-	e.packet, e.text = &packet, nil
+	e.packet, e.text, e.withOffset, e.withID, e.offsetText = &packet, nil, nil, nil, ""
 }
 
-// plain is the frame for /ws/*. Only the goroutine that sends calls it.
+// offset is that of the message. Only the goroutine that sends calls it, as for the
+// forms of the frame that follow.
+func (e *encoded) offset() string {
+	if e.offsetText == "" {
+		e.offsetText = e.stamp.offset()
+	}
+	return e.offsetText
+}
+
+// form is the frame in a form that is made of the packet, once.
+func (e *encoded) form(at **outgoing, text func(packet []byte) []byte) *outgoing {
+	if *at == nil {
+		f := *e.packet
+		f.data = textFrame(text(payloadOf(f.data)))
+		*at = &f
+	}
+	return *at
+}
+
+// plain is the frame for /ws/*.
 func (e *encoded) plain() *outgoing {
 	if e.text == nil {
 		var b bytes.Buffer

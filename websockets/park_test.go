@@ -11,7 +11,7 @@ import (
 )
 
 // allParked waits until nobody serves any of the server's sockets.
-func allParked(t *testing.T, w *world, n int) {
+func allParked(t testing.TB, w *world, n int) {
 	t.Helper()
 	until(t, fmt.Sprintf("%d sockets are parked", n), func() bool {
 		parked := 0

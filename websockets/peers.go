@@ -131,7 +131,7 @@ func (s *Server) foreignHistory(k subject, now int64) *history {
 	if h := sh.historyOf(k, false, now, nil); h != nil {
 		return h
 	}
-	h := sh.historyOf(k, true, now, &s.histories)
+	h := sh.historyOf(k, true, now, s)
 	s.serveHistory(k, s.opts.Gate.Allowed(k.context, k.user))
 	return h
 }

@@ -45,13 +45,12 @@ type ticket struct{ index, generation uint32 }
 var errPollerClosed = errors.New("the poller is closed")
 
 // add has the poller tell s whenever there is something to read. It fails for
-// a connection without a descriptor of its own, such as one of TLS.
-func (p *poller) add(s *socket, conn net.Conn) (ticket, syscall.RawConn, error) {
-	sc, ok := conn.(*net.TCPConn)
-	if !ok {
+// a connection that none of TCP is known of.
+func (p *poller) add(s *socket, conn *net.TCPConn) (ticket, syscall.RawConn, error) {
+	if conn == nil {
 		return ticket{}, nil, errors.ErrUnsupported
 	}
-	raw, err := sc.SyscallConn()
+	raw, err := conn.SyscallConn()
 	if err != nil {
 		return ticket{}, nil, err
 	}

@@ -14,7 +14,7 @@ type poller struct{}
 
 type ticket struct{}
 
-func (*poller) add(*socket, net.Conn) (ticket, syscall.RawConn, error) {
+func (*poller) add(*socket, *net.TCPConn) (ticket, syscall.RawConn, error) {
 	return ticket{}, nil, errors.ErrUnsupported
 }
 

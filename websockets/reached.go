@@ -3,6 +3,7 @@ package websockets
 import (
 	"encoding/binary"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -11,14 +12,19 @@ import (
 // came before. Only what is behind the last answer is sent again.
 
 const (
-	// askEvery is the time between two questions to one socket: their answers stay
-	// far below what a client may send.
-	askEvery = 100 * time.Millisecond
-	// reachedPerSecond and reachedAtOnce bound the questions to all sockets, each of which
-	// costs a small frame in both directions: above it the unconfirmed tails of busy
-	// sockets get longer.
-	reachedPerSecond = 5_000
+	// askEvery is the time between two questions to one socket, and askRound between
+	// two looks at those that wait for their next. A message that comes alone is asked
+	// for at once. Of those that follow sooner a client may get a second copy, if its
+	// connection breaks before the next question, askEvery and askRound later at most.
+	// An answer costs the server up to 100 us, a seventh of what its message has cost.
+	askEvery = 3 * time.Second
+	askRound = time.Second
+	// reachedPerSecond and reachedAtOnce bound the questions to all sockets: above it the
+	// unconfirmed tails of busy sockets get longer.
+	reachedPerSecond = 1_000
 	reachedAtOnce    = 5_000
+	// emptyFor is how long nobody tries when no question is left.
+	emptyFor = 10 * time.Millisecond
 	// pingBytes is a question: a frame with a payload of 8 bytes.
 	pingBytes = 10
 	// reachedMark begins the payload of the pings that ask, so that a pong tells
@@ -26,10 +32,10 @@ const (
 	reachedMark = 0x53
 )
 
-// noteWriting notes that a frame is being written.
-func (s *socket) noteWriting(f *outgoing) {
-	if s.rec != nil && f.index > s.rec.writing {
-		s.rec.writing = f.index
+// noteWriting notes that a frame is being written, of a message of this index.
+func (s *socket) noteWriting(index uint64) {
+	if s.rec != nil && index > s.rec.writing {
+		s.rec.writing = index
 	}
 }
 
@@ -53,7 +59,7 @@ func (s *socket) wroteKeptLocked() {
 // arrived, unless one is out or was lately.
 func (s *socket) askLocked(buf []byte) []byte {
 	r, now := s.rec, s.server.clock()
-	if r.asked != 0 || r.askedAt != 0 && now-r.askedAt < int64(askEvery) || !s.server.reached.take(time.Now()) {
+	if r.asked != 0 || r.askedAt != 0 && now-r.askedAt < int64(askEvery) || !s.server.reached.take(now) {
 		return buf
 	}
 	r.asked, r.askedAt = r.writing, now
@@ -85,7 +91,7 @@ func (s *socket) askAgain(now int64) (wait bool) {
 	s.mu.Lock()
 	r := s.rec
 	due := s.cause == CauseNone && r.asked == 0 && r.written > r.confirmed
-	if due && (now-r.askedAt < int64(askEvery) || !s.server.reached.take(time.Now())) {
+	if due && (now-r.askedAt < int64(askEvery) || !s.server.reached.take(now)) {
 		s.mu.Unlock()
 		return true
 	}
@@ -104,20 +110,29 @@ func (s *socket) askAgain(now int64) (wait bool) {
 
 // reached has the sockets asked whose messages no question has followed yet.
 type reached struct {
-	mu     sync.Mutex
-	list   []*socket // each once, so that the hub bounds it
-	bucket bucket
-	wake   chan struct{}
+	empty atomic.Int64 // no question is left until then, by Server.clock
+	wake  chan struct{}
+
+	mu   sync.Mutex
+	list []*socket // each once, so that the hub bounds it
+	used float64   // of reachedAtOnce, at the time last
+	last int64
 }
 
 // take reports whether one more socket may be asked now.
-func (q *reached) take(now time.Time) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	if q.bucket.take(0, reachedPerSecond, reachedAtOnce, now); q.bucket.used+1 > reachedAtOnce {
+func (q *reached) take(now int64) bool {
+	if now < q.empty.Load() {
 		return false
 	}
-	q.bucket.used++
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	q.used = max(0, q.used-reachedPerSecond*time.Duration(max(0, now-q.last)).Seconds())
+	q.last = max(q.last, now)
+	if q.used+1 > reachedAtOnce {
+		q.empty.Store(now + int64(emptyFor))
+		return false
+	}
+	q.used++
 	return true
 }
 
@@ -142,7 +157,7 @@ func (s *Server) askReached() {
 		case <-s.stopped.Done():
 			return
 		}
-		wait := time.NewTimer(askEvery)
+		wait := time.NewTimer(askRound)
 		select {
 		case <-wait.C:
 		case <-s.stopped.Done():
@@ -155,7 +170,7 @@ func (s *Server) askReached() {
 		q.mu.Unlock()
 		now, again := s.clock(), list[:0]
 		for _, sock := range list {
-			if sock.askAgain(now) {
+			if now < q.empty.Load() || sock.askAgain(now) {
 				again = append(again, sock)
 			}
 		}

@@ -2,7 +2,6 @@ package websockets
 
 import (
 	"encoding/json"
-	"slices"
 	"time"
 
 	"github.com/seed47708276/sluice/websockets/engineio"
@@ -66,11 +65,12 @@ func (s *socket) resume(pid, offset string) (recovered bool) {
 			}
 			r.seen[offset] = true
 		}
-		if lost := max(h.lost, h.whole); d.gap || d.from < lost {
+		if lost := h.lackLocked(); d.gap || d.from < lost {
 			if d.gap {
 				lost = d.at
 			}
-			if outcome == recoveredAll {
+			// Behind a gap the message that the client names may be gone as well.
+			if outcome == recoveredAll || outcome == recoveryUnknown && d.pid == pid {
 				outcome = recoveredGap
 			}
 			gap = gapEvent(server.wall(d.from), server.wall(lost))
@@ -93,12 +93,11 @@ func (s *socket) resume(pid, offset string) (recovered bool) {
 		s.noteLocked(gap)
 	}
 	sent := 0
-	for _, k := range h.list {
-		if k.index <= from || !k.matches(s) || r.has(k.stamp) || d != nil && k.at < now-int64(r.window) {
+	for k := range h.allLocked() {
+		if k.index <= from || !k.matches(s) || r.has(&k.stamp) || d != nil && k.at < now-int64(r.window) {
 			continue
 		}
-		f := s.frameOf(k, nil)
-		if s.pushLocked(f, cfg, true) != pushRefused {
+		if s.pushLocked(queued{s.frameAgain(k), k.index}, cfg, true) != pushRefused {
 			r.offset = k.stamp.offset()
 			if k.index <= r.start {
 				sent++
@@ -151,7 +150,12 @@ func startOf(member string) string { return offsetPrefix + member + "-0" }
 // arrivedLocked reports whether an offset is of a message that is kept and had
 // arrived for sure.
 func (h *history) arrivedLocked(d *departure, offset string) bool {
-	return slices.ContainsFunc(h.list, func(k *kept) bool { return d.pos.has(k.stamp) && k.stamp.offset() == offset })
+	for k := range h.allLocked() {
+		if d.pos.has(&k.stamp) && k.stamp.offset() == offset {
+			return true
+		}
+	}
+	return false
 }
 
 // wall is a moment of Server.clock by the system's clock.
@@ -177,9 +181,9 @@ func (s *socket) noteLocked(packet []byte) {
 	s.waiting.add(f)
 	s.rec.grace.add(f)
 	if s.admit == admitHold {
-		s.held = append(s.held, f)
+		s.held = append(s.held, queued{outgoing: f})
 	} else {
-		s.queue = append(s.queue, f)
+		s.queue = append(s.queue, queued{outgoing: f})
 	}
 }
 
@@ -195,32 +199,34 @@ func (s *socket) noticePacket(packet []byte) []byte {
 	return packet
 }
 
-// frameOf is a kept message as this socket gets it. m is the message where it has
-// just been sent.
-func (s *socket) frameOf(k *kept, m *encoded) *outgoing {
-	f := &k.outgoing
-	if m != nil { // whose record the frame has, and what is kept has not
-		live := k.outgoing
-		live.trace = m.packet.trace
-		f = &live
-	}
+// frameAgain is a kept message as this socket gets it.
+func (s *socket) frameAgain(k keptOf) *outgoing {
+	var data []byte
 	switch {
 	case s.asText && s.rec.ids:
-		f = &outgoing{data: textFrame(textOf(payloadOf(k.data), k.stamp.offset()))}
-	case s.asText && m != nil:
-		f = &outgoing{data: m.plain().data}
+		data = textFrame(textOf(payloadOf(k.frame.data), k.stamp.offset()))
 	case s.asText:
-		f = &outgoing{data: textFrame(textOf(payloadOf(k.data), ""))}
+		data = textFrame(textOf(payloadOf(k.frame.data), ""))
 	case s.rec.offsets:
-		f = &outgoing{data: textFrame(withOffset(payloadOf(k.data), k.stamp.offset()))}
+		data = textFrame(withOffset(payloadOf(k.frame.data), k.stamp.offset()))
 	default:
-		return f
+		return k.frame
 	}
-	f.born, f.topic, f.key, f.index = k.born, k.topic, k.key, k.index
-	if m != nil {
-		f.trace = m.packet.trace
+	return &outgoing{data: data, born: k.frame.born, topic: k.frame.topic, key: k.frame.key}
+}
+
+// frameNow is a message that is being sent as this socket gets it: all that get it in
+// one form share the frame.
+func (s *socket) frameNow(m *encoded) *outgoing {
+	switch r := s.rec; {
+	case s.asText && r != nil && r.ids && m.stamp != nil:
+		return m.form(&m.withID, func(packet []byte) []byte { return textOf(packet, m.offset()) })
+	case s.asText:
+		return m.plain()
+	case r != nil && r.offsets && m.stamp != nil:
+		return m.form(&m.withOffset, func(packet []byte) []byte { return withOffset(packet, m.offset()) })
 	}
-	return f
+	return m.packet
 }
 
 // payloadOf is the payload of a whole frame of the server.

@@ -52,14 +52,14 @@ func (s *Server) send(to trace.Key, m Message, t Target, each func(receive)) (in
 	ask := m.Confirm || to.User != 0 && cfg.Arrivals > 0 && s.sample.due(born, cfg.Arrivals)
 	keep := s.keeping(&m, &t)
 	each(func(list []*socket, h *history) {
-		k := keep.in(h)
+		index := keep.in(h)
 		for _, sock := range list {
 			switch {
 			case t.SourceToken != "" && t.SourceToken == sock.connection:
 				rec.Source++
 			case !pathMatches(t.PathFilter, sock.path):
 				rec.Paths++
-			case work.take(sock, sock.push(m.built, k, cfg), rec):
+			case work.take(sock, sock.push(m.built, index, cfg), rec):
 				queued++
 				if ask {
 					work.asked = append(work.asked, sock)
@@ -94,18 +94,9 @@ type receive func(list []*socket, h *history)
 // sockets of a user.
 type keeping struct {
 	server *Server
-	frame  *outgoing
-	stamp  *stamp
-	to     *Target
-	now    int64
-	bytes  []keptBytes
+	kept   *kept
+	users  int  // that have it
 	own    bool // it has a number of this member's that is not delivered yet
-}
-
-// keptBytes is what one user's history has grown by.
-type keptBytes struct {
-	h     *history
-	bytes int
 }
 
 // keeping gives a message its number. Where nobody can come back for it, here or
@@ -115,34 +106,34 @@ func (s *Server) keeping(m *Message, t *Target) keeping {
 	if s.histories.Load() == 0 && s.opts.Peers == nil {
 		return keeping{}
 	}
-	k := keeping{server: s, frame: m.built.packet, now: s.clock()}
+	var to *Target
 	if *t != (Target{}) {
-		to := *t
-		k.to = &to
+		copied := *t
+		to = &copied
 	}
+	k := keeping{server: s, kept: newKept(*m.built.packet, to, s.clock())}
 	if k.own = m.Stamp.Origin == ""; k.own {
-		k.stamp = &stamp{origin: s.opts.Origin, number: s.numbers.take()}
+		k.kept.stamp.origin, k.kept.stamp.number = s.opts.Origin, s.numbers.take()
 	} else {
-		k.stamp = &stamp{origin: m.Stamp.Origin, number: m.Stamp.Number}
-		k.stamp.place.Store(m.Stamp.Place)
+		k.kept.stamp.origin, k.kept.stamp.number = m.Stamp.Origin, m.Stamp.Number
+		k.kept.stamp.place.Store(m.Stamp.Place)
 	}
-	m.built.stamp = k.stamp
+	m.built.stamp = &k.kept.stamp
 	return k
 }
 
-// in locks a history and keeps the message in it; nil: it is not kept.
-func (k *keeping) in(h *history) *kept {
+// in locks a history and keeps the message in it, with the index that it returns; 0:
+// it is not kept.
+func (k *keeping) in(h *history) (index uint64) {
 	if h == nil || k.server == nil {
-		return nil
+		return 0
 	}
 	h.mu.Lock()
 	if h.off {
-		return nil
+		return 0
 	}
-	x := &kept{outgoing: *k.frame, stamp: k.stamp, to: k.to, at: k.now}
-	x.trace = nil // which is remembered elsewhere, and not for as long
-	k.bytes = append(k.bytes, keptBytes{h, h.keepLocked(x)})
-	return x
+	k.users++
+	return h.keepLocked(k.kept)
 }
 
 // out unlocks the history.
@@ -155,10 +146,10 @@ func (k *keeping) out(h *history) {
 // done counts what was kept. No lock is held.
 func (k *keeping) done() {
 	if k.own {
-		k.server.numbers.delivered(k.stamp.number)
+		k.server.numbers.delivered(k.kept.stamp.number)
 	}
-	for _, b := range k.bytes {
-		k.server.hub.shard(b.h.owner).histories.trim(b.h, k.now, b.bytes, k.now)
+	if k.server != nil {
+		k.server.kept.add(k.kept, k.users, k.kept.at)
 	}
 }
 

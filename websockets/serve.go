@@ -21,9 +21,11 @@ import (
 // its slot back.
 const readingSlots = 256
 
-// begin serves a socket for the first time.
+// begin serves a socket for the first time. The gate is asked once more, because a
+// change that was made before the socket had its connection has not counted it as
+// muted, see countMutedLocked.
 func (s *socket) begin() {
-	s.reconsider()
+	s.server.enforce(s.subject)
 	s.serve()
 }
 
@@ -31,6 +33,9 @@ func (s *socket) begin() {
 // socket to the poller; or until the connection ends, and then finishes it. At
 // most one goroutine serves a socket at a time.
 func (s *socket) serve() {
+	if s.wire == nil {
+		s.wire = s.server.wires.take(s)
+	}
 	for {
 		err := s.read()
 		if !errors.Is(err, errIdle) {
@@ -47,13 +52,21 @@ func (s *socket) serve() {
 // happened already.
 func (s *socket) park() bool {
 	s.mu.Lock()
-	defer s.mu.Unlock()
 	if s.again || s.deaf {
 		s.again = false
+		s.mu.Unlock()
 		return false
+	}
+	var over *wire
+	if s.cause == CauseNone {
+		over, s.wire = s.wire, nil
 	}
 	s.yield()
 	s.parked = true
+	s.mu.Unlock()
+	if over != nil {
+		s.server.wires.give(over)
+	}
 	return true
 }
 
@@ -82,24 +95,6 @@ func (s *socket) yield() {
 	}
 }
 
-// reconsider asks again what may have changed between the checks of the
-// handshake and the registration, from which on every change finds the socket.
-func (s *socket) reconsider() {
-	if s.server.stopped.Err() != nil && !s.server.freezing.Load() {
-		s.close(CauseDrain)
-		return
-	}
-	s.server.enforce(s.subject)
-	if s.closing() {
-		return
-	}
-	ctx, cancel := context.WithTimeout(s.server.stopped, sessionCheckTimeout)
-	defer cancel()
-	if _, err := s.server.opts.Sessions.Get(ctx, s.session); errors.Is(err, ErrNoSession) {
-		s.close(CauseSession)
-	}
-}
-
 // messageBuffers are for messages that are over once they are understood.
 var messageBuffers = sync.Pool{New: func() any { return new(bytes.Buffer) }}
 
@@ -116,6 +111,9 @@ func (s *socket) read() error {
 		}
 	}()
 	w := s.wire
+	if w.ws == nil {
+		return w.err
+	}
 	for {
 		if w.atBoundary(); w.boundary && w.raw != nil {
 			// Before the library is asked, because what it returns for errIdle
@@ -125,7 +123,7 @@ func (s *socket) read() error {
 			}
 		}
 		// No deadline here: the timer ends reading.
-		kind, r, err := s.ws.Reader(context.Background())
+		kind, r, err := w.ws.Reader(context.Background())
 		if err != nil {
 			return err
 		}
@@ -285,20 +283,21 @@ func (s *socket) tick() {
 
 // onPing is called by coder/websocket, on the serving goroutine; it reports
 // whether a pong is to be sent.
-func (s *socket) onPing(context.Context, []byte) bool {
-	s.wire.atBoundary()
-	return !s.closing()
+func (w *wire) onPing(context.Context, []byte) bool {
+	w.atBoundary()
+	return !w.sock.closing()
 }
 
 // onPong is called by coder/websocket, on the serving goroutine.
-func (s *socket) onPong(_ context.Context, payload []byte) {
-	s.wire.atBoundary()
+func (w *wire) onPong(_ context.Context, payload []byte) {
+	s := w.sock
+	w.atBoundary()
 	if s.rec != nil {
 		s.pongReached(payload)
 	}
 	now := time.Now()
 	s.talk.Lock()
-	if !s.wire.inMessage { // else no sign of life, so that a message cannot take for ever
+	if !w.inMessage { // else no sign of life, so that a message cannot take for ever
 		s.proto.pong(now)
 	}
 	more := false
@@ -368,8 +367,7 @@ func (s *socket) finish(err error) {
 	s.mu.Unlock()
 	s.forgetAsking()
 	s.server.poller.remove(s.ticket)
-	// Releases what the library holds; the connection is ours to close.
-	_ = s.ws.CloseNow()
+	s.wire.drop()
 	_ = s.conn.Close()
 	s.server.hub.forget(s)
 	s.record(cause)
@@ -393,6 +391,11 @@ func (s *socket) linger() {
 	}
 	if half, ok := s.conn.(interface{ CloseWrite() error }); ok {
 		_ = half.CloseWrite() // failing, it leaves the deadline to end the wait
+	}
+	if c := s.carrier; c != nil {
+		_ = s.conn.SetWriteDeadline(s.closeBy) // which crypto/tls has let pass
+		s.settleRecords()
+		c.waits, c.drained = true, false
 	}
 	_, _ = io.CopyBuffer(struct{ io.Writer }{io.Discard}, struct{ io.Reader }{s.conn}, make([]byte, lingerBuffer))
 }

@@ -115,6 +115,7 @@ type Server struct {
 	records  records
 
 	poller    poller
+	wires     wires
 	flushes   flusher
 	reading   chan struct{} // see readingSlots
 	turnstile *turnstile
@@ -122,6 +123,7 @@ type Server struct {
 	toldNoAddress atomic.Int64
 	endedOwners   endedOwners
 	histories     atomic.Int64 // how many there are in all shards
+	kept          keptMessages
 	numbers       numbers
 	reached       reached
 	presence      presence
@@ -153,9 +155,11 @@ func New(opts Options) (*Server, error) {
 	if s.opts.Origin == "" {
 		s.opts.Origin = randomHex()[:secretBytes]
 	}
-	s.started, s.reached.wake = opts.Since, make(chan struct{}, 1)
-	if s.started.IsZero() {
-		s.started = time.Now()
+	s.started, s.reached.wake = time.Now(), make(chan struct{}, 1)
+	if !opts.Since.IsZero() {
+		// Another process has measured it, by the system's clock. From here on that may
+		// step, and what is kept gets neither older nor younger by it.
+		s.started = s.started.Add(opts.Since.Sub(s.started))
 	}
 	s.stopped, s.stop = context.WithCancel(context.Background())
 	s.work.Go(s.askReached)

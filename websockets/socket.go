@@ -13,8 +13,6 @@ import (
 	"time"
 	"unique"
 
-	"github.com/coder/websocket"
-
 	"github.com/seed47708276/sluice/websockets/engineio"
 )
 
@@ -50,11 +48,10 @@ type socket struct {
 	rec        *recovery // nil: the client does not recover
 	touched    bool      // its session's life was extended since it opened; guarded by the shard's lock
 
-	conn   net.Conn // nil until the 101 is out
-	raw    syscall.RawConn
-	ws     *websocket.Conn
-	wire   *wire
-	ticket ticket // of the poller
+	conn    net.Conn // nil until the 101 is out
+	raw     syscall.RawConn
+	carrier *carrier // of TLS; nil: there is none, or it cannot be polled
+	ticket  ticket   // of the poller
 
 	talk  sync.Mutex // guards proto and asking; taken before mu, never while it is held
 	proto protocol
@@ -62,7 +59,9 @@ type socket struct {
 	asking *asking
 
 	// Of the goroutine that serves the socket.
-	holding bool // one of the server's reading slots
+	wire          *wire // nil while it is parked, unless it closes
+	frames, bytes bucket
+	holding       bool // one of the server's reading slots
 
 	mu           sync.Mutex
 	attached     bool // conn is set
@@ -72,15 +71,15 @@ type socket struct {
 	halted       bool // its server freezes: nothing more is written while it stays open
 	frozen       bool // it goes on elsewhere
 	admit        admission
-	held         []*outgoing // service messages that wait for the client to join
-	queue        []*outgoing // what the writer takes next
-	rest         []byte      // of a frame that is partly out
-	waiting      load        // held, queue, and what the writer is writing
-	writing      load        // what the writer is writing
-	muted        bool        // its user is switched off and held: it gets no service message
-	sent         int64       // Unix nanoseconds of the last write of a service message; 0: none yet
-	writer       bool        // somebody writes
-	waitsToWrite bool        // for the client
+	held         []queued // service messages that wait for the client to join
+	queue        []queued // what the writer takes next
+	rest         []byte   // of a frame that is partly out
+	waiting      load     // held, queue, and what the writer is writing
+	writing      load     // what the writer is writing
+	muted        bool     // its user is switched off and held: it gets no service message
+	sent         int64    // Unix nanoseconds of the last write of a service message; 0: none yet
+	writer       bool     // somebody writes
+	waitsToWrite bool     // for the client
 	idle         chan struct{}
 	timer        *time.Timer // of the heartbeat, then of the end
 
@@ -151,25 +150,28 @@ const (
 	pushHad // it came before, as what the client had missed
 )
 
-// push queues a service message. It never blocks. k is the message in the
-// history of the user, whom the caller has locked; nil: it is not kept.
-func (s *socket) push(m *encoded, k *kept, cfg *Config) pushResult {
+// push queues a service message. It never blocks. index is that in the history of the
+// user, whom the caller has locked; 0: it is not kept.
+func (s *socket) push(m *encoded, index uint64, cfg *Config) pushResult {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if k != nil && s.rec != nil {
-		return s.pushKeptLocked(m, k, cfg)
+	if s.rec == nil {
+		index = 0
+	}
+	if index != 0 {
+		return s.pushKeptLocked(m, index, cfg)
 	}
 	f := m.packet
 	if s.asText {
 		f = m.plain()
 	}
-	return s.pushLocked(f, cfg, false)
+	return s.pushLocked(queued{outgoing: f}, cfg, false)
 }
 
 // pushKeptLocked is push for a client that may come back for the message.
-func (s *socket) pushKeptLocked(m *encoded, k *kept, cfg *Config) pushResult {
+func (s *socket) pushKeptLocked(m *encoded, index uint64, cfg *Config) pushResult {
 	switch r := s.rec; {
-	case r.has(k.stamp):
+	case r.has(m.stamp):
 		return pushHad
 	case r.waits:
 		switch {
@@ -180,16 +182,16 @@ func (s *socket) pushKeptLocked(m *encoded, k *kept, cfg *Config) pushResult {
 		}
 		return pushed // resume finds it
 	}
-	result := s.pushLocked(s.frameOf(k, m), cfg, false)
-	if result == pushed || result == pushedFirst {
-		s.rec.offset = k.stamp.offset()
+	result := s.pushLocked(queued{s.frameNow(m), index}, cfg, false)
+	if s.rec.offsets && (result == pushed || result == pushedFirst) {
+		s.rec.offset = m.offset()
 	}
 	return result
 }
 
 // pushLocked queues the frame of a service message; again: it is sent again, what
 // waits of such does not make a client slow, and the caller claims and flushes.
-func (s *socket) pushLocked(f *outgoing, cfg *Config, again bool) pushResult {
+func (s *socket) pushLocked(f queued, cfg *Config, again bool) pushResult {
 	if s.cause != CauseNone || s.admit == admitRefuse {
 		return pushRefused
 	}
@@ -197,15 +199,15 @@ func (s *socket) pushLocked(f *outgoing, cfg *Config, again bool) pushResult {
 		return pushMuted
 	}
 	if f.topic != "" {
-		s.conflateLocked(f, cfg.MaxWaiting)
-		s.crowdedLocked(f, cfg)
+		s.conflateLocked(f.outgoing, cfg.MaxWaiting)
+		s.crowdedLocked(f.outgoing, cfg)
 	}
 	if again {
-		s.rec.grace.add(f)
-	} else if s.fullLocked(f, cfg) {
+		s.rec.grace.add(f.outgoing)
+	} else if s.fullLocked(f.outgoing, cfg) {
 		return pushOverflow
 	}
-	s.waiting.add(f)
+	s.waiting.add(f.outgoing)
 	if s.admit == admitHold {
 		s.held = append(s.held, f)
 		return pushed
@@ -248,7 +250,7 @@ func (s *socket) queueLocked(frames [][]byte) (full bool) {
 			return true
 		}
 		s.waiting.add(f)
-		s.queue = append(s.queue, f)
+		s.queue = append(s.queue, queued{outgoing: f})
 	}
 	return false
 }
@@ -306,7 +308,7 @@ func (s *socket) closeWith(cause Cause, farewell []byte) bool {
 }
 
 // unsent counts messages that are not written any more.
-func unsent(list []*outgoing) {
+func unsent(list []queued) {
 	for _, f := range list {
 		f.trace.Unsent()
 	}
@@ -321,16 +323,20 @@ func (s *socket) boundLocked() {
 
 // attach gives the socket its connection, once the 101 is out. What was pushed
 // since the registration follows the protocol's first frames.
-func (s *socket) attach(ws *websocket.Conn, w *wire) {
-	var first []*outgoing
+func (s *socket) attach(w *wire) {
+	var first []queued
 	for _, data := range s.proto.open() {
-		first = append(first, &outgoing{data: data})
+		first = append(first, queued{outgoing: &outgoing{data: data}})
 	}
 	joined, due := s.proto.joined(), s.proto.deadline()
-	s.ws, s.wire, s.conn = ws, w, w.Conn
-	t, raw, err := s.server.poller.add(s, w.Conn)
+	s.wire, s.conn = w, w.Conn
+	tcp, c := carried(w.Conn)
+	t, raw, err := s.server.poller.add(s, tcp)
 	if err == nil {
 		s.ticket, s.raw, w.raw = t, raw, raw
+		if s.carrier = c; c != nil {
+			c.sock = s
+		}
 	}
 	s.mu.Lock()
 	s.attached = true
@@ -341,7 +347,7 @@ func (s *socket) attach(ws *websocket.Conn, w *wire) {
 	s.timer = time.AfterFunc(untilBeat(due), s.tick)
 	s.queue = first
 	for _, f := range first {
-		s.waiting.add(f)
+		s.waiting.add(f.outgoing)
 	}
 	if s.cause != CauseNone {
 		s.boundLocked()

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"slices"
 	"time"
 	"unique"
 
@@ -90,7 +91,7 @@ func (s *socket) stateLocked() (state SocketState, ok bool) {
 		return state, false
 	}
 	state = SocketState{
-		Context: s.subject.context, User: s.subject.user, ID: s.id[:], Connection: s.connection, Path: s.path,
+		Context: s.subject.context, User: s.subject.user, ID: slices.Clone(s.id[:]), Connection: s.connection, Path: s.path,
 		Session: s.session, Client: s.client, Address: address, Opened: s.since.UnixNano(), Speaks: uint8(s.kind.protocol),
 		Admit: uint8(s.admit), Held: frameStates(s.held), Queue: frameStates(s.queue), Rest: s.rest,
 		Writing: s.writing.frames, WritingBytes: s.writing.bytes, Muted: s.muted, Sent: s.sent,
@@ -121,7 +122,7 @@ func (s *socket) stateLocked() (state SocketState, ok bool) {
 	return state, true
 }
 
-func frameStates(list []*outgoing) (states []FrameState) {
+func frameStates(list []queued) (states []FrameState) {
 	for _, f := range list {
 		states = append(states, FrameState{f.data, f.born, f.topic, f.key, f.index})
 	}
@@ -147,9 +148,9 @@ func (s *Server) thaw(state *SocketState) (*socket, error) {
 	}
 	sock.held, sock.queue = framesOf(state.Held), framesOf(state.Queue)
 	sock.waiting = sock.writing
-	for _, list := range [][]*outgoing{sock.held, sock.queue} {
+	for _, list := range [][]queued{sock.held, sock.queue} {
 		for _, f := range list {
-			sock.waiting.add(f)
+			sock.waiting.add(f.outgoing)
 		}
 	}
 	if x := state.Recovery; x != nil {
@@ -196,9 +197,9 @@ func (s *Server) thawProtocol(sock *socket, state *SocketState) (protocol, error
 	return &packets{engine, inner}, nil
 }
 
-func framesOf(states []FrameState) (list []*outgoing) {
+func framesOf(states []FrameState) (list []queued) {
 	for _, f := range states {
-		list = append(list, &outgoing{data: f.Data, born: f.Born, topic: f.Topic, key: f.Key, index: f.Index})
+		list = append(list, queued{&outgoing{data: f.Data, born: f.Born, topic: f.Topic, key: f.Key}, f.Index})
 	}
 	return list
 }

@@ -207,14 +207,13 @@ func (st *Stats) recovery(s *Server) {
 	for i, name := range recoveryNames {
 		st.Recoveries[name] = s.totals.recoveries[i].Load()
 	}
-	st.Resent, st.Doubtful, st.KeptUsers = s.totals.resent.Load(), s.totals.doubtful.Load(), s.histories.Load()
+	st.Resent, st.Doubtful, st.KeptUsers, st.KeptBytes = s.totals.resent.Load(), s.totals.doubtful.Load(), s.histories.Load(), s.kept.bytes.Load()
 	for i := range s.hub.shards {
 		sh := &s.hub.shards[i]
 		sh.mu.RLock()
 		for _, h := range sh.histories.of {
 			h.mu.Lock()
-			st.Kept += int64(len(h.list))
-			st.KeptBytes += int64(h.bytes)
+			st.Kept += int64(h.n)
 			st.Departures += int64(len(h.departures))
 			h.mu.Unlock()
 		}

@@ -1,13 +1,10 @@
 package websockets
 
 import (
-	"bufio"
-	"net"
-	"net/http"
-	"net/url"
+	"errors"
+	"runtime"
+	"sync"
 	"time"
-
-	"github.com/coder/websocket"
 )
 
 // Thaw takes up what another server of the same Since and Origin has frozen. It
@@ -17,19 +14,22 @@ func (s *Server) Thaw(f *Frozen) (start func(), err error) {
 	s.numbers.mu.Lock()
 	s.numbers.last = f.Number
 	s.numbers.mu.Unlock()
-	if err := s.thawHistories(f.Histories); err != nil {
+	if err := s.thawHistories(f.Kept, f.Histories); err != nil {
 		return nil, err
 	}
-	sockets := make([]*socket, 0, len(f.Sockets))
-	for i := range f.Sockets {
-		sock, err := s.thaw(&f.Sockets[i].SocketState)
-		if err == nil {
-			err = sock.connected(f.Sockets[i].Conn)
-		}
-		if err != nil {
-			return nil, err
-		}
-		sockets = append(sockets, sock)
+	sockets := make([]*socket, len(f.Sockets))
+	errs := make([]error, runtime.GOMAXPROCS(0))
+	var work sync.WaitGroup
+	for n := range errs {
+		work.Go(func() {
+			for i := n; i < len(sockets) && errs[n] == nil; i += len(errs) {
+				sockets[i], errs[n] = s.thawOne(&f.Sockets[i])
+			}
+		})
+	}
+	work.Wait()
+	if err := errors.Join(errs...); err != nil {
+		return nil, err
 	}
 	for _, sock := range sockets {
 		s.hub.put(sock)
@@ -44,6 +44,16 @@ func (s *Server) Thaw(f *Frozen) (start func(), err error) {
 	}, nil
 }
 
+func (s *Server) thawOne(f *FrozenSocket) (*socket, error) {
+	sock, err := s.thaw(&f.SocketState)
+	if err != nil {
+		return nil, err
+	}
+	f.SocketState = SocketState{} // it is as large as the socket
+	sock.conn = f.Conn
+	return sock, nil
+}
+
 // put registers a socket that has passed all checks before.
 func (h *hub) put(s *socket) {
 	sh := s.shard
@@ -51,52 +61,16 @@ func (h *hub) put(s *socket) {
 	defer sh.mu.Unlock()
 	h.count.Add(1)
 	sh.users[s.subject] = append(sh.users[s.subject], s)
+	defer sh.absentLocked(s.subject)
 	if s.rec == nil {
 		return
 	}
-	x := sh.historyLocked(s.subject, s.server.clock(), &s.server.histories)
+	x := sh.historyLocked(s.subject, s.server.clock(), s.server)
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.sockets++
 	x.window = s.rec.window
 	s.rec.history = x
-}
-
-// connected gives a socket the connection that it had before. Between two frames
-// the library knows nothing of a connection, so that it is given a new one whose
-// handshake nobody sees.
-func (s *socket) connected(conn net.Conn) error {
-	w := &wire{Conn: conn, sock: s}
-	w.buf = bufio.NewReaderSize(w, readBuffer)
-	ws, err := websocket.Accept(&unseen{w, http.Header{}}, unseenRequest, s.acceptOptions())
-	if err != nil {
-		return err
-	}
-	ws.SetReadLimit(s.server.opts.Config().MaxPayload + readSlack)
-	s.ws, s.wire, s.conn = ws, w, conn
-	return nil
-}
-
-// unseenRequest is a handshake that the library accepts.
-var unseenRequest = &http.Request{
-	Method: http.MethodGet, Proto: "HTTP/1.1", ProtoMajor: 1, ProtoMinor: 1, URL: &url.URL{Path: "/"},
-	Header: http.Header{
-		"Connection": {"Upgrade"}, "Upgrade": {"websocket"}, "Sec-Websocket-Version": {"13"}, "Sec-Websocket-Key": {"dGhlIHNhbXBsZSBub25jZQ=="},
-	},
-}
-
-// unseen takes the answer to a handshake that the client has had before.
-type unseen struct {
-	wire   *wire
-	header http.Header
-}
-
-func (u *unseen) Header() http.Header         { return u.header }
-func (u *unseen) WriteHeader(int)             {}
-func (u *unseen) Write(b []byte) (int, error) { return len(b), nil }
-
-func (u *unseen) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	return u.wire, bufio.NewReadWriter(u.wire.buf, bufio.NewWriterSize(u.wire, writeBuffer)), nil
 }
 
 // goOn has a thawed socket read and write.
@@ -109,9 +83,10 @@ func (s *socket) goOn() {
 	// As another process has left them; an error means that the connection is
 	// closed, which ends waits as well.
 	_ = s.conn.SetDeadline(time.Time{})
-	t, raw, err := s.server.poller.add(s, s.conn)
+	tcp, _ := carried(s.conn)
+	t, raw, err := s.server.poller.add(s, tcp)
 	if err == nil {
-		s.ticket, s.raw, s.wire.raw = t, raw, raw
+		s.ticket, s.raw = t, raw
 	}
 	s.attached = true
 	if s.muted {

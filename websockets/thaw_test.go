@@ -5,6 +5,7 @@ import (
 	"encoding/gob"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -31,17 +32,18 @@ func (w *world) again() *Frozen {
 	}
 	type all struct {
 		Number    uint64
+		Kept      []KeptState
 		Histories []HistoryState
 		Sockets   []SocketState
 	}
-	if err := gob.NewEncoder(&b).Encode(all{f.Number, f.Histories, states}); err != nil {
+	if err := gob.NewEncoder(&b).Encode(all{f.Number, f.Kept, f.Histories, states}); err != nil {
 		w.t.Fatal(err)
 	}
 	var read all
 	if err := gob.NewDecoder(&b).Decode(&read); err != nil {
 		w.t.Fatal(err)
 	}
-	next := &Frozen{Since: f.Since, Number: read.Number, Histories: read.Histories}
+	next := &Frozen{Since: f.Since, Number: read.Number, Kept: read.Kept, Histories: read.Histories}
 	for i := range read.Sockets {
 		next.Sockets = append(next.Sockets, FrozenSocket{read.Sockets[i], f.Sockets[i].Conn})
 	}
@@ -260,8 +262,8 @@ func TestThawHistory(t *testing.T) {
 	h := w.server.hub.shard(subject{1, 1}).historyOf(subject{1, 1}, false, 0, nil)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.list) != 4 || h.list[3].index != h.last {
-		t.Errorf("%d are kept", len(h.list))
+	if list := slices.Collect(h.allLocked()); len(list) != 4 || list[3].index != h.last {
+		t.Errorf("%d are kept", len(list))
 	}
 }
 

@@ -4,9 +4,10 @@ import (
 	"bufio"
 	"errors"
 	"net"
-	"net/http"
 	"syscall"
 	"time"
+
+	"github.com/coder/websocket"
 )
 
 // The sizes of the buffers between coder/websocket and the connection. A
@@ -22,22 +23,23 @@ const (
 var errIdle = errors.New("nothing to read")
 
 // errWouldBlock is returned by readNow and writeNow.
-var errWouldBlock = errors.New("the connection is not ready")
+var errWouldBlock error = wouldBlock{}
 
 // wire is the connection as coder/websocket sees it. Writing only puts the
 // control frames that the library makes, pongs and closes, into the socket's
 // queue, so that whole frames of one writer reach the network and reading
-// never waits for it. It is used by the goroutine that serves the socket.
+// never waits for it. It is used by the goroutine that serves the socket, and lent
+// to the next one when the socket is parked.
 type wire struct {
 	net.Conn
 	raw   syscall.RawConn // nil: reading waits, and the socket is never parked
+	ws    *websocket.Conn // nil: there is none, and err says why
 	buf   *bufio.Reader   // the library's, filled from this wire
-	sock  *socket
-	early []byte // what the client sent before it had the 101
-	err   error  // of the connection, so that it can be told from a protocol error
+	sock  *socket         // nil: it is lent to none
+	early []byte          // what the client sent before it had the 101
+	err   error           // of the connection, so that it can be told from a protocol error
 
-	inbound       inbound
-	frames, bytes bucket
+	inbound inbound
 
 	last  []byte // the close frame that the library has made
 	after int    // bytes that came since the socket began to close
@@ -74,7 +76,7 @@ func (w *wire) Read(p []byte) (int, error) {
 		w.drained = false
 		return 0, errIdle
 	}
-	n, err := w.next(p)
+	n, err := w.next(p, ended)
 	if n > 0 {
 		w.boundary = false
 		w.meter(p[:n])
@@ -91,9 +93,12 @@ func (w *wire) Read(p []byte) (int, error) {
 	return 0, err
 }
 
-func (w *wire) next(p []byte) (int, error) {
-	if w.raw == nil {
+func (w *wire) next(p []byte, ended bool) (int, error) {
+	switch {
+	case w.raw == nil:
 		return w.Conn.Read(p)
+	case w.sock.carrier != nil:
+		return w.readSealed(p, ended)
 	}
 	n, err := readNow(w.raw, p)
 	if err != errWouldBlock {
@@ -119,8 +124,8 @@ func (w *wire) meter(data []byte) {
 	now := time.Now()
 	limit := w.sock.server.opts.Config().MaxPayload
 	frames, bad := w.inbound.count(data, uint64(limit))
-	if !w.bytes.take(float64(len(data)), inboundBytes, float64(2*limit+inboundBytesBurst), now) ||
-		!w.frames.take(float64(frames), inboundFrames, inboundFramesBurst, now) {
+	if s := w.sock; !s.bytes.take(float64(len(data)), inboundBytes, float64(2*limit+inboundBytesBurst), now) ||
+		!s.frames.take(float64(frames), inboundFrames, inboundFramesBurst, now) {
 		bad = CauseRate
 	}
 	if bad != CauseNone {
@@ -144,42 +149,8 @@ func (w *wire) Write(p []byte) (int, error) {
 // Close ends reading; the socket closes the connection when its last frame is
 // out.
 func (w *wire) Close() error {
-	w.sock.stopReading()
+	if w.sock != nil {
+		w.sock.stopReading()
+	}
 	return nil
-}
-
-// hijackable reports whether the connection behind a response can be had. It
-// is asked first, because coder/websocket finds out after it has written 101.
-func hijackable(w http.ResponseWriter) bool {
-	for {
-		switch t := w.(type) {
-		case http.Hijacker:
-			return true
-		case interface{ Unwrap() http.ResponseWriter }:
-			w = t.Unwrap()
-		default:
-			return false
-		}
-	}
-}
-
-// hijacker hands coder/websocket a wire instead of the connection.
-type hijacker struct {
-	http.ResponseWriter
-	sock *socket
-	wire *wire
-}
-
-func (h *hijacker) Hijack() (net.Conn, *bufio.ReadWriter, error) {
-	conn, rw, err := http.NewResponseController(h.ResponseWriter).Hijack()
-	if err != nil {
-		return nil, nil, err
-	}
-	h.wire = &wire{Conn: conn, sock: h.sock}
-	if n := rw.Reader.Buffered(); n > 0 {
-		early, _ := rw.Reader.Peek(n) // cannot fail: they are there
-		h.wire.early = append([]byte(nil), early...)
-	}
-	h.wire.buf = bufio.NewReaderSize(h.wire, readBuffer)
-	return h.wire, bufio.NewReadWriter(h.wire.buf, bufio.NewWriterSize(h.wire, writeBuffer)), nil
 }

@@ -25,7 +25,7 @@ func (r *rig) stand(ctx context.Context, p peer, n, users int, ping time.Duratio
 		return nil, err
 	}
 	st := &stand{server: s}
-	if st.Clients, err = sockets.New(n, s.dialect); err != nil {
+	if st.Clients, err = r.clients(n, s); err != nil {
 		s.Stop()
 		return nil, err
 	}
@@ -40,6 +40,14 @@ func (r *rig) stand(ctx context.Context, p peer, n, users int, ping time.Duratio
 		return nil, err
 	}
 	return st, nil
+}
+
+// clients are of a server, n of them.
+func (r *rig) clients(n int, s *server) (*sockets.Clients, error) {
+	if r.secure {
+		return sockets.NewSecure(n, s.dialect)
+	}
+	return sockets.New(n, s.dialect)
 }
 
 // close drops the sockets and ends the server.

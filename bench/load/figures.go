@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/bench/internal/process"
-	"github.com/seed47708276/sluice/bench/internal/sockets"
 	"github.com/seed47708276/sluice/bench/internal/table"
 )
 
@@ -16,16 +15,45 @@ type figure struct {
 	label   string
 	columns []table.Column
 	run     func(ctx context.Context, r *rig, p peer) (table.Reading, error)
+	only    []string // peers that have it; nil: all
+
+	yardstick string // its ratio is to it; "": to Socket.IO
 }
 
 var figures = []figure{
-	{"idle", []table.Column{{Label: "resident KiB per socket", Factor: 0.5}, {Label: "the same, with the logins"}, {Label: "resident MiB of the process"}}, idle},
-	{"hold", []table.Column{{Label: "CPU us per socket and second", Factor: 0.5}}, hold},
-	{"accept", []table.Column{{Label: "CPU us per handshake", Factor: 0.5}, {Label: "handshakes/s", More: true}}, accept},
-	{"fanout16", []table.Column{{Label: "deliveries/s", Factor: 8, More: true}, {Label: "CPU us per delivery"}, {Label: "p99 ms"}}, fanout(16)},
-	{"fanout1", []table.Column{{Label: "deliveries/s", Factor: 1.4, More: true}, {Label: "CPU us per delivery"}, {Label: "p99 ms"}}, fanout(1)},
-	{"user", []table.Column{{Label: "deliveries/s", Factor: 1.7, More: true}, {Label: "CPU us per delivery"}, {Label: "p50 ms"}, {Label: "p99 ms", Factor: 0.5}}, user},
-	{"slow", []table.Column{{Label: "p50 ms of those that read"}, {Label: "p99 ms of those that read", Limit: 4}, {Label: "messages/s that they got", More: true}, {Label: "resident MiB of the process"}}, slow},
+	{label: "idle", columns: []table.Column{{Label: "resident KiB per socket", Factor: 0.5}, {Label: "the same, with the logins"}, {Label: "resident MiB of the process"}}, run: idle},
+	{label: "hold", columns: []table.Column{{Label: "CPU us per socket and second", Factor: 0.5}}, run: hold},
+	{label: "accept", columns: []table.Column{{Label: "CPU us per handshake", Factor: 0.5}, {Label: "handshakes/s", More: true}}, run: accept},
+	{label: "fanout16", columns: []table.Column{{Label: "deliveries/s", Factor: 8, More: true}, {Label: "CPU us per delivery"}, {Label: "p99 ms"}}, run: fanout(16)},
+	{label: "fanout1", columns: []table.Column{{Label: "deliveries/s", Factor: 1.4, More: true}, {Label: "CPU us per delivery"}, {Label: "p99 ms"}}, run: fanout(1)},
+	{label: "user", columns: []table.Column{{Label: "deliveries/s", Factor: 1.7, More: true}, {Label: "CPU us per delivery"}, {Label: "p50 ms"}, {Label: "p99 ms", Factor: 0.5}}, run: user},
+	{label: "slow", columns: []table.Column{{Label: "p50 ms of those that read"}, {Label: "p99 ms of those that read", Limit: 4}, {Label: "messages/s that they got", More: true}, {Label: "resident MiB of the process"}}, run: slow},
+	{
+		label: "tls-idle", columns: []table.Column{{Label: "resident KiB per socket", Factor: 0.5}, {Label: "the same, with the logins", Factor: 0.5}, {Label: "resident MiB of the process"}},
+		run: secured(idle), only: overTLS, yardstick: labelUsual,
+	},
+	{label: "tls-accept", columns: []table.Column{{Label: "CPU us per handshake", Factor: 0.5}, {Label: "handshakes/s", More: true}}, run: secured(accept), only: overTLS, yardstick: labelUsual},
+	{
+		label: "tls-user", columns: []table.Column{{Label: "deliveries/s", More: true}, {Label: "CPU us per delivery", Factor: 0.5}, {Label: "p50 ms"}, {Label: "p99 ms"}},
+		run: secured(user), only: overTLS, yardstick: labelUsual,
+	},
+}
+
+// overTLS are the peers that are measured with their own TLS.
+var overTLS = []string{labelSluice, labelUsual}
+
+// securePing is longer than the handshakes of all sockets take on a machine with
+// other work: while it makes them, the driver is late with its pongs.
+const securePing = 2 * time.Minute
+
+// secured is a figure with the server's own TLS.
+func secured(run func(context.Context, *rig, peer) (table.Reading, error)) func(context.Context, *rig, peer) (table.Reading, error) {
+	return func(ctx context.Context, r *rig, p peer) (table.Reading, error) {
+		with := *r
+		with.secure = true
+		with.extent.ping = max(r.extent.ping, securePing)
+		return run(ctx, &with, p)
+	}
 }
 
 // extent is how much of everything a figure takes.
@@ -112,7 +140,7 @@ func accept(ctx context.Context, r *rig, p peer) (table.Reading, error) {
 		return table.Reading{}, err
 	}
 	defer s.Stop()
-	c, err := sockets.New(x.perWave, s.dialect)
+	c, err := r.clients(x.perWave, s)
 	if err != nil {
 		return table.Reading{}, err
 	}

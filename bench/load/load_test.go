@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"runtime"
+	"slices"
 	"testing"
 	"time"
 
@@ -53,6 +54,9 @@ func TestFigures(t *testing.T) {
 	}
 	for _, f := range figures {
 		for _, p := range peers {
+			if f.only != nil && !slices.Contains(f.only, p.label) {
+				continue
+			}
 			t.Run(f.label+"/"+p.label, func(t *testing.T) {
 				got, err := f.run(t.Context(), r, p)
 				if err != nil {

@@ -31,6 +31,7 @@ type rig struct {
 
 	centrifugo string // binary
 	pinned     bool   // servers to process.ServerCore
+	secure     bool   // the servers have TLS of their own
 	extent     extent
 }
 
@@ -83,7 +84,7 @@ func (r *rig) comparison() table.Comparison {
 		c.Peers = append(c.Peers, p.label)
 	}
 	for _, f := range figures {
-		c.Figures = append(c.Figures, table.Figure{Label: f.label, Columns: f.columns, Run: func(ctx context.Context, p string) (table.Reading, error) {
+		c.Figures = append(c.Figures, table.Figure{Label: f.label, Columns: f.columns, Only: f.only, Yardstick: f.yardstick, Run: func(ctx context.Context, p string) (table.Reading, error) {
 			return f.run(ctx, r, byLabel[p])
 		}})
 	}

@@ -45,9 +45,16 @@ func startBefore(ctx context.Context, r *rig, users int, ping time.Duration) (*s
 
 // startBuild runs a build of the product as it is: sessions, gate and metrics on.
 func (r *rig) startBuild(ctx context.Context, binary string, users int, ping time.Duration) (*server, error) {
-	files, err := sluice.TokenFiles(map[string]string{
+	properties := map[string]string{
 		"etc/websockets.properties": fmt.Sprintf("com.openexchange.websockets.enabled = true\nsluice.websockets.pingInterval = %dms\n", ping.Milliseconds()),
-	})
+	}
+	if r.secure {
+		if err := certify(properties); err != nil {
+			return nil, err
+		}
+		properties["etc/tls.properties"] = "sluice.public.tls.cert = DIR/cert.pem\nsluice.public.tls.key = DIR/key.pem\n"
+	}
+	files, err := sluice.TokenFiles(properties)
 	if err != nil {
 		return nil, err
 	}
@@ -93,17 +100,24 @@ func (r *rig) startBuild(ctx context.Context, binary string, users int, ping tim
 
 func startSocketIO(ctx context.Context, r *rig, users int, ping time.Duration) (*server, error) {
 	return r.startPlain(ctx, []string{"node", filepath.Join(r.folder, "socketio", "server.js"), "PORT0", "PORT1", strconv.FormatInt(ping.Milliseconds(), 10)},
-		sockets.SocketIO, "/socket.io/?EIO=4&transport=websocket&user=", users)
+		nil, sockets.SocketIO, "/socket.io/?EIO=4&transport=websocket&user=", users)
 }
 
 func startUsual(ctx context.Context, r *rig, users int, ping time.Duration) (*server, error) {
-	return r.startPlain(ctx, []string{r.usual, "127.0.0.1:PORT0", "127.0.0.1:PORT1", ping.String()}, sockets.Dialect{}, "/?user=", users)
+	args, files := []string{r.usual, "127.0.0.1:PORT0", "127.0.0.1:PORT1", ping.String()}, map[string]string{}
+	if r.secure {
+		if err := certify(files); err != nil {
+			return nil, err
+		}
+		args = append(args, "DIR/cert.pem", "DIR/key.pem")
+	}
+	return r.startPlain(ctx, args, files, sockets.Dialect{}, "/?user=", users)
 }
 
 // startPlain runs a peer without sessions, which takes publications as lines
 // of {"user","data"}.
-func (r *rig) startPlain(ctx context.Context, args []string, d sockets.Dialect, target string, users int) (*server, error) {
-	s, err := r.launch(ctx, args, nil)
+func (r *rig) startPlain(ctx context.Context, args []string, files map[string]string, d sockets.Dialect, target string, users int) (*server, error) {
+	s, err := r.launch(ctx, args, files)
 	if err != nil {
 		return nil, err
 	}

@@ -5,6 +5,7 @@ function follow(socket) {
   socket.on('connect', () => say('connect'));
   socket.on('disconnect', (reason) => say('disconnect', reason));
   socket.on('connect_error', (err) => say('connect_error', String((err && err.message) || err)));
+  socket.on('n', (id) => say('n', id));
   socket.on('ox:mail:new', (data) => say('ox:mail:new', data));
   socket.on('sluice:disabled', () => say('sluice:disabled'));
   socket.on('sluice:enabled', () => say('sluice:enabled'));

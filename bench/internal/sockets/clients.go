@@ -17,8 +17,9 @@ type sock struct {
 	stage   stage
 	partial []byte // of a response head or a frame
 	request []byte
-	code    int  // of the close frame that it got
-	counted bool // among those that are ready
+	code    int      // of the close frame that it got
+	counted bool     // among those that are ready
+	secured *secured // nil: without TLS
 }
 
 type stage uint8
@@ -49,7 +50,9 @@ type Clients struct {
 	// Gone, where it is set, is told of each client whose connection ended, was
 	// refused or said what it must not: the client may be dialled again once Poll has
 	// returned, and Poll does not fail.
-	Gone func(i int, why error)
+	Gone   func(i int, why error)
+	secure bool
+	shaken chan shaken // handshakes of TLS that are over
 }
 
 // Dialect is what a peer's sockets speak.
@@ -87,9 +90,7 @@ func New(n int, d Dialect) (*Clients, error) {
 
 func (c *Clients) Close() {
 	for i := range c.list {
-		if c.list[i].fd >= 0 {
-			_ = syscall.Close(c.list[i].fd)
-		}
+		_ = c.list[i].close()
 	}
 	_ = syscall.Close(c.ep)
 }
@@ -102,7 +103,7 @@ func (c *Clients) Reset() error {
 		if err := syscall.SetsockoptLinger(fd, syscall.SOL_SOCKET, syscall.SO_LINGER, &syscall.Linger{Onoff: 1}); err != nil {
 			return fmt.Errorf("linger: %w", err)
 		}
-		if err := syscall.Close(fd); err != nil {
+		if err := c.list[i].close(); err != nil {
 			return fmt.Errorf("close: %w", err)
 		}
 		c.list[i] = sock{fd: -1}
@@ -117,12 +118,20 @@ func (c *Clients) Connect(ctx context.Context, inFlight int, target func(i int) 
 	for next := 0; c.Ready < len(c.list); {
 		for next < len(c.list) && next-c.Ready < inFlight {
 			port, request := target(next)
-			if err := c.Dial(next, port, request); err != nil {
+			dial := c.Dial
+			if c.secure {
+				dial = c.dialSecure
+			}
+			if err := dial(next, port, request); err != nil {
 				return fmt.Errorf("client %d: %w", next, err)
 			}
 			next++
 		}
-		if err := c.Poll(ctx, 100*time.Millisecond); err != nil {
+		wait := 100 * time.Millisecond
+		if c.secure {
+			wait = time.Millisecond // handshakes of TLS end elsewhere
+		}
+		if err := c.Poll(ctx, wait); err != nil {
 			return err
 		}
 		if c.Lost > 0 {
@@ -157,6 +166,9 @@ func (c *Clients) Ignore(i int) error {
 // Poll serves the sockets once, waiting at most that long.
 func (c *Clients) Poll(ctx context.Context, wait time.Duration) error {
 	if err := ctx.Err(); err != nil {
+		return err
+	}
+	if err := c.takeShaken(); err != nil {
 		return err
 	}
 	n, err := syscall.EpollWait(c.ep, c.events, int(wait.Milliseconds()))
@@ -229,17 +241,34 @@ func (c *Clients) serve(i int) error {
 		s.stage, s.request = upgrading, nil
 		return syscall.EpollCtl(c.ep, syscall.EPOLL_CTL_MOD, s.fd, &syscall.EpollEvent{Events: syscall.EPOLLIN, Fd: int32(i)})
 	}
-	n, err := syscall.Read(s.fd, c.buf[len(s.partial):])
+	for {
+		more, err := c.read(i)
+		if !more || err != nil {
+			return err
+		}
+	}
+}
+
+// read takes what one read of a socket has. more: what TLS has decrypted is not
+// told by the poller.
+func (c *Clients) read(i int) (more bool, err error) {
+	s := &c.list[i]
+	n := 0
+	if s.secured != nil {
+		n, err = s.secured.Read(c.buf[len(s.partial):])
+	} else {
+		n, err = syscall.Read(s.fd, c.buf[len(s.partial):])
+	}
 	switch {
-	case err == syscall.EAGAIN || err == syscall.EINTR:
-		return nil
+	case err == error(errNothing) || err == syscall.EAGAIN || err == syscall.EINTR:
+		return false, nil
 	case n <= 0:
 		s.stage = lost
 		c.Lost++
 		if c.Dead == nil {
 			c.Dead = fmt.Errorf("client %d was the first to be closed, code %d (0: none), read: %v", i, s.code, err)
 		}
-		return c.Ignore(i)
+		return false, c.Ignore(i)
 	}
 	at := time.Now()
 	copy(c.buf, s.partial)
@@ -247,7 +276,7 @@ func (c *Clients) serve(i int) error {
 	if s.stage == upgrading {
 		size, err := answered(data)
 		if err != nil {
-			return err
+			return false, err
 		}
 		data = data[size:]
 		if size > 0 {
@@ -263,14 +292,14 @@ func (c *Clients) serve(i int) error {
 			break
 		}
 		if err := c.frame(i, f, at); err != nil {
-			return err
+			return false, err
 		}
 		data = data[size:]
 	}
 	if s.partial = append(s.partial[:0], data...); len(data) == 0 {
 		s.partial = nil
 	}
-	return nil
+	return s.secured != nil, nil
 }
 
 func (c *Clients) isReady(s *sock) {
@@ -323,6 +352,10 @@ func (d *Dialect) delivery(payload []byte) ([]byte, bool) {
 }
 
 func (s *sock) send(data []byte) error {
+	if s.secured != nil {
+		_, err := s.secured.Write(data)
+		return err
+	}
 	if n, err := syscall.Write(s.fd, data); err != nil || n < len(data) {
 		return fmt.Errorf("write: %d of %d bytes: %v", n, len(data), err)
 	}

@@ -30,6 +30,8 @@ type Figure struct {
 	Columns []Column
 	Run     func(ctx context.Context, peer string) (Reading, error)
 	Only    []string // peers that have it; nil: all
+	// Yardstick is the peer that its ratio is to; "": that of the comparison.
+	Yardstick string
 }
 
 // List is the values of a reading with their names.
@@ -199,6 +201,10 @@ func (c *Comparison) print(out io.Writer, all []map[string][]Reading) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "\t%s\tratio\taim\t\tforeign\n", strings.Join(c.Peers, "\t"))
 	for i, f := range c.Figures {
+		yardstick, to := c.Yardstick, ""
+		if f.Yardstick != "" {
+			yardstick, to = f.Yardstick, " (to "+f.Yardstick+")"
+		}
 		for k, col := range f.Columns {
 			medians := map[string]*float64{}
 			cells := []string{}
@@ -223,13 +229,13 @@ func (c *Comparison) print(out io.Writer, all []map[string][]Reading) error {
 				cells = append(cells, mark+Number(m))
 			}
 			if len(medians) > 0 {
-				fmt.Fprintf(w, "%s: %s\t%s\t%s\t%.0f %%\n", f.Label, col.Label, strings.Join(cells, "\t"), col.Verdict(medians[c.Own], medians[c.Yardstick]), 100*foreign)
+				fmt.Fprintf(w, "%s%s: %s\t%s\t%s\t%.0f %%\n", f.Label, to, col.Label, strings.Join(cells, "\t"), col.Verdict(medians[c.Own], medians[yardstick]), 100*foreign)
 			}
 		}
 	}
 	if err := w.Flush(); err != nil {
 		return err
 	}
-	_, err := fmt.Fprintf(out, "medians of %d; ratio is to %s; foreign is the most CPU that others had of the two cores in a run\n", c.Runs, c.Yardstick)
+	_, err := fmt.Fprintf(out, "medians of %d; ratio is to %s where no other is named; foreign is the most CPU that others had of the two cores in a run\n", c.Runs, c.Yardstick)
 	return err
 }

@@ -2,12 +2,14 @@
 // coder/websocket write one: the handler reads, a goroutine writes from a
 // channel and pings.
 //
-// usage: usual SOCKETS PUBLISH PING, two addresses and a duration
+// usage: usual SOCKETS PUBLISH PING [CERT KEY], two addresses, a duration, and the
+// files of a certificate, with which the sockets have TLS
 package main
 
 import (
 	"bufio"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"net/http"
@@ -38,8 +40,8 @@ func main() {
 }
 
 func run(args []string) error {
-	if len(args) != 3 {
-		return fmt.Errorf("%d arguments: usual SOCKETS PUBLISH PING", len(args))
+	if len(args) != 3 && len(args) != 5 {
+		return fmt.Errorf("%d arguments: usual SOCKETS PUBLISH PING [CERT KEY]", len(args))
 	}
 	ping, err := time.ParseDuration(args[2])
 	if err != nil {
@@ -49,7 +51,15 @@ func run(args []string) error {
 	failed := make(chan error, 2)
 	go func() { failed <- http.ListenAndServe(args[1], http.HandlerFunc(h.publish)) }()
 	go func() {
-		failed <- http.ListenAndServe(args[0], http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, ping) }))
+		sockets := &http.Server{Addr: args[0], Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { h.serve(w, r, ping) })}
+		if len(args) == 3 {
+			failed <- sockets.ListenAndServe()
+			return
+		}
+		// Web Sockets want HTTP/1.1.
+		sockets.TLSConfig = &tls.Config{NextProtos: []string{"http/1.1"}}
+		sockets.TLSNextProto = map[string]func(*http.Server, *tls.Conn, http.Handler){}
+		failed <- sockets.ListenAndServeTLS(args[3], args[4])
 	}()
 	return <-failed
 }
