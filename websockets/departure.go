@@ -131,7 +131,7 @@ func (s *socket) depart(cause Cause, all bool) {
 	h.mu.Lock()
 	now := server.clock()
 	d.at, d.from = now, now
-	h.forgetLocked(0)
+	h.forgetLocked(ever)
 	for k := range h.allLocked() {
 		at := d.pos[k.stamp.origin]
 		switch {

@@ -140,7 +140,7 @@ func (h *history) mergeOlder(a *historyAnswer, r *recovery, taken Positions, me 
 	if a.Whole <= 0 || h.off {
 		return nil
 	}
-	h.forgetLocked(0)
+	h.forgetLocked(ever)
 	list := slices.Collect(h.allLocked())
 	for i := range a.Messages {
 		m := &a.Messages[i]
@@ -178,7 +178,7 @@ func (h *history) mergeOlder(a *historyAnswer, r *recovery, taken Positions, me 
 	}
 	h.fillLocked(all)
 	if since := now - a.Whole*int64(time.Millisecond); since < h.whole {
-		h.whole = max(since, 1)
+		h.whole = since
 	}
 	return before
 }

@@ -46,6 +46,13 @@ func TestMerge(t *testing.T) {
 			first := h.at(0)
 			c.m.Packet = `42["n"]`
 			h.merge(&historyAnswer{Whole: 2000, Messages: []toldMessage{c.m}}, &recovery{window: time.Minute}, taken, me, now)
+			since, want := h.lackLocked(), now-int64(2*time.Second)
+			if c.lost != 0 {
+				want = c.lost
+			}
+			if since != want {
+				t.Errorf("everything since %d is there, want %d", since, want)
+			}
 			if got := h.n == 4; got != c.taken {
 				t.Errorf("taken up: %t, want %t", got, c.taken)
 			}

@@ -2,6 +2,7 @@ package websockets
 
 import (
 	"iter"
+	"math"
 	"math/bits"
 	"sync"
 	"sync/atomic"
@@ -45,7 +46,7 @@ type history struct {
 	off    bool // the user is switched off: nothing is kept
 
 	counted    *keptMessages // where the messages are counted
-	whole      int64         // every message since then was kept, by Server.clock
+	whole      int64         // every message since then was kept, by Server.clock; below 0: by others before this one started
 	lost       int64         // the newest message that is gone came then; 0: none is
 	departures []*departure  // of sockets that ended, oldest first
 	sockets    int           // that may recover and are open here
@@ -91,12 +92,18 @@ func (h *history) dropLocked() {
 	h.head = (h.head + 1) & int32(len(h.ring)-1)
 	h.n--
 	h.bytes -= int(k.size)
-	h.lost = k.at
+	if h.lost == 0 || k.at > h.lost {
+		h.lost = k.at
+	}
 	h.counted.release(k)
 	if h.n == 0 {
 		h.ring, h.head = nil, 0
 	}
 }
+
+// ever is before every message: one that another member had before this one
+// started came at a time below zero.
+const ever = math.MinInt64
 
 // forgetLocked forgets the messages from before a time, and those that are gone.
 func (h *history) forgetLocked(before int64) {
@@ -148,7 +155,10 @@ func (h *history) allLocked() iter.Seq[keptOf] {
 // lackLocked is when the newest message came that is not kept any more: what came
 // since is there.
 func (h *history) lackLocked() int64 {
-	h.forgetLocked(0)
+	h.forgetLocked(ever)
+	if h.lost == 0 {
+		return h.whole
+	}
 	return max(h.lost, h.whole)
 }
 

@@ -85,7 +85,7 @@ func (m keptOf) state() KeptState {
 func (h *history) state(k subject) HistoryState {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.forgetLocked(0)
+	h.forgetLocked(ever)
 	state := HistoryState{
 		Context: k.context, User: k.user, Last: h.last, Whole: h.whole, Lost: h.lost, Gone: h.lost, Off: h.off, Until: h.until, Window: h.window,
 		Places: make([]uint32, 0, h.n),
