@@ -79,6 +79,7 @@ func (c *cutTest) each(s syscall.Signal) {
 // of every kind, idle and busy: the server finds out by its heartbeat, and who comes
 // back misses nothing.
 func TestNetworkCuts(t *testing.T) {
+	t.Parallel()
 	for _, how := range cuttings {
 		t.Run(how.name, func(t *testing.T) {
 			t.Parallel()

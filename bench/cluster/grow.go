@@ -28,26 +28,26 @@ const (
 	saturated = 1000
 )
 
-// grow draws what sockets and rates cost Sluice.
+// grow draws what rates and sockets cost Sluice, each as soon as it is measured.
 func (r *rig) grow(ctx context.Context, folder string, out io.Writer) error {
-	memory, cpu, err := r.growSockets(ctx, out)
-	if err != nil {
-		return err
+	draw := func(name string, c chart.Chart) error {
+		return os.WriteFile(filepath.Join(folder, name), []byte(c.Draw()), 0o644)
 	}
 	delay, err := r.growRates(ctx, out)
 	if err != nil {
 		return err
 	}
-	for name, c := range map[string]chart.Chart{
-		"growth-sockets-memory.svg": {Title: "Memory of three members with sockets that are idle", X: "sockets", Y: "MiB", Lines: []chart.Line{memory}},
-		"growth-sockets-cpu.svg":    {Title: "Processor of three members with sockets that are idle", X: "sockets", Y: "ms in a second", Lines: []chart.Line{cpu}},
-		"growth-rate.svg":           {Title: "From sending on one member to arrival from another", X: "messages a second", Y: "ms", Lines: delay},
-	} {
-		if err := os.WriteFile(filepath.Join(folder, name), []byte(c.Draw()), 0o644); err != nil {
-			return err
-		}
+	if err := draw("growth-rate.svg", chart.Chart{Title: "From sending on one member to arrival from another", X: "messages a second", Y: "ms", Lines: delay}); err != nil {
+		return err
 	}
-	return nil
+	memory, cpu, err := r.growSockets(ctx, out)
+	if err != nil {
+		return err
+	}
+	if err := draw("growth-sockets-memory.svg", chart.Chart{Title: "Memory of three members with sockets that are idle", X: "sockets", Y: "MiB", Lines: []chart.Line{memory}}); err != nil {
+		return err
+	}
+	return draw("growth-sockets-cpu.svg", chart.Chart{Title: "Processor of three members with sockets that are idle", X: "sockets", Y: "ms in a second", Lines: []chart.Line{cpu}})
 }
 
 // growSockets opens sockets on three members, some at a time, and looks at what the
