@@ -1,16 +1,12 @@
 package cascade
 
 import (
-	"crypto/sha256"
-	"encoding/hex"
 	"fmt"
-	"io"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"github.com/seed47708276/sluice/cascade/finding"
-	"github.com/seed47708276/sluice/cascade/propfile"
 	"github.com/seed47708276/sluice/cascade/tables"
 	"github.com/seed47708276/sluice/cascade/tree"
 	"github.com/seed47708276/sluice/cascade/yamlfile"
@@ -47,8 +43,13 @@ type builder struct {
 	keys   []string     // of files; unlike the paths they never change
 	at     []int        // file -> index into the tree's reports, -1: none
 	before carry
+	values serverEdit       // of the server scope
+	tokens bool             // a text had one, since somebody made it false
 	scopes []string         // the path, by name
-	propAt map[string][]int // base name of a properties file -> indexes into files, for tokens
+	propAt map[string][]int // base name of a properties file -> indexes into files, for tokens; nil: not made yet
+
+	from    *compiled // what again goes on from
+	changed []int     // files whose contents or state are others than in from
 }
 
 // build compiles the contents in force. It cannot fail: what is wrong with an
@@ -67,23 +68,29 @@ func buildBlind(fs *tree.Set, schema *Schema, names *tables.NameEdit) *compiled 
 func newBuilder(fs *tree.Set, schema *Schema, names *tables.NameEdit, before carry, getenv func(string) (string, bool)) *builder {
 	return &builder{
 		t:      &compiled{meta: map[uint32]*metaInfo{}, goods: map[uint32]string{}, unfit: map[uint32]unfit{}, carry: newCarry()},
-		schema: schema, names: names, getenv: getenv, files: fs.Sorted(), before: before, propAt: map[string][]int{},
+		schema: schema, names: names, getenv: getenv, files: fs.Sorted(), before: before,
 	}
 }
 
 func (b *builder) build(fs *tree.Set) *compiled {
 	b.nameFiles(fs.Roots)
+	b.digests()
 	b.report(fs.Findings)
 	b.server()
+	b.rest()
+	return b.t
+}
+
+// rest is what follows from the values of the server scope.
+func (b *builder) rest() {
 	b.metaValues()
 	b.scopePath()
 	b.meta()
 	b.sets()
-	b.types()
+	b.fit()
 	b.groups()
 	b.unused()
 	b.finish()
-	return b.t
 }
 
 // nameFiles chooses what the files are called: their path below the root, with
@@ -93,7 +100,7 @@ func (b *builder) nameFiles(roots []string) {
 	for _, f := range b.files {
 		count[f.Rel]++
 	}
-	sum, shared := sha256.New(), sha256.New()
+	m := &b.t.made
 	for i, f := range b.files {
 		name := f.Rel
 		if count[name] > 1 {
@@ -101,18 +108,21 @@ func (b *builder) nameFiles(roots []string) {
 		}
 		b.paths, b.keys = append(b.paths, tree.Display(name)), append(b.keys, tree.FileKey(f.Root, f.Rel))
 		b.t.contents = append(b.t.contents, f.Have)
-		if f.Kind == tree.KindProperties {
-			base := filepath.Base(f.Rel)
-			b.propAt[base] = append(b.propAt[base], i)
+		switch {
+		case f.Kind == tree.KindMeta:
+			m.meta = append(m.meta, i)
+		case f.Kind == tree.KindSets:
+			m.sets = append(m.sets, i)
+		case isSetting(f):
+			m.settings = append(m.settings, i)
 		}
 		if f.Have != nil {
 			b.number(f.Have)
-			fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.Root, f.Rel, f.Digest)
-			b.share(shared, f)
 		}
+		m.sums = append(m.sums, b.sumLines(f))
 	}
+	m.files = b.files
 	b.t.files, b.t.keys = b.paths, b.keys
-	b.t.digest, b.t.shared = hex.EncodeToString(sum.Sum(nil)), hex.EncodeToString(shared.Sum(nil))
 }
 
 // number finds the numbers of the properties of a file. They stay with the
@@ -134,53 +144,36 @@ func (b *builder) local(p uint32) bool {
 	return int(p) < len(b.schema.decls) && b.schema.decls[p].Local
 }
 
-// share adds a file to the digest of what is not one member's own.
-func (b *builder) share(sum io.Writer, f *tree.File) {
-	var rest []propfile.Entry
-	own := 0
-	for _, p := range f.Have.IDs {
-		if b.local(p) {
-			own++
-		}
-	}
-	for i := 0; own > 0 && i < len(f.Have.Entries); i++ {
-		if !b.local(f.Have.IDs[i]) {
-			rest = append(rest, f.Have.Entries[i])
-		}
-	}
-	switch {
-	case own == 0:
-		fmt.Fprintf(sum, "%d\x00%s\x00%s\n", f.Root, f.Rel, f.Digest)
-	case len(rest) > 0:
-		fmt.Fprintf(sum, "%d\x00%s\n", f.Root, f.Rel)
-		for _, e := range rest {
-			fmt.Fprintf(sum, "%q\x00%q\n", e.Key, e.Value)
-		}
-	}
-}
-
 func (b *builder) report(roots []finding.Finding) {
 	b.t.findings = append(b.t.findings, roots...)
 	for i, f := range b.files {
-		r := FileReport{Path: b.paths[i], Status: f.Status, Errors: []finding.Finding{}}
+		r := b.fileReport(i)
 		if f.Have != nil {
 			r.Digest = f.Digest.String()
 		}
-		hidden := b.patternLines(f)
-		for _, x := range f.Findings {
-			x.Path = b.paths[i]
-			if hidden[x.Line] {
-				x.Text = "the value is not what it looks like to the existing system, or does not fit; it is masked by " + PropSecrets + ", so look at the line: quote it"
-			}
-			r.Errors = append(r.Errors, x)
-			b.t.findings = append(b.t.findings, x)
-		}
+		b.t.findings = append(b.t.findings, r.Errors...)
 		b.at = append(b.at, -1)
 		if f.Status != "" {
 			b.at[i] = len(b.t.reports)
 			b.t.reports = append(b.t.reports, r)
 		}
 	}
+	b.t.made.reports = len(b.t.reports)
+}
+
+// fileReport is the report of a file without its digest.
+func (b *builder) fileReport(i int) FileReport {
+	f := b.files[i]
+	r := FileReport{Path: b.paths[i], Status: f.Status, Errors: []finding.Finding{}}
+	hidden := b.patternLines(f)
+	for _, x := range f.Findings {
+		x.Path = b.paths[i]
+		if hidden[x.Line] {
+			x.Text = "the value is not what it looks like to the existing system, or does not fit; it is masked by " + PropSecrets + ", so look at the line: quote it"
+		}
+		r.Errors = append(r.Errors, x)
+	}
+	return r
 }
 
 func (b *builder) find(file, line, col int, sev finding.Severity, code, format string, args ...any) {
@@ -196,6 +189,7 @@ func (b *builder) text(v string, file, line int) string {
 	if !strings.Contains(v, "{{") {
 		return v
 	}
+	b.tokens = true
 	out, unresolved := yamlfile.ReplaceTokens(v, b)
 	for _, u := range unresolved {
 		b.find(file, line, 0, finding.Warning, "unresolved-token",
@@ -214,6 +208,15 @@ func (b *builder) Lookup(source, name string) (string, bool) {
 	if !isFile {
 		return b.getenv(name)
 	}
+	if b.propAt == nil {
+		b.propAt = map[string][]int{}
+		for i, f := range b.files {
+			if f.Kind == tree.KindProperties {
+				base := filepath.Base(f.Rel)
+				b.propAt[base] = append(b.propAt[base], i)
+			}
+		}
+	}
 	at := b.propAt[filepath.Base(file)]
 	for _, i := range slices.Backward(at) {
 		f := b.files[i]
@@ -229,62 +232,11 @@ func (b *builder) Lookup(source, name string) (string, bool) {
 	return "", false
 }
 
-func (b *builder) setServer(p uint32, text string, file, line int) {
-	for int(p) >= len(b.t.server) {
-		b.t.server = append(b.t.server, make([]serverVal, int(p)+1-len(b.t.server))...)
-	}
-	b.t.server[p] = serverVal{text: text, file: uint32(file + 1), line: uint32(line), bits: tables.BoolBits(text)}
-}
-
-// server collects the values of the properties and settings files.
-func (b *builder) server() {
-	b.t.server = make([]serverVal, len(b.names.List))
-	for i, f := range b.files {
-		if f.Have == nil {
-			continue
-		}
-		setting := strings.HasPrefix(f.Rel, "settings/")
-		for j := range f.Have.Entries {
-			e, p := &f.Have.Entries[j], f.Have.IDs[j]
-			b.setServer(p, trimIf(b.text(e.Value, i, e.Line), e.Value), i, e.Line)
-			if setting {
-				b.preference(p, e.Key)
-			}
-		}
-		for _, e := range f.Have.Settings {
-			if !e.Value.Defined || e.Value.Invalid {
-				continue
-			}
-			p := b.names.Add(e.Name)
-			b.setServer(p, b.text(e.Value.Text, i, e.Value.Line), i, e.Value.Line)
-			b.preference(p, e.Name)
-		}
-	}
-}
-
-// trimIf trims a value whose tokens were replaced: values are trimmed, wherever
-// their text came from.
-func trimIf(out, in string) string {
-	if out == in {
-		return out
-	}
-	return tables.Trim(out)
-}
-
-// preference is what the folder settings says of a property
-// (docs/reference/cascade.md#metadata): clients see it at a path of its own
-// name, and do not change it.
-func (b *builder) preference(p uint32, name string) {
-	yes := true
-	b.t.meta[p] = &metaInfo{preferencePath: name, protected: &yes}
-}
-
 // scopePath reads the path from the server scope, where it is defined.
 func (b *builder) scopePath() {
 	d := b.schema.Lookup(PropScopes)
 	text, file, line := d.Default, -1, 0
-	if p, ok := b.names.From.ID(PropScopes); ok && b.t.server[p].file != 0 {
-		v := &b.t.server[p]
+	if v := b.values.at(scopesID); v != nil {
 		text, file, line = v.text, int(v.file)-1, int(v.line)
 	}
 	var path []string
@@ -320,12 +272,12 @@ func (b *builder) scopePath() {
 	}
 }
 
-// types checks the server values of declared properties.
-func (b *builder) types() {
+// fit checks the server values of declared properties.
+func (b *builder) fit() {
 	for i := range b.schema.decls {
 		d, p := &b.schema.decls[i], uint32(i)
-		v := &b.t.server[p]
-		if v.file == 0 {
+		v := b.values.at(p)
+		if v == nil {
 			continue
 		}
 		_, err := d.Parse(v.text)
@@ -336,7 +288,9 @@ func (b *builder) types() {
 		good, ok := b.before.goods[p]
 		if ok {
 			b.t.goods[p], b.t.carry.goods[p] = good, good
-			v.bits = tables.BoolBits(good)
+			fit := *v
+			fit.bits = tables.BoolBits(good)
+			b.values.set(p, fit)
 		}
 		b.find(int(v.file)-1, int(v.line), 0, finding.Error, "bad-value", "%s: %s; %s", d.Name, b.hide(d, v.text, err), b.applies(d, good, ok))
 	}
@@ -370,19 +324,19 @@ func (b *builder) hide(d *Declaration, value string, err error) string {
 
 func (b *builder) finish() {
 	t := b.t
-	t.final = make([]uint8, len(b.names.List))
 	for p, m := range t.meta {
 		if at := slices.Index(b.scopes, m.final); m.final != "" && at >= 0 {
+			if more := int(p) + 1 - len(t.final); more > 0 {
+				t.final = append(t.final, make([]uint8, more)...)
+			}
 			t.final[p] = uint8(at + 1)
 		}
 	}
-	types := []string(nil)
-	if v := &t.server[typesID]; v.file != 0 && slices.Contains(b.scopes, ScopeServer) {
-		types = splitList(v.text)
-	}
-	t.sets.seal(types)
+	t.server, t.made.number = b.values.serverTable, trees.Add(1)
 	finding.Sort(t.findings)
 	for i := range t.reports {
-		finding.Sort(t.reports[i].Errors)
+		if len(t.reports[i].Errors) > 1 {
+			finding.Sort(t.reports[i].Errors)
+		}
 	}
 }

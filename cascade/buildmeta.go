@@ -14,11 +14,11 @@ import (
 // metaEntries calls f with the entries of the metadata files that count, in
 // the order of the files.
 func (b *builder) metaEntries(f func(file int, place string, e *yamlfile.MetaEntry)) {
-	for i, file := range b.files {
-		if file.Have == nil {
+	for _, i := range b.t.made.meta {
+		if b.files[i].Have == nil {
 			continue
 		}
-		for _, e := range file.Have.Meta {
+		for _, e := range b.files[i].Have.Meta {
 			place := b.keys[i] + "\x00" + e.Property
 			if e.Invalid {
 				good, ok := b.before.meta[place]
@@ -85,10 +85,21 @@ func (b *builder) metaEntry(file int, place string, e *yamlfile.MetaEntry) {
 
 // sets compiles the context sets.
 func (b *builder) sets() {
+	types := b.types()
+	m := &b.t.made
+	m.types = types
+	if b.sameSets() {
+		b.t.sets, m.plain = b.from.sets, true
+		b.t.carry.blocks, b.t.carry.values = b.from.carry.blocks, b.from.carry.values
+		return
+	}
+	found, odd := len(b.t.findings), false
+	b.tokens = false
 	si := &setIndex{defs: make([]setDefs, 1)}
 	b.t.sets = si
 	byProp := map[uint32][]setDef{}
-	for i, f := range b.files {
+	for _, i := range m.sets {
+		f := b.files[i]
 		if f.Have == nil {
 			continue
 		}
@@ -97,6 +108,7 @@ func (b *builder) sets() {
 			expr, tags, ok := b.head(i, &blk)
 			stale := false
 			if !ok {
+				odd = true
 				good, have := b.before.blocks[place]
 				if !have {
 					si.blocks = append(si.blocks, setBlock{file: b.paths[i], name: blk.Name, line: blk.Line, priority: blk.Priority})
@@ -115,6 +127,7 @@ func (b *builder) sets() {
 			b.setProps(i, place, &blk, uint32(len(si.blocks)-1), byProp)
 		}
 	}
+	m.plain = !odd && !b.tokens && len(b.t.findings) == found
 	// The order of look-up: higher priority first, then that of the files.
 	order := make([]uint32, len(si.blocks))
 	for i := range order {
@@ -135,6 +148,15 @@ func (b *builder) sets() {
 		si.defAt[p] = uint32(len(si.defs))
 		si.defs = append(si.defs, setDefs{defs, mask})
 	}
+	si.seal(types)
+}
+
+// types are the tags that the server scope gives everybody.
+func (b *builder) types() []string {
+	if v := b.values.at(typesID); v != nil && slices.Contains(b.scopes, ScopeServer) {
+		return splitList(v.text)
+	}
+	return nil
 }
 
 // neverMatches ends the text of an expression that is wrong.

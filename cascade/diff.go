@@ -50,7 +50,7 @@ func (sn *Snapshot) AllNames() []string {
 			c.User, c.Context = c.User+more.User, c.Context+more.Context
 		}
 		set := p < len(sn.tree.sets.defAt) && sn.tree.sets.defAt[p] != 0
-		if c.User > 0 || c.Context > 0 || set || p < len(sn.tree.server) && sn.tree.server[p].file != 0 {
+		if c.User > 0 || c.Context > 0 || set || sn.tree.server.at(uint32(p)) != nil {
 			out = append(out, name)
 		}
 	}

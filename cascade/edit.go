@@ -104,10 +104,10 @@ func checkKey(name string) error {
 func (e *Engine) winner(name string) (*tree.File, error) {
 	sn := e.Snapshot()
 	p, known := sn.names.ID(name)
-	if !known || int(p) >= len(sn.tree.server) || sn.tree.server[p].file == 0 {
+	v := sn.tree.server.at(p)
+	if !known || v == nil {
 		return nil, &NotHereError{name}
 	}
-	v := &sn.tree.server[p]
 	tf := e.set.Files[sn.tree.keys[v.file-1]]
 	if tf == nil {
 		return nil, fmt.Errorf("%s was removed a moment ago: run the command again", sn.tree.files[v.file-1])

@@ -65,7 +65,8 @@ type Engine struct {
 	source   FileReport
 	slips    map[Key]slip // of the source
 	lastGood *tree.LastGood
-	noticed  *Noticed // the last change since a reload that somebody asked for
+	hidden   *[]string // the patterns of secrets: see patterns
+	noticed  *Noticed  // the last change since a reload that somebody asked for
 
 	directory *tree.File // of a DirectoryFile, for kept
 
@@ -151,7 +152,7 @@ func Open(opt Options) (*Engine, error) {
 	}
 	ed := sn.names.Edit()
 	before := lastGoodCarry(e.lastGood, e.set, opt.Schema, ed, opt.Getenv)
-	e.build(sn, ed, before, start)
+	e.build(sn, ed, nil, before, start)
 	if bad := append(e.badFiles(sn), badSource...); len(bad) > 0 && !opt.TolerateBadFiles {
 		return nil, &BadFilesError{bad}
 	}

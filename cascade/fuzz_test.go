@@ -85,10 +85,10 @@ func FuzzTree(f *testing.F) {
 			}
 			sn.Lint()
 		}
-		if v := &sn.tree.server[scopesID]; v.file == 0 {
+		if sn.tree.server.at(scopesID) == nil {
 			p, _ := sn.names.ID("neighbour")
-			if _, inMeta := sn.tree.meta[p]; sn.tree.server[p].text != "1" && !inMeta {
-				e := sn.tree.server[p]
+			if _, inMeta := sn.tree.meta[p]; sn.tree.server.at(p).text != "1" && !inMeta {
+				e := sn.tree.server.at(p)
 				if sn.tree.files[e.file-1] == "zz.properties" {
 					t.Errorf("the neighbour is %q", e.text)
 				}

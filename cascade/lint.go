@@ -112,8 +112,8 @@ func (l *linter) unknown() {
 // directory file counts once, at the file.
 func (l *linter) placesOf(p uint32) []spot {
 	t, out := l.sn.tree, []spot(nil)
-	if int(p) < len(t.server) && t.server[p].file != 0 {
-		out = append(out, spot{t.files[t.server[p].file-1], int(t.server[p].line)})
+	if v := t.server.at(p); v != nil {
+		out = append(out, spot{t.files[v.file-1], int(v.line)})
 	}
 	out = append(out, l.setPlaces(p)...)
 	if m := t.meta[p]; len(out) == 0 && m != nil && m.finalFile != "" {
@@ -182,7 +182,7 @@ func (l *linter) scopes() {
 		}
 	}
 	at := spot{"system.properties", 0}
-	if v := &t.server[scopesID]; v.file != 0 {
+	if v := t.server.at(scopesID); v != nil {
 		at = spot{t.files[v.file-1], int(v.line)}
 	}
 	users, contexts := 0, 0

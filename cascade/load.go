@@ -54,10 +54,17 @@ func lastGoodOverrides(schema *Schema, b *Batch, base *tables.Tables, names *tab
 	}
 }
 
-// build compiles the files into sn, which is not shared yet.
-func (e *Engine) build(sn *Snapshot, ed *tables.NameEdit, before carry, start time.Time) {
-	e.patterns()
-	sn.tree = build(e.set, e.opt.Schema, ed, before, e.opt.Getenv)
+// build compiles the files into sn, which is not shared yet. from is the tree before
+// with the same numbers of properties; nil: there is none.
+func (e *Engine) build(sn *Snapshot, ed *tables.NameEdit, from *compiled, before carry, start time.Time) {
+	b := newBuilder(e.set, e.opt.Schema, ed, before, e.opt.Getenv)
+	if b.since(from) {
+		e.opt.Schema.patterns.Store(e.hidden)
+		sn.tree = b.again(e.set)
+	} else {
+		e.patterns()
+		sn.tree = b.build(e.set)
+	}
 	sn.tree = sn.tree.withReseller(sn)
 	sn.names = ed.Table()
 	sn.loaded = time.Now()
@@ -81,16 +88,11 @@ func (e *Engine) build(sn *Snapshot, ed *tables.NameEdit, before carry, start ti
 const spareNames = 1 << 16
 
 // forgetNames drops the names that nothing uses any more, once there are many.
-// Numbers of properties change; those of declared ones do not.
-func (sn *Snapshot) forgetNames() {
-	used := 0 // at least
-	for p := range sn.tree.server {
-		if sn.tree.server[p].file != 0 {
-			used++
-		}
-	}
+// Numbers of properties change then; those of declared ones do not.
+func (sn *Snapshot) forgetNames() (anew bool) {
+	used := sn.tree.server.used // at least
 	if len(sn.names.List) <= spareNames+2*used || len(sn.names.List) <= spareNames+2*len(sn.AllNames()) {
-		return
+		return false
 	}
 	ed := tables.NewNames(sn.schema.names()).Edit()
 	sn.tables = sn.tables.Renumber(sn.names, ed)
@@ -105,6 +107,7 @@ func (sn *Snapshot) forgetNames() {
 		sn.platform = &next
 	}
 	sn.names = ed.Table()
+	return true
 }
 
 // addSource puts the report of the directory file beside those of the trees.
@@ -167,8 +170,11 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 		e.notice(&r, force, start)
 		return r, again
 	}
-	sn.forgetNames()
-	e.build(&sn, sn.names.Edit(), old.tree.carry, start)
+	from := old.tree
+	if sn.forgetNames() {
+		from = nil
+	}
+	e.build(&sn, sn.names.Edit(), from, old.tree.carry, start)
 	e.brake(old, &sn)
 	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation, Held: sn.Held()}.count(&sn)
 	e.keepHold(sn.held)

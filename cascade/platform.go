@@ -76,7 +76,7 @@ func (sn *Snapshot) Resellers() bool {
 // withReseller is the tree with the scope reseller in its path where no file
 // names a path: that is the existing system's default.
 func (t *compiled) withReseller(sn *Snapshot) *compiled {
-	if sn.platform == nil || !t.standard || int(scopesID) < len(t.server) && t.server[scopesID].file != 0 {
+	if sn.platform == nil || !t.standard || t.server.at(scopesID) != nil {
 		return t
 	}
 	next := *t

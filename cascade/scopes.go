@@ -190,14 +190,14 @@ type serverScope struct{}
 func (serverScope) scope() string { return ScopeServer }
 
 func (serverScope) find(sn *Snapshot, _ Subject, p uint32) (hit, bool) {
-	if int(p) >= len(sn.tree.server) {
+	v := sn.tree.server.at(p)
+	if v == nil {
 		return hit{}, false
 	}
-	v := &sn.tree.server[p]
-	return hit{bits: v.bits}, v.file != 0
+	return hit{bits: v.bits}, true
 }
 
-func (serverScope) text(sn *Snapshot, p uint32, _ hit) string { return sn.tree.server[p].text }
+func (serverScope) text(sn *Snapshot, p uint32, _ hit) string { return sn.tree.server.at(p).text }
 
 func (serverScope) good(sn *Snapshot, p uint32, _ hit) (string, bool) {
 	g, ok := sn.tree.goods[p]
@@ -205,7 +205,7 @@ func (serverScope) good(sn *Snapshot, p uint32, _ hit) (string, bool) {
 }
 
 func (serverScope) origin(sn *Snapshot, p uint32, _ hit) *Origin {
-	v := &sn.tree.server[p]
+	v := sn.tree.server.at(p)
 	return &Origin{File: sn.tree.files[v.file-1], Line: int(v.line)}
 }
 
@@ -222,9 +222,5 @@ func (serverScope) lockOrigin(sn *Snapshot, _ Subject, p uint32) *Origin {
 }
 
 func (serverScope) names(sn *Snapshot, _ Subject, add func(uint32)) {
-	for p := range sn.tree.server {
-		if sn.tree.server[p].file != 0 {
-			add(uint32(p))
-		}
-	}
+	sn.tree.server.each(add)
 }

@@ -84,6 +84,7 @@ func (e *Engine) patterns() {
 		}
 	}
 	list := slices.DeleteFunc(splitList(text), func(p string) bool { return secret.CheckPattern(p) != nil })
+	e.hidden = &list
 	e.opt.Schema.patterns.Store(&list)
 }
 

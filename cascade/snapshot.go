@@ -34,13 +34,14 @@ type Snapshot struct {
 
 // tree is what the files say, compiled.
 type compiled struct {
+	made     made // how, for the next one
 	digest   string
 	shared   string           // digest without what is local
 	files    []string         // display paths; a value's file is an index into it
 	keys     []string         // of files, as the engine's tree.Set knows them
 	contents []*tree.Contents // of files, in force; nil where there are none
-	server   []serverVal      // by property number
-	final    []uint8          // by property number: 1 + index into path of the scope that meta locks, 0: none
+	server   serverTable
+	final    []uint8 // by property number, as far as meta says something: 1 + index into path of the scope that meta locks, 0: none
 	meta     map[uint32]*metaInfo
 	goods    map[uint32]string // declared properties whose server value does not fit: the last good text
 	unused   []unusedFile      // files that are not used as they are now
@@ -54,15 +55,6 @@ type compiled struct {
 	findings []finding.Finding
 	reports  []FileReport
 	carry    carry // last good entries for the next load
-}
-
-// serverVal is a property's value in the server scope. file 0 is undefined,
-// else 1 + the index into tree.files.
-type serverVal struct {
-	text string
-	file uint32
-	line uint32
-	bits uint32
 }
 
 // metaInfo is what meta files and settings folders say of a property.

@@ -145,20 +145,29 @@ func changes(old, sn *Snapshot) []Change {
 		c.Result, c.Because = sn.result(name, n)
 		out = append(out, c)
 	}
-	for p, name := range sn.names.List {
+	compare := func(p int, name string) {
 		// The same number in both, unless the names were numbered anew.
 		was, known := uint32(p), true
 		if p >= len(old.names.List) || old.names.List[p] != name {
 			was, known = old.names.ID(name)
 		}
 		if known && sn.sameServer(uint32(p), old, was) {
-			continue
+			return
 		}
 		var o *string
 		if known {
 			o = old.serverText(was)
 		}
 		server(name, o, sn.serverText(uint32(p)))
+	}
+	if sn.tree.made.after(old.tree) {
+		for _, p := range sn.tree.made.touched {
+			compare(int(p), sn.names.List[p])
+		}
+	} else {
+		for p, name := range sn.names.List {
+			compare(p, name)
+		}
 	}
 	if len(old.names.List) > len(sn.names.List) {
 		for p, name := range old.names.List {
@@ -167,7 +176,10 @@ func changes(old, sn *Snapshot) []Change {
 			}
 		}
 	}
-	before, after := old.setValues(), sn.setValues()
+	var before, after map[setPlace]setValue
+	if old.tree.sets != sn.tree.sets {
+		before, after = old.setValues(), sn.setValues()
+	}
 	for at, n := range after {
 		if o, ok := before[at]; !ok || o != n {
 			c := Change{Property: at.property, New: show(at.property, &n.text), Result: Applied, Because: "context set " + at.set + " (" + at.file + ")"}
@@ -210,22 +222,14 @@ func same(a, b *string) bool {
 // sameServer reports whether the server scope says the same of a property, whose
 // numbers are p and was.
 func (sn *Snapshot) sameServer(p uint32, old *Snapshot, was uint32) bool {
-	now, defined := sn.tree.text(p)
-	before, had := old.tree.text(was)
+	now, defined := sn.tree.server.text(p)
+	before, had := old.tree.server.text(was)
 	return now == before && defined == had
-}
-
-// text is what the server scope says of a property, if it does.
-func (t *compiled) text(p uint32) (string, bool) {
-	if int(p) < len(t.server) && t.server[p].file != 0 {
-		return t.server[p].text, true
-	}
-	return "", false
 }
 
 // serverText is the text of the server scope, or nil.
 func (sn *Snapshot) serverText(p uint32) *string {
-	if t, ok := sn.tree.text(p); ok {
+	if t, ok := sn.tree.server.text(p); ok {
 		return &t
 	}
 	return nil

@@ -55,7 +55,7 @@ func (b *builder) groups() {
 		for j, name := range g.Names {
 			p := uint32(b.schema.byName[name])
 			b.t.unfit[p] = unfit{good[j], last, err}
-			if v := b.t.server[p]; v.file != 0 {
+			if v := b.values.at(p); v != nil {
 				b.find(int(v.file)-1, int(v.line), 0, finding.Error, "bad-together", "%s do not fit together: %v; %s",
 					strings.Join(g.Names, ", "), err, applies)
 			}
@@ -67,9 +67,9 @@ func (b *builder) groups() {
 func (b *builder) groupTexts(g Group) (texts []string, err error) {
 	values := make([]any, len(g.Names))
 	for i, name := range g.Names {
-		d, p := b.schema.Lookup(name), b.schema.byName[name]
+		d := b.schema.Lookup(name)
 		text := d.Default
-		if v := b.t.server[p]; v.file != 0 {
+		if v := b.values.at(uint32(b.schema.byName[name])); v != nil {
 			text = v.text
 		}
 		v, bad := d.Parse(text)

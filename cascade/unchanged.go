@@ -48,8 +48,8 @@ func (t *compiled) unchanged(old *compiled, props []uint32) bool {
 	}
 	sets := false
 	for _, p := range props {
-		now, defined := t.text(p)
-		before, had := old.text(p)
+		now, defined := t.server.text(p)
+		before, had := old.server.text(p)
 		if now != before || defined != had || t.goods[p] != old.goods[p] || t.lockedTo(p) != old.lockedTo(p) {
 			return false
 		}

@@ -61,6 +61,7 @@ type Set struct {
 	Now        func() time.Time
 	ShrinkHold time.Duration
 	guards     guards
+	sorted     []*File                                // see Sorted; nil: a file came or went
 	Unreadable []Folder                               // what the last scan could not read
 	Whole      func(path string, links []string) bool // of a file that was put into place, see arrivals; nil: nobody watches
 	Ended      func() bool                            // nobody waits for the scan any more; nil: somebody does
@@ -128,7 +129,7 @@ func (fs *Set) ScanAll(force, accept bool) (changed bool, again time.Duration) {
 			tf := fs.Files[key]
 			if tf == nil {
 				tf = &File{Root: i, Rel: f.rel, Kind: f.kind}
-				fs.Files[key] = tf
+				fs.Files[key], fs.sorted = tf, nil
 			}
 			tf.Abs, tf.Links = f.abs, f.links
 			if f.err == nil && !fs.ReadAll && tf.unread(f.st) {
@@ -196,6 +197,7 @@ func (fs *Set) absent(key string, tf *File, force bool) (changed bool, again tim
 		return changed, left
 	}
 	delete(fs.Files, key)
+	fs.sorted = nil
 	return true, 0
 }
 
@@ -379,8 +381,12 @@ func (fs *Set) holdReport(tf *File, size, keys int) (changed bool) {
 	return changed
 }
 
-// Sorted lists the files in the order in which they count: the later wins.
+// Sorted lists the files in the order in which they count: the later wins. It is the
+// same list until a file comes or goes, and nobody changes it.
 func (fs *Set) Sorted() []*File {
+	if fs.sorted != nil && len(fs.sorted) == len(fs.Files) {
+		return fs.sorted
+	}
 	out := make([]*File, 0, len(fs.Files))
 	for _, f := range fs.Files {
 		out = append(out, f)
@@ -391,7 +397,8 @@ func (fs *Set) Sorted() []*File {
 		}
 		return strings.Compare(a.Rel, b.Rel)
 	})
-	return out
+	fs.sorted = slices.Clip(out)
+	return fs.sorted
 }
 
 // maxUnused bounds the text that is kept of a file that is not used as it is now:

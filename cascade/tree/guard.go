@@ -133,6 +133,7 @@ func (k *LastGood) RestoreFolders(set *Set) {
 		tf := &File{Root: root, Rel: rel, Abs: filepath.Join(set.Roots[root], rel), Kind: KindOf(rel), Status: FileMissing}
 		if k.RestoreFile(set, tf); tf.Have != nil {
 			set.Files[FileKey(root, rel)], set.guards.on[in], restored = tf, true, true
+			set.sorted = nil
 		}
 	}
 	if restored {
