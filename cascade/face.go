@@ -73,9 +73,6 @@ const (
 	FileMissing = tree.FileMissing
 )
 
-// MaxDepth is how many folders of a root may lie in each other.
-const MaxDepth = tree.MaxDepth
-
 // WatchMode tells how changes are noticed.
 type WatchMode = tree.WatchMode
 

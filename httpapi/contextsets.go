@@ -87,7 +87,7 @@ func (s *Server) contextSets(w http.ResponseWriter, r *http.Request) error {
 	case c.counting <- struct{}{}:
 		defer func() { <-c.counting }()
 	case <-r.Context().Done():
-		return planFailed(r.Context().Err())
+		return requestEnded(r.Context().Err())
 	}
 	began := time.Now()
 	n, ok := c.known(property, to, began)
@@ -95,7 +95,7 @@ func (s *Server) contextSets(w http.ResponseWriter, r *http.Request) error {
 		sn := s.Engine.Snapshot()
 		n = setCount{Property: property, Switch: to, Counted: began.UTC()}
 		if n.SetMatches, err = sn.MatchSets(r.Context(), property, keep); err != nil {
-			return planFailed(err)
+			return requestEnded(err)
 		}
 		n.Platform, n.More = sn.PlatformSwitches(property, keep, maxPlatformSwitches)
 		if n.Platform == nil {

@@ -159,7 +159,7 @@ func (s *Server) asked(ctx context.Context, q *question, name string) (*cascade.
 	o := cascade.Override{Key: cascade.Key{Subject: q.su, Property: name}, Value: *q.value, Actor: Actor(ctx), Reason: supposed, Time: time.Now()}
 	sn, _, err := s.Engine.Candidate(ctx, nil, cascade.Batch{Overrides: []cascade.Override{o}})
 	if err != nil {
-		return nil, planFailed(err)
+		return nil, requestEnded(err)
 	}
 	return sn.Suppose(q.su, q.what), nil
 }

@@ -158,11 +158,6 @@ func Open(opt Options) (_ *Node, err error) {
 	if err != nil {
 		return nil, err
 	}
-	if s.predecessor != nil {
-		// Another process works here.
-	} else if err := httpapi.RemovePlans(state); err != nil {
-		s.log.Warn("temporary files of plans, left by a killed server, cannot be removed", "err", err)
-	}
 	copt := cascade.Options{
 		Roots: opt.Roots, Schema: Schema(), State: opt.State, TolerateBadFiles: opt.TolerateBadFiles, Logger: s.log,
 		Gate: websockets.PropEnabled, Flags: addressFlags(opt), Standby: s.predecessor != nil,

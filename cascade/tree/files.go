@@ -65,6 +65,7 @@ type Set struct {
 	Unreadable []Folder                               // what the last scan could not read
 	Whole      func(path string, links []string) bool // of a file that was put into place, see arrivals; nil: nobody watches
 	Ended      func() bool                            // nobody waits for the scan any more; nil: somebody does
+	over       []*overlay                             // of each root, see WithFiles; nil: the roots are read as they are
 	ReadAll    bool                                   // the next scan reads files whose stamps say that they are as they were
 }
 
@@ -158,7 +159,7 @@ var errEmptied = errors.New("an empty folder has taken its place; `sluice reload
 // walk lists a root. With an error there may be a walk, whose folders are to be
 // watched.
 func (fs *Set) walk(i int, force bool) (*walk, error) {
-	w, err := walkRoot(fs.Roots[i])
+	w, err := fs.list(i)
 	switch {
 	case err != nil:
 		return nil, err
@@ -210,12 +211,12 @@ func (fs *Set) Look(tf *File, err error, force bool) (changed bool, again time.D
 		tf.since = time.Time{} // it is there, whatever it holds
 	}
 	if err == nil {
-		data, st, err = ReadFile(tf.Abs, LimitOf(tf.Kind))
+		data, st, err = fs.read(tf)
 	}
 	// Whoever asks for a reload has saved, so it cannot take long.
 	for try := 0; force && errors.Is(err, errMoving) && try < settleTries; try++ {
 		time.Sleep(SettleAge / 5)
-		data, st, err = ReadFile(tf.Abs, LimitOf(tf.Kind))
+		data, st, err = fs.read(tf)
 	}
 	switch {
 	case errors.Is(err, errMoving) && !force:

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"syscall"
 	"time"
 
@@ -57,7 +56,12 @@ func LimitOf(k Kind) int64 {
 // ReadFile reads a regular file without ever blocking on what turns out to be
 // something else.
 func ReadFile(path string, limit int64) ([]byte, stamp, error) {
-	f, err := os.OpenFile(path, os.O_RDONLY|syscall.O_NONBLOCK|syscall.O_NOCTTY, 0)
+	return readFrom(disk(""), path, limit)
+}
+
+// readFrom is ReadFile of a file system.
+func readFrom(fsys rootFS, name string, limit int64) ([]byte, stamp, error) {
+	f, err := fsys.Open(name)
 	if err != nil {
 		return nil, stamp{}, Cause(err)
 	}
@@ -77,7 +81,7 @@ func ReadFile(path string, limit int64) ([]byte, stamp, error) {
 	if err != nil {
 		return nil, stamp{}, Cause(err)
 	}
-	after, err := os.Stat(path)
+	after, err := fsys.Stat(name)
 	if err != nil {
 		return nil, stamp{}, Cause(err)
 	}

@@ -1,6 +1,7 @@
 package tree
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -79,6 +80,7 @@ type found struct {
 
 // walk is one pass over a root.
 type walk struct {
+	fsys       rootFS
 	root       rootID
 	files      []found
 	dirs       []string          // real paths of the folders to watch
@@ -119,13 +121,17 @@ func walkRoot(root string) (*walk, error) {
 	if !fi.IsDir() {
 		return nil, fmt.Errorf("%s is not a folder", root)
 	}
-	w := &walk{root: rootIDOf(root, fi)}
-	w.devices = map[string]uint64{"": w.root.dev}
 	real, err := filepath.EvalSymlinks(root)
 	if err != nil {
 		return nil, err
 	}
-	if err := w.dir(real, "", []inode{w.root.inode}); err != nil {
+	return listFiles(disk(real), rootIDOf(root, fi), real)
+}
+
+// listFiles lists what a file system holds, which has its root at abs, a real path.
+func listFiles(fsys rootFS, root rootID, abs string) (*walk, error) {
+	w := &walk{fsys: fsys, root: root, devices: map[string]uint64{"": root.dev}}
+	if err := w.dir(abs, "", []inode{root.inode}); err != nil {
 		return nil, err
 	}
 	slices.SortFunc(w.files, func(a, b found) int { return strings.Compare(a.rel, b.rel) })
@@ -138,7 +144,7 @@ func (w *walk) dir(abs, rel string, above []inode) error {
 		return errTooManyFolders
 	}
 	w.dirs = append(w.dirs, abs)
-	entries, err := os.ReadDir(abs)
+	entries, err := w.fsys.ReadDir(cmp.Or(rel, "."))
 	if err != nil {
 		return err
 	}
@@ -164,7 +170,7 @@ func (w *walk) entry(abs, rel string, e fs.DirEntry, above []inode) error {
 		h := hopsFrom(filepath.Dir(abs), e.Name())
 		w.hops, end, links = append(w.hops, h...), h[len(h)-1], slices.Concat(links, h)
 	}
-	fi, err := os.Stat(abs)
+	fi, err := w.fsys.Stat(rel)
 	switch {
 	case err != nil && errors.Is(err, fs.ErrNotExist) && !link:
 		return nil // removed since the folder was read
@@ -196,7 +202,8 @@ func (w *walk) entry(abs, rel string, e fs.DirEntry, above []inode) error {
 // folder reads a folder below the root, or what a link to one leads to; abs is
 // its real path.
 func (w *walk) folder(abs, rel string, id inode, link bool, above []inode) error {
-	if slices.Contains(above, id) {
+	// A folder of an overlay has no inode, and no link leads to it.
+	if id != (inode{}) && slices.Contains(above, id) {
 		w.warn(rel, "link-loop", "this link leads back to a folder that it is in, and is not followed: remove it")
 		return nil
 	}
