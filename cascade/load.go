@@ -130,10 +130,23 @@ func (e *Engine) LastLoad() (at time.Time, took time.Duration, loads uint64) {
 
 // reload returns when a file that has not settled is to be looked at again.
 func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
+	r, again, _ := e.reloadOf(nil, false, force, accept)
+	return r, again
+}
+
+// reloadOf is reload where events named files, and with only nothing else. all tells
+// that it looked at everything.
+func (e *Engine) reloadOf(files []string, only, force, accept bool) (r ReloadResult, again time.Duration, all bool) {
 	e.load.Lock()
 	defer e.load.Unlock()
 	start := time.Now()
-	changed, again := e.set.ScanAll(force, accept)
+	some, changed := false, false
+	if only && !force && e.watchMode.Load().Mode == WatchInotify {
+		changed, again, some = e.set.ScanSome(files)
+	}
+	if all = !some; all {
+		changed, again = e.set.ScanAll(force, accept)
+	}
 	var l SourceLoad
 	if e.opt.Source != nil {
 		l = e.opt.Source.Load(e.opt.Schema, force)
@@ -166,9 +179,9 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 			tell = e.log.Info
 		}
 		tell("reload found nothing changed", "generation", old.generation, "files", len(old.tree.reports), "errors", len(errorsOf(old)), "took", time.Since(start))
-		r := ReloadResult{Generation: old.generation, Changed: []Change{}, Errors: errorsOf(old), Held: old.Held()}.count(old)
+		r = ReloadResult{Generation: old.generation, Changed: []Change{}, Errors: errorsOf(old), Held: old.Held()}.count(old)
 		e.notice(&r, force, start)
-		return r, again
+		return r, again, all
 	}
 	from := old.tree
 	if sn.forgetNames() {
@@ -176,11 +189,11 @@ func (e *Engine) reload(force, accept bool) (ReloadResult, time.Duration) {
 	}
 	e.build(&sn, sn.names.Edit(), from, old.tree.carry, start)
 	e.brake(old, &sn)
-	r := ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation, Held: sn.Held()}.count(&sn)
+	r = ReloadResult{Changed: changes(old, &sn), Errors: errorsOf(&sn), Generation: sn.generation, Held: sn.Held()}.count(&sn)
 	e.keepHold(sn.held)
 	e.keepLastGood(&sn)
 	e.publish(old, &sn)
 	e.logReload(&r, old, &sn, time.Since(start))
 	e.notice(&r, force, start)
-	return r, again
+	return r, again, all
 }

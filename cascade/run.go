@@ -31,7 +31,8 @@ func (e *Engine) Run(ctx context.Context) error {
 	w.Sync(e.watchDirs())
 	// A change between Open and the first watch made no event.
 	quiet := time.NewTimer(tree.QuietTime)
-	again, rescan := newStoppedTimer(), time.NewTimer(e.rescanEvery())
+	every := e.rescanEvery()
+	again, rescan := newStoppedTimer(), time.NewTimer(every)
 	defer func() {
 		for _, t := range []*time.Timer{quiet, again, rescan} {
 			t.Stop()
@@ -40,16 +41,21 @@ func (e *Engine) Run(ctx context.Context) error {
 	var first time.Time
 	load := func() {
 		first = time.Time{}
-		w.NextBurst()
-		_, wait := e.reload(false, false)
-		if w.Sync(e.watchDirs()) {
+		files, only := w.NextBurst()
+		_, wait, all := e.reloadOf(files, only, false, false)
+		// Without a look at all of them the folders are as they were, and the rescan
+		// keeps its time.
+		if all && w.Sync(e.watchDirs()) {
 			// New folders may have changed before they were watched.
 			wait = tree.QuietTime
 		}
 		if wait > 0 {
 			again.Reset(wait)
 		}
-		rescan.Reset(e.rescanEvery())
+		if now := e.rescanEvery(); all || now != every {
+			every = now
+			rescan.Reset(every)
+		}
 	}
 	for {
 		select {

@@ -105,6 +105,11 @@ func (w *Watcher) take(ev fsnotify.Event) bool {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen.note(ev.Name, ev.Op, folder)
+	if s := w.want[filepath.Dir(ev.Name)]; !named || folder || w.shared || w.want[ev.Name] != nil || s == nil || !s.all || s.names[filepath.Base(ev.Name)] {
+		w.files.other()
+	} else {
+		w.files.file(ev.Name)
+	}
 	return true
 }
 

@@ -62,6 +62,9 @@ type Set struct {
 	ShrinkHold time.Duration
 	guards     guards
 	sorted     []*File                                // see Sorted; nil: a file came or went
+	calm       bool                                   // the last scan left nothing to look at again, and nothing to report of folders
+	later      []string                               // files that had not settled at the last ScanSome
+	byPath     map[string]*File                       // those of the last scan, see at; nil: not made yet
 	Unreadable []Folder                               // what the last scan could not read
 	Whole      func(path string, links []string) bool // of a file that was put into place, see arrivals; nil: nobody watches
 	Ended      func() bool                            // nobody waits for the scan any more; nil: somebody does
@@ -88,6 +91,7 @@ func (fs *Set) Scan(force bool) (changed bool, again time.Duration) {
 // they are.
 func (fs *Set) ScanAll(force, accept bool) (changed bool, again time.Duration) {
 	before := slices.Clone(fs.Findings)
+	fs.calm, fs.later, fs.byPath = false, nil, nil
 	defer func() { fs.ReadAll = false }()
 	fs.Findings, fs.dirs, fs.hops, fs.Unreadable = nil, nil, nil, nil
 	wait := func(d time.Duration) {
@@ -149,6 +153,7 @@ func (fs *Set) ScanAll(force, accept bool) (changed bool, again time.Duration) {
 			wait(d)
 		}
 	}
+	fs.calm = again == 0 && len(fs.Findings) == 0
 	return changed || !slices.Equal(before, fs.Findings), again
 }
 

@@ -99,6 +99,9 @@ func (w *Watcher) WatchMounts(ctx context.Context) error {
 func (w *Watcher) mountsChanged() bool {
 	_, numbered, err := mountPoints()
 	if err != nil {
+		w.mu.Lock()
+		defer w.mu.Unlock()
+		w.files.other()
 		return true // reading everything again finds out
 	}
 	w.mu.Lock()
@@ -108,6 +111,7 @@ func (w *Watcher) mountsChanged() bool {
 		return false
 	}
 	w.mounts = now
+	w.files.other()
 	return true
 }
 
@@ -127,6 +131,7 @@ func (w *Watcher) noteMounts() {
 	before := w.mounts
 	w.paths, w.mounts = paths, concerning(numbered, paths)
 	if before != nil && !maps.Equal(before, w.mounts) {
+		w.files.other()
 		w.kick()
 	}
 }

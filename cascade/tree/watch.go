@@ -54,6 +54,8 @@ type Watcher struct {
 	paths  []string            // of want, and the roots: what mounts may concern
 	mounts map[string]string   // those that do, as last seen: see mountPoints
 	seen   arrivals
+	files  touched
+	shared bool    // two names of want are one folder, whose events name one of them
 	mark   *marker // nil: there is none
 }
 
@@ -102,6 +104,7 @@ func (w *Watcher) pump(n *fsnotify.Watcher) {
 			w.log.Warn("file events lost, reading everything again", "err", err)
 			w.mu.Lock()
 			w.seen.lost()
+			w.files.other()
 			w.mu.Unlock()
 		}
 		w.kick()
@@ -115,11 +118,13 @@ func (w *Watcher) kick() {
 	}
 }
 
-// NextBurst begins the events of the next load.
-func (w *Watcher) NextBurst() {
+// NextBurst begins the events of the next load, and returns the files that those since
+// the last one named; only tells that they said nothing else.
+func (w *Watcher) NextBurst() (files []string, only bool) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.seen.wrote, w.seen.gone, w.seen.put = false, false, false
+	return w.files.take()
 }
 
 // Quiet is how long after the last event everything is read.
@@ -132,9 +137,11 @@ func (w *Watcher) Quiet() time.Duration {
 	return QuietTime
 }
 
-// plan works out which folders to watch, and for what.
-func plan(tree, names []string) map[string]*watched {
-	want, byID := map[string]*watched{}, map[inode]*watched{}
+// plan works out which folders to watch, and for what; shared tells that two of them
+// are one.
+func plan(tree, names []string) (want map[string]*watched, shared bool) {
+	want = map[string]*watched{}
+	byID := map[inode]*watched{}
 	add := func(dir string) *watched {
 		if s := want[dir]; s != nil {
 			return s
@@ -147,6 +154,8 @@ func plan(tree, names []string) map[string]*watched {
 		if s == nil {
 			s = &watched{id: id, names: map[string]bool{}}
 			byID[id], want[dir] = s, s
+		} else {
+			shared = true
 		}
 		return s
 	}
@@ -160,7 +169,7 @@ func plan(tree, names []string) map[string]*watched {
 			s.names[filepath.Base(path)] = true
 		}
 	}
-	return want
+	return want, shared
 }
 
 // Sync watches what is to be watched now, and reports whether it added any. A
@@ -171,9 +180,9 @@ func (w *Watcher) Sync(tree, names []string) bool {
 			return false
 		}
 	}
-	want := plan(tree, names)
+	want, shared := plan(tree, names)
 	w.mu.Lock()
-	w.want = want
+	w.want, w.shared = want, shared
 	w.mu.Unlock()
 	w.noteMounts()
 	for d, id := range w.have {
@@ -205,6 +214,9 @@ func (w *Watcher) Sync(tree, names []string) bool {
 	}
 	w.mu.Lock()
 	w.seen.forget(anew)
+	if len(anew) > 0 {
+		w.files.other() // they may have changed before they were watched
+	}
 	w.mu.Unlock()
 	if failed != nil {
 		w.problem(failed)
