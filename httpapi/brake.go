@@ -43,12 +43,12 @@ func (s *Server) CountClosing(now, then *cascade.Snapshot) (cascade.Closing, err
 	}
 	serves, served := then.Serving(websockets.PropEnabled), now.Serving(websockets.PropEnabled)
 	began, asked, late := time.Now(), 0, false
-	s.Sockets.UserSockets(func(context, user int32, sockets int) bool {
+	s.Sockets.UserSockets(func(context, user uint32, sockets int) bool {
 		if asked++; asked%countStride == 0 && time.Since(began) > countTimeout {
 			late = true
 			return false
 		}
-		su := cascade.Subject{Context: uint32(context), User: uint32(user)}
+		su := cascade.Subject{Context: context, User: user}
 		if serves(su) || !served(su) {
 			return true
 		}

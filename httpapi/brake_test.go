@@ -296,7 +296,7 @@ func TestConnectedUsersQuestion(t *testing.T) {
 	}
 	a := usersAnswer{More: true, Connected: 1 << 30, Recent: 1 << 30}
 	for range usersPage {
-		a.Users = append(a.Users, [3]int32{cascade.MaxID, cascade.MaxID, 1000})
+		a.Users = append(a.Users, [3]uint32{cascade.MaxID, cascade.MaxID, 1000})
 	}
 	if b, err := json.Marshal(a); err != nil || len(b) > maxMemberAnswer {
 		t.Errorf("%d bytes, %v", len(b), err)

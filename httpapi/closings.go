@@ -312,7 +312,7 @@ func (s *Server) closed(su cascade.Subject, token string, x closing, answer erro
 	}
 	sockets := 0
 	if token == "" {
-		s.Sockets.RecheckEach(func(_, _ int32, n int) { sockets += n })
+		s.Sockets.RecheckEach(func(_, _ uint32, n int) { sockets += n })
 	}
 	s.Logger.Warn("switched off on this member alone: the store cannot be asked", "context", su.Context, "user", su.User, "token", token,
 		"closed", sockets, "until", x.Until, "actor", x.Actor, "reason", x.Reason, "err", answer)

@@ -125,7 +125,7 @@ func TestClosedHere(t *testing.T) {
 }
 
 // served asks the gate.
-func (w *world) served(user int32) bool {
+func (w *world) served(user uint32) bool {
 	return gate.New(w.engine, w.server.Closings).Allowed(7, user).Allowed
 }
 

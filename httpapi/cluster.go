@@ -80,8 +80,8 @@ const maxMemberAnswer = 512 << 10
 // memberQuestion is the body of each of them. A member refuses one that has what
 // it does not know: without a filter of a newer version it would close too much.
 type memberQuestion struct {
-	Context    int32  `json:"context,omitempty"`
-	User       int32  `json:"user,omitempty"`
+	Context    uint32 `json:"context,omitempty"`
+	User       uint32 `json:"user,omitempty"`
 	Connection string `json:"connection,omitempty"`
 	PathFilter string `json:"pathFilter,omitempty"`
 	All        bool   `json:"all,omitempty"`    // close: everybody

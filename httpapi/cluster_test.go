@@ -136,7 +136,7 @@ func TestClusterPages(t *testing.T) {
 		}
 		seen := map[string]bool{}
 		for i, s := range all {
-			if s.User != int32(i/2+1) || seen[s.ID] || i%2 == 1 && s.ID < all[i-1].ID {
+			if s.User != uint32(i/2+1) || seen[s.ID] || i%2 == 1 && s.ID < all[i-1].ID {
 				t.Errorf("limit %d: place %d has %+v", limit, i, s)
 			}
 			if want := worlds[(int(s.User)-1)*2%3].server.Member; s.Connection == "a" && s.Member != want {
@@ -172,7 +172,7 @@ func TestShortAnswers(t *testing.T) {
 		return json.Marshal(page)
 	}
 	for _, limit := range []int{1, 3, 100} {
-		user := int32(0)
+		user := uint32(0)
 		for cursor := ""; ; {
 			var page socketPage
 			w.ask("GET", fmt.Sprintf("/admin/v1/sockets?limit=%d&cursor=%s", limit, cursor), "").into(t, &page)

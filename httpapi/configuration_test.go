@@ -25,7 +25,7 @@ func TestGate(t *testing.T) {
 	}))
 	must(t, w.engine.Apply(cascade.Batch{DeleteContexts: []uint32{4}, DeleteUsers: []cascade.Subject{{Context: 1, User: 3}}}))
 	g := gate.New(w.engine, nil)
-	check := func(context, user int32, want websockets.Verdict) {
+	check := func(context, user uint32, want websockets.Verdict) {
 		t.Helper()
 		if got := g.Allowed(context, user); got != want {
 			t.Errorf("%d/%d: %+v, want %+v", context, user, got, want)

@@ -36,7 +36,7 @@ type usersQuestion struct {
 }
 
 // userPlace is a context and a user: the order of an answer.
-type userPlace [2]int32
+type userPlace [2]uint32
 
 func (a userPlace) compare(b userPlace) int {
 	return cmp.Or(cmp.Compare(a[0], b[0]), cmp.Compare(a[1], b[1]))
@@ -44,11 +44,11 @@ func (a userPlace) compare(b userPlace) int {
 
 // usersAnswer is a page of them.
 type usersAnswer struct {
-	Users     [][3]int32 `json:"users"` // context, user, sockets
-	More      bool       `json:"more"`
-	Connected int        `json:"connected"` // sockets of everybody
-	Everybody int        `json:"everybody"` // users with sockets, of all contexts
-	Recent    int        `json:"recent"`    // closed lately by writes of many records that this member was asked for
+	Users     [][3]uint32 `json:"users"` // context, user, sockets
+	More      bool        `json:"more"`
+	Connected int         `json:"connected"` // sockets of everybody
+	Everybody int         `json:"everybody"` // users with sockets, of all contexts
+	Recent    int         `json:"recent"`    // closed lately by writes of many records that this member was asked for
 }
 
 // connectedUsers answers opUsers.
@@ -64,15 +64,15 @@ func (s *Server) connectedUsers(body []byte) ([]byte, error) {
 	for _, id := range q.Contexts {
 		of[id] = struct{}{}
 	}
-	a := usersAnswer{Users: [][3]int32{}, Connected: int(s.Sockets.Count()), Recent: s.bulkClosed.recent()}
-	s.Sockets.UserSockets(func(context, user int32, sockets int) bool {
+	a := usersAnswer{Users: [][3]uint32{}, Connected: int(s.Sockets.Count()), Recent: s.bulkClosed.recent()}
+	s.Sockets.UserSockets(func(context, user uint32, sockets int) bool {
 		a.Everybody++
-		if _, in := of[uint32(context)]; (in || q.All) && q.After.compare(userPlace{context, user}) < 0 {
-			a.Users = append(a.Users, [3]int32{context, user, int32(sockets)})
+		if _, in := of[context]; (in || q.All) && q.After.compare(userPlace{context, user}) < 0 {
+			a.Users = append(a.Users, [3]uint32{context, user, uint32(sockets)})
 		}
 		return true
 	})
-	slices.SortFunc(a.Users, func(x, y [3]int32) int { return userPlace(x[:2]).compare(userPlace(y[:2])) })
+	slices.SortFunc(a.Users, func(x, y [3]uint32) int { return userPlace(x[:2]).compare(userPlace(y[:2])) })
 	if a.More = len(a.Users) > usersPage; a.More {
 		a.Users = a.Users[:usersPage]
 	}
@@ -86,7 +86,7 @@ func (a *usersAnswer) check(after userPlace) error {
 	}
 	for _, u := range a.Users {
 		at := userPlace(u[:2])
-		if u[0] <= 0 || u[1] <= 0 || u[2] <= 0 || after.compare(at) >= 0 {
+		if min(u[0], u[1], u[2]) == 0 || max(u[0], u[1], u[2]) > cascade.MaxID || after.compare(at) >= 0 {
 			return fmt.Errorf("the user %d of context %d is not one of this page", u[1], u[0])
 		}
 		after = at

@@ -312,7 +312,7 @@ type brokenSessions struct{ foreign }
 
 func (b brokenSessions) Create(context.Context, *websockets.Session) error { return b.err }
 func (b brokenSessions) Delete(context.Context, string) error              { return b.err }
-func (b brokenSessions) EndOfUser(context.Context, int32, int32, string) (int, error) {
+func (b brokenSessions) EndOfUser(context.Context, uint32, uint32, string) (int, error) {
 	return 0, b.err
 }
 

@@ -31,8 +31,8 @@ type Delivery struct {
 	Time  time.Time `json:"time"`
 	From  string    `json:"from"` // the member that accepted it
 	// Context and User are whom it was for; 0 is everybody.
-	Context int32 `json:"context"`
-	User    int32 `json:"user"`
+	Context uint32 `json:"context"`
+	User    uint32 `json:"user"`
 	// Outcome is queued, or why it went no further: no_socket, disabled,
 	// duplicate, merged.
 	Outcome string `json:"outcome"`
@@ -110,7 +110,7 @@ func (s *Server) listDeliveries(w http.ResponseWriter, r *http.Request) error {
 
 // deliveries asks all members.
 func (s *Server) deliveries(ctx context.Context, su cascade.Subject, id string) Deliveries {
-	q := memberQuestion{Context: int32(su.Context), User: int32(su.User), ID: id, From: s.Member}
+	q := memberQuestion{Context: su.Context, User: su.User, ID: id, From: s.Member}
 	var all []Delivery
 	wait := s.ask(ctx, opTrace, q, func(a remote.Answer) error {
 		var theirs []Delivery
@@ -134,7 +134,7 @@ func (s *Server) answerTrace(q memberQuestion) ([]byte, error) {
 	if (q.ID == "") == (q.Context == 0) {
 		return nil, fail(http.StatusBadRequest, "bad_query", "a question about deliveries names a context, or an id")
 	}
-	list := s.ownDeliveries(cascade.Subject{Context: uint32(q.Context), User: uint32(q.User)}, q.ID)
+	list := s.ownDeliveries(cascade.Subject{Context: q.Context, User: q.User}, q.ID)
 	for {
 		b, err := json.Marshal(list)
 		if err != nil || len(b) <= maxMemberAnswer || len(list) < 2 {
@@ -153,7 +153,7 @@ func (s *Server) ownDeliveries(su cascade.Subject, id string) []Delivery {
 	} else if id != "" {
 		found = m.ByID(id, now)
 	} else {
-		keys := []trace.Key{{Context: int32(su.Context), User: int32(su.User)}, {Context: int32(su.Context)}, {}}
+		keys := []trace.Key{{Context: su.Context, User: su.User}, {Context: su.Context}, {}}
 		if su.User == 0 {
 			keys = keys[1:]
 		}
@@ -242,7 +242,7 @@ func sooner(ms *float64, a *DeliveryArrival) *float64 {
 func together(all []Delivery) []Delivery {
 	type known struct {
 		id            string
-		context, user int32
+		context, user uint32
 	}
 	first, list := map[known]int{}, []Delivery{}
 	for _, d := range all {

@@ -232,7 +232,7 @@ func (s *Server) queueMessage(ctx context.Context, m *message, msg *websockets.M
 	}
 	carried := remote.Message{
 		Confirm: m.Confirm, Apart: apart,
-		ID: result.ID, IDs: m.ids(), Context: int32(su.Context), User: int32(su.User), PathFilter: target.PathFilter, SourceToken: target.SourceToken,
+		ID: result.ID, IDs: m.ids(), Context: su.Context, User: su.User, PathFilter: target.PathFilter, SourceToken: target.SourceToken,
 		Name: msg.Name, Args: string(msg.Args), Conflate: msg.Conflate, Number: msg.Accepted().Number(), Placed: []remote.Placed{msg.Accepted()},
 	}
 	if m.Sync {
@@ -278,9 +278,9 @@ func (s *Server) deliver(ctx context.Context, m *message, msg *websockets.Messag
 	case m.All:
 		result.Local, err = s.Sockets.SendToAll(*msg, target)
 	case su.User == 0:
-		result.Local, err = s.Sockets.SendToContext(int32(su.Context), *msg, target)
+		result.Local, err = s.Sockets.SendToContext(su.Context, *msg, target)
 	default:
-		result.Local, err = s.Sockets.SendToUser(int32(su.Context), int32(su.User), *msg, target)
+		result.Local, err = s.Sockets.SendToUser(su.Context, su.User, *msg, target)
 	}
 	if err != nil {
 		return nil, err
@@ -291,7 +291,7 @@ func (s *Server) deliver(ctx context.Context, m *message, msg *websockets.Messag
 // duplicate remembers that a message was sent again.
 func (s *Server) duplicate(m *message, su cascade.Subject) {
 	s.Sockets.Memory().Add(&trace.Record{
-		Key: trace.Key{Context: int32(su.Context), User: int32(su.User)}, ID: m.ID, From: s.Member, Topic: m.Name, At: time.Now(), Outcome: trace.Duplicate,
+		Key: trace.Key{Context: su.Context, User: su.User}, ID: m.ID, From: s.Member, Topic: m.Name, At: time.Now(), Outcome: trace.Duplicate,
 	})
 }
 

@@ -344,8 +344,8 @@ func (s *Server) sampleOfUsers(w http.ResponseWriter, r *http.Request) error {
 // from an id chosen by chance on.
 func (s *Server) sampleKnown(limit int) (list []cascade.Subject, err error) {
 	seen, met := 0, map[cascade.Subject]bool{}
-	s.Sockets.Users(func(context, user int32) bool {
-		su := cascade.Subject{Context: uint32(context), User: uint32(user)}
+	s.Sockets.Users(func(context, user uint32) bool {
+		su := cascade.Subject{Context: context, User: user}
 		if seen++; len(list) < (limit+1)/2 {
 			list = append(list, su)
 		} else if at := rand.IntN(seen); at < len(list) {

@@ -107,7 +107,7 @@ func (p *pushes) message(su cascade.Subject, topic string, data json.RawMessage,
 		return m, fail(http.StatusUnprocessableEntity, "bad_message", "%s", err)
 	}
 	return remote.Message{
-		Context: int32(su.Context), User: int32(su.User), PathFilter: mailpush.PathFilter, SourceToken: token,
+		Context: su.Context, User: su.User, PathFilter: mailpush.PathFilter, SourceToken: token,
 		Name: topic, Args: string(msg.Args), Conflate: conflate,
 	}, nil
 }

@@ -308,7 +308,7 @@ func (p *pushes) mail(n *mailpush.Notification, su cascade.Subject) (remote.Mess
 		return remote.Message{}, err
 	}
 	m := remote.Message{
-		Context: int32(su.Context), User: int32(su.User), PathFilter: mailpush.PathFilter,
+		Context: su.Context, User: su.User, PathFilter: mailpush.PathFilter,
 		Name: mailpush.Topic, Args: args, Conflate: mailpush.Cut(n.Folder, websockets.MaxConflateBytes),
 	}
 	if key, ok := n.Key(); ok {

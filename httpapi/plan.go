@@ -112,9 +112,9 @@ func (s *Server) effectOf(ctx context.Context, files *cascade.CandidateFiles, b 
 			closed[su] = struct{}{}
 		}
 	}
-	s.Sockets.Users(func(context, user int32) bool {
+	s.Sockets.Users(func(context, user uint32) bool {
 		e.Sockets.Connected++
-		count(cascade.Subject{Context: uint32(context), User: uint32(user)})
+		count(cascade.Subject{Context: context, User: user})
 		return ctx.Err() == nil
 	})
 	q := usersQuestion{All: of == nil}

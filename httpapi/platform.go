@@ -251,7 +251,7 @@ func (s *Server) platformProblem(r *http.Request, su cascade.Subject, c platform
 
 // tellPlatform has the other members read a subject again.
 func (s *Server) tellPlatform(ctx context.Context, su cascade.Subject, told *platformWritten) {
-	wait := s.ask(ctx, opPlatform, memberQuestion{From: s.Member, Context: int32(su.Context), User: int32(su.User)}, func(a remote.Answer) error {
+	wait := s.ask(ctx, opPlatform, memberQuestion{From: s.Member, Context: su.Context, User: su.User}, func(a remote.Answer) error {
 		var done struct {
 			Read bool `json:"read"`
 		}
@@ -265,7 +265,7 @@ func (s *Server) answerPlatform(q memberQuestion) ([]byte, error) {
 	if s.Platform != nil {
 		ctx, cancel := context.WithTimeout(context.Background(), askTimeout)
 		defer cancel()
-		if err := s.Platform.Reread(ctx, cascade.Subject{Context: uint32(q.Context), User: uint32(q.User)}); err != nil {
+		if err := s.Platform.Reread(ctx, cascade.Subject{Context: q.Context, User: q.User}); err != nil {
 			return nil, err
 		}
 	}

@@ -19,8 +19,8 @@ type socketEvent struct {
 	Member     string    `json:"member"`
 	Time       time.Time `json:"time"`
 	ID         string    `json:"id"`
-	Context    int32     `json:"context"`
-	User       int32     `json:"user"`
+	Context    uint32    `json:"context"`
+	User       uint32    `json:"user"`
 	Connection string    `json:"connection"`
 	Path       string    `json:"path"`
 	Client     string    `json:"client"`
@@ -30,7 +30,7 @@ type socketEvent struct {
 
 // Opened implements websockets.Watcher.
 func (s *Server) Opened(i websockets.SocketInfo) {
-	s.registrar.opened(cascade.Subject{Context: uint32(i.Context), User: uint32(i.User)})
+	s.registrar.opened(cascade.Subject{Context: i.Context, User: i.User})
 	s.publishSocket("opened", i, "", 0)
 }
 
@@ -40,7 +40,7 @@ func (s *Server) Closed(i websockets.SocketInfo, cause websockets.Cause) {
 }
 
 func (s *Server) publishSocket(what string, i websockets.SocketInfo, cause string, code int) {
-	s.Events.Publish(events.Socket, cascade.Subject{Context: uint32(i.Context), User: uint32(i.User)}, socketEvent{
+	s.Events.Publish(events.Socket, cascade.Subject{Context: i.Context, User: i.User}, socketEvent{
 		what, s.Member, time.Now().UTC(), i.ID, i.Context, i.User, i.Connection, i.Path, i.Client, cause, code,
 	})
 }

@@ -134,7 +134,7 @@ var errPushFull = errors.New("too many notifications wait: send it again")
 // id, by which the same notification is known again. It does not wait.
 func (p *pushes) accept(m remote.Message, prio priority) (result string, err error) {
 	s := p.server
-	su := cascade.Subject{Context: uint32(m.Context), User: uint32(m.User)}
+	su := cascade.Subject{Context: m.Context, User: m.User}
 	if !pushEnabled(s.Engine.Snapshot(), su, pushClient, m.Name) {
 		p.outcome(&m, trace.Disabled)
 		return pushDisabled, nil

@@ -70,10 +70,10 @@ func (s *Server) CloseRefused() {
 	start, sn := time.Now(), s.Engine.Snapshot()
 	var some []cascade.Subject
 	refused := 0
-	users, closed := s.Sockets.RecheckEach(func(context, user int32, _ int) {
+	users, closed := s.Sockets.RecheckEach(func(context, user uint32, _ int) {
 		refused++
 		if len(some) < cascade.MaxCauses {
-			some = append(some, cascade.Subject{Context: uint32(context), User: uint32(user)})
+			some = append(some, cascade.Subject{Context: context, User: user})
 		}
 	})
 	if closed == 0 {

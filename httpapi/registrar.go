@@ -265,8 +265,8 @@ func (r *registrar) sweep() {
 	if !r.auto() {
 		return
 	}
-	r.server.Sockets.Users(func(context, user int32) bool {
-		r.opened(cascade.Subject{Context: uint32(context), User: uint32(user)})
+	r.server.Sockets.Users(func(context, user uint32) bool {
+		r.opened(cascade.Subject{Context: context, User: user})
 		return true
 	})
 }

@@ -67,7 +67,7 @@ func (s *Server) createSession(w http.ResponseWriter, r *http.Request) error {
 	var ses *websockets.Session
 	for range maxSaltChanges {
 		cfg := s.Config()
-		ses = websockets.NewSession(int32(su.Context), int32(su.User), in.Client, in.UserAgent, 0, cfg.Cookie)
+		ses = websockets.NewSession(su.Context, su.User, in.Client, in.UserAgent, 0, cfg.Cookie)
 		err = store.Create(r.Context(), ses)
 		if cfg.Cookie.Salt == s.Config().Cookie.Salt {
 			break
@@ -108,8 +108,8 @@ func (s *Server) session(w http.ResponseWriter, r *http.Request) error {
 	sockets, _ := s.Sockets.List(websockets.Selector{Context: ses.Context, User: ses.User, Session: ses.ID}, "", maxLimit)
 	return s.answer(w, http.StatusOK, struct {
 		Session    string     `json:"session"`
-		Context    int32      `json:"context"`
-		User       int32      `json:"user"`
+		Context    uint32     `json:"context"`
+		User       uint32     `json:"user"`
 		Client     string     `json:"client"`
 		Guest      bool       `json:"guest"`
 		Restricted bool       `json:"restricted"`
@@ -219,12 +219,12 @@ func (s *Server) listSessions(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return fail(http.StatusServiceUnavailable, "store_unavailable", "this store of sessions does not list them by user")
 	}
-	list, err := store.OfUser(r.Context(), int32(su.Context), int32(su.User))
+	list, err := store.OfUser(r.Context(), su.Context, su.User)
 	if err != nil {
 		return s.storeFailed(err)
 	}
 	open := map[string]int{}
-	sockets, _ := s.Sockets.List(websockets.Selector{Context: int32(su.Context), User: int32(su.User)}, "", maxLimit)
+	sockets, _ := s.Sockets.List(websockets.Selector{Context: su.Context, User: su.User}, "", maxLimit)
 	for i := range sockets {
 		open[sockets[i].SessionHash]++
 	}
@@ -257,7 +257,7 @@ func (s *Server) endSessions(w http.ResponseWriter, r *http.Request) error {
 	if !ok {
 		return errForeignSessions
 	}
-	ended, err := store.EndOfUser(r.Context(), int32(su.Context), int32(su.User), hash)
+	ended, err := store.EndOfUser(r.Context(), su.Context, su.User, hash)
 	if err != nil {
 		return s.storeFailed(err)
 	}

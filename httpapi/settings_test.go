@@ -27,7 +27,7 @@ func TestIPRulesOfUsers(t *testing.T) {
 	}}))
 	rules := w.settings.Config().IPRules
 	for _, c := range []struct {
-		context int32
+		context uint32
 		strict  bool
 		v4      int
 	}{{1, false, 0}, {2, true, 16}, {3, true, 0}, {4, true, 0}, {5, false, 0}} {

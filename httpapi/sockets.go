@@ -23,8 +23,8 @@ import (
 type listedSocket struct {
 	ID          string     `json:"id"`
 	Member      string     `json:"member"`
-	Context     int32      `json:"context"`
-	User        int32      `json:"user"`
+	Context     uint32     `json:"context"`
+	User        uint32     `json:"user"`
 	Connection  string     `json:"connection"`
 	Path        string     `json:"path"`
 	Client      string     `json:"client"`
@@ -265,7 +265,7 @@ func (s *Server) socketQuery(r *http.Request, more ...string) (query url.Values,
 	if err != nil {
 		return nil, sel, err
 	}
-	sel.Context, sel.User = int32(su.Context), int32(su.User)
+	sel.Context, sel.User = su.Context, su.User
 	// An empty one, of a script whose variable is not set, would name all.
 	if sel.Connection = query.Get("connection"); query.Has("connection") && sel.Connection == "" {
 		return nil, sel, fail(http.StatusBadRequest, "bad_query", "connection is empty: name one, or leave it out")
@@ -313,7 +313,7 @@ func (s *Server) probeSockets(w http.ResponseWriter, r *http.Request) error {
 	if su.User == 0 {
 		return fail(http.StatusBadRequest, "bad_query", "name a user, with ?context= and ?user=")
 	}
-	q := memberQuestion{Context: int32(su.Context), User: int32(su.User), From: s.Member}
+	q := memberQuestion{Context: su.Context, User: su.User, From: s.Member}
 	d := Delivery{Time: time.Now().UTC(), From: s.Member, Context: q.Context, User: q.User, Outcome: trace.Queued.String()}
 	wait := s.ask(r.Context(), opProbe, q, func(a remote.Answer) error {
 		var on DeliveryOnMember
@@ -334,14 +334,14 @@ func (s *Server) answerProbe(q memberQuestion) ([]byte, error) {
 	if q.User == 0 {
 		return nil, fail(http.StatusBadRequest, "bad_query", "a probe names a user")
 	}
-	return json.Marshal(s.probeOwn(s.streaming, cascade.Subject{Context: uint32(q.Context), User: uint32(q.User)}))
+	return json.Marshal(s.probeOwn(s.streaming, cascade.Subject{Context: q.Context, User: q.User}))
 }
 
 // probeOwn asks the user's sockets here and waits for what they answer.
 func (s *Server) probeOwn(ctx context.Context, su cascade.Subject) DeliveryOnMember {
 	ctx, cancel := context.WithTimeout(ctx, probePatience)
 	defer cancel()
-	rec := s.Sockets.Probe(int32(su.Context), int32(su.User))
+	rec := s.Sockets.Probe(su.Context, su.User)
 	look := time.NewTicker(probePause)
 	defer look.Stop()
 	for {

@@ -177,7 +177,7 @@ func (f foreign) Get(context.Context, string) (*websockets.Session, error) {
 
 func (f foreign) Touch(context.Context, string) error { return f.err }
 
-func (f foreign) OfUser(context.Context, int32, int32) ([]*websockets.Session, error) {
+func (f foreign) OfUser(context.Context, uint32, uint32) ([]*websockets.Session, error) {
 	return nil, f.err
 }
 

@@ -187,12 +187,12 @@ func (c *bulkCount) where() string {
 func (s *Server) countOwn(c *bulkCount) error {
 	c.connected = int(s.Sockets.Count())
 	began, asked, late := time.Now(), 0, false
-	s.Sockets.UserSockets(func(context, user int32, sockets int) bool {
+	s.Sockets.UserSockets(func(context, user uint32, sockets int) bool {
 		if asked++; asked%countStride == 0 && time.Since(began) > countTimeout {
 			late = true
 			return false
 		}
-		c.add(s.Member, cascade.Subject{Context: uint32(context), User: uint32(user)}, sockets)
+		c.add(s.Member, cascade.Subject{Context: context, User: user}, sockets)
 		return true
 	})
 	if late {

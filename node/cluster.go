@@ -153,7 +153,7 @@ func (d deliverer) Registered(r shared.Registration) bool {
 	return d.s.sockets.Registered(r.Context, r.User, r.ID)
 }
 
-func (d deliverer) Replace(context, user int32, id string) {
+func (d deliverer) Replace(context, user uint32, id string) {
 	d.s.sockets.CloseSockets(websockets.Selector{Context: context, User: user, ID: id}, websockets.CauseTakeover)
 }
 
@@ -172,8 +172,8 @@ const opSessionEnded = "session.ended"
 
 // endedSession is the body of opSessionEnded.
 type endedSession struct {
-	Context int32  `json:"context"`
-	User    int32  `json:"user"`
+	Context uint32 `json:"context"`
+	User    uint32 `json:"user"`
 	Session string `json:"session"`
 	Hash    string `json:"hash,omitempty"` // where the id is not known
 }
@@ -195,7 +195,7 @@ func (d deliverer) Answer(op string, body []byte) ([]byte, error) {
 	if err := json.Unmarshal(body, &e); err != nil {
 		return nil, err
 	}
-	if e.Context <= 0 || e.User <= 0 || e.Session == "" && e.Hash == "" {
+	if e.Context == 0 || e.User == 0 || e.Session == "" && e.Hash == "" {
 		return nil, errors.New("no session")
 	}
 	d.s.sockets.CloseSockets(websockets.Selector{Context: e.Context, User: e.User, Session: e.Session, SessionHash: e.Hash}, websockets.CauseSession)

@@ -85,8 +85,8 @@ func (n *Node) openPlatform() error {
 		Queries: func() int { return int(cascade.ServerValue[int64](n.engine.Snapshot(), platform.PropQueries)) },
 		Write:   func() bool { return cascade.ServerValue[bool](n.engine.Snapshot(), platform.PropWrite) },
 		Connected: func(yield func(cascade.Subject) bool) {
-			n.sockets.Users(func(context, user int32) bool {
-				return yield(cascade.Subject{Context: uint32(context), User: uint32(user)})
+			n.sockets.Users(func(context, user uint32) bool {
+				return yield(cascade.Subject{Context: context, User: user})
 			})
 		},
 	})
@@ -94,6 +94,6 @@ func (n *Node) openPlatform() error {
 }
 
 // loadUser makes the gate know a user.
-func (n *Node) loadUser(ctx context.Context, contextID, user int32) error {
-	return n.platform.Load(ctx, cascade.Subject{Context: uint32(contextID), User: uint32(user)})
+func (n *Node) loadUser(ctx context.Context, contextID, user uint32) error {
+	return n.platform.Load(ctx, cascade.Subject{Context: contextID, User: user})
 }

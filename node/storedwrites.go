@@ -39,7 +39,7 @@ func (n *Node) endOwners(entries []store.Entry) {
 	var list []websockets.EndedOwner
 	for i := range entries {
 		for _, o := range entries[i].EndedOwners() {
-			list = append(list, websockets.EndedOwner{Context: int32(o.Context), User: int32(o.User), At: entries[i].Time})
+			list = append(list, websockets.EndedOwner{Context: o.Context, User: o.User, At: entries[i].Time})
 		}
 	}
 	n.sockets.EndOwners(list)
@@ -54,7 +54,7 @@ func (n *Node) endOwnersOfLog() {
 	}
 	var list []websockets.EndedOwner
 	err := n.store.EachEnded(time.Now().Add(-websockets.EndedFor), func(o cascade.Subject, at time.Time) {
-		list = append(list, websockets.EndedOwner{Context: int32(o.Context), User: int32(o.User), At: at})
+		list = append(list, websockets.EndedOwner{Context: o.Context, User: o.User, At: at})
 	})
 	if err != nil {
 		n.log.Error("older deletions are not known: sessions of contexts and users whose ids have a new owner may be let in", "err", err)

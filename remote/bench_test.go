@@ -18,7 +18,7 @@ func BenchmarkLink(b *testing.B) {
 	meet(b, from, to)
 	const users = 1000
 	for u := range users {
-		to.mustOpen(1, int32(u+1), "x")
+		to.mustOpen(1, uint32(u+1), "x")
 	}
 	b.ReportAllocs()
 	b.ResetTimer()
@@ -27,7 +27,7 @@ func BenchmarkLink(b *testing.B) {
 		for from.Reserve() != nil {
 			time.Sleep(time.Millisecond)
 		}
-		from.Offer(Message{ID: fmt.Sprint(i), Context: 1, User: int32(i%users + 1), Name: "ox:mail:new", Args: `[{"folder":"default0/INBOX","id":"` + fmt.Sprint(i) + `"}]`})
+		from.Offer(Message{ID: fmt.Sprint(i), Context: 1, User: uint32(i%users + 1), Name: "ox:mail:new", Args: `[{"folder":"default0/INBOX","id":"` + fmt.Sprint(i) + `"}]`})
 	}
 	for int(to.Stats().Received) < b.N {
 		time.Sleep(time.Millisecond)
@@ -54,7 +54,7 @@ func BenchmarkRegister(b *testing.B) {
 			before := used()
 			b.ResetTimer()
 			for i := range b.N {
-				n.mustOpen(int32(i/each/100+1), int32(i/each+1), fmt.Sprintf("%023d", i))
+				n.mustOpen(uint32(i/each/100+1), uint32(i/each+1), fmt.Sprintf("%023d", i))
 			}
 			b.ReportMetric((used()-before)/float64(b.N), "bytes/socket")
 		})

@@ -37,7 +37,7 @@ func parseMessage(t *testing.T, fields []string) Message {
 		if err != nil {
 			t.Fatalf("addressee %q", to)
 		}
-		m.User = int32(user)
+		m.User = uint32(user)
 	}
 	for _, f := range fields[2:] {
 		name, value, _ := strings.Cut(f, "=")
@@ -244,9 +244,9 @@ func TestBufferModel(t *testing.T) {
 			})
 			for range 100 {
 				time.Sleep(ms(r.IntN(60)))
-				m := Message{Context: int32(r.IntN(3)), Name: fmt.Sprint(r.IntN(4))}
+				m := Message{Context: uint32(r.IntN(3)), Name: fmt.Sprint(r.IntN(4))}
 				if m.Context != 0 {
-					m.User = int32(r.IntN(4))
+					m.User = uint32(r.IntN(4))
 				}
 				if err := b.Reserve(); err != nil {
 					t.Fatal(err)
@@ -289,7 +289,7 @@ func BenchmarkBuffer(b *testing.B) {
 		if err := buf.Reserve(); err != nil {
 			b.Fatal(err)
 		}
-		buf.Offer(Message{Context: 1, User: int32(i % 100_000), Name: "ox:mail:new", Args: `[{"folder":"default0/INBOX"}]`, ID: "x"})
+		buf.Offer(Message{Context: 1, User: uint32(i % 100_000), Name: "ox:mail:new", Args: `[{"folder":"default0/INBOX"}]`, ID: "x"})
 		i++
 	}
 }

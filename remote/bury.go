@@ -21,9 +21,9 @@ const slotTTL = 30 * time.Second
 // parseUser reads Registration.field.
 func parseUser(field string) (r shared.Registration, ok bool) {
 	c, u, _ := strings.Cut(field, ":")
-	context, err1 := strconv.ParseInt(c, 10, 32)
-	user, err2 := strconv.ParseInt(u, 10, 32)
-	return shared.Registration{Context: int32(context), User: int32(user)}, err1 == nil && err2 == nil
+	context, err1 := strconv.ParseUint(c, 10, 31)
+	user, err2 := strconv.ParseUint(u, 10, 31)
+	return shared.Registration{Context: uint32(context), User: uint32(user)}, err1 == nil && err2 == nil
 }
 
 // reap removes what a dead member has left; one survivor does it.

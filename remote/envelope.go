@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"slices"
 	"unicode/utf8"
+
+	"github.com/seed47708276/sluice/cascade"
 )
 
 // envelopeVersion is that of the format. A change that an older member would
@@ -39,8 +41,8 @@ type envelope struct {
 	Version     int             `json:"v"`
 	ID          string          `json:"id"`
 	Origin      string          `json:"o"`
-	Context     int32           `json:"c,omitempty"`
-	User        int32           `json:"u,omitempty"`
+	Context     uint32          `json:"c,omitempty"`
+	User        uint32          `json:"u,omitempty"`
 	PathFilter  string          `json:"f,omitempty"`
 	SourceToken string          `json:"t,omitempty"`
 	Name        string          `json:"n"`
@@ -128,7 +130,7 @@ func decodeEnvelope(text []byte) (*parcel, error) {
 		return bad("reference")
 	case len(e.IDs) > maxIDs, slices.ContainsFunc(e.IDs, func(id string) bool { return id == "" || len(id) > maxEnvelopeID }):
 		return bad("ids")
-	case e.Context < 0, e.User < 0, e.Context == 0 && e.User != 0:
+	case e.Context > cascade.MaxID, e.User > cascade.MaxID, e.Context == 0 && e.User != 0:
 		return bad("addressee")
 	case len(e.PathFilter) > maxFilter:
 		return bad("path filter")

@@ -31,7 +31,14 @@ type State struct {
 	Members             map[string]SeenState
 
 	Counts, Floors []int64 // of the buckets
-	Removals       []shared.Registration
+	Removals       []RemovalState
+}
+
+// RemovalState is a registration that is to be removed.
+type RemovalState struct {
+	ID                  string
+	Context, User       int32 // as gob has them since 0.9.0, which tells them from unsigned numbers
+	Connection, Session string
 }
 
 // EntryState is an entry of this member.
@@ -120,7 +127,9 @@ func (l *Link) State(zero time.Time) *State {
 	told := l.shelves.read()
 	s.Counts, s.Floors = told.counts[:], told.floors[:]
 	l.gone.mu.Lock()
-	s.Removals = l.gone.list
+	for _, r := range l.gone.list {
+		s.Removals = append(s.Removals, RemovalState{r.ID, int32(r.Context), int32(r.User), r.Connection, r.Session})
+	}
 	l.gone.mu.Unlock()
 	return s
 }
@@ -165,7 +174,9 @@ func (l *Link) thaw(s *State, zero time.Time) {
 
 	copy(l.shelves.counts[:], s.Counts)
 	copy(l.shelves.floors[:], s.Floors)
-	l.gone.list = s.Removals
+	for _, r := range s.Removals {
+		l.gone.list = append(l.gone.list, shared.Registration{ID: r.ID, Context: uint32(r.Context), User: uint32(r.User), Connection: r.Connection, Session: r.Session})
+	}
 	if len(s.Removals) > 0 {
 		signal(l.gone.wake)
 	}

@@ -36,7 +36,7 @@ type Deliverer interface {
 	// Registered reports whether the socket is registered here now.
 	Registered(r shared.Registration) bool
 	// Replace closes the socket that another member has taken over.
-	Replace(context, user int32, id string)
+	Replace(context, user uint32, id string)
 	// Abandon closes every socket, with a code on which clients come back:
 	// messages may have passed them by. It returns how many.
 	Abandon() int

@@ -117,7 +117,7 @@ func TestLinkDeath(t *testing.T) {
 	meet(t, a, b)
 	a.mustOpen(1, 5, "x")
 	for i := range 50 {
-		b.mustOpen(2, int32(i/2+1), strconv.Itoa(i))
+		b.mustOpen(2, uint32(i/2+1), strconv.Itoa(i))
 	}
 	b.mustOpen(1, 5, "y")
 	b.kill()
@@ -277,7 +277,7 @@ func TestLinkLeave(t *testing.T) {
 	a := newNode(t, way(s), "a")
 	meet(t, a)
 	for i := range 1200 {
-		a.mustOpen(1, int32(i+1), "x")
+		a.mustOpen(1, uint32(i+1), "x")
 	}
 	a.kill()
 	if err := a.Leave(t.Context()); err != nil {

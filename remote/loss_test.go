@@ -177,7 +177,7 @@ func TestLossOfRegistry(t *testing.T) {
 	const users = 12
 	whole := func() bool {
 		for u := range users {
-			if registeredOf(s, a, 1, int32(u+1)) != 2 {
+			if registeredOf(s, a, 1, uint32(u+1)) != 2 {
 				return false
 			}
 		}
@@ -189,8 +189,8 @@ func TestLossOfRegistry(t *testing.T) {
 		dumps[a.keys.bucket(n)] = c.Dump(t.Context(), a.keys.bucket(n)).Val()
 	}
 	for u := range users {
-		a.mustOpen(1, int32(u+1), "x")
-		b.mustOpen(1, int32(u+1), "y")
+		a.mustOpen(1, uint32(u+1), "x")
+		b.mustOpen(1, uint32(u+1), "y")
 	}
 	if !whole() {
 		t.Fatal("the sockets are not registered")
@@ -213,7 +213,7 @@ func TestLossOfRegistry(t *testing.T) {
 	a.shut(gone)
 	wait(t, "the socket is removed", func() bool { return registeredOf(s, a, 2, 1) == 0 })
 	for u := range users {
-		r := shared.Registration{Context: 1, User: int32(u + 1)}
+		r := shared.Registration{Context: 1, User: uint32(u + 1)}
 		c.Del(t.Context(), a.keys.bucket(bucketOf(fieldOf(&r))))
 	}
 	wait(t, "single keys are mended", whole)
@@ -228,11 +228,11 @@ func TestLossOfShard(t *testing.T) {
 	meet(t, a, b)
 	const users = 12
 	for u := range users {
-		b.mustOpen(1, int32(u+1), "x")
+		b.mustOpen(1, uint32(u+1), "x")
 	}
 	registered := func() (n int) {
 		for u := range users {
-			r := shared.Registration{Context: 1, User: int32(u + 1)}
+			r := shared.Registration{Context: 1, User: uint32(u + 1)}
 			text, err := a.client.HGet(context.Background(), bucketKey(a, 1, r.User), fieldOf(&r)).Result()
 			list, _ := parseField(text)
 			if err == nil {

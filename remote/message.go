@@ -3,8 +3,8 @@ package remote
 // Message is a service message on its way to other members.
 type Message struct {
 	ID          string
-	Context     int32 // 0: everybody
-	User        int32 // 0: everybody in Context
+	Context     uint32 // 0: everybody
+	User        uint32 // 0: everybody in Context
 	PathFilter  string
 	SourceToken string
 	Name        string
@@ -43,7 +43,7 @@ type Placed interface {
 }
 
 // addressee is whom a message is for.
-type addressee struct{ context, user int32 }
+type addressee struct{ context, user uint32 }
 
 func (m *Message) addressee() addressee { return addressee{m.Context, m.User} }
 

@@ -63,7 +63,7 @@ func (n *node) Registered(r shared.Registration) bool {
 	return there
 }
 
-func (n *node) Replace(_, _ int32, id string) {
+func (n *node) Replace(_, _ uint32, id string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.replaced = append(n.replaced, id)
@@ -184,7 +184,7 @@ func newID() string {
 }
 
 // open registers a socket.
-func (n *node) open(context_, user int32, connection, session string, limit int) (shared.Registration, error) {
+func (n *node) open(context_, user uint32, connection, session string, limit int) (shared.Registration, error) {
 	r := shared.Registration{ID: newID(), Context: context_, User: user, Connection: connection, Session: fmt.Sprintf("%-16.16s", session)}
 	n.mu.Lock()
 	n.sockets[r.ID] = r
@@ -196,7 +196,7 @@ func (n *node) open(context_, user int32, connection, session string, limit int)
 	return r, err
 }
 
-func (n *node) mustOpen(context_, user int32, connection string) shared.Registration {
+func (n *node) mustOpen(context_, user uint32, connection string) shared.Registration {
 	n.t.Helper()
 	r, err := n.open(context_, user, connection, "s", 8)
 	if err != nil {
@@ -212,7 +212,7 @@ func (n *node) shut(r shared.Registration) {
 	n.Unregister(r)
 }
 
-func (n *node) send(context_, user int32, text string) {
+func (n *node) send(context_, user uint32, text string) {
 	n.t.Helper()
 	if err := n.Reserve(); err != nil {
 		n.t.Fatal(err)
@@ -240,13 +240,13 @@ func (n *node) wantIDs(want ...string) {
 func (n *node) drained() bool { return n.Stats().Buffer.Buffered == 0 }
 
 // bucketKey is where a user's registrations are.
-func bucketKey(n *node, context, user int32) string {
+func bucketKey(n *node, context, user uint32) string {
 	r := shared.Registration{Context: context, User: user}
 	return n.keys.bucket(bucketOf(fieldOf(&r)))
 }
 
 // registeredOf is how many sockets the registry has of a user.
-func registeredOf(s *redistest.Server, n *node, context, user int32) int {
+func registeredOf(s *redistest.Server, n *node, context, user uint32) int {
 	r := shared.Registration{Context: context, User: user}
 	list, _ := parseField(s.Client().HGet(context_(), bucketKey(n, context, user), fieldOf(&r)).Val())
 	return len(list)

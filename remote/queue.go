@@ -29,7 +29,7 @@ type queue struct {
 	due     dueHeap
 	lists   map[addressee]*list
 	// users are those of a context with a list of their own.
-	users map[int32]map[int32]*list
+	users map[uint32]map[uint32]*list
 }
 
 // list is what waits for one addressee, in the order of first arrival.
@@ -40,7 +40,7 @@ func newQueue(t Timings) *queue {
 		timings: t,
 		equal:   make(map[sameness]*waiting),
 		lists:   make(map[addressee]*list),
-		users:   make(map[int32]map[int32]*list),
+		users:   make(map[uint32]map[uint32]*list),
 	}
 }
 
@@ -92,7 +92,7 @@ func (q *queue) append(w *waiting) {
 		q.lists[to] = l
 		if to.user != 0 {
 			if q.users[to.context] == nil {
-				q.users[to.context] = make(map[int32]*list)
+				q.users[to.context] = make(map[uint32]*list)
 			}
 			q.users[to.context][to.user] = l
 		}

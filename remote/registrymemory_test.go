@@ -30,7 +30,7 @@ func TestRegistryMemory(t *testing.T) {
 			for w := range workers {
 				work.Go(func() {
 					for i := w; i < sockets; i += workers {
-						n.mustOpen(1337, int32(1+i/perUser), fmt.Sprintf("%032x", i))
+						n.mustOpen(1337, uint32(1+i/perUser), fmt.Sprintf("%032x", i))
 					}
 				})
 			}

@@ -52,7 +52,7 @@ func (w *world) run() {
 	w.sleep(worldStart)
 	for i := range worldUsers {
 		for _, p := range slices.Clone(w.peers) {
-			if err := w.open(p, 1+int32(i)); err != nil {
+			if err := w.open(p, 1+uint32(i)); err != nil {
 				w.breach("not whole at the start: %v", err)
 			}
 		}
@@ -158,7 +158,7 @@ func (w *world) registered() {
 	}
 	there := make(map[string]bool)
 	for user := range worldUsers {
-		field := fieldOf(&shared.Registration{Context: 1, User: int32(user + 1)})
+		field := fieldOf(&shared.Registration{Context: 1, User: uint32(user + 1)})
 		list, ok := parseField(w.redis.Field(keys{worldCluster}.bucket(bucketOf(field)), field))
 		if !ok {
 			w.note("not whole: the registrations of %s do not parse", field)

@@ -48,7 +48,7 @@ func (w *world) traffic(d *dice) {
 		if p == nil {
 			continue
 		}
-		to := addressee{1, int32(1 + d.n(worldUsers))}
+		to := addressee{1, uint32(1 + d.n(worldUsers))}
 		switch d.n(10) {
 		case 0:
 			to.user = 0
@@ -157,13 +157,13 @@ func (w *world) clients(d *dice) {
 			w.shut(mine[d.n(len(mine))])
 			continue
 		}
-		user := int32(1 + d.n(worldUsers))
+		user := uint32(1 + d.n(worldUsers))
 		w.work.Go(func() { _ = w.open(p, user) }) // a client comes again
 	}
 }
 
 // open is a handshake.
-func (w *world) open(p *peer, user int32) error {
+func (w *world) open(p *peer, user uint32) error {
 	w.mu.Lock()
 	n := len(w.sockets)
 	s := &worldSocket{peer: p, Registration: shared.Registration{

@@ -362,7 +362,7 @@ func (p *peer) Registered(r shared.Registration) bool {
 }
 
 // Replace implements Deliverer.
-func (p *peer) Replace(_, _ int32, id string) {
+func (p *peer) Replace(_, _ uint32, id string) {
 	p.w.mu.Lock()
 	defer p.w.mu.Unlock()
 	if s := p.sockets[id]; s != nil {

@@ -14,8 +14,8 @@ var (
 // Registration is what the cluster knows of a socket.
 type Registration struct {
 	ID         string // random, as websockets.SocketInfo.ID; at most 255 bytes
-	Context    int32
-	User       int32
+	Context    uint32
+	User       uint32
 	Connection string // the client's id for it, printable ASCII, at most 255 bytes
 	Session    string // digest of the session's id, 16 hex digits
 }

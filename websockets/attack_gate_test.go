@@ -94,7 +94,7 @@ func (w *world) crowd(n int) []*quiet {
 	w.configure(func(c *Config) { c.PingInterval = time.Hour }) // it takes a while, and nobody pings
 	conns := make([]*quiet, n)
 	for i := range conns {
-		s := w.login(9, int32(i+1))
+		s := w.login(9, uint32(i+1))
 		req := httptest.NewRequest(http.MethodGet, eio3+"&session="+s.ID, nil)
 		req.Header = header(s)
 		for name, value := range map[string]string{
@@ -144,7 +144,7 @@ func TestRecheckTouchesOnlyTheChanged(t *testing.T) {
 	recheck(users, 0)
 	reasons := []Reason{SwitchedOff, ContextDisabled, ContextUnknown, UserDisabled, UserUnknown}
 	for u := each; u <= users; u += each {
-		w.gate.refuse(9, int32(u), reasons[u/each%len(reasons)])
+		w.gate.refuse(9, uint32(u), reasons[u/each%len(reasons)])
 	}
 	before := w.server.Stats()
 	recheck(users, int(changed))
@@ -161,7 +161,7 @@ func TestRecheckTouchesOnlyTheChanged(t *testing.T) {
 	}
 	recheck(users-int(changed), 0)
 	for u := each; u <= users; u += each {
-		w.gate.allow(9, int32(u))
+		w.gate.allow(9, uint32(u))
 	}
 	recheck(users-int(changed), 0)
 	st := w.server.Stats()

@@ -24,7 +24,7 @@ import (
 // everyone is a gate that is open.
 type everyone struct{}
 
-func (everyone) Allowed(int32, int32) websockets.Verdict { return websockets.Verdict{Allowed: true} }
+func (everyone) Allowed(uint32, uint32) websockets.Verdict { return websockets.Verdict{Allowed: true} }
 
 // listening runs a test in virtual time against a listener with the limits of
 // the public one.

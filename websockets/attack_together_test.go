@@ -230,11 +230,11 @@ func TestSendersTogether(t *testing.T) {
 	w := newWorld(t)
 	w.configure(roomy)
 	type socket struct {
-		context, user int32
+		context, user uint32
 		peer          *peer
 	}
 	var sockets []socket
-	for user := range int32(users) {
+	for user := range uint32(users) {
 		for _, path := range allPaths {
 			k := socket{1 + user%2, 1 + user, nil}
 			k.peer = w.joined(w.login(k.context, k.user), path)
@@ -250,9 +250,9 @@ func TestSendersTogether(t *testing.T) {
 		case 0:
 			return w.server.SendToAll(m, Target{})
 		case 1:
-			return w.server.SendToContext(int32(1+i/4%2), m, Target{})
+			return w.server.SendToContext(uint32(1+i/4%2), m, Target{})
 		default:
-			user := int32(1 + i/4%users)
+			user := uint32(1 + i/4%users)
 			return w.server.SendToUser(1+(user-1)%2, user, m, Target{})
 		}
 	}
@@ -261,9 +261,9 @@ func TestSendersTogether(t *testing.T) {
 		case 0:
 			return true
 		case 1:
-			return k.context == int32(1+i/4%2)
+			return k.context == uint32(1+i/4%2)
 		default:
-			return k.user == int32(1+i/4%users)
+			return k.user == uint32(1+i/4%users)
 		}
 	}
 	var all sync.WaitGroup

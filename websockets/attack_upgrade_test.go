@@ -145,8 +145,8 @@ func TestBrokenUpgrades(t *testing.T) {
 	a.gate.refuse(1, 3, SwitchedOff)
 	gone := map[Reason]*Session{}
 	for i, reason := range []Reason{ContextDisabled, ContextUnknown, UserDisabled, UserUnknown} {
-		gone[reason] = a.login(1, int32(20+i))
-		a.gate.refuse(1, int32(20+i), reason)
+		gone[reason] = a.login(1, uint32(20+i))
+		a.gate.refuse(1, uint32(20+i), reason)
 	}
 	expired := NewSession(1, 5, testClient, testAgent, time.Nanosecond, a.config.Cookie)
 	halfway := NewSession(1, 6, testClient, testAgent, 0, a.config.Cookie)

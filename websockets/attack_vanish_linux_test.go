@@ -37,7 +37,7 @@ func TestVanishedClients(t *testing.T) {
 		c.MaxPerUser = 1
 	})
 	big := Message{Name: "big", Args: []byte(`["` + strings.Repeat("x", MaxMessageBytes/2) + `"]`)}
-	push := func(user int32) int {
+	push := func(user uint32) int {
 		n, err := a.server.SendToUser(4, user, big, Target{})
 		if err != nil {
 			t.Fatal(err)
@@ -50,14 +50,14 @@ func TestVanishedClients(t *testing.T) {
 	for _, path := range []string{eio3, eio4, wsPush} {
 		for name, c := range map[string]struct {
 			before func(p *peer) // what it does last
-			after  func(user int32)
+			after  func(user uint32)
 			end    Closing
 		}{
 			"while nothing happens": {end: endsPing},
 			"within a frame":        {before: func(p *peer) { p.write(text(`421["x"]`)[:5]) }, end: endsPing},
 			"within a message":      {before: func(p *peer) { p.write(masked(opText, []byte("42"))) }, end: endsPing},
 			"while it gets messages": {
-				after: func(user int32) {
+				after: func(user uint32) {
 					if n := push(user); n != 1 {
 						t.Errorf("queued for %d sockets", n)
 					}
@@ -65,7 +65,7 @@ func TestVanishedClients(t *testing.T) {
 				end: endsPing,
 			},
 			"while it gets more than it can take": {
-				after: func(user int32) {
+				after: func(user uint32) {
 					sent := 0
 					for push(user) == 1 { // the kernel takes some megabytes
 						if sent++; sent > 1000 {
@@ -76,7 +76,7 @@ func TestVanishedClients(t *testing.T) {
 				end: endsSlow,
 			},
 			"before it is closed": {
-				after: func(user int32) {
+				after: func(user uint32) {
 					if n := a.server.CloseSockets(Selector{Context: 4, User: user}, CauseAdmin); n != 1 {
 						t.Errorf("%d closed", n)
 					}

@@ -33,7 +33,7 @@ func TestHandshakeEndsSessions(t *testing.T) {
 		{SwitchedOff, false},
 	} {
 		for _, withCookie := range []bool{true, false} {
-			s := w.login(1, int32(c.reason)+10)
+			s := w.login(1, uint32(c.reason)+10)
 			w.gate.refuse(1, s.User, c.reason)
 			presented := s
 			if !withCookie {
@@ -69,7 +69,7 @@ func TestHandshakeForeignStore(t *testing.T) {
 		o.Sessions = foreign{own}
 	})
 	w.configure(func(c *Config) {
-		c.IPRules = func(int32, int32) IPRules { return IPRules{Strict: true} }
+		c.IPRules = func(uint32, uint32) IPRules { return IPRules{Strict: true} }
 	})
 	gone := w.login(1, 2)
 	w.gate.refuse(1, 2, ContextDisabled)
@@ -84,7 +84,7 @@ func TestHandshakeForeignStore(t *testing.T) {
 		t.Errorf("status %d, the session is at %v (%v), want it as it was", resp.StatusCode, now.Address, err)
 	}
 	w.configure(func(c *Config) {
-		c.IPRules = func(int32, int32) IPRules { return IPRules{Strict: true} }
+		c.IPRules = func(uint32, uint32) IPRules { return IPRules{Strict: true} }
 	})
 	if _, resp, _ = w.rawDial(get("/ws/x?session="+s.ID), s); resp.StatusCode != 403 {
 		t.Errorf("a foreign session without an address: status %d, want 403", resp.StatusCode)
@@ -120,7 +120,7 @@ func TestHandshakeOverload(t *testing.T) {
 	defer wg.Wait()
 	var upgraded atomic.Int32
 	for i := range turns + places {
-		s := w.login(1, int32(i+1))
+		s := w.login(1, uint32(i+1))
 		wg.Go(func() {
 			conn, resp, _ := w.rawDial(get("/ws/x?session="+s.ID), s)
 			if resp.StatusCode == 101 {
@@ -212,7 +212,7 @@ func TestHandshakeKeepsSecrets(t *testing.T) {
 		w.http.Config.ErrorLog = slog.NewLogLogger(log.Handler(), slog.LevelError)
 		w.configure(func(c *Config) { c.MaxPerUser = 2 })
 		for _, reason := range []Reason{SwitchedOff, ContextDisabled, ContextUnknown, UserDisabled, UserUnknown, 99} {
-			s := w.login(1, int32(reason)+1)
+			s := w.login(1, uint32(reason)+1)
 			if reason != 99 {
 				w.gate.refuse(1, s.User, reason)
 			}

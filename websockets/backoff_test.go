@@ -107,7 +107,7 @@ type between struct {
 	regFails atomic.Pointer[error]
 }
 
-func (b *between) Allowed(context, user int32) Verdict {
+func (b *between) Allowed(context, user uint32) Verdict {
 	if v := b.verdict.Load(); v != nil {
 		return *v
 	}

@@ -101,7 +101,7 @@ func TestIdleSocketsOverTLSHaveNoGoroutine(t *testing.T) {
 				r    *bufio.Reader
 			}
 			var peers []peer
-			for u := range int32(users) {
+			for u := range uint32(users) {
 				conn, _, r := w.over(h, eio4+"&", w.login(1, u+1), config)
 				expectPrefix(t, r, `0{`)
 				write(t, conn, said(finBit|opText, "40"))
@@ -291,7 +291,7 @@ func FuzzSealed(f *testing.F) {
 	f.Add([]byte{255, 1}, uint16(7), byte(0x80))
 	w := newWorld(f)
 	h := w.secure()
-	user := int32(0)
+	user := uint32(0)
 	f.Fuzz(func(t *testing.T, sizes []byte, at uint16, change byte) {
 		const pings = 4
 		w.t = t

@@ -72,7 +72,7 @@ func farWorld(t *testing.T) (*world, *farStore, *recorder) {
 func (w *world) fill(n int) (ids []string) {
 	cfg := w.current()
 	for i := range n {
-		s := &Session{ID: randomHex(), Context: 1, User: int32(i + 1)}
+		s := &Session{ID: randomHex(), Context: 1, User: uint32(i + 1)}
 		sock := w.server.newSocket(s, &handshake{connection: randomHex(), path: "/ws/x", speaks: PlainText})
 		if _, refused := w.server.hub.add(sock, cfg.MaxPerUser, cfg.MaxSockets); refused != nil {
 			w.t.Fatal(refused)

@@ -127,7 +127,7 @@ func TestRecheck(t *testing.T) {
 	}
 	c.want(`42["e"]`)
 	seen := 0
-	w.server.Users(func(context, _ int32) bool { seen++; return context != 1 })
+	w.server.Users(func(context, _ uint32) bool { seen++; return context != 1 })
 	if seen != 1 {
 		t.Errorf("the walk went on for %d users", seen)
 	}
@@ -152,7 +152,7 @@ func TestSessionDeletedClosesItsSockets(t *testing.T) {
 func TestShutdown(t *testing.T) {
 	w := newWorld(t)
 	var clients []*client
-	for u := range int32(30) {
+	for u := range uint32(30) {
 		clients = append(clients, w.dial(w.login(1, u+1), eio4))
 	}
 	late := w.login(1, 99)
@@ -177,7 +177,7 @@ func TestShutdown(t *testing.T) {
 // Clients that do not answer cannot hold Shutdown beyond its context.
 func TestShutdownCutsSilentClients(t *testing.T) {
 	w := newWorld(t)
-	for u := range int32(5) {
+	for u := range uint32(5) {
 		s := w.login(1, u+1)
 		w.rawDial(get(socketIO+s.ID), s)
 	}

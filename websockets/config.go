@@ -39,11 +39,11 @@ type Config struct {
 
 	// IPRules returns the rules of a user, whose properties may differ from
 	// the server's. Nil: mode none for everybody. It must not block.
-	IPRules func(context, user int32) IPRules `json:"-"`
+	IPRules func(context, user uint32) IPRules `json:"-"`
 
 	// Recovery is sluice.websockets.recovery of a user: how long what a client
 	// misses is kept for it; 0: not at all. Nil: 0 for everybody. It must not block.
-	Recovery func(context, user int32) time.Duration `json:"-"`
+	Recovery func(context, user uint32) time.Duration `json:"-"`
 
 	Sessions SessionConfig
 }

@@ -62,7 +62,7 @@ func (s *Server) ask(rec *trace.Record, list []*socket) {
 
 // Probe asks the sockets of a user whether they are there, without a message.
 // What they answer is counted in the record, which is not remembered.
-func (s *Server) Probe(context, user int32) *trace.Record {
+func (s *Server) Probe(context, user uint32) *trace.Record {
 	rec := &trace.Record{Key: trace.Key{Context: context, User: user}, At: time.Now()}
 	var list []*socket
 	s.hub.user(subject{context, user}, func(sock *socket) { list = append(list, sock) })

@@ -169,7 +169,7 @@ func TestConfirmMany(t *testing.T) {
 	const users, each = 50, 200
 	var wg sync.WaitGroup
 	got := make([]atomic.Int64, users+1)
-	for u := int32(1); u <= users; u++ {
+	for u := uint32(1); u <= users; u++ {
 		c := w.dial(w.login(1, u), eio4)
 		c.join()
 		wg.Go(func() {
@@ -189,7 +189,7 @@ func TestConfirmMany(t *testing.T) {
 		t.Cleanup(func() { _ = c.conn.CloseNow() })
 	}
 	for i := range each {
-		for u := int32(1); u <= users; u++ {
+		for u := uint32(1); u <= users; u++ {
 			if n, err := w.server.SendToUser(1, u, Message{Name: "m", ID: fmt.Sprint(i, u), Confirm: true}, Target{}); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}

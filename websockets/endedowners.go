@@ -20,7 +20,7 @@ const (
 // EndedOwner is a user, or a whole context (User 0), that lost its ids at a
 // moment: it was deleted, or they have a new owner.
 type EndedOwner struct {
-	Context, User int32
+	Context, User uint32
 	At            time.Time
 }
 

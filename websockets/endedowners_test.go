@@ -65,7 +65,7 @@ func TestEndedOwnersAreBounded(t *testing.T) {
 	var e endedOwners
 	now := time.Now()
 	for i := range maxEndedOwners + 100 {
-		e.end(subject{1, int32(i + 1)}, now)
+		e.end(subject{1, uint32(i + 1)}, now)
 	}
 	if len(e.at) > maxEndedOwners {
 		t.Errorf("%d are kept", len(e.at))

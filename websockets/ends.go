@@ -47,7 +47,7 @@ func (l *ends) add(k subject, e End) {
 
 // LastEnd tells how the last socket of a user ended here, as far as that is
 // remembered.
-func (s *Server) LastEnd(context, user int32) (End, bool) {
+func (s *Server) LastEnd(context, user uint32) (End, bool) {
 	s.ends.mu.Lock()
 	defer s.ends.mu.Unlock()
 	e, ok := s.ends.of[subject{context, user}]

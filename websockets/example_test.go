@@ -16,9 +16,9 @@ import (
 )
 
 // everybody is a gate that is open for all users but one.
-type everybody struct{ but atomic.Int32 }
+type everybody struct{ but atomic.Uint32 }
 
-func (g *everybody) Allowed(_, user int32) websockets.Verdict {
+func (g *everybody) Allowed(_, user uint32) websockets.Verdict {
 	return websockets.Verdict{Allowed: user != g.but.Load()}
 }
 

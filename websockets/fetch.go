@@ -23,8 +23,8 @@ const maxFetched = 384 << 10
 
 // historyQuestion names a client.
 type historyQuestion struct {
-	Context int32  `json:"c"`
-	User    int32  `json:"u"`
+	Context uint32 `json:"c"`
+	User    uint32 `json:"u"`
 	Session string `json:"s"`
 }
 
@@ -194,7 +194,7 @@ func (m *stamp) same(o *stamp) bool {
 
 // departure reads what another member tells of a client.
 func (t *toldDeparture) departure(now int64) (*departure, error) {
-	if t.Context <= 0 || t.User <= 0 || len(t.Session) > maxOffset || len(t.Connection) > maxConnectionID || len(t.PID) > maxOffset ||
+	if !(subject{t.Context, t.User}).valid() || len(t.Session) > maxOffset || len(t.Connection) > maxConnectionID || len(t.PID) > maxOffset ||
 		len(t.SID) > maxOffset || len(t.Member) > maxOffset || t.Age < 0 || t.Ago < 0 || t.Age+t.Ago > 2*MaxRecovery.Milliseconds() || len(t.Tail) > maxTail || len(t.Had) > maxTail {
 		return nil, errors.New("a departure out of bounds")
 	}

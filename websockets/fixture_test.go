@@ -33,7 +33,7 @@ type gates struct {
 	onAsk   func()
 }
 
-func (g *gates) Allowed(context, user int32) Verdict {
+func (g *gates) Allowed(context, user uint32) Verdict {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.asked++
@@ -44,7 +44,7 @@ func (g *gates) Allowed(context, user int32) Verdict {
 	return Verdict{Allowed: !refused, Reason: reason, Hold: g.held && reason == SwitchedOff}
 }
 
-func (g *gates) refuse(context, user int32, r Reason) {
+func (g *gates) refuse(context, user uint32, r Reason) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if g.refused == nil {
@@ -59,7 +59,7 @@ func (g *gates) hold() {
 	g.held = true
 }
 
-func (g *gates) allow(context, user int32) {
+func (g *gates) allow(context, user uint32) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	delete(g.refused, subject{context, user})
@@ -118,7 +118,7 @@ func (w *world) configure(f func(*Config)) {
 	f(&w.config)
 }
 
-func (w *world) login(context, user int32) *Session {
+func (w *world) login(context, user uint32) *Session {
 	w.t.Helper()
 	s := NewSession(context, user, testClient, testAgent, 0, w.config.Cookie)
 	if err := w.sessions.Create(w.t.Context(), s); err != nil {

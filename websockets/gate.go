@@ -9,7 +9,7 @@ package websockets
 // Recheck for every connected user. Allowed must not block and must be safe
 // for concurrent use. Ids are 1 to 2147483647.
 type Gate interface {
-	Allowed(context, user int32) Verdict
+	Allowed(context, user uint32) Verdict
 }
 
 // Verdict is the answer of a Gate. Reason and Hold count only when Allowed is

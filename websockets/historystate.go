@@ -7,7 +7,7 @@ import (
 
 // HistoryState is what is kept of a user, with times since Frozen.Since.
 type HistoryState struct {
-	Context, User int32
+	Context, User int32    // as gob has them since 0.9.0, which tells them from unsigned numbers
 	Places        []uint32 // of messages in Frozen.Kept, oldest first, of consecutive indices up to Last
 	Gone          int64    // as Lost, where there are Places
 	// Messages are in the place of Places with 0.9.0. It knows no Places: to it, what is
@@ -87,7 +87,7 @@ func (h *history) state(k subject) HistoryState {
 	defer h.mu.Unlock()
 	h.forgetLocked(ever)
 	state := HistoryState{
-		Context: k.context, User: k.user, Last: h.last, Whole: h.whole, Lost: h.lost, Gone: h.lost, Off: h.off, Until: h.until, Window: h.window,
+		Context: int32(k.context), User: int32(k.user), Last: h.last, Whole: h.whole, Lost: h.lost, Gone: h.lost, Off: h.off, Until: h.until, Window: h.window,
 		Places: make([]uint32, 0, h.n),
 	}
 	for _, d := range h.departures {
@@ -108,9 +108,9 @@ func (s *Server) thawHistories(messages []KeptState, states []HistoryState) erro
 	users := make(map[*kept]int, len(all))
 	for i := range states {
 		x := &states[i]
-		k := subject{x.Context, x.User}
+		k := subject{uint32(x.Context), uint32(x.User)}
 		n := len(x.Places) + len(x.Messages)
-		if k.context <= 0 || k.user <= 0 || uint64(n) > x.Last || n > maxKept {
+		if !k.valid() || uint64(n) > x.Last || n > maxKept {
 			return errors.New("what is kept of a user is out of bounds")
 		}
 		list := make([]*kept, 0, n)

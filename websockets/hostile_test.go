@@ -121,7 +121,7 @@ func TestCloseUnanswered(t *testing.T) {
 }
 
 // nextUser gives each parallel test a user of its own.
-var nextUser atomic.Int32
+var nextUser atomic.Uint32
 
 // A client that does not read is closed, and delays nobody.
 func TestSlowClient(t *testing.T) {
@@ -154,7 +154,7 @@ func TestSlowClient(t *testing.T) {
 	}
 }
 
-func socketsOf(w *world, context, user int32) []SocketInfo {
+func socketsOf(w *world, context, user uint32) []SocketInfo {
 	infos, _ := w.server.List(Selector{Context: context, User: user}, "", MaxList)
 	return infos
 }

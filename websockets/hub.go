@@ -4,6 +4,8 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+
+	"github.com/seed47708276/sluice/cascade"
 )
 
 // shardCount spreads the users over locks. 64 keeps the shards of 100,000
@@ -11,7 +13,12 @@ import (
 const shardCount = 64
 
 // subject is a user as the hub's key.
-type subject struct{ context, user int32 }
+type subject struct{ context, user uint32 }
+
+// valid reports whether both are ids, as they are of every user.
+func (k subject) valid() bool {
+	return k.context > 0 && k.context <= cascade.MaxID && k.user > 0 && k.user <= cascade.MaxID
+}
 
 // hub finds the sockets of users. A user has at most MaxPerUser sockets, so
 // the lists are searched from end to end.
@@ -41,7 +48,7 @@ func newHub() *hub {
 
 func (h *hub) shard(k subject) *shard {
 	// Fibonacci hashing: consecutive ids must not all meet in one shard.
-	x := (uint64(uint32(k.context))<<32 | uint64(uint32(k.user))) * 0x9E3779B97F4A7C15
+	x := (uint64(k.context)<<32 | uint64(k.user)) * 0x9E3779B97F4A7C15
 	return &h.shards[x>>58]
 }
 

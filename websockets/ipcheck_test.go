@@ -160,7 +160,7 @@ func TestHandshakeUnknownAddress(t *testing.T) {
 			}
 			w.configure(func(cfg *Config) {
 				cfg.ConsiderXForwards, cfg.KnownProxies = c.considers, proxies
-				cfg.IPRules = func(int32, int32) IPRules { return IPRules{Strict: true, Exempt: exempt} }
+				cfg.IPRules = func(uint32, uint32) IPRules { return IPRules{Strict: true, Exempt: exempt} }
 			})
 			before := w.server.Stats().Handshakes[Handshake{"forbidden", c.why}]
 			conn, resp, _ := w.rawDial(get("/ws/x?session="+s.ID), s, c.header)
@@ -189,7 +189,7 @@ func TestHandshakeAddressChange(t *testing.T) {
 	}
 	asked := 0
 	w.configure(func(c *Config) {
-		c.IPRules = func(context, user int32) IPRules {
+		c.IPRules = func(context, user uint32) IPRules {
 			asked++
 			return IPRules{Strict: context == 1 && user == 2, MaskV4: 24}
 		}

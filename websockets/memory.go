@@ -28,7 +28,7 @@ var (
 // UserSessionsError is returned by Create for a user that has its maximum of
 // sessions. It is an ErrTooManySessions as well.
 type UserSessionsError struct {
-	Context, User int32
+	Context, User uint32
 	Limit         int
 }
 

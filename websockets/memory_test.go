@@ -186,7 +186,7 @@ func TestMemorySessionsLimits(t *testing.T) {
 	limits := SessionConfig{Max: 5, MaxPerUser: 2}
 	m := NewMemorySessions(nil)
 	defer m.Close()
-	create := func(id string, user int32) error {
+	create := func(id string, user uint32) error {
 		return m.Create(t.Context(), &Session{ID: id, Context: 1, User: user, Expires: time.Now().Add(time.Hour)})
 	}
 	for i := range DefaultMaxSessionsPerUser {
@@ -206,7 +206,7 @@ func TestMemorySessionsLimits(t *testing.T) {
 	m.Limit(func() SessionConfig { return limits })
 	for _, c := range []struct {
 		id      string
-		user    int32
+		user    uint32
 		perUser bool
 		total   bool
 	}{
@@ -277,7 +277,7 @@ func TestMemorySessionsTogether(t *testing.T) {
 		wg.Go(func() {
 			for i := range each {
 				id := strconv.Itoa(w) + "-" + strconv.Itoa(i)
-				s := &Session{ID: id, Context: 1, User: int32(w + 1), Expires: time.Now().Add(time.Duration(i%5) * time.Millisecond), Lifetime: time.Millisecond}
+				s := &Session{ID: id, Context: 1, User: uint32(w + 1), Expires: time.Now().Add(time.Duration(i%5) * time.Millisecond), Lifetime: time.Millisecond}
 				if err := m.Create(t.Context(), s); err != nil {
 					t.Error(err)
 				}

@@ -55,7 +55,7 @@ func TestIdleSocketsHaveNoGoroutine(t *testing.T) {
 	const users = 60
 	before := runtime.NumGoroutine()
 	var conns []*client
-	for u := range int32(users) {
+	for u := range uint32(users) {
 		c := w.dial(w.login(1, u+1), eio4)
 		c.join()
 		conns = append(conns, c)
@@ -143,7 +143,7 @@ func TestBurstOfReaders(t *testing.T) {
 		r    *bufio.Reader
 	}
 	var peers []peer
-	for u := range int32(users) {
+	for u := range uint32(users) {
 		s := w.login(1, u+1)
 		conn, _, r := w.rawDial(get(eio4+"&session="+s.ID), s)
 		expectPrefix(t, r, `0{`)

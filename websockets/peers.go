@@ -53,8 +53,8 @@ const (
 
 // toldDeparture is the body of opDeparted.
 type toldDeparture struct {
-	Context    int32                `json:"c"`
-	User       int32                `json:"u"`
+	Context    uint32               `json:"c"`
+	User       uint32               `json:"u"`
 	Session    string               `json:"s"`
 	Connection string               `json:"n"`
 	PID        string               `json:"p,omitempty"`
@@ -117,7 +117,7 @@ func (s *Server) toldDeparted(member string, body []byte) error {
 }
 
 // window is how long what a user's clients miss is kept.
-func (s *Server) window(context, user int32) time.Duration {
+func (s *Server) window(context, user uint32) time.Duration {
 	cfg := s.opts.Config()
 	if cfg.Recovery == nil {
 		return 0
@@ -155,17 +155,17 @@ func (s *Server) keepUnknown(k subject) {
 }
 
 func (s *Server) toldPresent(body []byte) error {
-	var list [][2]int32
+	var list [][2]uint32
 	if err := json.Unmarshal(body, &list); err != nil {
 		return err
 	}
 	now := s.clock()
 	for _, p := range list {
-		window := s.window(p[0], p[1])
-		if p[0] <= 0 || p[1] <= 0 || window == 0 {
+		k, window := subject{p[0], p[1]}, s.window(p[0], p[1])
+		if !k.valid() || window == 0 {
 			continue
 		}
-		h := s.foreignHistory(subject{p[0], p[1]}, now)
+		h := s.foreignHistory(k, now)
 		h.mu.Lock()
 		h.window = window
 		h.until = max(h.until, now+2*int64(presentEvery)+int64(window))
@@ -237,9 +237,9 @@ func (s *Server) tellPresence() {
 		s.presence.mu.Unlock()
 		for len(list) > 0 {
 			n := min(len(list), presentAtOnce)
-			told := make([][2]int32, n)
+			told := make([][2]uint32, n)
 			for i, k := range list[:n] {
-				told[i] = [2]int32{k.context, k.user}
+				told[i] = [2]uint32{k.context, k.user}
 			}
 			list = list[n:]
 			body, err := json.Marshal(told)

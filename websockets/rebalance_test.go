@@ -145,7 +145,7 @@ func TestRebalance(t *testing.T) {
 	})
 	var clients []*client
 	for i := range sockets {
-		clients = append(clients, w.dial(w.login(1, int32(i+1)), wsPush))
+		clients = append(clients, w.dial(w.login(1, uint32(i+1)), wsPush))
 	}
 	closed := func() int64 { return w.server.Stats().Closed[Closing{Cause: "rebalance", Code: 1012}] }
 	before := looks.Load()

@@ -60,8 +60,8 @@ type Recorded struct {
 	Time    time.Time `json:"time"`
 	Result  string    `json:"result"`           // "ok", or the code of the refusal
 	Reason  string    `json:"reason,omitempty"` // the check that failed, where the code hides it
-	Context int32     `json:"context,omitempty"`
-	User    int32     `json:"user,omitempty"`
+	Context uint32    `json:"context,omitempty"`
+	User    uint32    `json:"user,omitempty"`
 	Peer    string    `json:"peer"` // address and port of the connection
 	Method  string    `json:"method"`
 	Path    string    `json:"path"`

@@ -17,7 +17,7 @@ import (
 // recovering makes a world whose users recover.
 func recovering(t testing.TB, window time.Duration) *world {
 	w := newWorld(t)
-	w.configure(func(c *Config) { c.Recovery = func(int32, int32) time.Duration { return window } })
+	w.configure(func(c *Config) { c.Recovery = func(uint32, uint32) time.Duration { return window } })
 	return w
 }
 

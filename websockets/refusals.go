@@ -98,7 +98,7 @@ func (l *refusals) entry(k subject, why string) *refusedOf {
 
 // LastRefused returns the last refused handshakes of a user, the newest first,
 // as far as they are remembered.
-func (s *Server) LastRefused(context, user int32) []Refused {
+func (s *Server) LastRefused(context, user uint32) []Refused {
 	s.refusals.mu.Lock()
 	defer s.refusals.mu.Unlock()
 	if u := s.refusals.of[subject{context, user}]; u != nil {

@@ -23,7 +23,7 @@ func TestRefusals(t *testing.T) {
 	if last := l.of[k].last; len(last) != refusalsKept || last[0].Code != "too_many" || last[1].Code != "disabled" {
 		t.Errorf("remembered %+v", last)
 	}
-	for i := range int32(maxRefused + 5) {
+	for i := range uint32(maxRefused + 5) {
 		l.add(subject{8, i + 1}, Refused{Code: "disabled", At: now})
 	}
 	if len(l.of) != maxRefused || l.of[k] != nil {

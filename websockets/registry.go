@@ -82,7 +82,7 @@ func (s *Server) Registrations(f func(shared.Registration) bool) {
 }
 
 // Registered reports whether the socket is in the hub, or is about to leave.
-func (s *Server) Registered(context, user int32, id string) bool {
+func (s *Server) Registered(context, user uint32, id string) bool {
 	found := false
 	s.hub.user(subject{context, user}, func(sock *socket) { found = found || hex.EncodeToString(sock.id[:]) == id })
 	if found {

@@ -15,8 +15,8 @@ const MaxList = 1000
 
 // Selector names sockets: those that match every field that is not zero.
 type Selector struct {
-	Context int32
-	User    int32
+	Context uint32
+	User    uint32
 	Session string // session id
 	// SessionHash names a session whose id is not known.
 	SessionHash string
@@ -72,8 +72,8 @@ func (s *Server) CloseSession(session *Session) {
 // SocketInfo describes a socket. It does not name the session.
 type SocketInfo struct {
 	ID          string // random, unlike Connection unique
-	Context     int32
-	User        int32
+	Context     uint32
+	User        uint32
 	Connection  string
 	Path        string
 	Client      string // the session's client id
@@ -121,10 +121,10 @@ func ValidNext(next string) bool {
 // Next is what List answers as next after a socket: whoever merges the lists
 // of several servers goes on in all of them behind the same socket. It is no
 // ValidNext where the id is not of a socket.
-func Next(context, user int32, id string) string {
+func Next(context, user uint32, id string) string {
 	var place [8]byte
-	binary.BigEndian.PutUint32(place[:], uint32(context))
-	binary.BigEndian.PutUint32(place[4:], uint32(user))
+	binary.BigEndian.PutUint32(place[:], context)
+	binary.BigEndian.PutUint32(place[4:], user)
 	return hex.EncodeToString(place[:]) + id
 }
 
@@ -132,8 +132,8 @@ func Next(context, user int32, id string) string {
 type order [8 + secretBytes]byte
 
 func (s *socket) order() (o order) {
-	binary.BigEndian.PutUint32(o[:], uint32(s.subject.context))
-	binary.BigEndian.PutUint32(o[4:], uint32(s.subject.user))
+	binary.BigEndian.PutUint32(o[:], s.subject.context)
+	binary.BigEndian.PutUint32(o[4:], s.subject.user)
 	copy(o[8:], s.id[:])
 	return o
 }

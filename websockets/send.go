@@ -11,14 +11,14 @@ import (
 // their number. It never waits for a socket: one whose queue is full is closed
 // as too slow (4408). It returns ErrPathFilter, or an error that wraps
 // ErrMessage, and then nothing was queued.
-func (s *Server) SendToUser(context, user int32, m Message, t Target) (int, error) {
+func (s *Server) SendToUser(context, user uint32, m Message, t Target) (int, error) {
 	k := subject{context, user}
 	s.keepUnknown(k)
 	return s.send(trace.Key{Context: context, User: user}, m, t, func(f receive) { s.hub.toUser(k, f) })
 }
 
 // SendToContext is SendToUser for all connected users of a context.
-func (s *Server) SendToContext(context int32, m Message, t Target) (int, error) {
+func (s *Server) SendToContext(context uint32, m Message, t Target) (int, error) {
 	return s.send(trace.Key{Context: context}, m, t, func(f receive) {
 		s.hub.toAll(func(k subject) bool { return k.context == context }, f)
 	})

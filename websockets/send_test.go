@@ -162,7 +162,7 @@ func TestEvents(t *testing.T) {
 
 func TestList(t *testing.T) {
 	w := newWorld(t)
-	for u := int32(1); u <= 5; u++ {
+	for u := uint32(1); u <= 5; u++ {
 		s := w.login(1, u)
 		w.dial(s, eio4)
 		w.dial(s, wsPush)
@@ -179,7 +179,7 @@ func TestList(t *testing.T) {
 	}
 	seen := make(map[string]bool)
 	for i, info := range all {
-		if info.User != int32(i/2+1) || seen[info.ID] || len(info.ID) != 32 || info.Client != testClient || !info.Address.IsLoopback() {
+		if info.User != uint32(i/2+1) || seen[info.ID] || len(info.ID) != 32 || info.Client != testClient || !info.Address.IsLoopback() {
 			t.Errorf("%d: %+v", i, info)
 		}
 		seen[info.ID] = true
@@ -195,7 +195,7 @@ func TestHubTogether(t *testing.T) {
 	w := newWorld(t)
 	const users, messages = 20, 50
 	var wg sync.WaitGroup
-	for u := int32(1); u <= users; u++ {
+	for u := uint32(1); u <= users; u++ {
 		s := w.login(1, u)
 		c := w.dial(s, eio3)
 		c.wantPrefix("0")

@@ -45,7 +45,7 @@ type Options struct {
 	Config func() *Config
 	// Load makes the Gate know a user before it is asked at a handshake. It may
 	// block until ctx ends; its error is answered with 503. Nil: it always does.
-	Load func(ctx context.Context, contextID, user int32) error
+	Load func(ctx context.Context, contextID, user uint32) error
 	// IPCheck reports whether a session may be used from a client address
 	// (docs/reference/handshake.md#ip-check). It must not block. Nil: mode
 	// none, every address may.
@@ -89,8 +89,8 @@ func (s *Server) watched() bool { return s.opts.Watcher != nil && s.opts.Watcher
 // Event is an event of a client. Args is a JSON array in UTF-8, in which
 // placeholders stand for the attachments (socketio.Incoming).
 type Event struct {
-	Context     int32
-	User        int32
+	Context     uint32
+	User        uint32
 	Connection  string
 	Path        string
 	Name        string
@@ -192,12 +192,12 @@ func (s *Server) enter() bool {
 // tags or overrides. It returns the numbers of users asked and of sockets
 // closed.
 func (s *Server) Recheck() (users, closed int) {
-	return s.RecheckEach(func(int32, int32, int) {})
+	return s.RecheckEach(func(uint32, uint32, int) {})
 }
 
 // RecheckEach is Recheck that calls f for each user whose sockets it closes, and
 // how many they were.
-func (s *Server) RecheckEach(f func(context, user int32, sockets int)) (users, closed int) {
+func (s *Server) RecheckEach(f func(context, user uint32, sockets int)) (users, closed int) {
 	defer func() {
 		s.totals.rechecks.Add(1)
 		s.totals.recheckUsers.Add(int64(users))
@@ -224,11 +224,11 @@ func (s *Server) Count() int64 { return s.hub.count.Load() }
 // Users calls f for every user with a socket on this member, until it returns
 // false. No lock is held meanwhile; a user that comes or goes during the walk
 // may or may not be in it.
-func (s *Server) Users(f func(context, user int32) bool) {
+func (s *Server) Users(f func(context, user uint32) bool) {
 	s.hub.subjects(func(k subject) bool { return f(k.context, k.user) })
 }
 
 // UserSockets is Users with the number of each user's sockets.
-func (s *Server) UserSockets(f func(context, user int32, sockets int) bool) {
+func (s *Server) UserSockets(f func(context, user uint32, sockets int) bool) {
 	s.hub.counted(func(k subject, n int) bool { return f(k.context, k.user, n) })
 }

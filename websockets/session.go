@@ -61,8 +61,8 @@ type SessionMover interface {
 type Session struct {
 	ID       string // 1 to MaxSessionID bytes
 	Secret   string // value of the secret cookie; empty where SecretSum stands for it
-	Context  int32
-	User     int32
+	Context  uint32
+	User     uint32
 	Client   string     // client id, such as open-xchange-appsuite
 	AnyAgent bool       // the remembered cookie name is good for every agent
 	Hash     string     // the remembered hash in the cookie's name (docs/reference/handshake.md#secret-cookie); empty: there is none
@@ -95,7 +95,7 @@ const MaxSessionID = 128
 // makes a session whose cookie name is good for every agent. The hash leaves
 // the header fields of the cookie configuration out, because their values are
 // known only when the client comes.
-func NewSession(context, user int32, client, userAgent string, lifetime time.Duration, cookie CookieConfig) *Session {
+func NewSession(context, user uint32, client, userAgent string, lifetime time.Duration, cookie CookieConfig) *Session {
 	if lifetime <= 0 {
 		lifetime = SessionLifetime
 	}

@@ -24,7 +24,7 @@ type FrozenSocket struct {
 // since Frozen.Since, but Opened and Sent, which are Unix nanoseconds. The rates at
 // which the client may send begin anew.
 type SocketState struct {
-	Context, User int32
+	Context, User int32 // as in HistoryState
 	ID            []byte
 	Connection    string
 	Path          string
@@ -91,7 +91,7 @@ func (s *socket) stateLocked() (state SocketState, ok bool) {
 		return state, false
 	}
 	state = SocketState{
-		Context: s.subject.context, User: s.subject.user, ID: slices.Clone(s.id[:]), Connection: s.connection, Path: s.path,
+		Context: int32(s.subject.context), User: int32(s.subject.user), ID: slices.Clone(s.id[:]), Connection: s.connection, Path: s.path,
 		Session: s.session, Client: s.client, Address: address, Opened: s.since.UnixNano(), Speaks: uint8(s.kind.protocol),
 		Admit: uint8(s.admit), Held: frameStates(s.held), Queue: frameStates(s.queue), Rest: s.rest,
 		Writing: s.writing.frames, WritingBytes: s.writing.bytes, Muted: s.muted, Sent: s.sent,
@@ -131,10 +131,10 @@ func frameStates(list []queued) (states []FrameState) {
 
 // thaw makes a socket of a state. It is not registered yet.
 func (s *Server) thaw(state *SocketState) (*socket, error) {
-	k := subject{state.Context, state.User}
+	k := subject{uint32(state.Context), uint32(state.User)}
 	var address netip.Addr
 	switch {
-	case k.context <= 0 || k.user <= 0 || len(state.ID) != secretBytes || state.Speaks >= uint8(protocolCount) || state.Admit > uint8(admitRefuse):
+	case !k.valid() || len(state.ID) != secretBytes || state.Speaks >= uint8(protocolCount) || state.Admit > uint8(admitRefuse):
 		return nil, errors.New("a socket out of bounds")
 	case address.UnmarshalBinary(state.Address) != nil:
 		return nil, errors.New("a socket without an address")

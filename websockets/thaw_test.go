@@ -116,7 +116,7 @@ func (c *client) event(want string) string {
 	}
 }
 
-func (w *world) send(context, user int32, name string) {
+func (w *world) send(context, user uint32, name string) {
 	w.t.Helper()
 	m, err := Message{Name: name}, error(nil)
 	if user == 0 {
@@ -230,7 +230,7 @@ func TestFreezeHalfFrame(t *testing.T) {
 // are the same at the next server.
 func TestThawHistory(t *testing.T) {
 	w := newWorld(t, func(o *Options) { o.Origin = "0123456789abcdef" })
-	w.configure(func(c *Config) { c.Recovery = func(int32, int32) time.Duration { return time.Minute } })
+	w.configure(func(c *Config) { c.Recovery = func(uint32, uint32) time.Duration { return time.Minute } })
 	s := w.login(1, 1)
 	const path = wsPush + "?connection=c&ids=1"
 	c := w.dial(s, path)

@@ -25,7 +25,7 @@ func (s *Session) HashedID() string {
 type UserSessions interface {
 	// OfUser returns up to MaxUserSessions of them; the ID may be missing, the
 	// HashedID is there.
-	OfUser(ctx context.Context, context, user int32) ([]*Session, error)
+	OfUser(ctx context.Context, context, user uint32) ([]*Session, error)
 }
 
 // UserSessionEnder is one whose sessions are ours to end.
@@ -33,11 +33,11 @@ type UserSessionEnder interface {
 	UserSessions
 	// EndOfUser removes those of a user, or the one with a hash, and returns how
 	// many they were.
-	EndOfUser(ctx context.Context, context, user int32, hash string) (ended int, err error)
+	EndOfUser(ctx context.Context, context, user uint32, hash string) (ended int, err error)
 }
 
 // OfUser implements UserSessions. It looks at all sessions.
-func (m *MemorySessions) OfUser(_ context.Context, context, user int32) (list []*Session, err error) {
+func (m *MemorySessions) OfUser(_ context.Context, context, user uint32) (list []*Session, err error) {
 	now := time.Now()
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -57,7 +57,7 @@ func (m *MemorySessions) OfUser(_ context.Context, context, user int32) (list []
 func byAge(a, b *Session) int { return b.Created.Compare(a.Created) }
 
 // EndOfUser implements UserSessionEnder.
-func (m *MemorySessions) EndOfUser(ctx context.Context, context, user int32, hash string) (ended int, err error) {
+func (m *MemorySessions) EndOfUser(ctx context.Context, context, user uint32, hash string) (ended int, err error) {
 	list, err := m.OfUser(ctx, context, user)
 	if err != nil {
 		return 0, err

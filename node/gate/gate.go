@@ -30,8 +30,8 @@ func New(e *cascade.Engine, c Closings) Gate {
 }
 
 // Allowed implements websockets.Gate.
-func (g Gate) Allowed(context, user int32) websockets.Verdict {
-	su, sn := cascade.Subject{Context: uint32(context), User: uint32(user)}, g.engine.Snapshot()
+func (g Gate) Allowed(context, user uint32) websockets.Verdict {
+	su, sn := cascade.Subject{Context: context, User: user}, g.engine.Snapshot()
 	reason := websockets.SwitchedOff
 	switch sn.Account(su) {
 	case cascade.AccountOpen:

@@ -98,8 +98,8 @@ func (s *Settings) read() {
 }
 
 // recovery is how long what a user's clients miss is kept.
-func (s *Settings) recovery(context, user int32) time.Duration {
-	return cascade.ValueOf[time.Duration](s.engine.Snapshot(), cascade.Subject{Context: uint32(context), User: uint32(user)}, websockets.PropRecovery)
+func (s *Settings) recovery(context, user uint32) time.Duration {
+	return cascade.ValueOf[time.Duration](s.engine.Snapshot(), cascade.Subject{Context: context, User: user}, websockets.PropRecovery)
 }
 
 // saltOr keeps the salt that App Suite's sessions were served with when a
@@ -142,9 +142,9 @@ func (s *Settings) checkIPProperties(sn *cascade.Snapshot) {
 
 // ipRules resolves the rules of a user, which any scope may set. A mask that
 // does not fit is no mask, so that the check gets stricter.
-func (s *Settings) ipRules(exempt []websockets.AddrRange) func(context, user int32) websockets.IPRules {
-	return func(context, user int32) websockets.IPRules {
-		su, sn := cascade.Subject{Context: uint32(context), User: uint32(user)}, s.engine.Snapshot()
+func (s *Settings) ipRules(exempt []websockets.AddrRange) func(context, user uint32) websockets.IPRules {
+	return func(context, user uint32) websockets.IPRules {
+		su, sn := cascade.Subject{Context: context, User: user}, s.engine.Snapshot()
 		rules := websockets.IPRules{
 			Strict: cascade.ValueOf[bool](sn, su, websockets.PropIPCheck) ||
 				cascade.ValueOf[string](sn, su, websockets.PropIPCheckMode) != websockets.IPCheckNone,

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -85,8 +86,8 @@ func parse(id string, data []byte) (document, result) {
 	s := &websockets.Session{
 		ID:      must[string](m, "sessionId", &all),
 		Secret:  must[string](m, "secret", &all),
-		Context: must[int32](m, "contextId", &all),
-		User:    must[int32](m, "userId", &all),
+		Context: must[uint32](m, "contextId", &all),
+		User:    must[uint32](m, "userId", &all),
 		Client:  may[string](m, "client", &all),
 		Hash:    may[string](m, "hash", &all),
 		Address: address(may[string](m, "localIp", &all)),
@@ -94,7 +95,7 @@ func parse(id string, data []byte) (document, result) {
 	d := document{s, may[bool](m, "staySignedIn", &all)}
 	login := may[int64](m, "loginTime", &all)
 	parameters := may[members](m, "parameters", &all)
-	if !all || s.Context < 1 || s.User < 1 || s.Secret == "" || len(s.Secret) > maxSecret || len(s.Client) > maxText || len(s.Hash) > maxText {
+	if !all || s.Context < 1 || s.Context > cascade.MaxID || s.User < 1 || s.User > cascade.MaxID || s.Secret == "" || len(s.Secret) > maxSecret || len(s.Client) > maxText || len(s.Hash) > maxText {
 		return document{}, badDocument
 	}
 	if s.ID != id {

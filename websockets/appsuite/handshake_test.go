@@ -32,7 +32,7 @@ type gate struct{ reason atomic.Int32 }
 
 const open = -1
 
-func (g *gate) Allowed(int32, int32) websockets.Verdict {
+func (g *gate) Allowed(uint32, uint32) websockets.Verdict {
 	r := g.reason.Load()
 	return websockets.Verdict{Allowed: r == open, Reason: websockets.Reason(max(r, 0))}
 }
@@ -91,11 +91,11 @@ func TestHandshake(t *testing.T) {
 	s.login("expired", time.Now().Add(-2*time.Hour), false, nil)
 	s.login("noagent", time.Now(), false, map[string]any{"userAgent": nil})
 	before := s.dump()
-	strict := func(int32, int32) websockets.IPRules { return websockets.IPRules{Strict: true} }
+	strict := func(uint32, uint32) websockets.IPRules { return websockets.IPRules{Strict: true} }
 	for _, c := range []struct {
 		name, id, hash string
 		header         http.Header
-		rules          func(int32, int32) websockets.IPRules
+		rules          func(uint32, uint32) websockets.IPRules
 		reason         int32
 		status         int
 		code           string

@@ -9,13 +9,13 @@ import (
 )
 
 // userKey is the set of the ids of a user's sessions.
-func userKey(contextID, user int32) string {
+func userKey(contextID, user uint32) string {
 	return fmt.Sprintf("ox-sessionids:%d:%d", contextID, user)
 }
 
 // OfUser implements websockets.UserSessions. The sessions are App Suite's: they
 // are listed, and ended there.
-func (s *Store) OfUser(ctx context.Context, contextID, user int32) ([]*websockets.Session, error) {
+func (s *Store) OfUser(ctx context.Context, contextID, user uint32) ([]*websockets.Session, error) {
 	asked, cancel := context.WithTimeout(ctx, answerTimeout)
 	defer cancel()
 	ids, err := s.opts.Client.SMembers(asked, userKey(contextID, user)).Result()

@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"time"
 
+	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -85,7 +86,7 @@ func decode(b []byte) (*websockets.Session, error) {
 	}
 	s := &websockets.Session{
 		AnyAgent: flags&flagAnyAgent != 0, Guest: flags&flagGuest != 0, Restricted: flags&flagRestricted != 0,
-		Context: int32(number(1, 1<<31-1)), User: int32(number(1, 1<<31-1)),
+		Context: uint32(number(1, cascade.MaxID)), User: uint32(number(1, cascade.MaxID)),
 		Created:  time.UnixMilli(number(minMillis, maxMillis)),
 		Lifetime: time.Duration(number(0, maxLifetime.Milliseconds())) * time.Millisecond,
 	}

@@ -37,7 +37,7 @@ func TestBrokenConnections(t *testing.T) {
 				work.Go(func() {
 					for i := range 10 {
 						time.Sleep(time.Duration(1+pauses) * time.Millisecond)
-						ses := session(int32(1+member*100+i), time.Hour)
+						ses := session(uint32(1+member*100+i), time.Hour)
 						switch err := store.Create(t.Context(), ses); {
 						case errors.Is(err, websockets.ErrSessionExists):
 							t.Errorf("seed %d: a session that is made once exists already", seed)

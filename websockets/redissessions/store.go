@@ -77,7 +77,7 @@ func (s *Store) key(id string) string {
 }
 
 // owner is where the digests of a user's sessions are, by the time of their end.
-func (s *Store) owner(context, user int32) string {
+func (s *Store) owner(context, user uint32) string {
 	return "sluice:{" + s.opts.Cluster + ":" + strconv.Itoa(int(context)) + ":" + strconv.Itoa(int(user)) + "}:sessions"
 }
 

@@ -32,7 +32,7 @@ func open(t testing.TB, client redis.UniversalClient, perUser int, removed func(
 	})
 }
 
-func session(user int32, lifetime time.Duration) *websockets.Session {
+func session(user uint32, lifetime time.Duration) *websockets.Session {
 	return websockets.NewSession(7, user, "client", "agent", lifetime, websockets.CookieConfig{Salt: "salt"})
 }
 
@@ -209,7 +209,7 @@ func TestInCluster(t *testing.T) {
 	a := open(t, client, 0, func(*websockets.Session) {})
 	var ids []string
 	for i := range 20 {
-		ses := session(int32(i+1), time.Hour)
+		ses := session(uint32(i+1), time.Hour)
 		if err := a.Create(t.Context(), ses); err != nil {
 			t.Fatal(i, err)
 		}
@@ -332,7 +332,7 @@ func memory(tb testing.TB, n int) float64 {
 	for w := range workers {
 		work.Go(func() {
 			for i := w; i < n; i += workers {
-				ses := websockets.NewSession(1337, int32(i+1), "open-xchange-appsuite", "agent", time.Hour, websockets.CookieConfig{Salt: "salt"})
+				ses := websockets.NewSession(1337, uint32(i+1), "open-xchange-appsuite", "agent", time.Hour, websockets.CookieConfig{Salt: "salt"})
 				if err := a.Create(tb.Context(), ses); err != nil {
 					tb.Error(err)
 					return
@@ -368,7 +368,7 @@ func BenchmarkChecks(b *testing.B) {
 	const batch, checks = 256, 10
 	var ids []string
 	for i := range batch {
-		ses := session(int32(i+1), time.Hour)
+		ses := session(uint32(i+1), time.Hour)
 		if err := a.Create(b.Context(), ses); err != nil {
 			b.Fatal(err)
 		}

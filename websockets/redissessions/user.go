@@ -23,7 +23,7 @@ func (s *Store) keyOf(digest string) string {
 
 // OfUser implements websockets.UserSessions. The ids of the sessions are in no
 // document, so that none has one.
-func (s *Store) OfUser(ctx context.Context, context, user int32) ([]*websockets.Session, error) {
+func (s *Store) OfUser(ctx context.Context, context, user uint32) ([]*websockets.Session, error) {
 	digests, err := s.opts.Client.ZRange(ctx, s.owner(context, user), 0, websockets.MaxUserSessions-1).Result()
 	if err != nil {
 		return nil, failed("list", err)
@@ -64,7 +64,7 @@ func hashOf(digest string) string {
 }
 
 // EndOfUser implements websockets.UserSessionEnder.
-func (s *Store) EndOfUser(ctx context.Context, context, user int32, hash string) (ended int, err error) {
+func (s *Store) EndOfUser(ctx context.Context, context, user uint32, hash string) (ended int, err error) {
 	owner := s.owner(context, user)
 	digests, err := s.opts.Client.ZRange(ctx, owner, 0, -1).Result()
 	if err != nil {

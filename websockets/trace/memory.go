@@ -54,7 +54,7 @@ func New(maxBytes int) *Memory {
 }
 
 func (m *Memory) shard(k Key) *shard {
-	x := (uint64(uint32(k.Context))<<32 | uint64(uint32(k.User))) * 0x9E3779B97F4A7C15
+	x := (uint64(k.Context)<<32 | uint64(k.User)) * 0x9E3779B97F4A7C15
 	return &m.shards[x>>58]
 }
 

@@ -59,7 +59,7 @@ func TestMemoryBound(t *testing.T) {
 			before, now := heap(), time.Now()
 			m := New(bound)
 			for i := range 60_000 {
-				r := &Record{Key: Key{1, int32(i / perUser)}, ID: strings.Clone(fmt.Sprintf("%032x", i)), Topic: strings.Clone("ox:mail:new"), From: "a", At: now}
+				r := &Record{Key: Key{1, uint32(i / perUser)}, ID: strings.Clone(fmt.Sprintf("%032x", i)), Topic: strings.Clone("ox:mail:new"), From: "a", At: now}
 				r.Ask()
 				m.Add(r)
 			}
@@ -71,7 +71,7 @@ func TestMemoryBound(t *testing.T) {
 			if used > bound {
 				t.Errorf("%d records take %d bytes of the heap, counted as %d", records, used, counted)
 			}
-			if got := m.Of(Key{1, int32(59_999 / perUser)}, now); len(got) != perUser {
+			if got := m.Of(Key{1, uint32(59_999 / perUser)}, now); len(got) != perUser {
 				t.Errorf("of the last user %d are left", len(got))
 			}
 			if got := m.Of(Key{1, 0}, now); got != nil {
@@ -88,7 +88,7 @@ func TestMemoryTogether(t *testing.T) {
 	for g := range 4 {
 		wg.Go(func() {
 			for i := range 5_000 {
-				r := &Record{Key: Key{1, int32(i % 50)}, ID: fmt.Sprint(g, i), At: now}
+				r := &Record{Key: Key{1, uint32(i % 50)}, ID: fmt.Sprint(g, i), At: now}
 				m.Index(r)
 				m.Add(r)
 				p := r.Ask()
@@ -99,7 +99,7 @@ func TestMemoryTogether(t *testing.T) {
 				if i%500 == 0 {
 					m.ByID("x", now)
 				}
-				for _, d := range m.Of(Key{1, int32(i % 50)}, now) {
+				for _, d := range m.Of(Key{1, uint32(i % 50)}, now) {
 					if d.Browser.Sockets > 1 || d.Browser.Sockets == 1 && (d.Browser.First != d.Browser.Last || d.Browser.First == 0) {
 						t.Errorf("one answer counts as %+v", d.Browser)
 					}
@@ -131,6 +131,6 @@ func BenchmarkAdd(b *testing.B) {
 	m, now := New(MaxBytes), time.Now()
 	b.ReportAllocs()
 	for i := range b.N {
-		m.Add(&Record{Key: Key{1, int32(i % 20_000)}, ID: "0123456789abcdef0123456789abcdef", Topic: "ox:mail:new", At: now})
+		m.Add(&Record{Key: Key{1, uint32(i % 20_000)}, ID: "0123456789abcdef0123456789abcdef", Topic: "ox:mail:new", At: now})
 	}
 }

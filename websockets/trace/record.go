@@ -10,7 +10,7 @@ import (
 
 // Key is whom a message was for. User 0 is everybody in Context, Context 0
 // everybody.
-type Key struct{ Context, User int32 }
+type Key struct{ Context, User uint32 }
 
 // Outcome is why a message went no further on this member.
 type Outcome uint8
