@@ -72,21 +72,21 @@ const knownTimeout = 3 * time.Second
 // knownState refuses a new state folder of the keeper of a cluster that knows it
 // to have had one, and has the cluster know this one. Where the decisions are on
 // another member or in a database, nothing of them is lost with the folder.
-func (n *Node) knownState(newState bool) error {
-	if n.link == nil || cascade.ServerValue[string](n.engine.Snapshot(), store.PropKeeper) != n.member {
+func (o *opening) knownState() error {
+	if o.link == nil || cascade.ServerValue[string](o.engine.Snapshot(), store.PropKeeper) != o.member {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(context.Background(), knownTimeout)
 	defer cancel()
-	added, err := n.redis.SAdd(ctx, "sluice:{"+n.link.Name()+"}:state", n.member).Result()
+	added, err := o.redis.SAdd(ctx, "sluice:{"+o.link.Name()+"}:state", o.member).Result()
 	switch {
 	case err != nil:
-		n.log.Warn("Redis cannot be asked whether this member had a state folder before", "state", n.state, "new", n.fresh, "err", err)
-	case added == 0 && n.fresh && !newState:
+		o.log.Warn("Redis cannot be asked whether this member had a state folder before", "state", o.state, "new", o.fresh, "err", err)
+	case added == 0 && o.fresh && !o.NewState:
 		// This start has written its files there already: with them the next one
 		// would take the folder for an old one.
-		return errors.Join(n.lostState(fmt.Sprintf("cluster %s knows member %s with one", n.link.Name(), n.member)),
-			os.RemoveAll(filepath.Join(n.state, lastGoodDir)))
+		return errors.Join(o.lostState(fmt.Sprintf("cluster %s knows member %s with one", o.link.Name(), o.member)),
+			os.RemoveAll(filepath.Join(o.state, lastGoodDir)))
 	}
 	return nil
 }

@@ -22,25 +22,25 @@ const noStore = "the cluster does not say where its decisions are kept: name a m
 const handedStorePatience = 10 * time.Second
 
 // openStore opens the store and fills the engine from it.
-func (n *Node) openStore(opt Options) (err error) {
-	sopt := store.Options{Path: filepath.Join(opt.State, store.FileName), Logger: n.log}
-	if n.frozen != nil {
+func (o *opening) openStore() (err error) {
+	sopt := store.Options{Path: filepath.Join(o.State, store.FileName), Logger: o.log}
+	if o.frozen != nil {
 		sopt.Patience = handedStorePatience
 	}
-	if err := n.chooseStore(&sopt); err != nil {
+	if err := o.chooseStore(&sopt); err != nil {
 		return err
 	}
 	// A copy of decisions that are kept elsewhere is made again.
-	if sopt.Truth == nil && !opt.NewState {
-		if err := n.lostStore(sopt.Path); err != nil {
+	if sopt.Truth == nil && !o.NewState {
+		if err := o.lostStore(sopt.Path); err != nil {
 			return err
 		}
 	}
-	if n.store, err = store.Open(sopt); err != nil {
+	if o.store, err = store.Open(sopt); err != nil {
 		return err
 	}
-	n.fixed = opt.Directory != ""
-	return n.store.Load(n.apply)
+	o.fixed = o.Directory != ""
+	return o.store.Load(o.apply)
 }
 
 // chooseStore says where the decisions are kept.
