@@ -64,8 +64,8 @@ overrides, contexts, users and tokens. With a REVISION shows that entry whole.
 			if err != nil {
 				return err
 			}
-			if limit < 0 {
-				return usage("--limit %d: use 1 or more, or 0 for all", limit)
+			if err := checkLimit(limit); err != nil {
+				return err
 			}
 			q := url.Values{}
 			for name, text := range map[string]string{"property": property, "actor": actor, "action": action} {

@@ -139,8 +139,8 @@ func (d *directoryOf) listCmd() *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if limit < 0 {
-				return usage("--limit %d: use 1 or more, or 0 for all", limit)
+			if err := checkLimit(limit); err != nil {
+				return err
 			}
 			c, err := d.client("list")
 			if err != nil {

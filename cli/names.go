@@ -20,6 +20,14 @@ func (s *subjectFlags) add(cmd *cobra.Command) {
 	cmd.Flags().StringVarP(&s.user, "user", "u", "", "the user: an id of the context, USER@CONTEXT, a login or a mail address")
 }
 
+// checkLimit refuses a --limit that no list has.
+func checkLimit(limit int) error {
+	if limit < 0 {
+		return usage("--limit %d: use 1 or more, or 0 for all", limit)
+	}
+	return nil
+}
+
 // addSubject narrows a query to a context, or to a user of it.
 func addSubject(q url.Values, su cascade.Subject) {
 	for name, id := range map[string]uint32{"context": su.Context, "user": su.User} {

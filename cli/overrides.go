@@ -53,8 +53,8 @@ that end before. Values of secrets are *** and found by no --value.`,
 			if err != nil {
 				return err
 			}
-			if limit < 0 {
-				return usage("--limit %d: use 1 or more, or 0 for all", limit)
+			if err := checkLimit(limit); err != nil {
+				return err
 			}
 			q := url.Values{}
 			for name, text := range map[string]string{"property": property, "value": value, "actor": actor} {

@@ -90,8 +90,8 @@ answer, whose sockets are missing.`,
 			if err != nil {
 				return err
 			}
-			if limit < 0 {
-				return usage("--limit %d: use 1 or more, or 0 for all", limit)
+			if err := checkLimit(limit); err != nil {
+				return err
 			}
 			c, err := a.onlyServer("sockets list")
 			if err != nil {

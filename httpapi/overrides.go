@@ -117,11 +117,7 @@ func hiddenBy(sn *cascade.Snapshot, su cascade.Subject, name string) *cascade.Lo
 }
 
 func (s *Server) putOverride(w http.ResponseWriter, r *http.Request) error {
-	su, err := s.pathSubject(r)
-	if err != nil {
-		return err
-	}
-	name, err := propertyOf(r)
+	su, name, err := s.pathKey(r)
 	if err != nil {
 		return err
 	}
@@ -133,15 +129,20 @@ func (s *Server) putOverride(w http.ResponseWriter, r *http.Request) error {
 }
 
 func (s *Server) deleteOverride(w http.ResponseWriter, r *http.Request) error {
-	su, err := s.pathSubject(r)
-	if err != nil {
-		return err
-	}
-	name, err := propertyOf(r)
+	su, name, err := s.pathKey(r)
 	if err != nil {
 		return err
 	}
 	return s.removeOverride(w, r, su, name, "override.remove", s.explained(su, name))
+}
+
+// pathKey is the subject and the property of an override in the path.
+func (s *Server) pathKey(r *http.Request) (su cascade.Subject, name string, err error) {
+	if su, err = s.pathSubject(r); err != nil {
+		return su, "", err
+	}
+	name, err = propertyOf(r)
+	return su, name, err
 }
 
 // propertyOf is the property in the path, or in ?name= where the path has none.

@@ -88,11 +88,7 @@ const (
 func (l *Link) collectReplies(ctx context.Context, id string, answers []Answer) {
 	missing, read, key := len(answers), int64(0), l.keys.replies(id)
 	for wait := askPause; missing > 0; wait = min(2*wait, maxAskPause) {
-		t := time.NewTimer(wait)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if !pause(ctx, wait) {
 			return
 		}
 		list, err := l.opts.Client.LRange(ctx, key, read, -1).Result()

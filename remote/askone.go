@@ -62,12 +62,7 @@ func (l *Link) awaitReply(ctx context.Context, id string, a Answer) Answer {
 			continue
 		}
 		if err != nil || len(streams) != 1 || len(streams[0].Messages) == 0 {
-			t := time.NewTimer(maxAskPause)
-			select {
-			case <-t.C:
-			case <-ctx.Done():
-				t.Stop()
-			}
+			pause(ctx, maxAskPause)
 			continue
 		}
 		m := streams[0].Messages[0]

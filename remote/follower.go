@@ -101,11 +101,7 @@ func (f Follower) proposeAll(ctx context.Context, group []*store.Proposal) ([]st
 		// Perhaps done: asked again by its name it is done once.
 		doubt = true
 		f.known.Store(nil)
-		t := time.NewTimer(askAgain)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if !pause(ctx, askAgain) {
 			return nil, store.ErrUnconfirmed
 		}
 	}
@@ -353,12 +349,7 @@ func (f Follower) page(ctx context.Context, op string, question, answer any) (er
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		t := time.NewTimer(askAgain)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-		}
-		t.Stop()
+		pause(ctx, askAgain)
 	}
 	return err
 }

@@ -320,12 +320,7 @@ func (s *StoreLink) await(ctx context.Context, key, last string) ([]redis.XStrea
 		return streams, nil
 	}
 	err = s.mend(reading, key, err)
-	t := time.NewTimer(followWait)
-	defer t.Stop()
-	select {
-	case <-t.C:
-	case <-ctx.Done():
-	}
+	pause(ctx, followWait)
 	return nil, err
 }
 

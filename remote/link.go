@@ -179,14 +179,10 @@ func (l *Link) acknowledged(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(ctx, ackPatience)
 	defer cancel()
 	for l.outbox.waiting() > 0 && l.ctx.Err() == nil {
-		t := time.NewTimer(maxBeatEvery / 4)
-		select {
-		case <-t.C:
-			l.Announce()
-		case <-ctx.Done():
-			t.Stop()
+		if !pause(ctx, maxBeatEvery/4) {
 			return
 		}
+		l.Announce()
 	}
 }
 
@@ -241,13 +237,16 @@ func signal(c chan struct{}) {
 }
 
 // pause waits, and reports false when the link ends first.
-func (l *Link) pause(d time.Duration) bool {
+func (l *Link) pause(d time.Duration) bool { return pause(l.ctx, d) }
+
+// pause waits, and reports false when ctx ends first.
+func pause(ctx context.Context, d time.Duration) bool {
 	t := time.NewTimer(d)
 	defer t.Stop()
 	select {
 	case <-t.C:
 		return true
-	case <-l.ctx.Done():
+	case <-ctx.Done():
 		return false
 	}
 }

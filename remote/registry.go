@@ -83,11 +83,7 @@ func (l *Link) Register(ctx context.Context, r shared.Registration, limit int) (
 // awaitJoin returns when the others can know of this member, or false.
 func (l *Link) awaitJoin(ctx context.Context) bool {
 	for l.joined().IsZero() {
-		t := time.NewTimer(minRetry)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if !pause(ctx, minRetry) {
 			return false
 		}
 	}

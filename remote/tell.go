@@ -59,11 +59,7 @@ func (l *Link) CatchUp(ctx context.Context) bool {
 		return true
 	}
 	for compareIDs(l.in.at(), newest[0].ID) < 0 {
-		t := time.NewTimer(catchUpStep)
-		select {
-		case <-t.C:
-		case <-ctx.Done():
-			t.Stop()
+		if !pause(ctx, catchUpStep) {
 			return false
 		}
 	}

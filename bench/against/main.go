@@ -10,12 +10,12 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
+
+	"github.com/seed47708276/sluice/bench/internal/process"
 )
 
 // mostTime bounds a whole comparison, the builds included, with some minutes for
@@ -39,14 +39,7 @@ type job struct {
 	out, log io.Writer
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "against:", err)
-		os.Exit(1)
-	}
-}
+func main() { process.Main("against", command) }
 
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	j := job{out: stdout, log: stderr}

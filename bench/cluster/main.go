@@ -7,13 +7,10 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
 	"slices"
-	"syscall"
 
 	"github.com/seed47708276/sluice/bench/internal/process"
 	"github.com/seed47708276/sluice/bench/internal/table"
@@ -34,19 +31,13 @@ type rig struct {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	if orders := os.Getenv(holderVariable); orders != "" {
-		if err := heldUntilToldToEnd(ctx, orders); err != nil {
-			fmt.Fprintln(os.Stderr, "cluster: holding sockets:", err)
-			os.Exit(1)
-		}
+		process.Main("cluster: holding sockets", func(ctx context.Context, _ []string, _, _ io.Writer) error {
+			return heldUntilToldToEnd(ctx, orders)
+		})
 		return
 	}
-	if err := command(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "cluster:", err)
-		os.Exit(1)
-	}
+	process.Main("cluster", command)
 }
 
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
@@ -100,7 +91,7 @@ func (r *rig) prepare(ctx context.Context, dir string, peers []string) error {
 	}
 	if slices.Contains(peers, labelSluice) && r.sluice == "" {
 		r.sluice = filepath.Join(dir, "sluice")
-		if err := process.Run(ctx, filepath.Join(r.folder, "..", ".."), "go", "build", "-o", r.sluice, "."); err != nil {
+		if err := process.BuildSluice(ctx, r.folder, r.sluice); err != nil {
 			return err
 		}
 	}

@@ -11,10 +11,8 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"runtime"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -35,14 +33,7 @@ type rig struct {
 	extent     extent
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "load:", err)
-		os.Exit(1)
-	}
-}
+func main() { process.Main("load", command) }
 
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) error {
 	r := rig{pinned: true, extent: full}
@@ -121,7 +112,7 @@ func (r *rig) prepare(ctx context.Context, dir string, chosen []string) error {
 		switch {
 		case p == labelSluice && r.sluice == "":
 			r.sluice = filepath.Join(dir, "sluice")
-			err = process.Run(ctx, filepath.Join(r.folder, "..", ".."), "go", "build", "-o", r.sluice, ".")
+			err = process.BuildSluice(ctx, r.folder, r.sluice)
 		case p == labelCentrifugo:
 			r.centrifugo, err = process.Centrifugo(ctx)
 		case p == labelUsual:

@@ -8,12 +8,9 @@ import (
 	"context"
 	"errors"
 	"flag"
-	"fmt"
 	"io"
 	"os"
-	"os/signal"
 	"path/filepath"
-	"syscall"
 	"time"
 
 	"github.com/seed47708276/sluice/bench/internal/process"
@@ -36,14 +33,7 @@ var full = load{
 	saves: 2 * time.Second, whole: 10 * time.Second, cut: 3 * time.Second,
 }
 
-func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := command(ctx, os.Args[1:], os.Stdout, os.Stderr); err != nil {
-		fmt.Fprintln(os.Stderr, "soak:", err)
-		os.Exit(1)
-	}
-}
+func main() { process.Main("soak", command) }
 
 func command(ctx context.Context, args []string, stdout, stderr io.Writer) (err error) {
 	l := full
@@ -72,7 +62,7 @@ func command(ctx context.Context, args []string, stdout, stderr io.Writer) (err 
 		}
 		defer func() { err = errors.Join(err, os.RemoveAll(built)) }()
 		*binary = filepath.Join(built, "sluice")
-		if err := process.Run(ctx, filepath.Join(*folder, "..", ".."), "go", "build", "-o", *binary, "."); err != nil {
+		if err := process.BuildSluice(ctx, *folder, *binary); err != nil {
 			return err
 		}
 	}

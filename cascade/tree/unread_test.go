@@ -6,15 +6,21 @@ import (
 	"time"
 )
 
+// oneFile is a root with a file that was read as soon as it was written.
+func oneFile(t *testing.T) (dir string, set *Set, tf *File) {
+	t.Helper()
+	dir = t.TempDir()
+	write(t, dir, "a.properties", "a=1\n")
+	set = NewSet([]string{dir})
+	set.Scan(true)
+	return dir, set, set.Files[FileKey(0, "a.properties")]
+}
+
 // TestUnread tells by its stamp that a file need not be read again: only an old
 // one, of a file system that notes each write, that is in force.
 func TestUnread(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	write(t, dir, "a.properties", "a=1\n")
-	set := NewSet([]string{dir})
-	set.Scan(true)
-	tf := set.Files[FileKey(0, "a.properties")]
+	dir, set, tf := oneFile(t)
 	value := func() string { return tf.Have.Entries[0].Value }
 	stat := func() stamp {
 		fi, err := os.Stat(in(dir, "a.properties"))
@@ -56,11 +62,7 @@ func TestUnread(t *testing.T) {
 // mapping may leave it so.
 func TestReadAll(t *testing.T) {
 	t.Parallel()
-	dir := t.TempDir()
-	write(t, dir, "a.properties", "a=1\n")
-	set := NewSet([]string{dir})
-	set.Scan(true)
-	tf := set.Files[FileKey(0, "a.properties")]
+	dir, set, tf := oneFile(t)
 	value := func() string { return tf.Have.Entries[0].Value }
 	now := time.Now().Add(10 * time.Second)
 	set.Now = func() time.Time { return now }

@@ -49,10 +49,7 @@ func (d *document) metaEntry(e pair) MetaEntry {
 		m.Invalid = true
 		return m
 	}
-	if d.tagged(body, "the metadata") {
-		m.Invalid = true
-	}
-	entries, ok := d.pairs(body)
+	entries, ok := d.members(body, "the metadata")
 	if !ok {
 		m.Invalid = true
 	}

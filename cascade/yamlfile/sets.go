@@ -58,10 +58,7 @@ func (d *document) block(e pair) Block {
 		b.Invalid = true
 		return b
 	}
-	if d.tagged(body, "the set") {
-		b.Invalid = true
-	}
-	entries, ok := d.pairs(body)
+	entries, ok := d.members(body, "the set")
 	if !ok {
 		b.Invalid = true
 	}

@@ -180,6 +180,13 @@ func (x *expansion) follow(d *document, n *yaml.Node) (unfolded, bool) {
 // pair is one entry of a map, merges included.
 type pair struct{ key, value *yaml.Node }
 
+// members is pairs of a map that no YAML tag may stand before.
+func (d *document) members(n *yaml.Node, what string) ([]pair, bool) {
+	tagged := d.tagged(n, what)
+	entries, ok := d.pairs(n)
+	return entries, ok && !tagged
+}
+
 // pairs lists the entries of a map in the order of the file, those that its <<
 // bring in where the << stands. What the map sets itself counts; of several
 // merged maps the first that sets a key does. It returns false if a << refers
