@@ -26,7 +26,7 @@ func (fs *Set) WithFiles(files map[string]*string) (*Set, error) {
 	next := *fs
 	next.ids, next.Findings, next.Unreadable = slices.Clone(fs.ids), slices.Clone(fs.Findings), slices.Clone(fs.Unreadable)
 	next.guards = guards{on: maps.Clone(fs.guards.on), devices: maps.Clone(fs.guards.devices)}
-	next.Files, next.Whole = make(map[string]*File, len(fs.Files)), nil
+	next.Files, next.sorted, next.Whole = make(map[string]*File, len(fs.Files)), nil, nil
 	for key, f := range fs.Files {
 		own := *f
 		next.Files[key] = &own
