@@ -15,9 +15,9 @@ const (
 	// begun when its server freezes: what it has sent is with the library, and cannot
 	// be taken back.
 	parkPatience = 100 * time.Millisecond
-	// parkLooks is how often a socket is looked at before it counts as late: where the
-	// machine did not let this process run, no time has passed for whoever serves it.
-	parkLooks = 40
+	// servePatience is how long whoever serves a socket may take that waits for no
+	// client, on a machine that has other work.
+	servePatience = 2 * time.Second
 	// partPatience is how long a socket that is closed by a freeze has for its last
 	// frames.
 	partPatience = 100 * time.Millisecond
@@ -65,12 +65,11 @@ func (s *Server) Freeze() *Frozen {
 	}
 	step := time.NewTicker(freezeStep)
 	defer step.Stop()
-	looks := 0
 	for began := time.Now(); ; <-step.C {
-		looks++
-		late := looks > parkLooks && time.Since(began) > parkPatience
+		waited := time.Since(began)
 		left = slices.DeleteFunc(left, func(sock *socket) bool {
 			state, ok, ended := sock.freeze()
+			late := waited > servePatience || waited > parkPatience && sock.awaitsClient()
 			switch {
 			case ok:
 				f.Sockets = append(f.Sockets, FrozenSocket{state, sock.conn})
@@ -156,6 +155,21 @@ func (s *socket) freeze() (state SocketState, ok, ended bool) {
 		s.server.asks.leave()
 	}
 	return state, true, false
+}
+
+// setPartial notes that reading waits for the rest of a frame.
+func (s *socket) setPartial(partial bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.partial = partial
+}
+
+// awaitsClient reports whether a socket cannot be frozen before its client does
+// something.
+func (s *socket) awaitsClient() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.partial || s.raw == nil || s.carrier != nil
 }
 
 // remove takes a socket out of the hub that goes on elsewhere.

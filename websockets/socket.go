@@ -66,6 +66,7 @@ type socket struct {
 	mu           sync.Mutex
 	attached     bool // conn is set
 	parked       bool // nobody serves it; the poller or an end wakes it
+	partial      bool // who serves it waits for the rest of a frame
 	again        bool // something came in while it was served
 	ended        bool // the client sends nothing more
 	halted       bool // its server freezes: nothing more is written while it stays open

@@ -109,6 +109,8 @@ func (w *wire) next(p []byte, ended bool) (int, error) {
 		return 0, errIdle
 	}
 	w.sock.yield()
+	w.sock.setPartial(true)
+	defer w.sock.setPartial(false)
 	return w.Conn.Read(p)
 }
 
