@@ -52,6 +52,7 @@ func (s *Server) checkSessions() {
 		shard, rounds := &s.hub.shards[n%shardCount], s.touchRounds()
 		now := s.clock()
 		s.kept.trim(now)
+		s.strays.expire(now)
 		shard.sweep(now, &s.histories)
 		s.expireAsking(shard)
 		owners, due := shard.sessions(func(id string) bool {

@@ -53,13 +53,17 @@ func (s *Server) AnswerHistory(body []byte) ([]byte, error) {
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, err
 	}
-	h := s.hub.shard(subject{q.Context, q.User}).historyOf(subject{q.Context, q.User}, false, 0, nil)
-	if h == nil {
+	window := s.window(q.Context, q.User)
+	if q.Context <= 0 || q.User <= 0 || window == 0 {
 		return json.Marshal(historyAnswer{})
 	}
+	now := s.clock()
+	h := s.foreignHistory(subject{q.Context, q.User}, now)
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	now := s.clock()
+	if h.until == 0 { // it has just begun, for this client
+		h.window, h.until = window, now+int64(window)
+	}
 	a := historyAnswer{Whole: ms(now - h.lackLocked())}
 	for _, d := range h.departures {
 		if d.session == q.Session {

@@ -22,6 +22,8 @@ const (
 	firstIndex = 1 << 20
 	// leastRing is the length of the first ring of a history.
 	leastRing = 4
+	// atOnce is more than messages that come at the same moment are apart in a history.
+	atOnce = time.Second
 	// MaxRecovery bounds how long a message can be kept.
 	MaxRecovery = 10 * time.Minute
 )
@@ -42,8 +44,8 @@ type history struct {
 	n      int32
 	last   uint64 // index of the newest; the first has 1
 	bytes  int
-	window time.Duration
-	off    bool // the user is switched off: nothing is kept
+	window time.Duration // 0: not known yet
+	off    bool          // the user is switched off: nothing is kept
 
 	counted    *keptMessages // where the messages are counted
 	whole      int64         // every message since then was kept, by Server.clock; below 0: by others before this one started
@@ -61,7 +63,7 @@ func (h *history) at(i int32) *kept { return h.ring[int(h.head+i)&(len(h.ring)-1
 func (h *history) keepLocked(k *kept) (index uint64) {
 	for h.n > 0 {
 		oldest := h.at(0)
-		if h.n < maxKept && h.bytes+int(k.size) <= maxKeptBytes && oldest.at >= k.at-int64(h.window) && oldest.frame.Load() != nil {
+		if h.n < maxKept && h.bytes+int(k.size) <= maxKeptBytes && (h.window == 0 || oldest.at >= k.at-int64(h.window)) && oldest.frame.Load() != nil {
 			break
 		}
 		h.dropLocked()
@@ -131,6 +133,33 @@ func (h *history) fillLocked(list []*kept) {
 	for _, k := range list {
 		h.bytes += int(k.size)
 	}
+}
+
+// beginLocked has a new history begin with messages that came before it, the newest
+// of them that it has room for.
+func (h *history) beginLocked(list []*kept) {
+	first := len(list)
+	for bytes := 0; first > 0 && len(list)-first < maxKept; first-- {
+		if bytes += int(list[first-1].size); bytes > maxKeptBytes {
+			break
+		}
+	}
+	for _, k := range list[:first] {
+		h.whole = max(h.whole, k.at)
+		h.counted.release(k)
+	}
+	h.last += uint64(len(list) - first)
+	h.fillLocked(list[first:])
+}
+
+// indexLocked is the index of a message that may be here; 0: it is not.
+func (h *history) indexLocked(k *kept) uint64 {
+	for i := h.n - 1; i >= 0 && h.at(i).at >= k.at-int64(atOnce); i-- {
+		if h.at(i) == k {
+			return h.last - uint64(h.n-1-i)
+		}
+	}
+	return 0
 }
 
 // keptOf is a message as a user has it.
@@ -205,6 +234,11 @@ func (sh *shard) historyLocked(k subject, now int64, s *Server) *history {
 			l.of, l.absent = make(map[subject]*history), make(map[subject]*history)
 		}
 		h = &history{counted: &s.kept, whole: now, last: firstIndex}
+		if s.opts.Peers != nil {
+			var list []*kept
+			list, h.whole = s.strays.of(k, now)
+			h.beginLocked(list)
+		}
 		s.histories.Add(1)
 		l.of[k] = h
 		sh.absentLocked(k)

@@ -128,7 +128,7 @@ func (s *Server) thawHistories(messages []KeptState, states []HistoryState) erro
 		}
 		sh := s.hub.shard(k)
 		sh.mu.Lock()
-		h := sh.historyLocked(k, x.Whole, s)
+		h := sh.historyLocked(k, s.clock(), s)
 		h.mu.Lock()
 		h.thaw(x, list)
 		h.mu.Unlock()

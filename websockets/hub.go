@@ -152,16 +152,13 @@ func (h *hub) user(k subject, f func(*socket)) {
 	}
 }
 
-// toUser calls f for one user, under the shard's lock, where anything of it is
-// here.
+// toUser calls f for one user, under the shard's lock.
 func (h *hub) toUser(k subject, f receive) {
 	sh := h.shard(k)
 	sh.mu.RLock()
 	defer sh.mu.RUnlock()
 	list := sh.users[k]
-	if kept := sh.historyOfLocked(k, list); list != nil || kept != nil {
-		f(list, kept)
-	}
+	f(list, sh.historyOfLocked(k, list))
 }
 
 // toAll is toUser for all users that match.

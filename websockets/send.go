@@ -51,7 +51,13 @@ func (s *Server) send(to trace.Key, m Message, t Target, each func(receive)) (in
 	m.built.trace(rec)
 	ask := m.Confirm || to.User != 0 && cfg.Arrivals > 0 && s.sample.due(born, cfg.Arrivals)
 	keep := s.keeping(&m, &t)
+	if to.User == 0 {
+		keep.stray(subject{to.Context, 0}) // first: a history may begin while the others get it
+	}
 	each(func(list []*socket, h *history) {
+		if h == nil && to.User != 0 {
+			keep.stray(subject{to.Context, to.User})
+		}
 		index := keep.in(h)
 		for _, sock := range list {
 			switch {
@@ -96,6 +102,7 @@ type keeping struct {
 	server *Server
 	kept   *kept
 	users  int  // that have it
+	strays bool // it is among the strays, and so perhaps in histories that have begun since
 	own    bool // it has a number of this member's that is not delivered yet
 }
 
@@ -132,8 +139,24 @@ func (k *keeping) in(h *history) (index uint64) {
 	if h.off {
 		return 0
 	}
+	if k.strays {
+		if index = h.indexLocked(k.kept); index != 0 {
+			return index
+		}
+	}
 	k.users++
 	return h.keepLocked(k.kept)
+}
+
+// stray keeps the message for a moment for users of whom no socket is known. Where
+// there are no other members, there are none.
+func (k *keeping) stray(to subject) {
+	if k.server == nil || k.server.opts.Peers == nil {
+		return
+	}
+	k.strays = true
+	k.users++
+	k.server.strays.add(k.kept, to)
 }
 
 // out unlocks the history.

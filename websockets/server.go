@@ -124,6 +124,7 @@ type Server struct {
 	endedOwners   endedOwners
 	histories     atomic.Int64 // how many there are in all shards
 	kept          keptMessages
+	strays        strays
 	numbers       numbers
 	reached       reached
 	presence      presence
@@ -155,6 +156,7 @@ func New(opts Options) (*Server, error) {
 	if s.opts.Origin == "" {
 		s.opts.Origin = randomHex()[:secretBytes]
 	}
+	s.strays.counted = &s.kept
 	s.started, s.reached.wake = time.Now(), make(chan struct{}, 1)
 	if !opts.Since.IsZero() {
 		// Another process has measured it, by the system's clock. From here on that may
