@@ -32,7 +32,7 @@ func strayed(t *testing.T) *Server {
 		Gate: &gates{}, Sessions: NewMemorySessions(nil), Peers: silent{}, Since: time.Now().Add(-time.Hour),
 		Config: func() *Config {
 			c := DefaultConfig()
-			c.Recovery = func(int32, int32) time.Duration { return time.Minute }
+			c.Recovery = func(uint32, uint32) time.Duration { return time.Minute }
 			return c
 		},
 	})
@@ -119,7 +119,7 @@ func TestStraysBounded(t *testing.T) {
 	t.Parallel()
 	s := strayed(t)
 	for n := range maxStrays + 1 {
-		if _, err := s.SendToUser(1, int32(1+n), strayText(n), Target{}); err != nil {
+		if _, err := s.SendToUser(1, uint32(1+n), strayText(n), Target{}); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -151,7 +151,7 @@ func TestStraysOnce(t *testing.T) {
 		}
 	})
 	work.Go(func() {
-		for user := range int32(users) {
+		for user := range uint32(users) {
 			present(t, s, subject{1, 1 + user})
 		}
 	})
@@ -160,7 +160,7 @@ func TestStraysOnce(t *testing.T) {
 	for n := range messages {
 		want = append(want, fmt.Sprint(n))
 	}
-	for user := range int32(users) {
+	for user := range uint32(users) {
 		if got := s.keptOf(subject{1, 1 + user}); !slices.Equal(got, want) {
 			t.Fatalf("user %d: %v", 1+user, got)
 		}
