@@ -15,6 +15,7 @@ import (
 
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/websockets"
 	"github.com/seed47708276/sluice/websockets/trace"
 )
@@ -182,7 +183,8 @@ func (s *Server) sendMessage(ctx context.Context, m *message) (*sentResult, erro
 	if err != nil {
 		return nil, err
 	}
-	msg, target := websockets.Message{Name: m.Name, Args: m.Args, Conflate: m.Conflate, From: s.Member, Confirm: m.Confirm}, websockets.Target{SourceToken: m.SourceToken}
+	msg := websockets.Message{Name: m.Name, Args: m.Args, Label: shared.Label{Conflate: m.Conflate, From: s.Member, Confirm: m.Confirm}}
+	target := shared.Target{SourceToken: m.SourceToken}
 	if m.PathFilter != nil {
 		target.PathFilter = *m.PathFilter
 	}
@@ -206,7 +208,7 @@ func (s *Server) sendMessage(ctx context.Context, m *message) (*sentResult, erro
 
 // queueMessage queues a message for all sockets, here and elsewhere. confirmed waits
 // for Redis, where the sender does.
-func (s *Server) queueMessage(ctx context.Context, m *message, msg *websockets.Message, target websockets.Target, su cascade.Subject) (result *sentResult, confirmed func(context.Context) (int, error), err error) {
+func (s *Server) queueMessage(ctx context.Context, m *message, msg *websockets.Message, target shared.Target, su cascade.Subject) (result *sentResult, confirmed func(context.Context) (int, error), err error) {
 	if !s.taking.enter() {
 		return nil, nil, fail(http.StatusServiceUnavailable, "draining", "this process hands over to the next one: send it again")
 	}
@@ -231,10 +233,10 @@ func (s *Server) queueMessage(ctx context.Context, m *message, msg *websockets.M
 		apart = s.pushes.apart.Add(1)
 	}
 	carried := remote.Message{
-		Confirm: m.Confirm, Apart: apart,
-		ID: result.ID, IDs: m.ids(), Context: su.Context, User: su.User, PathFilter: target.PathFilter, SourceToken: target.SourceToken,
-		Name: msg.Name, Args: string(msg.Args), Conflate: msg.Conflate, Number: msg.Accepted().Number(), Placed: []remote.Placed{msg.Accepted()},
+		Context: su.Context, User: su.User, Target: target, Name: msg.Name, Args: string(msg.Args), Label: msg.Label,
+		Number: msg.Accepted().Number(), Placed: []remote.Placed{msg.Accepted()}, Apart: apart,
 	}
+	carried.ID, carried.IDs = result.ID, m.ids()
 	if m.Sync {
 		return result, s.Cluster.Send(carried), nil
 	}
@@ -245,7 +247,7 @@ func (s *Server) queueMessage(ctx context.Context, m *message, msg *websockets.M
 // deliver queues a message on the local matches. A duplicate with Remote nil is
 // to be carried to the other members all the same: whoever accepted it before
 // may have died with it.
-func (s *Server) deliver(ctx context.Context, m *message, msg *websockets.Message, target websockets.Target, su cascade.Subject) (*sentResult, error) {
+func (s *Server) deliver(ctx context.Context, m *message, msg *websockets.Message, target shared.Target, su cascade.Subject) (*sentResult, error) {
 	result := &sentResult{Remote: new(int)}
 	if m.ID == "" {
 		result.ID = randomID()

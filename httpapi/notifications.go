@@ -15,6 +15,7 @@ import (
 	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/httpapi/mailpush"
 	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -102,13 +103,13 @@ func (p *pushes) message(su cascade.Subject, topic string, data json.RawMessage,
 		}
 	}
 	args := append(append([]byte{'['}, data...), ']')
-	msg := websockets.Message{Name: topic, Args: args, Conflate: conflate}
+	msg := websockets.Message{Name: topic, Args: args, Label: shared.Label{Conflate: conflate}}
 	if err := msg.Validate(); err != nil {
 		return m, fail(http.StatusUnprocessableEntity, "bad_message", "%s", err)
 	}
 	return remote.Message{
-		Context: su.Context, User: su.User, PathFilter: mailpush.PathFilter, SourceToken: token,
-		Name: topic, Args: string(msg.Args), Conflate: conflate,
+		Context: su.Context, User: su.User, Target: shared.Target{PathFilter: mailpush.PathFilter, SourceToken: token},
+		Name: topic, Args: string(msg.Args), Label: msg.Label,
 	}, nil
 }
 

@@ -17,6 +17,7 @@ import (
 	"github.com/seed47708276/sluice/httpapi/doveadm"
 	"github.com/seed47708276/sluice/httpapi/mailpush"
 	"github.com/seed47708276/sluice/remote"
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/websockets"
 )
 
@@ -308,8 +309,8 @@ func (p *pushes) mail(n *mailpush.Notification, su cascade.Subject) (remote.Mess
 		return remote.Message{}, err
 	}
 	m := remote.Message{
-		Context: su.Context, User: su.User, PathFilter: mailpush.PathFilter,
-		Name: mailpush.Topic, Args: args, Conflate: mailpush.Cut(n.Folder, websockets.MaxConflateBytes),
+		Context: su.Context, User: su.User, Target: shared.Target{PathFilter: mailpush.PathFilter},
+		Name: mailpush.Topic, Args: args, Label: shared.Label{Conflate: mailpush.Cut(n.Folder, websockets.MaxConflateBytes)},
 	}
 	if key, ok := n.Key(); ok {
 		sum := sha256.Sum256([]byte(key))

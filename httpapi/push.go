@@ -297,13 +297,11 @@ func (p *pushes) deliverOne(m *remote.Message, claim remote.Claim) (sent bool, l
 	var accepted websockets.Accepted
 	// Another member's copy may have come before.
 	if len(m.IDs) == 0 || p.firstDelivered(m.IDs) {
-		msg := websockets.Message{
-			Name: m.Name, Args: json.RawMessage(m.Args), Conflate: m.Conflate,
-			ID: m.ID, Also: m.IDs, From: s.Member,
-		}
+		msg := websockets.Message{Name: m.Name, Args: json.RawMessage(m.Args), Label: m.Label}
+		msg.From = s.Member
 		err := msg.Validate()
 		if err == nil {
-			local, err = s.Sockets.SendToUser(m.Context, m.User, msg, websockets.Target{PathFilter: m.PathFilter, SourceToken: m.SourceToken})
+			local, err = s.Sockets.SendToUser(m.Context, m.User, msg, m.Target)
 		}
 		if err != nil {
 			s.Logger.Error("a notification cannot be sent", "topic", m.Name, "err", err)

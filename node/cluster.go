@@ -120,11 +120,9 @@ type deliverer struct{ s *Node }
 
 func (d deliverer) Deliver(m remote.Message) error {
 	msg := websockets.Message{
-		Name: m.Name, Args: json.RawMessage(m.Args), Conflate: m.Conflate,
-		ID: m.ID, Also: m.IDs, From: m.From, Copied: true, Confirm: m.Confirm,
+		Name: m.Name, Args: json.RawMessage(m.Args), Label: m.Label, Copied: true,
 		Stamp: websockets.Stamp{Origin: m.Origin, Number: m.Number, Place: websockets.PlaceOf(m.Entry, m.Line)},
 	}
-	target := websockets.Target{PathFilter: m.PathFilter, SourceToken: m.SourceToken}
 	if m.PathFilter != "" {
 		if err := websockets.ValidatePathFilter(m.PathFilter); err != nil {
 			return err
@@ -136,11 +134,11 @@ func (d deliverer) Deliver(m remote.Message) error {
 	var err error
 	switch {
 	case m.Context == 0:
-		_, err = d.s.sockets.SendToAll(msg, target)
+		_, err = d.s.sockets.SendToAll(msg, m.Target)
 	case m.User == 0:
-		_, err = d.s.sockets.SendToContext(m.Context, msg, target)
+		_, err = d.s.sockets.SendToContext(m.Context, msg, m.Target)
 	default:
-		_, err = d.s.sockets.SendToUser(m.Context, m.User, msg, target)
+		_, err = d.s.sockets.SendToUser(m.Context, m.User, msg, m.Target)
 	}
 	return err
 }

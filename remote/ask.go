@@ -14,6 +14,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/redispipe"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // maxAnswering bounds the questions that this member answers at once. What is
@@ -53,7 +54,7 @@ func (l *Link) Ask(ctx context.Context, op string, body []byte, without ...strin
 // the only one, or "" for all.
 func (l *Link) ask(ctx context.Context, op, to string, body []byte, answers []Answer) []Answer {
 	id, err := newIncarnation(), error(nil)
-	p := parcel{Message: Message{ID: id, Name: op, Args: asArgs(body)}, Kind: kindAsk, Ref: to}
+	p := parcel{Message: Message{Name: op, Args: asArgs(body), Label: shared.Label{ID: id}}, Kind: kindAsk, Ref: to}
 	if deadline, ok := ctx.Deadline(); ok {
 		p.Expires = l.redisTime().Add(time.Until(deadline)).UnixMilli()
 	}
@@ -192,7 +193,7 @@ var errBusy = errors.New("the member answers too many questions at once: ask aga
 func (l *Link) reply(p *parcel, body []byte, err error) {
 	ctx, cancel := context.WithTimeout(l.ctx, maxBeatTimeout)
 	defer cancel()
-	r := parcel{Message: Message{ID: newIncarnation(), Args: asArgs(body)}, Kind: kindReply, Ref: p.ID}
+	r := parcel{Message: Message{Args: asArgs(body), Label: shared.Label{ID: newIncarnation()}}, Kind: kindReply, Ref: p.ID}
 	if err == nil {
 		err = l.putReply(ctx, p, r)
 		if !errors.Is(err, errTooLong) {

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // BenchmarkLink moves messages for a thousand users from one member to another,
@@ -27,7 +28,7 @@ func BenchmarkLink(b *testing.B) {
 		for from.Reserve() != nil {
 			time.Sleep(time.Millisecond)
 		}
-		from.Offer(Message{ID: fmt.Sprint(i), Context: 1, User: uint32(i%users + 1), Name: "ox:mail:new", Args: `[{"folder":"default0/INBOX","id":"` + fmt.Sprint(i) + `"}]`})
+		from.Offer(Message{Context: 1, User: uint32(i%users + 1), Name: "ox:mail:new", Args: `[{"folder":"default0/INBOX","id":"` + fmt.Sprint(i) + `"}]`, Label: shared.Label{ID: fmt.Sprint(i)}})
 	}
 	for int(to.Stats().Received) < b.N {
 		time.Sleep(time.Millisecond)

@@ -16,6 +16,8 @@ import (
 	"time"
 
 	"go.uber.org/goleak"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 var update = flag.Bool("update", false, "rewrite the golden files")
@@ -289,7 +291,7 @@ func BenchmarkBuffer(b *testing.B) {
 		if err := buf.Reserve(); err != nil {
 			b.Fatal(err)
 		}
-		buf.Offer(Message{Context: 1, User: uint32(i % 100_000), Name: "ox:mail:new", Args: `[{"folder":"default0/INBOX"}]`, ID: "x"})
+		buf.Offer(Message{Context: 1, User: uint32(i % 100_000), Name: "ox:mail:new", Args: `[{"folder":"default0/INBOX"}]`, Label: shared.Label{ID: "x"}})
 		i++
 	}
 }

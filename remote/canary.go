@@ -46,7 +46,7 @@ func (l *Link) sing() {
 		if !l.joined().IsZero() {
 			text, err := json.Marshal([]int64{l.redisTime().UnixMicro()})
 			if err == nil {
-				l.postToAllOrLog(parcel{Message: Message{ID: newIncarnation(), Name: kindCanary, Args: string(text)}, Kind: kindCanary})
+				l.postToAllOrLog(parcel{Message: Message{Name: kindCanary, Args: string(text), Label: shared.Label{ID: newIncarnation()}}, Kind: kindCanary})
 			}
 		}
 		l.miss()

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 )
 
 func longLease(o *Options) { o.Lease = time.Minute }
@@ -43,7 +44,7 @@ func TestClaimStates(t *testing.T) {
 		if err := a.Reserve(); err != nil {
 			t.Fatal(err)
 		}
-		a.Offer(Message{ID: id, IDs: []string{id}, Context: 1, Name: text, Args: "[]"})
+		a.Offer(Message{Context: 1, Name: text, Args: "[]", Label: shared.Label{ID: id, IDs: []string{id}}})
 	}
 	want := func(n *node, id string, want Claim) {
 		t.Helper()
@@ -87,7 +88,7 @@ func TestIDsOfEqualMessages(t *testing.T) {
 	start := time.Now()
 	for i := range 3*maxIDs + 1 {
 		id := string(rune('a' + i))
-		if merged := q.offer(Message{ID: id, IDs: []string{id}, Context: 1, Name: "n"}, start); merged == (i%maxIDs == 0) {
+		if merged := q.offer(Message{Context: 1, Name: "n", Label: shared.Label{ID: id, IDs: []string{id}}}, start); merged == (i%maxIDs == 0) {
 			t.Errorf("%d: merged %v", i, merged)
 		}
 	}

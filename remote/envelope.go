@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/seed47708276/sluice/cascade"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // envelopeVersion is that of the format. A change that an older member would
@@ -148,8 +149,8 @@ func decodeEnvelope(text []byte) (*parcel, error) {
 	}
 	return &parcel{
 		Message: Message{
-			ID: e.ID, Context: e.Context, User: e.User, PathFilter: e.PathFilter,
-			SourceToken: e.SourceToken, Name: e.Name, Args: string(e.Args), IDs: e.IDs, Conflate: e.Conflate, Confirm: e.Confirm, Number: e.Number,
+			Context: e.Context, User: e.User, Target: shared.Target{PathFilter: e.PathFilter, SourceToken: e.SourceToken},
+			Name: e.Name, Args: string(e.Args), Label: shared.Label{ID: e.ID, IDs: e.IDs, Conflate: e.Conflate, Confirm: e.Confirm}, Number: e.Number,
 		},
 		Kind: e.Kind, Ref: e.Ref, Origin: e.Origin, Expires: e.Expires,
 	}, nil

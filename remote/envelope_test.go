@@ -7,14 +7,16 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 func TestEnvelope(t *testing.T) {
 	for _, m := range []Message{
-		{ID: "1", Name: "n", Args: `[]`},
-		{ID: "1", Context: 1337, Name: "n", Args: `[1]`},
-		{ID: "1", Name: "n", Args: `[]`, IDs: []string{"1", "<&>"}},
-		{ID: strings.Repeat("x", 128), Context: 2147483647, User: 17, PathFilter: "/socket.io/appsuite/*", SourceToken: "abc", Name: "ox:mail:new", Args: `[{"a":"<&>\u2028?==? ?=3D=3D? \u0000\n"},[[]],null]`},
+		{Name: "n", Args: `[]`, Label: shared.Label{ID: "1"}},
+		{Context: 1337, Name: "n", Args: `[1]`, Label: shared.Label{ID: "1"}},
+		{Name: "n", Args: `[]`, Label: shared.Label{ID: "1", IDs: []string{"1", "<&>"}}},
+		{Label: shared.Label{ID: strings.Repeat("x", 128)}, Context: 2147483647, User: 17, Target: shared.Target{PathFilter: "/socket.io/appsuite/*", SourceToken: "abc"}, Name: "ox:mail:new", Args: `[{"a":"<&>\u2028?==? ?=3D=3D? \u0000\n"},[[]],null]`},
 	} {
 		text, err := encodeEnvelope("member#1", &parcel{Message: m})
 		if err != nil {

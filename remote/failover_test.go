@@ -9,6 +9,7 @@ import (
 	"github.com/redis/go-redis/v9"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // A slot moves to another master while messages are on their way.
@@ -69,7 +70,7 @@ func TestLinkSentinelFailover(t *testing.T) {
 	if err := a.Reserve(); err != nil {
 		t.Fatal(err)
 	}
-	if n, err := a.Send(Message{ID: "sync", Context: 1, User: 5, Name: "n", Args: "[]"})(t.Context()); n != 1 || err != nil {
+	if n, err := a.Send(Message{Context: 1, User: 5, Name: "n", Args: "[]", Label: shared.Label{ID: "sync"}})(t.Context()); n != 1 || err != nil {
 		t.Errorf("sync with a replica: %d, %v", n, err)
 	}
 	b.wantIDs("sync")

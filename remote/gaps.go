@@ -5,13 +5,15 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // askAgain asks a sender for its entries from number on.
 func (l *Link) askAgain(origin string, number uint64) {
 	l.counts.gaps.Add(1)
 	l.postToAllOrLog(parcel{
-		Message: Message{ID: newIncarnation(), Name: kindResend, Args: "[" + strconv.FormatUint(number, 10) + "]"}, Kind: kindResend, Ref: origin,
+		Message: Message{Name: kindResend, Args: "[" + strconv.FormatUint(number, 10) + "]", Label: shared.Label{ID: newIncarnation()}}, Kind: kindResend, Ref: origin,
 	})
 }
 

@@ -41,7 +41,7 @@ func TestLinkAddresses(t *testing.T) {
 	if err := a.Reserve(); err != nil {
 		t.Fatal(err)
 	}
-	members, err := a.Send(Message{ID: "sync", Context: 1, User: 5, Name: "n", Args: "[]"})(t.Context())
+	members, err := a.Send(Message{Context: 1, User: 5, Name: "n", Args: "[]", Label: shared.Label{ID: "sync"}})(t.Context())
 	if members != 2 || err != nil {
 		t.Errorf("sync: %d members, %v", members, err)
 	}

@@ -279,7 +279,7 @@ func TestBehind(t *testing.T) {
 	for i := range 400 {
 		wait(t, "there is room", func() bool { return a.Reserve() == nil })
 		id := fmt.Sprint(i)
-		a.Offer(Message{ID: id, Context: 1, User: 5, Name: "n", Args: `["` + id + `"]`})
+		a.Offer(Message{Context: 1, User: 5, Name: "n", Args: `["` + id + `"]`, Label: shared.Label{ID: id}})
 		want = append(want, id)
 	}
 	c.wantIDs(want...)

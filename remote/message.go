@@ -1,24 +1,16 @@
 package remote
 
+import "github.com/seed47708276/sluice/shared"
+
 // Message is a service message on its way to other members.
 type Message struct {
-	ID          string
-	Context     uint32 // 0: everybody
-	User        uint32 // 0: everybody in Context
-	PathFilter  string
-	SourceToken string
-	Name        string
-	Args        string // JSON array, compact
-	// IDs are those that callers gave this message and the equal ones that were
-	// merged with it, at most maxIDs: a socket gets it once for all of them.
-	IDs []string
-	// Conflate is that of websockets.Message.
-	Conflate string
-	// Confirm has the receivers ask their sockets whether the message has come.
-	Confirm bool
-	// From is the name of the member that sent it, where that is known. It is set
-	// by the link.
-	From string
+	Context uint32 // 0: everybody
+	User    uint32 // 0: everybody in Context
+	shared.Target
+	Name string
+	Args string // JSON array, compact; a string because equal messages are found by it
+	// Label has at most maxIDs IDs. Its From is set by the link.
+	shared.Label
 	// Number is what the member that accepted the message counts it as, the highest
 	// of equal ones that were merged; 0: it does not count it.
 	Number uint64
@@ -50,11 +42,12 @@ func (m *Message) addressee() addressee { return addressee{m.Context, m.User} }
 // sameness is what makes two messages equal (docs/reference/cluster.md#buffer):
 // everything but the ids.
 type sameness struct {
-	to                                addressee
-	filter, token, nm, args, conflate string
-	apart                             uint64
+	to                   addressee
+	target               shared.Target
+	name, args, conflate string
+	apart                uint64
 }
 
 func (m *Message) sameness() sameness {
-	return sameness{m.addressee(), m.PathFilter, m.SourceToken, m.Name, m.Args, m.Conflate, m.Apart}
+	return sameness{m.addressee(), m.Target, m.Name, m.Args, m.Conflate, m.Apart}
 }

@@ -217,7 +217,7 @@ func (n *node) send(context_, user uint32, text string) {
 	if err := n.Reserve(); err != nil {
 		n.t.Fatal(err)
 	}
-	n.Offer(Message{ID: text, Context: context_, User: user, Name: "n", Args: `["` + text + `"]`})
+	n.Offer(Message{Context: context_, User: user, Name: "n", Args: `["` + text + `"]`, Label: shared.Label{ID: text}})
 }
 
 func (n *node) ids() (ids []string) {

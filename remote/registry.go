@@ -74,7 +74,7 @@ func (l *Link) Register(ctx context.Context, r shared.Registration, limit int) (
 	case result.code == registryFull:
 		return "", shared.ErrTooMany
 	case result.code == registryReplaced && result.holders[0] != me:
-		l.postToAllOrLog(parcel{Message: Message{ID: newIncarnation(), Context: r.Context, User: r.User, Name: result.replaced, Args: "[]"}, Kind: kindReplace})
+		l.postToAllOrLog(parcel{Message: Message{Context: r.Context, User: r.User, Name: result.replaced, Args: "[]", Label: shared.Label{ID: newIncarnation()}}, Kind: kindReplace})
 		return result.holders[0], nil
 	}
 	return "", nil

@@ -102,7 +102,7 @@ func (w *world) send(p *peer, id string, to addressee, sync, named bool, again *
 	}
 	m := &sentMessage{id: id, from: p, to: to, at: time.Now(), named: named, sync: sync}
 	w.accept(m, again)
-	message := Message{ID: id, IDs: m.ids(), Context: to.context, User: to.user, Name: "n", Args: `["` + id + `"]`}
+	message := Message{Context: to.context, User: to.user, Name: "n", Args: `["` + id + `"]`, Label: shared.Label{ID: id, IDs: m.ids()}}
 	if !sync {
 		p.Offer(message)
 		return

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"log/slog"
 	"time"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // maxTell bounds what a member tells with one Tell, with room for the envelope.
@@ -20,7 +22,7 @@ func (l *Link) Tell(op string, body []byte) {
 	}
 	args := make([]byte, 0, len(body)+2)
 	args = append(append(append(args, '['), body...), ']')
-	l.postToAllOrLog(parcel{Message: Message{ID: newIncarnation(), Name: op, Args: string(args)}, Kind: kindTell})
+	l.postToAllOrLog(parcel{Message: Message{Name: op, Args: string(args), Label: shared.Label{ID: newIncarnation()}}, Kind: kindTell})
 }
 
 // hearTell takes what another member tells.

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/seed47708276/sluice/remote/redistest"
+	"github.com/seed47708276/sluice/shared"
 )
 
 // placed remembers where a message was placed.
@@ -43,7 +44,7 @@ func TestTell(t *testing.T) {
 		if err := a.Reserve(); err != nil {
 			t.Fatal(err)
 		}
-		a.Offer(Message{ID: fmt.Sprint(n), Context: 1, User: 2, Name: "n", Args: "[]", Number: n, Placed: []Placed{places}})
+		a.Offer(Message{Context: 1, User: 2, Name: "n", Args: "[]", Number: n, Placed: []Placed{places}, Label: shared.Label{ID: fmt.Sprint(n)}})
 	}
 	var got Message
 	wait(t, "the message", func() bool {

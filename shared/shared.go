@@ -1,6 +1,6 @@
 // Package shared has the words that the sockets and the link between members
-// share: what is known of a socket, why one is not registered, and distributions of
-// times.
+// share: what is known of a socket, why one is not registered, what goes with a
+// message, and distributions of times.
 package shared
 
 import "errors"
@@ -18,6 +18,33 @@ type Registration struct {
 	User       uint32
 	Connection string // the client's id for it, printable ASCII, at most 255 bytes
 	Session    string // digest of the session's id, 16 hex digits
+}
+
+// Target narrows down which sockets of the addressed users get a message.
+type Target struct {
+	// PathFilter as in docs/reference/handshake.md#path-filter; empty: every
+	// socket. A caller that can tell an absent filter from an empty one refuses
+	// the empty one.
+	PathFilter string
+	// SourceToken is the connection id of the socket that caused the message
+	// and gets none (docs/reference/handshake.md#path-filter); empty: every socket.
+	SourceToken string
+}
+
+// Label is what goes with a message to every socket beside what the client gets.
+type Label struct {
+	// ID is what the message is remembered by.
+	ID string
+	// IDs are those by which receivers know the message again, its own and those of
+	// the equal ones that were merged with it: a socket gets it once for all of them.
+	IDs []string
+	// Conflate, where it is not empty, lets the message be given up for a later
+	// one of the same name and Conflate: see websockets.Config.MaxWaiting.
+	Conflate string
+	// From is the name of the member that accepted it, where that is known.
+	From string
+	// Confirm has the sockets asked whether the message has arrived.
+	Confirm bool
 }
 
 // Latency is a distribution of times.

@@ -8,13 +8,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/websockets/trace"
 )
 
 // confirm sends a message that asks, to as many sockets as said.
 func (w *world) confirm(id string, sockets int) {
 	w.t.Helper()
-	if n, err := w.server.SendToUser(1, 2, Message{Name: "m", ID: id, Confirm: true}, Target{}); n != sockets || err != nil {
+	if n, err := w.server.SendToUser(1, 2, Message{Name: "m", Label: shared.Label{ID: id, Confirm: true}}, Target{}); n != sockets || err != nil {
 		w.t.Fatalf("%s went to %d sockets: %v", id, n, err)
 	}
 }
@@ -190,7 +191,7 @@ func TestConfirmMany(t *testing.T) {
 	}
 	for i := range each {
 		for u := uint32(1); u <= users; u++ {
-			if n, err := w.server.SendToUser(1, u, Message{Name: "m", ID: fmt.Sprint(i, u), Confirm: true}, Target{}); n != 1 || err != nil {
+			if n, err := w.server.SendToUser(1, u, Message{Name: "m", Label: shared.Label{ID: fmt.Sprint(i, u), Confirm: true}}, Target{}); n != 1 || err != nil {
 				t.Fatal(n, err)
 			}
 		}
@@ -199,7 +200,7 @@ func TestConfirmMany(t *testing.T) {
 		}
 	}
 	until(t, "all is answered", func() bool { return w.server.Stats().Asking == 0 })
-	if n, err := w.server.SendToAll(Message{Name: "last", ID: "last", Confirm: true}, Target{}); n != users || err != nil {
+	if n, err := w.server.SendToAll(Message{Name: "last", Label: shared.Label{ID: "last", Confirm: true}}, Target{}); n != users || err != nil {
 		t.Fatal(n, err)
 	}
 	until(t, "the last one is at all pages", func() bool { d := w.delivery("last"); return d.Page.Sockets == users && d.Key == trace.Key{} })
@@ -266,11 +267,11 @@ func TestTrace(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	send(Message{Name: "other path", ID: "path"}, Target{PathFilter: "/ws/*"})
-	send(Message{Name: "own", ID: "source"}, Target{SourceToken: "mine"})
-	send(Message{Name: "n", ID: "old", Conflate: "k"}, Target{})
+	send(Message{Name: "other path", Label: shared.Label{ID: "path"}}, Target{PathFilter: "/ws/*"})
+	send(Message{Name: "own", Label: shared.Label{ID: "source"}}, Target{SourceToken: "mine"})
+	send(Message{Name: "n", Label: shared.Label{ID: "old", Conflate: "k"}}, Target{})
 	for range 4 {
-		send(Message{Name: "n", Conflate: "k"}, Target{})
+		send(Message{Name: "n", Label: shared.Label{Conflate: "k"}}, Target{})
 	}
 	check := func(id string, want trace.Delivery) {
 		t.Helper()
@@ -286,13 +287,13 @@ func TestTrace(t *testing.T) {
 		}
 	}
 	check("old", trace.Delivery{Sockets: 1, Conflated: 1})
-	send(Message{Name: "waits", ID: "unsent"}, Target{})
+	send(Message{Name: "waits", Label: shared.Label{ID: "unsent"}}, Target{})
 	_ = c.conn.CloseNow()
 	until(t, "the socket is gone", func() bool { return len(w.server.hub.every()) == 0 })
 	check("unsent", trace.Delivery{Sockets: 1, Unsent: 1})
-	send(Message{Name: "nobody", ID: "none"}, Target{})
+	send(Message{Name: "nobody", Label: shared.Label{ID: "none"}}, Target{})
 	check("none", trace.Delivery{Outcome: trace.NoSocket})
-	send(Message{Name: "copy", ID: "copy", Copied: true}, Target{})
+	send(Message{Name: "copy", Copied: true, Label: shared.Label{ID: "copy"}}, Target{})
 	if list := w.server.memory.ByID("copy", time.Now()); list != nil {
 		t.Errorf("another member's message for nobody here is remembered: %v", list)
 	}
@@ -300,11 +301,11 @@ func TestTrace(t *testing.T) {
 	c.join()
 	c.send("41")
 	until(t, "it has left", func() bool {
-		send(Message{Name: "left", ID: "left"}, Target{})
+		send(Message{Name: "left", Label: shared.Label{ID: "left"}}, Target{})
 		return w.server.memory.Of(trace.Key{Context: 1, User: 2}, time.Now())[0].Left == 1
 	})
 	// One message twice is two deliveries, and the first keeps its record.
-	m := Message{Name: "twice", ID: "twice"}
+	m := Message{Name: "twice", Label: shared.Label{ID: "twice"}}
 	if err := m.Validate(); err != nil {
 		t.Fatal(err)
 	}

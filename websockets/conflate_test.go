@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"testing"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // A flood of one topic gives up what is older of each key, and neither the socket
@@ -13,7 +15,7 @@ func TestConflate(t *testing.T) {
 	c := w.dial(w.login(1, 2), eio4) // which has not joined: all waits
 	send := func(name, key string, n int) {
 		t.Helper()
-		m := Message{Name: name, Conflate: key, Args: json.RawMessage(fmt.Sprintf("[%q,%d]", key, n))}
+		m := Message{Name: name, Args: json.RawMessage(fmt.Sprintf("[%q,%d]", key, n)), Label: shared.Label{Conflate: key}}
 		if queued, err := w.server.SendToUser(1, 2, m, Target{}); queued != 1 || err != nil {
 			t.Fatal(queued, err)
 		}
@@ -58,7 +60,7 @@ func TestConflateManyFolders(t *testing.T) {
 	c := w.dial(w.login(1, 2), eio4) // which has not joined: all waits
 	send := func(name, key string, n int) {
 		t.Helper()
-		m := Message{Name: name, Conflate: key, Args: json.RawMessage(fmt.Sprintf("[%d]", n))}
+		m := Message{Name: name, Args: json.RawMessage(fmt.Sprintf("[%d]", n)), Label: shared.Label{Conflate: key}}
 		if queued, err := w.server.SendToUser(1, 2, m, Target{}); queued != 1 || err != nil {
 			t.Fatal(queued, err)
 		}

@@ -29,11 +29,8 @@ const (
 )
 
 func (k *kept) matches(s *socket) bool {
-	return k.to == nil || k.to.matches(s)
-}
-
-func (t *Target) matches(s *socket) bool {
-	return (t.SourceToken == "" || t.SourceToken != s.connection) && pathMatches(t.PathFilter, s.path)
+	t := k.to
+	return t == nil || (t.SourceToken == "" || t.SourceToken != s.connection) && pathMatches(t.PathFilter, s.path)
 }
 
 // history is what is kept of one user. What a delivery needs comes first.

@@ -141,7 +141,7 @@ func (s *Server) thawHistories(messages []KeptState, states []HistoryState) erro
 func (m *KeptState) thaw() *kept {
 	var to *Target
 	if m.Filter != "" || m.Token != "" {
-		to = &Target{m.Filter, m.Token}
+		to = &Target{PathFilter: m.Filter, SourceToken: m.Token}
 	}
 	k := newKept(outgoing{data: m.Data, born: m.Born, topic: m.Topic, key: m.Key}, to, m.At)
 	k.stamp.origin, k.stamp.number = m.Origin, m.Number

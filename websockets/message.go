@@ -8,6 +8,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/seed47708276/sluice/shared"
 	"github.com/seed47708276/sluice/websockets/engineio"
 	"github.com/seed47708276/sluice/websockets/socketio"
 	"github.com/seed47708276/sluice/websockets/trace"
@@ -37,36 +38,19 @@ type Message struct {
 	Name      string          `json:"name"`
 	Args      json.RawMessage `json:"args"`
 	Namespace string          `json:"namespace"`
-	// Conflate, where it is not empty, lets the message be given up for a later
-	// one of the same Name and Conflate: see Config.MaxWaiting. It has at most
-	// MaxConflateBytes.
-	Conflate string `json:"-"`
 
+	// Label has a Conflate of at most MaxConflateBytes.
+	shared.Label `json:"-"`
 	// Stamp is which message of another member it is; zero: it is accepted here.
 	Stamp Stamp `json:"-"`
-	// ID is what the message is remembered by, with those of equal ones that it
-	// stands for in Also. From is the member that accepted it; Copied says that
-	// it is another than this one.
-	ID     string   `json:"-"`
-	Also   []string `json:"-"`
-	From   string   `json:"-"`
-	Copied bool     `json:"-"`
-	// Confirm has the sockets asked whether the message has arrived.
-	Confirm bool `json:"-"`
+	// Copied says that another member than this one has accepted it.
+	Copied bool `json:"-"`
 
 	built *encoded // by Validate
 }
 
-// Target narrows down which sockets of the addressed users get a message.
-type Target struct {
-	// PathFilter as in docs/reference/handshake.md#path-filter; empty: every
-	// socket. A caller that can tell an absent filter from an empty one refuses
-	// the empty one.
-	PathFilter string
-	// SourceToken is the connection id of the socket that caused the message
-	// and gets none (docs/reference/handshake.md#path-filter); empty: every socket.
-	SourceToken string
-}
+// Target is shared.Target.
+type Target = shared.Target
 
 // Validate returns an error that wraps ErrMessage when the message may not
 // reach a socket. It makes Args compact and builds the frames as well, so that

@@ -47,7 +47,7 @@ func (s *Server) send(to trace.Key, m Message, t Target, each func(receive)) (in
 	work := deliveries.Get().(*delivery)
 	defer work.release()
 	born := m.built.packet.born
-	rec := &trace.Record{Key: to, ID: m.ID, From: m.From, Topic: m.Name, At: time.Unix(0, born), Also: m.Also}
+	rec := &trace.Record{Key: to, ID: m.ID, From: m.From, Topic: m.Name, At: time.Unix(0, born), Also: m.IDs}
 	m.built.trace(rec)
 	ask := m.Confirm || to.User != 0 && cfg.Arrivals > 0 && s.sample.due(born, cfg.Arrivals)
 	keep := s.keeping(&m, &t)
