@@ -8,6 +8,7 @@ import (
 	"testing"
 	"unicode/utf8"
 
+	"github.com/seed47708276/sluice/cascade"
 	"github.com/seed47708276/sluice/shared"
 )
 
@@ -54,6 +55,7 @@ func TestEnvelopeOfOthers(t *testing.T) {
 		{`{"v":1,"id":"a","o":"m","n":"e","a":null}`, ErrEnvelope},
 		{`{"v":1,"id":"a","o":"m","n":"e","a":[],"c":-1}`, ErrEnvelope},
 		{`{"v":1,"id":"a","o":"m","n":"e","a":[],"c":2147483648}`, ErrEnvelope},
+		{`{"v":1,"id":"a","o":"m","n":"e","a":[],"c":2147483648}`, ErrEnvelope},
 		{`{"v":1,"id":"a","o":"m","n":"e","a":[],"u":5}`, ErrEnvelope},
 		{`{"v":1,"id":"a","o":"m","n":"e","a":[],"c":"1"}`, ErrEnvelope},
 		{`{"v":1,"id":"a","o":"m","n":"` + strings.Repeat("x", 256) + `","a":[]}`, ErrEnvelope},
@@ -81,7 +83,7 @@ func FuzzEnvelope(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if m.ID == "" || m.Origin == "" || m.Context < 0 || m.User < 0 || !utf8.ValidString(m.Name) || !json.Valid([]byte(m.Args)) {
+		if m.ID == "" || m.Origin == "" || m.Context > cascade.MaxID || m.User > cascade.MaxID || !utf8.ValidString(m.Name) || !json.Valid([]byte(m.Args)) {
 			t.Fatalf("%q becomes %+v", text, m)
 		}
 		again, err := encodeEnvelope(m.Origin, m)
