@@ -120,6 +120,7 @@ func (s *socket) resumeNow() {
 	mine := s.claimLocked()
 	s.mu.Unlock()
 	s.see(mine, false)
+	s.askMore(time.Now()) // of what came while nothing was to be asked
 }
 
 // connect is what the Socket.IO session calls for a CONNECT of a client that asks

@@ -359,6 +359,9 @@ func (s *socket) attach(w *wire) {
 	if mine {
 		s.flush()
 	}
+	if joined {
+		s.askMore(time.Now()) // of a message that came between the 101 and now
+	}
 }
 
 // joinedLocked follows the protocol in and out of the namespace. The caller
