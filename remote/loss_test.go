@@ -3,6 +3,7 @@ package remote
 import (
 	"context"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -217,6 +218,19 @@ func TestLossOfRegistry(t *testing.T) {
 		c.Del(t.Context(), a.keys.bucket(bucketOf(fieldOf(&r))))
 	}
 	wait(t, "single keys are mended", whole)
+	// A command whose answer never came makes a key anew, with a counter above what
+	// has been told.
+	for u := range users {
+		r := shared.Registration{ID: "late", Context: 1, User: uint32(u + 1), Session: strings.Repeat("s", sessionLen)}
+		n, me := bucketOf(fieldOf(&r)), a.Incarnation()
+		tx := c.TxPipeline()
+		tx.Del(t.Context(), a.keys.bucket(n))
+		putScript.Eval(t.Context(), tx, []string{a.keys.bucket(n)}, fieldOf(&r), counter(me), valueOf(&r, me), r.ID, a.shelves.read().floors[n])
+		if _, err := tx.Exec(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	wait(t, "keys that were made anew are mended", whole)
 	b.wantIDs(first...)
 }
 

@@ -1,12 +1,21 @@
 package remote
 
-import "github.com/redis/go-redis/v9"
+import (
+	"strconv"
+
+	"github.com/redis/go-redis/v9"
+)
+
+// bornAbove is by how much a counter that is not there begins above its floor: more
+// than a member counts between two looks. A command whose answer is lost may make a
+// bucket anew that was lost: a look at it sees that from the counter.
+const bornAbove = 1 << 20
 
 // parseLua reads the registrations of a user, see Registration.value; what does
 // not parse is left out. raise sets the counter above what it is and above
 // floor, the highest that the member has ever been told, so that no state that
 // comes back later has a counter as high; it answers what the counter was.
-const parseLua = `
+var parseLua = `
 local function parse(v)
   local list, at = {}, 1
   while v and at <= #v do
@@ -27,6 +36,7 @@ end
 local function raise(floor)
   local was = tonumber(redis.call('HGET', KEYS[1], ARGV[2]) or 0)
   local count = math.max(was, tonumber(floor)) + 1
+  if was == 0 then count = count + ` + strconv.Itoa(bornAbove) + ` end
   redis.call('HSET', KEYS[1], ARGV[2], count)
   return count, was
 end

@@ -45,11 +45,15 @@ type told struct {
 func (s *shelves) answered(n int, count, was, since int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if was < since {
+	if was < since || reborn(was, since) {
 		s.suspect[n] = true
 	}
 	s.counts[n], s.floors[n] = max(s.counts[n], count), max(s.floors[n], count)
 }
+
+// reborn reports whether a counter was made anew since it was told, by a command
+// whose answer never came.
+func reborn(count, told int64) bool { return told > 0 && count-told >= bornAbove }
 
 // forget notes that a bucket may have nothing of this member.
 func (s *shelves) forget(n int) {
@@ -146,7 +150,7 @@ func (l *Link) check(whole bool) error {
 		switch {
 		case err != nil && !errors.Is(err, redis.Nil):
 			return l.mendBucket(ctx, n, err)
-		case err != nil || count < told[n] || suspects[n]:
+		case err != nil || count < told[n] || reborn(count, told[n]) || suspects[n]:
 			l.counts.losses.Add(1)
 			l.log.Warn("a part of the registry of sockets is lost and is written anew", slog.String("key", l.keys.bucket(n)))
 			l.shelves.forget(n)
