@@ -102,8 +102,15 @@ func closesHere(t *testing.T, m *member, mayWrite bool, reason string, away, bac
 	if got := m.as(made.Token, "/admin/v1/config"); got != 401 {
 		t.Errorf("with the revoked token: %d", got)
 	}
+	watched := make(chan struct{})
+	streams := m.metric("sluice_event_streams")
+	go func() {
+		defer close(watched)
+		exit, out, errs = run("watch", "--kinds", "closing", "--count", "1", "--for", "60s", "-c", "1337", "-u", "17", "--server", m.admin)
+	}()
+	m.poll("somebody watches", func() bool { return m.metric("sluice_event_streams") != streams })
 	back()
-	if exit, out, errs = run("watch", "--kinds", "closing", "--count", "1", "--for", "60s", "-c", "1337", "-u", "17", "--server", m.admin); exit != 0 || !strings.Contains(out, "over user 17 in context 1337 by") {
+	if <-watched; exit != 0 || !strings.Contains(out, "over user 17 in context 1337 by") {
 		t.Errorf("sluice watch: %d %s%s", exit, out, errs)
 	}
 	m.poll("the user is served again", func() bool { return m.refusal(l, "c") == "" })

@@ -266,7 +266,7 @@ func TestQuestions(t *testing.T) {
 		{opClose, ``, "bad_json"},
 		{opClose, `{"context":7,"all":true}`, "a close names a context, or all"},
 		{opClose, `{"context":7,"newer":"filter"}`, `"newer" is not known`},
-		{opClose, `{"context":-7}`, "2147483647"},
+		{opClose, `{"context":-7}`, `"context" is no value that fits`},
 		{opClose, `{"user":5}`, "context"},
 		{opClose, `{"context":7,"pathFilter":"no path"}`, "invalid path filter"},
 		{opList, `{"cursor":"x"}`, "run the same Sluice on all members"},
