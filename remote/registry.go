@@ -39,7 +39,8 @@ var (
 // returns ErrTooMany or ErrDuplicate, after which the caller calls Unregister as
 // for every socket that leaves. When Redis cannot say, the socket is admitted and
 // registered later: this member reads what is sent to all. Before it has joined
-// it is ErrUnready. former is the other member whose socket it takes over.
+// it is ErrUnready. former is the other member whose socket it takes over, or
+// shared.FormerUnknown: see Former.
 func (l *Link) Register(ctx context.Context, r shared.Registration, limit int) (former string, err error) {
 	ctx, cancel := context.WithTimeout(ctx, registerTimeout)
 	defer cancel()
@@ -51,7 +52,7 @@ func (l *Link) Register(ctx context.Context, r shared.Registration, limit int) (
 	}
 	if !l.healthy() {
 		signal(l.rebuild)
-		return "", nil
+		return shared.FormerUnknown, nil
 	}
 	me := l.Incarnation()
 	result, err := l.register(ctx, me, r, limit, nil)
@@ -68,7 +69,7 @@ func (l *Link) Register(ctx context.Context, r shared.Registration, limit int) (
 		l.log.Debug("socket is not registered yet", slog.Any(keyError, err))
 		l.gone.forgot.Store(true) // Redis may do it later, when the socket is closed
 		signal(l.rebuild)
-		return "", nil
+		return shared.FormerUnknown, nil
 	case result.code == registryDuplicate:
 		return "", shared.ErrDuplicate
 	case result.code == registryFull:
@@ -78,6 +79,30 @@ func (l *Link) Register(ctx context.Context, r shared.Registration, limit int) (
 		return result.holders[0], nil
 	}
 	return "", nil
+}
+
+// Former is the other member on which the registry has a socket of the same client,
+// "" for none, once Redis can say; "" when ctx ends before. Whoever had a socket on a
+// member that died is in the registry for as long as what it lacks is kept.
+func (l *Link) Former(ctx context.Context, r shared.Registration) string {
+	field := fieldOf(&r)
+	for {
+		if l.healthy() {
+			text, err := l.opts.Client.HGet(ctx, l.keys.bucket(bucketOf(field)), field).Result()
+			if err == nil || errors.Is(err, redis.Nil) {
+				list, _ := parseField(text) // what does not parse, a pass counts
+				for _, e := range list {
+					if e.holder != l.Incarnation() && e.ID != r.ID && e.Connection == r.Connection && e.Session == r.Session {
+						return e.holder
+					}
+				}
+				return ""
+			}
+		}
+		if !pause(ctx, minRetry) {
+			return ""
+		}
+	}
 }
 
 // awaitJoin returns when the others can know of this member, or false.

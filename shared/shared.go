@@ -11,6 +11,10 @@ var (
 	ErrDuplicate = errors.New("another session of the user has a socket with this connection id")
 )
 
+// FormerUnknown stands for the member whose socket another one takes over, where the
+// registry could not be asked. No member has it as its incarnation.
+const FormerUnknown = "?"
+
 // Registration is what the cluster knows of a socket.
 type Registration struct {
 	ID         string // random, as websockets.SocketInfo.ID; at most 255 bytes

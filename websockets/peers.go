@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"github.com/coder/websocket"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // Peers are the other members of a cluster, for clients that come back to another
@@ -24,6 +26,9 @@ type Peers interface {
 	CatchUp(ctx context.Context) bool
 	// AskAll asks them all; the answers are of those that have any before ctx ends.
 	AskAll(ctx context.Context, op string, body []byte) [][]byte
+	// Former is the other member that had a socket of the same client, where the
+	// registry could not tell at once; "": none, or ctx has ended.
+	Former(ctx context.Context, r shared.Registration) string
 	// LastTaken is Taken of another member as it was at a time, so long before the last
 	// that is known of it that its clients have got what came of it since.
 	LastTaken(member string) (taken map[string]uint64, at time.Time, alive, ok bool)
@@ -297,6 +302,12 @@ func (s *socket) askPeers() {
 			r.before.depart(CauseTakeover, false)
 		}
 		r.before = nil
+	}
+	if peers != nil && r.former == shared.FormerUnknown {
+		former := peers.Former(ctx, s.registration())
+		s.mu.Lock()
+		r.former = former
+		s.mu.Unlock()
 	}
 	switch {
 	case peers == nil:

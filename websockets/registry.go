@@ -15,7 +15,8 @@ type Registry interface {
 	// hub, before the 101. limit is how many sockets its user may have in the
 	// cluster. It returns ErrTooMany, ErrDuplicate, nil, or another error when
 	// the other members cannot be told: their messages would pass the socket by.
-	// former is the member whose socket it takes over; "": none, or this one.
+	// former is the member whose socket it takes over; "": none, or this one;
+	// shared.FormerUnknown: Peers.Former tells.
 	Register(ctx context.Context, r shared.Registration, limit int) (former string, err error)
 	// Unregister is called for every socket for which Register was called, when
 	// it leaves or was refused. It must not block.

@@ -9,6 +9,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/seed47708276/sluice/shared"
 )
 
 // silent are members that say nothing.
@@ -19,6 +21,8 @@ func (silent) Taken() map[string]uint64     { return nil }
 func (silent) CatchUp(context.Context) bool { return true }
 
 func (silent) AskAll(context.Context, string, []byte) [][]byte { return nil }
+
+func (silent) Former(context.Context, shared.Registration) string { return "" }
 
 func (silent) LastTaken(string) (map[string]uint64, time.Time, bool, bool) {
 	return nil, time.Time{}, false, false
