@@ -15,9 +15,10 @@ const (
 	// same one. Each costs a connection and about 20 KiB until its turn.
 	maxWaiting = 16_384
 	// maxAdmissionWait bounds the wait for a turn. The existing clients take a
-	// refusal for a reason to wait twice as long, so that a few seconds here cost
-	// them less than a 503; they give up on a handshake after 20 s.
-	maxAdmissionWait = 5 * time.Second
+	// refusal for a reason to wait twice as long, so that seconds here cost them less
+	// than a 503; they give up on a handshake after 20 s. 10,000 that come at once to
+	// two members on two cores are back after 10 to 12 s.
+	maxAdmissionWait = 12 * time.Second
 )
 
 // turnstile lets handshakes through, a bounded number at a time, in the order
