@@ -31,6 +31,7 @@ func TestPlatformWriteInCluster(t *testing.T) {
 		l := f.login(17)
 		var conns []*websocket.Conn
 		for _, m := range f.members {
+			m.poll("it is no longer too early for clients", func() bool { return m.status(l, "x") != http.StatusServiceUnavailable })
 			conn, err := m.dial(l, m.name)
 			if err != nil {
 				t.Fatalf("%s, %v: %v", m.name, of, err)
