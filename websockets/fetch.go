@@ -53,12 +53,12 @@ func (s *Server) AnswerHistory(body []byte) ([]byte, error) {
 	if err := json.Unmarshal(body, &q); err != nil {
 		return nil, err
 	}
-	window := s.window(q.Context, q.User)
-	if q.Context <= 0 || q.User <= 0 || window == 0 {
+	who, window := subject{q.Context, q.User}, s.window(q.Context, q.User)
+	if !who.valid() || window == 0 {
 		return json.Marshal(historyAnswer{})
 	}
 	now := s.clock()
-	h := s.foreignHistory(subject{q.Context, q.User}, now)
+	h := s.foreignHistory(who, now)
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.until == 0 { // it has just begun, for this client
@@ -67,7 +67,7 @@ func (s *Server) AnswerHistory(body []byte) ([]byte, error) {
 	a := historyAnswer{Whole: ms(now - h.lackLocked())}
 	for _, d := range h.departures {
 		if d.session == q.Session {
-			a.Departures = append(a.Departures, told(subject{q.Context, q.User}, d, now))
+			a.Departures = append(a.Departures, told(who, d, now))
 		}
 	}
 	size := 0

@@ -22,8 +22,6 @@ const (
 	firstIndex = 1 << 20
 	// leastRing is the length of the first ring of a history.
 	leastRing = 4
-	// atOnce is more than messages that come at the same moment are apart in a history.
-	atOnce = time.Second
 	// MaxRecovery bounds how long a message can be kept.
 	MaxRecovery = 10 * time.Minute
 )
@@ -44,6 +42,7 @@ type history struct {
 	window time.Duration // 0: not known yet
 	off    bool          // the user is switched off: nothing is kept
 
+	begun      int64         // by Server.clock
 	counted    *keptMessages // where the messages are counted
 	whole      int64         // every message since then was kept, by Server.clock; below 0: by others before this one started
 	lost       int64         // the newest message that is gone came then; 0: none is
@@ -149,9 +148,13 @@ func (h *history) beginLocked(list []*kept) {
 	h.fillLocked(list[first:])
 }
 
-// indexLocked is the index of a message that may be here; 0: it is not.
-func (h *history) indexLocked(k *kept) uint64 {
-	for i := h.n - 1; i >= 0 && h.at(i).at >= k.at-int64(atOnce); i-- {
+// begunWithLocked is the index of a stray with which the history has begun; 0: it has
+// not, as where it was there before the message.
+func (h *history) begunWithLocked(k *kept) uint64 {
+	if h.begun < k.at {
+		return 0
+	}
+	for i := h.n - 1; i >= 0; i-- {
 		if h.at(i) == k {
 			return h.last - uint64(h.n-1-i)
 		}
@@ -230,7 +233,8 @@ func (sh *shard) historyLocked(k subject, now int64, s *Server) *history {
 		if l.of == nil {
 			l.of, l.absent = make(map[subject]*history), make(map[subject]*history)
 		}
-		h = &history{counted: &s.kept, whole: now, last: firstIndex}
+		// Not now, which is of before the shard was locked: what came between is a stray.
+		h = &history{counted: &s.kept, begun: s.clock(), whole: now, last: firstIndex}
 		if s.opts.Peers != nil {
 			var list []*kept
 			list, h.whole = s.strays.of(k, now)

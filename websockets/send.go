@@ -140,7 +140,7 @@ func (k *keeping) in(h *history) (index uint64) {
 		return 0
 	}
 	if k.strays {
-		if index = h.indexLocked(k.kept); index != 0 {
+		if index = h.begunWithLocked(k.kept); index != 0 {
 			return index
 		}
 	}

@@ -12,7 +12,7 @@ import (
 // member tells or as a client that comes back, that begins the user's history.
 
 const (
-	// strayFor is how long a stray is kept: in that time a client makes four attempts
+	// strayFor is how long a stray is kept: in that time a client makes three attempts
 	// to come back (App Suite's UI after 1, 3 and 7 s), and the others notice that its
 	// member is dead.
 	strayFor = 10 * time.Second
